@@ -1,0 +1,105 @@
+"""One parked call of a module, described so that equal ones can be batched, run and handed back in rows."""
+
+import hashlib
+import inspect
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from imagemill.engine.modules import FACTS, Rows
+
+Method = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """`rowed` are the flattened tensors with a batch axis, `rest` everything else, equal within a group."""
+
+    module: torch.nn.Module
+    method: str
+    facts: Rows | None
+    rows: int
+    cells: int  # of one row: what it costs, in places of the largest tensor
+    rowed: list[torch.Tensor]
+    rowed_spec: Any
+    rest: dict[str, Any]
+    group: Hashable
+
+    def run(self, rowed: Sequence[torch.Tensor]) -> Any:
+        arguments = tree_unflatten(list(rowed), self.rowed_spec) | self.rest
+        return getattr(self.module, self.method)(**arguments)
+
+
+def describe(
+    module: torch.nn.Module, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> ModuleCall:
+    bound = dict(zip(_parameters(type(module), method), args, strict=False)) | kwargs
+    facts = FACTS.get((type(module).__name__, method))
+    if facts is None:
+        return ModuleCall(module, method, None, 1, 1, [], tree_flatten({})[1], bound, object())
+    inside = {
+        name: value for name, value in bound.items() if name in facts.rowed and value is not None
+    }
+    rest = {
+        name: value
+        for name, value in bound.items()
+        if name not in inside and name != facts.timestep
+    }
+    leading = next(iter(tree_flatten(inside)[0]))
+    rows = leading.shape[0]
+    if facts.timestep:
+        inside[facts.timestep] = _per_row(bound[facts.timestep], rows, leading.device)
+    leaves, spec = tree_flatten(inside)
+    shapes = tuple((tuple(leaf.shape[1:]), leaf.dtype) for leaf in leaves)
+    key = (id(module), method, str(spec), shapes, _value(rest))
+    cells = max(leaf.shape[1:].numel() // leaf.shape[1] if leaf.dim() > 2 else 1 for leaf in leaves)
+    return ModuleCall(module, method, facts, rows, cells, leaves, spec, rest, key)
+
+
+def pad(tensors: Sequence[torch.Tensor], rows: int) -> list[torch.Tensor]:
+    """Repeats the last row until there are `rows`."""
+    return [
+        t if t.shape[0] == rows else torch.cat([t, t[-1:].expand(rows - t.shape[0], *t.shape[1:])])
+        for t in tensors
+    ]
+
+
+def merge(calls: Sequence[ModuleCall]) -> list[torch.Tensor]:
+    if len(calls) == 1:
+        return calls[0].rowed
+    return [torch.cat(column) for column in zip(*(call.rowed for call in calls), strict=True)]
+
+
+def split(output: Any, sizes: Sequence[int]) -> list[Any]:
+    """Each call's part of a batched output; padded rows at the end fall away."""
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [
+        tree_map(lambda x, a=start, n=size: x[a : a + n] if torch.is_tensor(x) else x, output)
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+
+
+@lru_cache
+def _parameters(kind: type[torch.nn.Module], method: str) -> tuple[str, ...]:
+    return tuple(inspect.signature(getattr(kind, method)).parameters)[1:]
+
+
+def _per_row(timestep: Any, rows: int, device: torch.device) -> torch.Tensor:
+    flat = torch.as_tensor(timestep, device=device).to(torch.float32).reshape(-1)
+    return flat.expand(rows) if flat.shape[0] == 1 else flat
+
+
+def _value(x: Any) -> Hashable:
+    """A key equal for equal values; tensors by content."""
+    if torch.is_tensor(x):
+        content = x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        return tuple(x.shape), x.dtype, hashlib.blake2b(content).digest()
+    if isinstance(x, dict):
+        return tuple((name, _value(value)) for name, value in sorted(x.items()))
+    if isinstance(x, list | tuple):
+        return tuple(_value(value) for value in x)
+    return x if isinstance(x, Hashable) else id(x)

@@ -1,0 +1,59 @@
+"""Which parked calls run next: a policy over plain integers. No tensors, no clocks, no threads.
+
+A trajectory (one picture on its way) parks at a call of a heavy module. Calls of one group can share a forward;
+the plan is one group's most urgent calls, up to a budget. Urgency is work left, less what has been waited, so
+short work overtakes long work, and none waits for ever: others' work ages a waiting call without bound, while
+a newcomer's work left is bounded.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Call:
+    """One parked call.
+
+    id: of the trajectory. group: calls of one group may share a forward. cost: of this call, in cells times
+    rows. left: cost of all calls that the trajectory still has to make. since: the scheduler's clock when it
+    parked.
+    """
+
+    id: int
+    group: Hashable
+    cost: int
+    left: int
+    since: int
+
+
+@dataclass
+class Scheduler:
+    """`budget` bounds the cost of one forward; a single call above it still runs, alone."""
+
+    budget: int
+    clock: int = 0  # cost of all forwards run so far: time as the waiting feel it
+
+    def plan(self, parked: Sequence[Call]) -> tuple[int, ...]:
+        """The ids to run now, of one group, most urgent first; empty where nothing is parked."""
+        if not parked:
+            return ()
+        order = sorted(parked, key=self._urgency)
+        group = [call for call in order if call.group == order[0].group]
+        chosen, cost = [group[0]], group[0].cost
+        for call in group[1:]:
+            if cost + call.cost <= self.budget:
+                chosen.append(call)
+                cost += call.cost
+        return tuple(call.id for call in chosen)
+
+    def count(self, cost: int) -> None:
+        """After a forward of `cost` has run."""
+        self.clock += cost
+
+    def shrink(self) -> bool:
+        """Halves the budget, after memory ran out; False where it cannot fall further."""
+        self.budget //= 2
+        return self.budget > 0
+
+    def _urgency(self, call: Call) -> tuple[int, int]:
+        return 2 * call.left - (self.clock - call.since), call.id

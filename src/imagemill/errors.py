@@ -1,0 +1,37 @@
+"""Faults: what went wrong, for the one who must act. A fault knows its kind, never an HTTP status."""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    INVALID = "invalid"  # the caller's input; `field` tells which
+    NOT_FOUND = "not_found"
+    TOO_LARGE = "too_large"  # the body, before it was read
+    BUSY = "busy"  # the queue is full; `retry_after` tells when to come again
+    LOADING = "loading"  # the model is not ready yet
+    CANCELLED = "cancelled"
+    FAILED = "failed"  # our fault
+
+
+class Fault(Exception):
+    """Raised anywhere, answered by each dialect in its own words.
+
+    message: the value, the limit and the way out, without paths or secrets.
+    field: the canonical name of the offending field, where there is one.
+    retry_after: seconds after which another try makes sense.
+    """
+
+    def __init__(
+        self, kind: Kind, message: str, field: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(
+            kind, message, field, retry_after
+        )  # all of it, so that faults survive pickling
+        self.kind, self.message, self.field, self.retry_after = kind, message, field, retry_after
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def invalid(field: str, message: str) -> Fault:
+    return Fault(Kind.INVALID, message, field)

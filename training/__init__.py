@@ -1,0 +1,1 @@
+"""How the embedded model came to be: pictures, captions, trainers, evaluation. See LOG.md."""
