@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from imagemill.pico.autoencoder import PatchAutoencoder
 from torch.nn import functional as F
 
+from imagemill.pico.autoencoder import PatchAutoencoder
 from training import icons, scenes
 
 CROP = 128
@@ -24,7 +24,7 @@ BATCH = 64
 
 
 def batch(rng: random.Random) -> torch.Tensor:  # (BATCH, 3, CROP, CROP), -1..1
-    crops = []
+    crops: list[scenes.Picture] = []
     while len(crops) < BATCH:
         if rng.random() < 0.5:
             picture = scenes.loose(rng)
@@ -84,10 +84,8 @@ def train(out: Path, minutes: float, rate: float, device: str, compiled: bool) -
             step += 1
             squared += 0.02 * (error.item() - squared)
             if step % 50 == 0:
-                print(
-                    f"{time.monotonic() - began:.0f} s step {step} loss {loss.item():.4f} mse {squared:.4f}",
-                    flush=True,
-                )
+                told = f"loss {loss.item():.4f} mse {squared:.4f}"
+                print(f"{time.monotonic() - began:.0f} s step {step} {told}", flush=True)
             if step % 400 == 0:
                 save(out, model, optimizer, step, time.monotonic() - began)
         following.cancel()
@@ -117,7 +115,8 @@ def standardise(model: PatchAutoencoder) -> PatchAutoencoder:
         [model.encoder(batch(random.Random(i)).to(model.device)).float() for i in range(4)]
     )
     model.register_to_config(scaling_factor=1 / mean.std().item(), shift_factor=mean.mean().item())
-    return model.train()
+    model.train()
+    return model
 
 
 if __name__ == "__main__":

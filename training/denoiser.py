@@ -1,17 +1,19 @@
-"""Trains pico's transformer and text encoders on a trained autoencoder; resumable, on a CPU or a GPU.
+"""Trains pico's transformer and text encoders on a trained autoencoder; resumable, CPU or GPU.
 
     python -m training.denoiser --autoencoder runs/autoencoder --minutes 90 --out runs/pico
 
-Rectified flow: x = (1 - sigma) picture + sigma noise, the model tells noise - picture. Every few minutes the
-averaged weights are written to OUT/pipeline, a folder that `StableDiffusion3Pipeline.from_pretrained` loads.
+Rectified flow: x = (1 - sigma) picture + sigma noise, the model tells noise - picture. Every few
+minutes the averaged weights are written to OUT/pipeline, a folder that
+`StableDiffusion3Pipeline.from_pretrained` loads.
 """
 
 import argparse
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,18 +25,21 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
+
 from imagemill.pico.autoencoder import PatchAutoencoder
 from imagemill.pico.text import MAX_LENGTH, RESERVED, NoTextEncoder, tokenizer
 from imagemill.pico.vocabulary import vocabulary
-from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
-
 from training import scenes
 
 WIDTH = 192
 DROP = 0.1  # captions left empty, for guidance
 OBJECT_WEIGHT = 3.0  # of the loss where an object lies
-# Pictures at twice and four times the native size teach refining: low noise only, on as many tokens a batch.
+# Pictures at twice and four times the native size teach refining: low noise only, on as many tokens
+# a batch.
 SCALES = {1: 0.88, 2: 0.09, 4: 0.03}
 HIGHEST_SIGMA = {1: 1.0, 2: 0.6, 4: 0.5}
 LARGEST = 32  # cells a side: the position embedding's
@@ -43,8 +48,9 @@ Kind = tuple[tuple[int, int], int]  # shape in cells, scale
 
 def text_encoder(width: int, layers: int) -> CLIPTextModelWithProjection:
     config = CLIPTextConfig(
-        vocab_size=RESERVED, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-        num_attention_heads=width // 32, max_position_embeddings=MAX_LENGTH, projection_dim=width,
+        vocab_size=RESERVED, hidden_size=width, intermediate_size=4 * width,
+        num_hidden_layers=layers, num_attention_heads=width // 32,
+        max_position_embeddings=MAX_LENGTH, projection_dim=width,
         bos_token_id=0, eos_token_id=1, pad_token_id=2,
     )  # fmt: skip
     return CLIPTextModelWithProjection(config)
@@ -54,7 +60,8 @@ def transformer(layers: int) -> SD3Transformer2DModel:
     return SD3Transformer2DModel(
         sample_size=16, patch_size=2, in_channels=16, out_channels=16, num_layers=layers,
         attention_head_dim=32, num_attention_heads=WIDTH // 32, joint_attention_dim=WIDTH,
-        caption_projection_dim=WIDTH, pooled_projection_dim=WIDTH, pos_embed_max_size=LARGEST, qk_norm="rms_norm",
+        caption_projection_dim=WIDTH, pooled_projection_dim=WIDTH, pos_embed_max_size=LARGEST,
+        qk_norm="rms_norm",
     )  # fmt: skip
 
 
@@ -72,10 +79,11 @@ class Pico(nn.Module):
             encoder(ids, output_hidden_states=True)
             for encoder in (self.text_encoder, self.text_encoder_2)
         ]
+        tokens = torch.cat([out.hidden_states[-2] for out in said], dim=-1)
         velocity: torch.Tensor = self.transformer(
             hidden_states=noisy,
             timestep=sigma * 1000,
-            encoder_hidden_states=torch.cat([out.hidden_states[-2] for out in said], dim=-1),
+            encoder_hidden_states=F.pad(tokens, (0, 0, 0, 1)),  # the empty token of NoTextEncoder
             pooled_projections=torch.cat([out.text_embeds for out in said], dim=-1),
             return_dict=False,
         )[0]
@@ -84,7 +92,7 @@ class Pico(nn.Module):
 
 @dataclass
 class Pool:
-    """Encoded pictures of one kind; each batch renews a part and draws the rest, since encoding costs."""
+    """Encoded pictures of one kind; a batch renews a part and draws the rest: encoding costs."""
 
     kind: Kind
     size: int
@@ -159,7 +167,7 @@ class Pictures:
         while max(shape) * scale > LARGEST:
             scale //= 2
         kind = (shape, scale)
-        fresh = max(1, self._rows(kind) // 4)
+        fresh = max(1, self._rows(kind) // 8)
         return drawer.submit(draw, kind, fresh, self.objects, random.Random(self.rng.random()))
 
     def _rows(self, kind: Kind) -> int:
@@ -170,8 +178,7 @@ class Pictures:
         rows = self._rows(drawn.kind)
         pool = self.pools.setdefault(drawn.kind, Pool(drawn.kind, size=300 * rows))
         config, device = self.autoencoder.config, self.autoencoder.device
-        with torch.autocast(device.type, torch.bfloat16):
-            mean = self.autoencoder.encoder(drawn.pictures.to(device)).float()
+        mean = self.autoencoder.encoder(drawn.pictures.to(device, torch.bfloat16)).float()
         pool.add(drawn, ((mean - config.shift_factor) * config.scaling_factor).half().cpu())
         chosen = [self.rng.randrange(len(pool.shown)) for _ in range(rows)]
         captions = [
@@ -193,17 +200,17 @@ class Pictures:
         )
 
 
-def loss_of(model: nn.Module, batch: Batch) -> torch.Tensor:
+def loss_of(model: Callable[..., torch.Tensor], batch: Batch) -> torch.Tensor:
     sigma = (
         torch.sigmoid(torch.randn(batch.latents.shape[0], device=batch.latents.device))
         * batch.highest
     )
     noise, at = torch.randn_like(batch.latents), sigma[:, None, None, None]
     noisy = (1 - at) * batch.latents + at * noise
-    with torch.autocast(noisy.device.type, torch.bfloat16):
-        velocity = model(noisy, sigma, batch.ids)
+    velocity = model(noisy.to(torch.bfloat16), sigma, batch.ids)
     error = (velocity.float() - (noise - batch.latents)).square() * batch.weights
-    return error.mean() / batch.weights.mean()
+    loss: torch.Tensor = error.mean() / batch.weights.mean()
+    return loss
 
 
 @dataclass
@@ -219,7 +226,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.words = tokenizer(vocabulary())
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.rate, betas=(0.9, 0.98), weight_decay=0.01
+            self.model.parameters(), lr=self.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.average = deepcopy(self.model).requires_grad_(False)
         self.step, self.spent = 0, 0.0
@@ -227,7 +234,7 @@ class Trainer:
             self._resume(torch.load(self.out / "state.pt", map_location=self.autoencoder.device))
 
     def _resume(self, saved: dict[str, object]) -> None:
-        """Goes on where a run stopped; words keep their embeddings when the vocabulary has grown."""
+        """Goes on where a run stopped; words keep their embeddings when the vocabulary grows."""
         before: list[str] = saved["words"]  # type: ignore[assignment]
         now = [self.words.convert_ids_to_tokens(i) for i in range(len(self.words))]
         rows = torch.arange(RESERVED)
@@ -243,7 +250,12 @@ class Trainer:
         self.step, self.spent = saved["step"], saved["spent"]  # type: ignore[assignment]
 
     def train(self) -> None:
-        run = torch.compile(self.model, dynamic=False) if self.compiled else self.model
+        # On a CPU, flash attention's backward takes twice the time of plain matrix products.
+        self.on_cpu = self.autoencoder.device.type == "cpu"
+        # All arithmetic in bfloat16, the weights kept in float32: autocast's conversions cost a CPU
+        # three quarters of a step.
+        working = deepcopy(self.model).to(torch.bfloat16)
+        run = torch.compile(working, dynamic=False) if self.compiled else working
         pictures = iter(Pictures(self.autoencoder, self.words, self.size, seed=self.step))
         began, mean, saved = time.monotonic() - self.spent, 0.0, time.monotonic()
         while (done := (time.monotonic() - began) / (60 * self.minutes)) < 1:
@@ -252,11 +264,10 @@ class Trainer:
                 group["lr"] = (
                     self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
                 )
-            loss = loss_of(run, next(pictures))
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
+            with sdpa_kernel(SDPBackend.MATH) if self.on_cpu else nullcontext():
+                loss = loss_of(run, next(pictures))
+                loss.backward()
+            self._learn(working)
             self.step += 1
             self._follow()
             mean += (loss.item() - mean) * max(0.01, 1 / self.step)
@@ -269,13 +280,25 @@ class Trainer:
         self.save()
 
     @torch.no_grad()
+    def _learn(self, working: Pico) -> None:
+        """Takes the gradients of the working copy, steps, and gives it the new weights."""
+        ours: list[torch.Tensor] = list(self.model.parameters())
+        theirs: list[torch.Tensor] = list(working.parameters())
+        for mine, its in zip(ours, theirs, strict=True):
+            mine.grad = None if its.grad is None else its.grad.float()
+        nn.utils.clip_grad_norm_(ours, 1.0)
+        self.optimizer.step()
+        torch._foreach_copy_(theirs, ours)
+        working.zero_grad()
+
+    @torch.no_grad()
     def _follow(self) -> None:
         weight = 1 - min(0.9995, (1 + self.step) / (20 + self.step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), weight)
 
     def save(self) -> None:
         words = [self.words.convert_ids_to_tokens(i) for i in range(len(self.words))]
-        state = {
+        state: dict[str, object] = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "words": words,
@@ -294,7 +317,8 @@ def assemble(
     return StableDiffusion3Pipeline(
         transformer=copy.transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=deepcopy(autoencoder).to("cpu", torch.bfloat16),
-        text_encoder=copy.text_encoder, tokenizer=words, text_encoder_2=copy.text_encoder_2, tokenizer_2=words,
+        text_encoder=copy.text_encoder, tokenizer=words,
+        text_encoder_2=copy.text_encoder_2, tokenizer_2=words,
         text_encoder_3=NoTextEncoder(WIDTH).to(torch.bfloat16), tokenizer_3=words,
     )  # fmt: skip
 
@@ -311,6 +335,8 @@ if __name__ == "__main__":
     args = parser.parse_args()
     torch.set_num_threads(2)
     args.out.mkdir(parents=True, exist_ok=True)
-    encoder = PatchAutoencoder.from_pretrained(args.autoencoder).to(args.device).eval()
+    encoder = (
+        PatchAutoencoder.from_pretrained(args.autoencoder).to(args.device, torch.bfloat16).eval()
+    )
     model = Pico().to(args.device)
     Trainer(args.out, encoder, model, args.rate, args.minutes, args.size, args.compile).train()

@@ -1,8 +1,9 @@
-"""Renders the icons of @mdi/svg (Apache-2.0) that `objects.txt` names into one atlas of alpha masks.
+"""Renders the icons of @mdi/svg (Apache-2.0) that `objects.txt` names into one atlas of masks.
 
     npm install @mdi/svg && python -m training.icons node_modules/@mdi/svg
 
-writes `atlas.png`: one square mask of SIDE px per object, left to right, top to bottom, in the file's order.
+writes `atlas.png`: one square alpha mask of SIDE px per object, left to right, top to bottom, in
+the file's order.
 """
 
 import io
@@ -61,7 +62,7 @@ def mask(name: str, side: int) -> Mask:
     picture = atlas()[name].resize(
         (side, side), Image.Resampling.BOX if side < SIDE else Image.Resampling.BICUBIC
     )
-    return np.asarray(picture, dtype=np.float32) / 255
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a picture shows (Scene), how it is said (caption) and how it is drawn (draw).
 
-Objects lie on a lattice of 16 px and have a few fixed sizes, so that a shape has few distinct encodings:
-measured, that is what lets a small denoiser learn shapes within hours on a CPU.
+Objects lie on a lattice of 16 px and have a few fixed sizes, so that a shape has few distinct
+encodings: measured, that is what lets a small denoiser learn shapes within hours on a CPU.
 """
 
 import random
@@ -45,7 +45,7 @@ OPPOSITE: dict[Relation, Relation] = {
 COUNTS = {2: "two", 3: "three", 4: "four"}
 DEFAULT_GROUND = "white"
 
-# Cells wide and high, all of about 64 cells, with how often each is drawn. Every batch has one shape.
+# Cells wide and high, all of about 64 cells, with how often each is drawn. A batch has one shape.
 SHAPES: dict[tuple[int, int], float] = {
     (8, 8): 0.60, (10, 6): 0.10, (6, 10): 0.10, (9, 7): 0.05, (7, 9): 0.05,
     (12, 5): 0.03, (5, 12): 0.03, (16, 4): 0.02, (4, 16): 0.02,
@@ -108,7 +108,7 @@ def _any(rng: random.Random, objects: list[str], shape: tuple[int, int]) -> Scen
 
 
 def _thing(rng: random.Random, name: str, ink: list[str]) -> Thing:
-    return Thing(name, rng.choice(ink), rng.choice(["small", "medium", "medium", "large"]))  # type: ignore[arg-type]
+    return Thing(name, rng.choice(ink), rng.choice(["small", "medium", "medium", "large"]))
 
 
 def boxes(scene: Scene) -> list[tuple[Thing, Box]]:
@@ -227,13 +227,26 @@ def plain(scene: Scene) -> str:
     for thing in scene.things:
         size = "" if thing.size == "medium" else f"{thing.size} "
         many = f"{COUNTS[thing.count]} " if thing.count > 1 else "a "
-        said.append(f"{many}{size}{thing.colour} {thing.name}{'s' if thing.count > 1 else ''}")
+        name = plural(thing.name) if thing.count > 1 else thing.name
+        said.append(f"{many}{size}{thing.colour} {name}")
     text = said[0] if scene.relation is None else f"{said[0]} {where[scene.relation]} {said[1]}"
     return f"{text} on a {scene.ground} background"
 
 
+SAME = ("fish", "sheep", "dice", "cherries", "grapes", "scissors", "glasses")  # many as one
+ODD = {"leaf": "leaves"}
+
+
+def plural(name: str) -> str:
+    if name in SAME or name in ODD:
+        return ODD.get(name, name)
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith(("s", "x", "sh", "ch")) else f"{name}s"
+
+
 def loose(rng: random.Random) -> Picture:
-    """A picture off the lattice, any colours, sizes and grounds: what the autoencoder must also bear."""
+    """Off the lattice, any colours, sizes and grounds: what the autoencoder must also bear."""
     width, height = (n * CELL for n in rng.choices(list(SHAPES), list(SHAPES.values()))[0])
     ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     top, bottom = (np.asarray(_colour(rng), np.float32) for _ in range(2))

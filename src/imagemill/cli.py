@@ -1,0 +1,237 @@
+"""The command line. What is slow to import waits for the command that needs it."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagemill import __version__
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import FORMATS, SCHEDULERS, Format, Generation
+
+if TYPE_CHECKING:
+    from imagemill.catalog import Endpoint
+
+app = typer.Typer(
+    name="imagemill",
+    help="Paint pictures from text, and serve the image APIs that applications already use.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich takes longer to import than all the rest
+    pretty_exceptions_enable=False,
+)
+
+SUFFIXES: dict[str, Format] = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+}
+LONGEST_STEM = 60  # characters of a file name
+EXIT_FAILED, EXIT_INVALID = 1, 2
+
+OnProgress = Callable[[int, int], None]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Tells a fault in a line on stderr, and leaves with its exit code."""
+    try:
+        yield
+    except Fault as fault:
+        typer.echo(f"imagemill: {fault}", err=True)
+        code = EXIT_INVALID if fault.kind is Kind.INVALID else EXIT_FAILED
+        raise typer.Exit(code) from None
+    except OSError as error:  # a place that cannot be written to, a model that is not there
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        typer.echo(f"imagemill: {line}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"imagemill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+@_one_line_errors()
+def generate(
+    prompt: Annotated[
+        list[str],
+        typer.Argument(metavar="PROMPT", help="What to paint; words need no quotes."),
+    ],
+    negative_prompt: Annotated[str, typer.Option(help="What to leave out.")] = "",
+    width: Annotated[int | None, typer.Option(help="Pixels, 64 to 2048.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels, 64 to 2048.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 150.")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="How closely to follow the prompt, 0 to 50.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same picture; drawn if absent.")
+    ] = None,
+    num_images: Annotated[int, typer.Option(help="Pictures to paint, 1 to 8.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help=f"The model's own, or one of {', '.join(SCHEDULERS)}.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="The embedded model, a folder of weights, or a Hub id.")
+    ] = "pico",
+    format: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(FORMATS)}; png if nothing tells.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="A file to write, or a folder in which a free name is found.")
+    ] = Path("."),
+) -> None:
+    """Paint pictures of PROMPT, and print where they are and from which seed they came.
+
+    Sizes, steps and guidance that are not given are the model's own.
+    """
+    endpoint = _endpoint(model)
+    generation = endpoint.generation(
+        prompt=" ".join(prompt),
+        format=_format(format, output),
+        negative_prompt=negative_prompt,
+        width=width,
+        height=height,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        scheduler=scheduler,
+        seed=seed,
+    )
+    _paint(replace(generation, num_images=num_images), endpoint.source, output)
+
+
+@app.command()
+@_one_line_errors()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for what is kept.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+) -> None:
+    """Serve the image APIs over HTTP until stopped."""
+    from imagemill.settings import load
+
+    settings = load(config, host=host, port=port, data_dir=data_dir)  # before the slow imports
+
+    from imagemill.app import make_server
+
+    server = make_server(settings)
+    server.run()
+    if not server.started:  # why was logged
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _endpoint(model: str) -> "Endpoint":
+    """Nothing stands in here: whoever names a model on their own machine wants that one."""
+    from imagemill.catalog import Endpoint
+    from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS
+    from imagemill.pipelines.families import EMBEDDED
+
+    if model in (EMBEDDED, OWN_ID):
+        return Endpoint(OWN_ID, EMBEDDED, PICO, version="")
+    # A folder goes by its name, so that no path of this machine is written into the picture.
+    id = Path(model).resolve().name if Path(model).is_dir() else model
+    return Endpoint(id, model, KNOWN.get(model, WEIGHTS), version="")
+
+
+def _paint(generation: Generation, source: str, output: Path) -> None:
+    folder = output if _is_folder(output) else output.parent
+    folder.mkdir(parents=True, exist_ok=True)  # before the work, so that a bad place costs nothing
+
+    with _bar() as on_progress:
+        from imagemill.engine.direct import paint
+
+        painted = paint(generation, source, on_progress)
+    if painted.ignored:
+        words = ", ".join(painted.ignored)
+        typer.echo(f"imagemill: unknown to the model, so ignored: {words}", err=True)
+    for i, picture in enumerate(painted.pictures):
+        path = _write(picture, i, generation, output)
+        typer.echo(f"{path}  seed {generation.seed_of(i)}")
+
+
+@contextmanager
+def _bar() -> Iterator[OnProgress]:
+    """A progress bar on stderr, where a person is watching."""
+    if not sys.stderr.isatty():
+        yield lambda step, steps: None
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("loading", total=None)
+        yield lambda step, steps: progress.update(
+            task, description="painting", completed=step, total=steps
+        )
+
+
+def _format(asked: str | None, output: Path) -> Format:
+    """The format asked for, or told by the suffix of the file to write."""
+    suffix = "" if _is_folder(output) else output.suffix.lower()
+    if suffix and suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise invalid("output", f"{output.name} is no picture's name; end it in {known}")
+    told = SUFFIXES.get(suffix)
+    if asked is None:
+        return told or "png"
+    chosen = next((format for format in FORMATS if format == asked), None)
+    if chosen is None:
+        raise invalid("format", f"unknown format {asked!r:.80}; one of {', '.join(FORMATS)}")
+    if told not in (None, chosen):
+        raise invalid("format", f"{output.name} is not a name for {chosen}; leave out --format")
+    return chosen
+
+
+def _is_folder(output: Path) -> bool:
+    return output.is_dir() or not output.suffix
+
+
+def _write(picture: bytes, index: int, generation: Generation, output: Path) -> Path:
+    """A file that was named is replaced; in a folder nothing is."""
+    if _is_folder(output):
+        return _write_new(picture, output / f"{_stem(generation.prompt)}.{generation.format}")
+    several = generation.num_images > 1
+    path = output.with_stem(f"{output.stem}-{index + 1}") if several else output
+    path.write_bytes(picture)
+    return path
+
+
+def _write_new(picture: bytes, path: Path) -> Path:
+    """Writes to `path`, or with the next free number behind its name."""
+    names = chain([path], (path.with_stem(f"{path.stem}-{number}") for number in count(2)))
+    for name in names:
+        with suppress(FileExistsError), name.open("xb") as file:  # two may write at once
+            file.write(picture)
+            return name
+    raise AssertionError("numbers have no end")
+
+
+def _stem(prompt: str) -> str:
+    """The beginning of the prompt as a file name: letters, digits and hyphens."""
+    words = re.findall(r"[a-z0-9]+", prompt.lower())
+    whole = shorten(" ".join(words), LONGEST_STEM, placeholder="")
+    return whole.replace(" ", "-") or "picture"

@@ -1,4 +1,4 @@
-"""Faults: what went wrong, for the one who must act. A fault knows its kind, never an HTTP status."""
+"""Faults: what went wrong, for the one who must act. They know a kind, never an HTTP status."""
 
 from enum import StrEnum
 
@@ -24,9 +24,8 @@ class Fault(Exception):
     def __init__(
         self, kind: Kind, message: str, field: str | None = None, retry_after: float | None = None
     ) -> None:
-        super().__init__(
-            kind, message, field, retry_after
-        )  # all of it, so that faults survive pickling
+        # All of it, so that faults survive pickling between processes.
+        super().__init__(kind, message, field, retry_after)
         self.kind, self.message, self.field, self.retry_after = kind, message, field, retry_after
 
     def __str__(self) -> str:

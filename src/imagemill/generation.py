@@ -1,7 +1,6 @@
 """Generation: what was asked, in our own words, checked. Painted: what came of it."""
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from imagemill.errors import invalid
@@ -16,8 +15,8 @@ MAX_SEED = 2**64 - 1
 MAX_IMAGES = 8
 MAX_PROMPT = 10_000  # characters
 
-# Classes of diffusers.schedulers that can drive a flow-matching model (`use_flow_sigmas`), so they mean
-# something for every family served today.
+# Classes of diffusers.schedulers that can drive a flow-matching model (`use_flow_sigmas`), so they
+# mean something for every family served today.
 SCHEDULERS: tuple[str, ...] = (
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
@@ -25,7 +24,6 @@ SCHEDULERS: tuple[str, ...] = (
     "DPMSolverMultistepScheduler",
     "DPMSolverSinglestepScheduler",
     "DEISMultistepScheduler",
-    "SASolverScheduler",
     "UniPCMultistepScheduler",
 )
 
@@ -35,9 +33,10 @@ class Generation:
     """One request for pictures; raises a Fault of kind INVALID where a value is out of range.
 
     model: the id the caller named; the catalog decides what serves it.
-    width, height: px, 64 to 2048, of the finished picture. steps: 1 to 150. guidance_scale: 0 to 50, 1 and
-    below being unguided. seed: 0 to 2**64 - 1; the picture i of several is painted with seed + i, so that the
-    first is the same as when asked for alone. scheduler: a class name of diffusers, None for the model's own.
+    width, height: px, 64 to 2048, of the finished picture. steps: 1 to 150. guidance_scale: 0 to
+    50, 1 and below being unguided. seed: 0 to 2**64 - 1; the picture i of several is painted with
+    seed + i, so that the first is the same as when asked for alone. scheduler: a class name of
+    diffusers, None for the model's own.
     """
 
     prompt: str
@@ -55,28 +54,20 @@ class Generation:
     def __post_init__(self) -> None:
         if not self.prompt.strip():
             raise invalid("prompt", "the prompt is empty; say what to paint")
-        for name in ("prompt", "negative_prompt"):
-            length = len(getattr(self, name))
-            if length > MAX_PROMPT:
-                raise invalid(
-                    name, f"{name} has {length} characters; at most {MAX_PROMPT} are read"
-                )
+        _check_text("prompt", self.prompt)
+        _check_text("negative_prompt", self.negative_prompt)
         for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                raise invalid(name, f"{name} {value} is out of range; give {low} to {high}")
-        if self.scheduler is not None and self.scheduler not in SCHEDULERS:
-            raise invalid(
-                "scheduler",
-                f"unknown scheduler {self.scheduler!r:.80}; one of {', '.join(SCHEDULERS)}",
-            )
-        if self.format not in FORMATS:
-            raise invalid(
-                "format", f"unknown format {self.format!r:.80}; one of {', '.join(FORMATS)}"
-            )
+            _check_range(name, getattr(self, name), low, high)
+        if self.scheduler is not None:
+            _check_choice("scheduler", self.scheduler, SCHEDULERS)
+        _check_choice("format", self.format, FORMATS)
+
+    def seed_of(self, index: int) -> int:
+        """The seed of the picture `index`; after the largest comes 0."""
+        return (self.seed + index) % (MAX_SEED + 1)
 
 
-_RANGES: tuple[tuple[str, float, float], ...] = (
+_RANGES: tuple[tuple[str, int, float], ...] = (
     ("width", MIN_SIDE, MAX_SIDE),
     ("height", MIN_SIDE, MAX_SIDE),
     ("steps", 1, MAX_STEPS),
@@ -86,6 +77,31 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 
+def _check_text(name: str, text: str) -> None:
+    if len(text) > MAX_PROMPT:
+        raise invalid(name, f"{name} has {len(text)} characters; at most {MAX_PROMPT} are read")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can bring what no file and no tokenizer can hold
+        raise invalid(name, f"{name} has half of a surrogate pair; send whole ones") from None
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if low <= value <= high:  # never true of NaN
+        return
+    # Python refuses to write out an integer of thousands of digits, which JSON can bring.
+    if isinstance(value, int) and value.bit_length() > 100:
+        shown = f"of {value.bit_length()} bits"
+    else:
+        shown = str(value)
+    raise invalid(name, f"{name} {shown} is out of range; give {low} to {high}")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise invalid(name, f"unknown {name} {value!r:.80}; one of {', '.join(choices)}")
+
+
 @dataclass(frozen=True)
 class Painted:
     """A finished generation: encoded pictures in order, and how it went."""
@@ -93,4 +109,4 @@ class Painted:
     pictures: tuple[bytes, ...]
     seconds: float  # of engine time, from first step to encoded
     served_by: str  # the weights that painted: "pico" when standing in
-    ignored: tuple[str, ...] = field(default=())  # words of the prompt that the model does not know
+    ignored: tuple[str, ...] = ()  # words of the prompt that the model does not know

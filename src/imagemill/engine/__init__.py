@@ -1,1 +1,3 @@
-"""The engine: step-level continuous batching over stock diffusers pipelines. No torch is imported here."""
+"""The engine: step-level continuous batching over stock diffusers pipelines. No torch is imported
+here.
+"""

@@ -1,10 +1,13 @@
-"""One parked call of a module, described so that equal ones can be batched, run and handed back in rows."""
+"""One parked call of a module, described so that equal ones can be batched, run and handed back in
+rows.
+"""
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -12,12 +15,12 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from imagemill.engine.modules import FACTS, Rows
 
-Method = Callable[..., Any]
-
 
 @dataclass(frozen=True)
 class ModuleCall:
-    """`rowed` are the flattened tensors with a batch axis, `rest` everything else, equal within a group."""
+    """`rowed` are the flattened tensors with a batch axis, `rest` everything else, equal within a
+    group.
+    """
 
     module: torch.nn.Module
     method: str
@@ -37,7 +40,7 @@ class ModuleCall:
 def describe(
     module: torch.nn.Module, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> ModuleCall:
-    bound = dict(zip(_parameters(type(module), method), args, strict=False)) | kwargs
+    bound = dict(zip(_parameters(getattr(type(module), method)), args, strict=False)) | kwargs
     facts = FACTS.get((type(module).__name__, method))
     if facts is None:
         return ModuleCall(module, method, None, 1, 1, [], tree_flatten({})[1], bound, object())
@@ -56,7 +59,7 @@ def describe(
     leaves, spec = tree_flatten(inside)
     shapes = tuple((tuple(leaf.shape[1:]), leaf.dtype) for leaf in leaves)
     key = (id(module), method, str(spec), shapes, _value(rest))
-    cells = max(leaf.shape[1:].numel() // leaf.shape[1] if leaf.dim() > 2 else 1 for leaf in leaves)
+    cells = max(_places(leaf) for leaf in leaves)
     return ModuleCall(module, method, facts, rows, cells, leaves, spec, rest, key)
 
 
@@ -83,14 +86,19 @@ def split(output: Any, sizes: Sequence[int]) -> list[Any]:
     ]
 
 
-@lru_cache
-def _parameters(kind: type[torch.nn.Module], method: str) -> tuple[str, ...]:
-    return tuple(inspect.signature(getattr(kind, method)).parameters)[1:]
+@cache
+def _parameters(method: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(method).parameters)[1:]
 
 
 def _per_row(timestep: Any, rows: int, device: torch.device) -> torch.Tensor:
     flat = torch.as_tensor(timestep, device=device).to(torch.float32).reshape(-1)
     return flat.expand(rows) if flat.shape[0] == 1 else flat
+
+
+def _places(leaf: torch.Tensor) -> int:
+    """Positions of one row: (n, c, h, w) has h * w, (n, tokens, c) its tokens."""
+    return math.prod(leaf.shape[2:]) if leaf.dim() > 3 else leaf.shape[1] if leaf.dim() == 3 else 1
 
 
 def _value(x: Any) -> Hashable:

@@ -41,7 +41,8 @@ class Engine(Protocol):
         """Begins starting; does not wait for the model."""
 
     def submit(self, id: str, generation: Generation, source: str) -> AsyncIterator[Event]:
-        """Paints with the weights at `source` ("pico", a folder or a Hub id); ends with Finished or Failed.
+        """Paints with the weights at `source` ("pico", a folder or a Hub id); ends with Finished or
+        Failed.
 
         Closing the iterator cancels.
         """

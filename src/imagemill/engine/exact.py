@@ -1,18 +1,20 @@
 """Batched forwards that give every row the bytes it would have alone.
 
-Kernels choose their order of summation by shape, so the rows beside a row can change its last bits. Forwards
-therefore run in a few fixed numbers of rows (buckets), and a bucket is used only when it has been shown, on
-this machine and for this module and shape, to give the same bits as the least bucket, in which every call
-runs when it is alone. The proof is made once, at the first use of a bucket; where it fails, the bucket is
-never used again. Rounding depends on the order of summation, not on the data, and a network has millions of
-intermediate values: a bucket of another order is found out at its first run.
+Kernels choose their order of summation by shape, so the rows beside a row can change its last bits.
+Forwards therefore run in a few fixed numbers of rows (buckets), and a bucket is used only when it
+has been shown, on this machine and for this module and shape, to give the same bits as the least
+bucket, in which every call runs when it is alone. The proof is made once, at the first use of a
+bucket; where it fails, the bucket is never used again. Rounding depends on the order of summation,
+not on the data, and a network has millions of intermediate values: a bucket of another order is
+found out at its first run.
 
-Measured on an x86-64 CPU with AVX-512: in bfloat16 2, 4, 8, 16 and 32 rows agree to the bit and 1 does not; in
-float32 already 4 rows differ from 2, so there calls run one by one.
+Measured on an x86-64 CPU with AVX-512: in bfloat16 2, 4, 8, 16 and 32 rows agree to the bit and 1
+does not; in float32 already 4 rows differ from 2, so there calls run one by one.
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -21,28 +23,29 @@ from torch.utils._pytree import tree_flatten
 from imagemill.engine.calls import ModuleCall, merge, pad, split
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
+WASTE = 0.25  # of a bucket that may be padding; else the calls are split over smaller ones
 
 
 @dataclass
 class Exact:
     """Runs groups of calls; `trusted` remembers which buckets have been proved or refuted."""
 
-    trusted: dict[tuple[Hashable, int], bool] = field(default_factory=dict)
+    trusted: dict[Hashable, bool] = field(default_factory=dict)
 
     def run(self, calls: Sequence[ModuleCall]) -> list[Any]:
         """The output of each call, all of one group."""
         first = calls[0]
         if first.facts is None:
             return [call.run(call.rowed) for call in calls]
-        bucket = _bucket(sum(call.rows for call in calls), first.facts.least)
-        alone = [_bucket(call.rows, first.facts.least) for call in calls]
-        if bucket is None or len(calls) == 1:
-            return [self._alone(call) for call in calls]
+        if len(calls) == 1:
+            return [self._alone(first)]
+        rows = sum(call.rows for call in calls)
+        bucket = _bucket(rows, first.facts.least)
         key = (first.group, bucket)
-        if self.trusted.get(key) is False:
-            return [output for half in _halves(calls) for output in self.run(half)]
+        if bucket is None or bucket - rows > bucket * WASTE or self.trusted.get(key) is False:
+            return [output for part in _parts(calls, rows) for output in self.run(part)]
         together = _batched(calls, bucket)
-        if key in self.trusted or all(size == bucket for size in alone):
+        if key in self.trusted:
             return together
         separate = [self._alone(call) for call in calls]
         self.trusted[key] = all(_same(a, b) for a, b in zip(together, separate, strict=True))
@@ -61,8 +64,13 @@ def _bucket(rows: int, least: int) -> int | None:
     return next((size for size in BUCKETS if size >= max(rows, least)), None)
 
 
-def _halves(calls: Sequence[ModuleCall]) -> tuple[Sequence[ModuleCall], Sequence[ModuleCall]]:
-    middle = (len(calls) + 1) // 2
+def _parts(
+    calls: Sequence[ModuleCall], rows: int
+) -> tuple[Sequence[ModuleCall], Sequence[ModuleCall]]:
+    """As many of the first calls as fill the next smaller bucket, and the rest."""
+    full = max(size for size in BUCKETS if size < rows or size == 1)
+    taken = accumulate(call.rows for call in calls)
+    middle = min(max(1, sum(total <= full for total in taken)), len(calls) - 1)
     return calls[:middle], calls[middle:]
 
 

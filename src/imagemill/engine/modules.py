@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rows:
-    """rowed: arguments whose tensors (nested ones too) have the batch as axis 0; all others must be equal.
+    """rowed: arguments whose tensors (nested ones too) have the batch as axis 0; all others must be
+    equal.
 
-    timestep: an argument that pipelines pass as a number, a 0-d or a 1-d tensor of any dtype; it becomes a
-    float32 row per picture, as the modules' own first step makes it.
-    least: the smallest number of rows that is run. Linear layers take another kernel for a single row, with
-    other last bits, so a lone row is padded to two where the network has layers on pooled vectors.
+    timestep: an argument that pipelines pass as a number, a 0-d or a 1-d tensor of any dtype; it
+    becomes a float32 row per picture, as the modules' own first step makes it. least: the smallest
+    number of rows that is run. Linear layers take another kernel for a single row, with other last
+    bits, so a lone row is padded to two where the network has layers on pooled vectors.
     """
 
     rowed: frozenset[str]
@@ -31,7 +32,8 @@ _DECODE = rows("z", least=1)
 
 FACTS: dict[tuple[str, str], Rows] = {
     ("SD3Transformer2DModel", "forward"): rows(
-        "hidden_states", "encoder_hidden_states", "pooled_projections", "block_controlnet_hidden_states",
+        "hidden_states", "encoder_hidden_states", "pooled_projections",
+        "block_controlnet_hidden_states",
         timestep="timestep",
     ),
     ("FluxTransformer2DModel", "forward"): rows(
@@ -39,8 +41,9 @@ FACTS: dict[tuple[str, str], Rows] = {
         "controlnet_block_samples", "controlnet_single_block_samples", timestep="timestep",
     ),
     ("UNet2DConditionModel", "forward"): rows(
-        "sample", "encoder_hidden_states", "timestep_cond", "attention_mask", "encoder_attention_mask",
-        "added_cond_kwargs", "down_block_additional_residuals", "mid_block_additional_residual",
+        "sample", "encoder_hidden_states", "timestep_cond", "attention_mask",
+        "encoder_attention_mask", "added_cond_kwargs", "down_block_additional_residuals",
+        "mid_block_additional_residual",
         timestep="timestep",
     ),
     ("CLIPTextModel", "forward"): _TEXT,
@@ -51,7 +54,8 @@ FACTS: dict[tuple[str, str], Rows] = {
     ("AutoencoderKL", "decode"): _DECODE,
 }  # fmt: skip
 
-# Which methods of a pipeline's components park. Schedulers, tokenizers and image processors stay per request.
+# Which methods of a pipeline's components park. Schedulers, tokenizers and image processors stay
+# per request.
 PARKED: dict[str, tuple[str, ...]] = {
     "transformer": ("forward",),
     "transformer_2": ("forward",),

@@ -1,22 +1,25 @@
 """Which parked calls run next: a policy over plain integers. No tensors, no clocks, no threads.
 
-A trajectory (one picture on its way) parks at a call of a heavy module. Calls of one group can share a forward;
-the plan is one group's most urgent calls, up to a budget. Urgency is work left, less what has been waited, so
-short work overtakes long work, and none waits for ever: others' work ages a waiting call without bound, while
-a newcomer's work left is bounded.
+A trajectory (one picture on its way) parks at a call of a heavy module. Calls of one group can
+share a forward; the plan is one group's most urgent calls, up to a budget. Urgency is work left,
+less what the call has waited, so short work overtakes long work. Work left counts only up to a
+patience, so a call has waited long enough at the latest when others have had that much: even under
+an endless stream of short work, long work keeps a share.
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+
+PATIENCE = 8  # full forwards of others that a call waits for at most
 
 
 @dataclass(frozen=True)
 class Call:
     """One parked call.
 
-    id: of the trajectory. group: calls of one group may share a forward. cost: of this call, in cells times
-    rows. left: cost of all calls that the trajectory still has to make. since: the scheduler's clock when it
-    parked.
+    id: of the trajectory. group: calls of one group may share a forward. cost: of this call, in
+    cells times rows. left: cost of all calls that the trajectory still has to make. since: the
+    scheduler's clock when it parked.
     """
 
     id: int
@@ -56,4 +59,5 @@ class Scheduler:
         return self.budget > 0
 
     def _urgency(self, call: Call) -> tuple[int, int]:
-        return 2 * call.left - (self.clock - call.since), call.id
+        left = min(call.left, PATIENCE * self.budget)
+        return left - (self.clock - call.since), call.id

@@ -1,9 +1,10 @@
 """The autoencoder of pico: pictures as 16 px patches, all work at a sixteenth of the resolution.
 
-A convolutional autoencoder of the usual shape spends its time on full-resolution layers, which a CPU
-pays for dearly. Here a patch becomes one vector at once (`pixel_unshuffle`), a few ConvNeXt-style blocks
-mix neighbours, and a linear layer gives the latents; the decoder is the mirror. Decoding a 1024 px
-picture therefore stays cheap. The class speaks the interface that diffusers' pipelines expect of a VAE.
+A convolutional autoencoder of the usual shape spends its time on full-resolution layers, which a
+CPU pays for dearly. Here a patch becomes one vector at once (`pixel_unshuffle`), a few
+ConvNeXt-style blocks mix neighbours, and a linear layer gives the latents; the decoder is the
+mirror. Decoding a 1024 px picture therefore stays cheap. The class speaks the interface that
+diffusers' pipelines expect of a VAE.
 """
 
 import torch
@@ -27,15 +28,16 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (n, c, h, w)
         y = self.norm(self.mix(x).permute(0, 2, 3, 1))
-        return x + self.down(F.gelu(self.up(y))).permute(0, 3, 1, 2)
+        y = self.down(F.gelu(self.up(y))).permute(0, 3, 1, 2)
+        return x.add(y)
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):
     """Encodes (n, 3, h, w) pictures in -1..1 to (n, 16, h/16, w/16) latents and back.
 
-    `latent_std` is the fixed standard deviation of the posterior: the decoder is trained to bear that much
-    noise, which a small denoiser needs. `block_out_channels` is read by pipelines for the factor alone
-    (two to the number of entries less one).
+    `latent_std` is the fixed standard deviation of the posterior: the decoder is trained to bear
+    that much noise, which a small denoiser needs. `block_out_channels` is read by pipelines for the
+    factor alone (two to the number of entries less one).
     """
 
     @register_to_config
@@ -82,4 +84,5 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
     def forward(self, sample: torch.Tensor) -> torch.Tensor:
-        return self.decoder(self.encoder(sample))
+        picture: torch.Tensor = self.decoder(self.encoder(sample))
+        return picture

@@ -1,17 +1,28 @@
-"""The words that pico knows. Data: `vocabulary.json` beside this file."""
+"""The words that pico knows (`vocabulary.json`), and the rules that find them in a prompt."""
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 PATH = Path(__file__).parent / "vocabulary.json"
 
+# What parts words: all but ASCII letters and digits and the blocks of other scripts' letters. Those
+# belong to a word: "décar" must not be read as "car". These are characters by the time a pattern is
+# read: escapes mean something else to Oniguruma.
+_PARTING = "[^a-z0-9,\u00c0-\u1fff\u2c00-\u2dff\u3040-\ufdff\uff10-\uffef\U00010000-\U0001efff]"
+_PAUSE = "[.;:!?\n\r\u2026\u3001\u3002]"
+# "A cat and a dog" are painted side by side; "and a blue background" is none of the two.
+_PAIRING = "(?<![^ ,])and(?= (?:a|an|one) (?!(?:[^ ,]+ )?(?:background|backdrop|ground)(?![^ ,])))"
+
+Rule = tuple[str, str]  # a pattern, and what takes its place
+
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """`words` are the canonical words by kind; `synonyms` say them otherwise; `fillers` mean nothing."""
+    """`words`: canonical ones by kind. `synonyms` say them otherwise. `fillers` mean nothing."""
 
     words: dict[str, list[str]]
     synonyms: dict[str, list[str]]
@@ -22,18 +33,37 @@ class Vocabulary:
         return [word for kind in self.words.values() for word in kind]
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        phrases = [
-            *self.canonical,
-            *self.fillers,
-            *(s for many in self.synonyms.values() for s in many),
+    def rules(self) -> list[Rule]:
+        """Turn a prompt in lower case into words, single spaces and commas, without synonyms.
+
+        Read by Python's `re` and by the tokenizer's Oniguruma alike, so that what is reported as
+        unknown is what the model does not get. Each is linear in the prompt's length.
+        """
+        return [
+            (_PAUSE, ","),
+            (_PARTING, " "),
+            (" +", " "),
+            (_PAIRING, "left"),
+            *((whole(said), word) for word, said in self.synonyms.items()),
         ]
-        return frozenset(word for phrase in phrases for word in phrase.split())
+
+    @cached_property
+    def _compiled(self) -> list[tuple[re.Pattern[str], str]]:
+        return [(re.compile(pattern), by) for pattern, by in self.rules]
 
     def unknown(self, prompt: str) -> list[str]:
-        """The words of `prompt` that the model does not know and will ignore, once each, in order."""
-        words = dict.fromkeys(re.findall(r"[^\W_]+", prompt.lower()))
-        return [word for word in words if word not in self._known]
+        """The words of `prompt` that the model does not know and ignores, once each, in order."""
+        text = prompt.lower()
+        for pattern, by in self._compiled:
+            text = pattern.sub(by, text)
+        known = {*self.canonical, *self.fillers}
+        words = dict.fromkeys(text.replace(",", " ").split())
+        return [word for word in words if word not in known]
+
+
+def whole(phrases: Iterable[str]) -> str:
+    """A pattern of any of `phrases` as whole words, longest first, where spaces are single."""
+    return rf"(?<![^ ,])(?:{'|'.join(sorted(phrases, key=len, reverse=True))})(?![^ ,])"
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Measurements: one file, one question, peers in the same run."""

@@ -1,0 +1,50 @@
+"""Which endpoint a model id means, and what serves it."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS, Endpoint
+from imagemill.catalog.versions import fingerprint
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.pipelines.families import EMBEDDED
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
+
+
+class Catalog:
+    """`models` maps an id to the folder or Hub id that serves it.
+
+    For all others the embedded model stands in, or they are missing.
+    """
+
+    def __init__(
+        self,
+        models: Mapping[str, str],
+        stand_ins: bool,
+        fingerprint: Callable[[str], str] = fingerprint,
+    ) -> None:
+        for id in models:
+            if not _ID.fullmatch(id):
+                raise invalid("models", f"{id!r:.200} is not a model id; write it owner/name")
+        self._models = {OWN_ID: EMBEDDED, **models}
+        self._stand_ins = stand_ins
+        self._fingerprint = fingerprint
+        self._versions: dict[str, str] = {}  # of sources, taken at first use
+        self.default = next(iter(models), OWN_ID)
+
+    def find(self, id: str) -> Endpoint:
+        if not _ID.fullmatch(id):
+            raise Fault(Kind.NOT_FOUND, f"{id!r:.200} is not a model id; ids look like owner/name")
+        source = self._models.get(id) or (EMBEDDED if self._stand_ins else None)
+        if source is None:
+            raise Fault(
+                Kind.NOT_FOUND,
+                f"model {id} is not available here; there are {', '.join(self._models)}",
+            )
+        defaults = PICO if source == EMBEDDED else KNOWN.get(id, WEIGHTS)
+        return Endpoint(id, source, defaults, self._version(source))
+
+    def _version(self, source: str) -> str:
+        if source not in self._versions:
+            self._versions[source] = self._fingerprint(source)
+        return self._versions[source]

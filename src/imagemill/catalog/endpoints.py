@@ -1,0 +1,75 @@
+"""Endpoints as data: what is painted where the caller leaves something open."""
+
+import secrets
+from dataclasses import dataclass
+
+from imagemill.generation import Format, Generation
+from imagemill.pipelines.families import EMBEDDED
+
+OWN_ID = "imagemill/pico"  # the embedded model by its own name, never standing in
+
+
+@dataclass(frozen=True)
+class Defaults:
+    width: int  # px
+    height: int
+    steps: int
+    guidance_scale: float
+
+
+PICO = Defaults(512, 512, 20, 4.0)
+WEIGHTS = Defaults(1024, 1024, 28, 4.0)  # of a configured model that has no line below
+
+# What the models' own cards recommend.
+KNOWN: dict[str, Defaults] = {
+    "black-forest-labs/FLUX.1-dev": Defaults(1024, 1024, 28, 3.5),
+    "black-forest-labs/FLUX.1-schnell": Defaults(1024, 1024, 4, 0.0),
+    "stabilityai/stable-diffusion-3-medium-diffusers": Defaults(1024, 1024, 28, 7.0),
+    "stabilityai/stable-diffusion-3.5-large": Defaults(1024, 1024, 28, 3.5),
+    "stabilityai/stable-diffusion-xl-base-1.0": Defaults(1024, 1024, 50, 5.0),
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One public model id.
+
+    source: "pico", a folder or a Hub id. version: changes with the weights.
+    """
+
+    id: str
+    source: str
+    defaults: Defaults
+    version: str
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether the embedded model answers for another."""
+        return self.source == EMBEDDED and self.id != OWN_ID
+
+    def generation(
+        self,
+        prompt: str,
+        format: Format,
+        negative_prompt: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        scheduler: str | None = None,
+        seed: int | None = None,
+    ) -> Generation:
+        """What was asked, None being left open; a seed left open is drawn."""
+        open_ = self.defaults
+        return Generation(
+            prompt=prompt,
+            model=self.id,
+            width=open_.width if width is None else width,
+            height=open_.height if height is None else height,
+            steps=open_.steps if steps is None else steps,
+            guidance_scale=open_.guidance_scale if guidance_scale is None else guidance_scale,
+            seed=secrets.randbelow(2**32) if seed is None else seed,
+            negative_prompt=negative_prompt or "",
+            scheduler=scheduler,
+            format=format,
+        )

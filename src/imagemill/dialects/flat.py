@@ -1,0 +1,145 @@
+"""The flat custom endpoint: one flat JSON object goes in, `{"image": base64}` comes out."""
+
+import base64
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+
+from imagemill.catalog import Endpoint
+from imagemill.dialects import strict, wire
+from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.service import Answer, Order
+
+# Words -------------------------------------------------------------------------------------------
+
+STATUSES: dict[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+    Kind.BUSY: 429,
+    Kind.LOADING: 503,
+    Kind.CANCELLED: 503,
+    Kind.FAILED: 500,
+}
+NAMES: dict[str, str] = {"steps": "inference_steps"}
+DEFAULT_STEPS = 25  # where the caller leaves them open, whatever the model
+PROMPTS = ("inputs", "prompt", "s")  # `s` is what the printed JavaScript sends
+
+
+class Body(Strict):
+    """One of `inputs`, `prompt` and `s` is required; all else may be left open."""
+
+    inputs: Prompt | None = None
+    prompt: Prompt | None = None
+    s: Prompt | None = None
+    negative_prompt: Negative = None
+    height: Side = None
+    width: Side = None
+    guidance_scale: Guidance = None
+    inference_steps: Steps = None
+    seed: Seed = None
+
+
+class Reply(Strict):
+    image: str  # a PNG in base64
+
+
+class ErrorBody(Strict):
+    error: str
+
+
+EXAMPLE: dict[str, Any] = {
+    "inputs": "a red cat above a yellow boat on the sea",
+    "negative_prompt": "green",
+    "height": 512,
+    "width": 512,
+    "guidance_scale": 4.0,
+    "inference_steps": 25,
+}
+
+# Read --------------------------------------------------------------------------------------------
+
+
+def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
+    asked = strict.take(Body, strict.parse(strict.text(body)))
+    generation = endpoint.generation(
+        _prompt(asked),
+        "png",
+        negative_prompt=asked.negative_prompt,
+        width=asked.width,
+        height=asked.height,
+        steps=DEFAULT_STEPS if asked.inference_steps is None else asked.inference_steps,
+        guidance_scale=asked.guidance_scale,
+        seed=asked.seed,
+    )
+    # Without a seed every call is meant to give another picture.
+    return Order(generation, endpoint, cacheable=asked.seed is not None)
+
+
+def _prompt(asked: Body) -> str:
+    given = [name for name in PROMPTS if getattr(asked, name) is not None]
+    if len(given) != 1:
+        came = " and ".join(given) or "none"
+        raise invalid("prompt", f"the prompt goes into one of {', '.join(PROMPTS)}; {came} came")
+    return str(getattr(asked, given[0]))
+
+
+# Write -------------------------------------------------------------------------------------------
+
+
+def write(order: Order, answer: Answer) -> Response:
+    image = base64.b64encode(answer.painted.pictures[0]).decode()
+    return JSONResponse({"image": image}, headers=wire.headers(answer))
+
+
+def refuse(fault: Fault) -> Response:
+    name = NAMES.get(fault.field or "")
+    told = f"{name}: {fault.message}" if name else fault.message
+    return JSONResponse({"error": told}, STATUSES[fault.kind], wire.retry_header(fault))
+
+
+# Routes ------------------------------------------------------------------------------------------
+
+DOOR = wire.Door("flat", read, write, refuse)
+
+
+def routes(house: wire.House) -> APIRouter:
+    router = APIRouter(tags=["flat"])
+
+    async def of_model(owner: str, name: str, request: Request) -> Response:
+        return await wire.answer(house, DOOR, f"{owner}/{name}", request)
+
+    async def of_default(request: Request) -> Response:
+        return await wire.answer(house, DOOR, house.catalog.default, request)
+
+    for path, endpoint in (("/flat/{owner}/{name}", of_model), ("/", of_default)):
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            response_class=JSONResponse,
+            summary="Text to image, flat",
+            openapi_extra=_REQUEST,
+            responses=_RESPONSES,
+            operation_id=f"flat_{endpoint.__name__}",
+        )
+    return router
+
+
+_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": strict.schema(Body), "example": EXAMPLE}},
+    }
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture",
+        "headers": wire.HEADERS,
+        "content": {"application/json": {"schema": strict.schema(Reply)}},
+    },
+    **wire.responses(STATUSES, strict.schema(ErrorBody)),
+}

@@ -1,0 +1,167 @@
+"""Bodies taken at their word: JSON as the standard has it, and values that are what they say."""
+
+import json
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import (
+    MAX_GUIDANCE,
+    MAX_PROMPT,
+    MAX_SEED,
+    MAX_SIDE,
+    MAX_STEPS,
+    MIN_SIDE,
+    SCHEDULERS,
+)
+
+Body = TypeVar("Body", bound=BaseModel)
+
+SHOWN_ERRORS = 8  # of one body
+
+# By pydantic's own name of what is wrong; {value} is what came.
+WRONG: dict[str, str] = {
+    "missing": "is required",
+    "int_type": "{value} is not an integer",
+    "float_type": "{value} is not a number",
+    "finite_number": "{value} is not a finite number",
+    "bool_type": "{value} is not true or false",
+    "string_type": "{value} is not a string",
+    "string_unicode": "the string has half of a surrogate pair; send whole ones",
+    "model_type": "{value} is not an object",
+}
+
+
+class Strict(BaseModel):
+    """A body without coercion: no number in quotes, no boolean for a number, no unknown field."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def _limited(low: float, high: float) -> dict[str, Any]:
+    # Told to readers of the schema; what checks the limits is Generation, for every door alike.
+    return {"minimum": low, "maximum": high}
+
+
+def _field(description: str, extra: dict[str, Any]) -> Any:
+    return Field(description=description, json_schema_extra=extra)
+
+
+Prompt = Annotated[str, _field("What to paint.", {"minLength": 1, "maxLength": MAX_PROMPT})]
+Negative = Annotated[str | None, _field("What not to paint.", {"maxLength": MAX_PROMPT})]
+Side = Annotated[int | None, _field("In px.", _limited(MIN_SIDE, MAX_SIDE))]
+Steps = Annotated[
+    int | None,
+    _field("Steps of denoising: more look better and take longer.", _limited(1, MAX_STEPS)),
+]
+Guidance = Annotated[
+    float | None, _field("How closely the picture follows the prompt.", _limited(0, MAX_GUIDANCE))
+]
+Scheduler = Annotated[
+    str | None, _field("Class name of a scheduler of diffusers.", {"enum": [*SCHEDULERS, None]})
+]
+Seed = Annotated[
+    int | None,
+    _field("The same seed gives the same picture; left open, one is drawn.", _limited(0, MAX_SEED)),
+]
+
+
+def text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise invalid(
+            "body", f"the body is not UTF-8: byte {error.start} cannot be read; send UTF-8"
+        ) from None
+
+
+def parse(body: str) -> Any:
+    """The JSON value in `body`."""
+    if not body.strip():
+        raise invalid("body", "the body is empty; send JSON")
+    try:
+        return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise invalid("body", f"the body is not JSON: {error.msg} at {where}") from None
+    except RecursionError:
+        raise invalid("body", "the body is nested too deeply; a few levels are enough") from None
+    except ValueError:  # Python's own bound on the digits of an integer
+        raise invalid("body", "the body has an integer of thousands of digits") from None
+
+
+def take(model: type[Body], value: Any) -> Body:
+    """`value` as a `model`; a Fault names everything that is wrong with it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False)[:SHOWN_ERRORS]
+        message = "; ".join(_tell(model, one) for one in found)
+        raise Fault(Kind.INVALID, message) from None  # its fields are the wire's, not canonical
+
+
+def schema(model: type[BaseModel]) -> dict[str, Any]:
+    """JSON Schema with everything in its place, as OpenAPI has no room for definitions beside."""
+    whole = model.model_json_schema()
+    definitions = whole.pop("$defs", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inline(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return inline(definitions[part["$ref"].rpartition("/")[2]])
+        return {name: inline(value) for name, value in part.items()}
+
+    return dict(inline(whole))
+
+
+def _tell(model: type[BaseModel], error: Any) -> str:
+    path, value = _path(error["loc"]), _shown(error["input"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown field {path!r}; known are {', '.join(_known(model, error['loc']))}"
+    wrong = WRONG.get(error["type"], error["msg"])
+    return f"{path}: {wrong.format(value=value)}" if path else f"the body: {value} is not an object"
+
+
+def _known(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    for part in loc[:-1]:
+        model = _within(model.model_fields[part].annotation)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _within(annotation: Any) -> type[BaseModel]:
+    """The model in `Model | None`."""
+    optional = get_origin(annotation) in (Union, UnionType)
+    choices = get_args(annotation) if optional else (annotation,)
+    models: list[type[BaseModel]] = [one for one in choices if issubclass(one, BaseModel)]
+    return models[0]
+
+
+def _path(loc: tuple[Any, ...]) -> str:
+    return ".".join(f"{part:.80}" for part in loc)
+
+
+def _shown(value: Any) -> str:
+    """Short, and never deep."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, int) and value.bit_length() > 100:
+        return f"an integer of {value.bit_length()} bits"
+    return f"{json.dumps(value):.80}"
+
+
+def _no_constant(name: str) -> Any:
+    raise invalid("body", f"{name} is not JSON, and no value here may be it; give a finite number")
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise invalid("body", "the body has an object with the same name twice; give each once")
+    return found

@@ -1,0 +1,191 @@
+"""What HTTP asks of every dialect alike: bodies in bounds, hang-ups noticed, safe headers."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.service import Answer, Order, Service
+from imagemill.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BODY_SECONDS = 30.0  # for a body to arrive
+DRAINED = 16  # times the limit, read and thrown away so that the caller can hear our answer
+IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
+GONE = 499  # nobody reads it
+_STOPPED = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
+_UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
+
+
+@dataclass(frozen=True)
+class House:
+    """What stands behind every door."""
+
+    service: Service
+    catalog: Catalog
+    telemetry: Telemetry
+    body_limit: int  # bytes
+
+
+@dataclass(frozen=True)
+class Door:
+    """How one dialect reads a request, writes an answer, and refuses."""
+
+    name: str
+    read: Callable[[Endpoint, Headers, bytes], Order]
+    write: Callable[[Order, Answer], Response]
+    refuse: Callable[[Fault], Response]
+
+
+class Gone(Exception):
+    """The caller hung up."""
+
+
+async def answer(house: House, door: Door, model: str, request: Request) -> Response:
+    """Answers one request for pictures of `model`, and counts how it went."""
+    try:
+        response, outcome = await _paint(house, door, model, request), "ok"
+    except (Gone, ClientDisconnect):
+        response, outcome = Response(status_code=GONE), "gone"
+    except Fault as fault:
+        response, outcome = door.refuse(fault), fault.kind.value
+    except asyncio.CancelledError:
+        # By the HTTP server, whose patience at a shutdown has ended; the caller still listens.
+        response, outcome = door.refuse(_STOPPED), _STOPPED.kind.value
+    except Exception:
+        log.exception("a request at the door %s failed", door.name)
+        response, outcome = door.refuse(_UNEXPECTED), _UNEXPECTED.kind.value
+    house.telemetry.requests.labels(door.name, outcome).inc()
+    return response
+
+
+async def _paint(house: House, door: Door, model: str, request: Request) -> Response:
+    body = await read_body(request, house.body_limit)
+    if request.url.query:
+        raise invalid("query", "parameters in the URL are not read here; put them into the body")
+    order = door.read(house.catalog.find(model), request.headers, body)
+    painted = await while_listening(request, house.service.paint(order))
+    _report(order, painted)
+    return door.write(order, painted)
+
+
+def _report(order: Order, answer: Answer) -> None:
+    """What the caller may read in headers, the operator reads in the log."""
+    served_by, id = answer.painted.served_by, order.endpoint.id
+    if order.endpoint.stands_in:
+        log.info("%s stands in for %s", served_by, id, extra={"model": id})
+    if answer.painted.ignored:
+        log.info("unknown to %s, so ignored: %s", served_by, listed(answer.painted.ignored))
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body; one that is larger than `limit` bytes is never held."""
+    too_large = Fault(
+        Kind.TOO_LARGE, f"the body is larger than {limit} bytes; send at most that", "body"
+    )
+    if "expect" in request.headers and _announced(request) > limit:
+        raise too_large  # the caller has sent nothing yet, and asks whether to
+    held, size = bytearray(), 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= limit:
+                    held += chunk
+                elif size > limit * DRAINED:
+                    break
+    except TimeoutError:
+        raise invalid("body", f"the body did not arrive in {BODY_SECONDS:.0f} seconds") from None
+    if size > limit:
+        raise too_large
+    return bytes(held)
+
+
+async def while_listening(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the caller hangs up; its body has been read."""
+    task = asyncio.create_task(work)
+    listener = asyncio.create_task(_hang_up(request))
+    try:
+        await asyncio.wait({task, listener}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise Gone
+        return task.result()
+    finally:
+        for each in (task, listener):
+            each.cancel()
+        await asyncio.gather(task, listener, return_exceptions=True)
+
+
+_TEXT = {"schema": {"type": "string"}}
+HEADERS: dict[str, Any] = {
+    "x-imagemill-model": {"description": "The weights that painted."} | _TEXT,
+    "x-imagemill-seed": {"description": "The seed, asked for or drawn."} | _TEXT,
+    "x-imagemill-cache": {"description": "hit: an earlier picture. miss: a new one."} | _TEXT,
+    "x-imagemill-ignored": {
+        "description": "Words of the prompt that the model does not know, percent-encoded."
+    }
+    | _TEXT,
+}
+
+
+def headers(answer: Answer) -> dict[str, str]:
+    """What every door tells of a picture, besides its own words."""
+    told = {
+        "x-imagemill-model": answer.painted.served_by,
+        "x-imagemill-seed": str(answer.seed),
+        "x-imagemill-cache": "hit" if answer.hit else "miss",
+    }
+    if answer.painted.ignored:
+        told["x-imagemill-ignored"] = listed(answer.painted.ignored)
+    return told
+
+
+def listed(words: tuple[str, ...]) -> str:
+    """Words for a header: percent-encoded, with commas between, cut where they are many."""
+    kept, length = list[str](), 0
+    for word in words:
+        encoded = quote(word, safe="")
+        length += len(encoded) + 2
+        if length > IGNORED_LENGTH:
+            kept.append(f"... {len(words) - len(kept)} more")
+            break
+        kept.append(encoded)
+    return ", ".join(kept)
+
+
+def retry_header(fault: Fault) -> dict[str, str]:
+    if fault.retry_after is None:
+        return {}
+    return {"retry-after": str(math.ceil(fault.retry_after))}
+
+
+def responses(statuses: Mapping[Kind, int], error: dict[str, Any]) -> dict[int | str, Any]:
+    """What OpenAPI says of the replies to faults, whose body has the schema `error`."""
+    return {
+        status: {
+            "description": ", ".join(kind for kind in Kind if statuses[kind] == status),
+            "content": {"application/json": {"schema": error}},
+        }
+        for status in sorted(set(statuses.values()))
+    }
+
+
+def _announced(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,52 @@
+"""Paints one generation in this process: for the command line, where no server is wanted."""
+
+import os
+import time
+from collections.abc import Callable
+
+import torch
+
+from imagemill.engine.encoding import encode
+from imagemill.engine.events import Event, Failed, Progress
+from imagemill.engine.hub import stand_in
+from imagemill.engine.runner import Painting, Runner
+from imagemill.generation import Generation, Painted
+from imagemill.pipelines.loading import Loaded, load
+
+ROW_BUDGET = {"cpu": 5_600, "cuda": 131_072}  # cost of one forward, as `engine.scheduler` counts
+
+
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def prepare(source: str) -> Loaded:
+    """The model at `source`, its heavy modules parked."""
+    loaded = load(source, device())
+    for pipe in (loaded.pipe, loaded.refine):
+        if pipe is not None:
+            stand_in(pipe)
+    return loaded
+
+
+def paint(generation: Generation, source: str, on_progress: Callable[[int, int], None]) -> Painted:
+    """Paints with the model at `source`; `on_progress(done, steps)` hears of every step.
+
+    Raises a Fault where the model cannot do what is asked, and what `load` raises.
+    """
+    torch.set_num_threads(os.cpu_count() or 1)
+    finished: list[Painting] = []
+
+    def tell(_id: str, event: Event) -> None:
+        match event:
+            case Progress(done, steps):
+                on_progress(done, steps)
+            case Failed(fault):
+                raise fault
+
+    runner = Runner(ROW_BUDGET[device()], tell, finished.append, time.monotonic)
+    with torch.inference_mode():
+        runner.start("", generation, prepare(source))
+        while runner.step():
+            pass
+    return encode(finished[0], time.monotonic())

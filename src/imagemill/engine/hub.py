@@ -1,0 +1,44 @@
+"""Where stock pipelines meet the engine: stand-ins that park a trajectory at every call of a heavy
+module.
+
+A trajectory is a greenlet in which a pipeline's own `__call__` runs. Its parent, the runner,
+switches into it with the output of a call and gets the next call, a `ModuleCall`, or in the end the
+picture.
+"""
+
+from functools import partial
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from greenlet import getcurrent
+
+from imagemill.engine.calls import describe
+from imagemill.engine.modules import PARKED
+
+
+class StandIn(torch.nn.Module):
+    """Stands where the real module stood; all but the parked methods are the real one's."""
+
+    def __init__(self, real: torch.nn.Module, methods: tuple[str, ...]) -> None:
+        super().__init__()
+        object.__setattr__(self, "real", real)  # past torch, which would register it as a child
+        for method in methods:
+            object.__setattr__(self, method, partial(_park, real, method))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def stand_in(pipe: DiffusionPipeline) -> None:
+    """Replaces the heavy modules of `pipe`, which then works only inside a trajectory."""
+    for name, methods in PARKED.items():
+        real = getattr(pipe, name, None)
+        if isinstance(real, torch.nn.Module):
+            object.__setattr__(
+                pipe, name, StandIn(real, methods)
+            )  # past diffusers' own bookkeeping
+
+
+def _park(module: torch.nn.Module, method: str, *args: Any, **kwargs: Any) -> Any:
+    return getcurrent().parent.switch(describe(module, method, args, kwargs))

@@ -1,0 +1,44 @@
+"""What passes between a server and its engine process, and how the process is set up."""
+
+from dataclasses import dataclass
+
+from imagemill.engine.events import Event
+from imagemill.generation import Generation
+
+
+@dataclass(frozen=True)
+class Options:
+    """threads: of the engine's arithmetic, None for one a core. budget: cost of one forward, None
+    for the device's own. preload: sources loaded before the engine says that it is ready."""
+
+    threads: int | None = None
+    budget: int | None = None
+    preload: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Submit:
+    id: str
+    generation: Generation
+    source: str
+
+
+@dataclass(frozen=True)
+class Cancel:
+    id: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """Ends the process at once."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Every preloaded model is there."""
+
+
+@dataclass(frozen=True)
+class Said:
+    id: str
+    event: Event

@@ -1,0 +1,126 @@
+"""Settings: loaded once, in assembly; rooms get values.
+
+What is given on the command line wins over the environment (`IMAGEMILL_PORT=9000`), which wins over
+the configuration file (TOML, `port = 9000`), which wins over the defaults.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from imagemill.errors import Fault, Kind, invalid
+
+PREFIX = "IMAGEMILL_"
+
+
+class Settings(BaseSettings):
+    """Every setting of `imagemill serve`, with its default."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    data_dir: Path = Field(
+        default=Path("data"), description="Folder for everything the server keeps."
+    )
+    queue: int = Field(
+        default=64, ge=1, description="Generations accepted at a time, running ones included."
+    )
+    cache_bytes: int = Field(
+        default=2**30, ge=0, description="Disk space for finished pictures; 0 keeps none."
+    )
+    cache_age: float = Field(
+        default=30 * 86400.0, gt=0, description="Seconds after which a kept picture is forgotten."
+    )
+    body_limit: int = Field(
+        default=2**20, ge=1024, description="Largest request body that is read, in bytes."
+    )
+    stand_ins: bool = Field(
+        default=True, description="Serve models that are not configured by the embedded one."
+    )
+    wait_time: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds that a caller who waits for a loading model is kept.",
+    )
+    shutdown_time: float = Field(
+        default=30.0, ge=0, description="Seconds that running work may take to finish at shutdown."
+    )
+    threads: int = Field(
+        default=0, ge=0, description="Threads of the engine; 0 takes one for each core."
+    )
+    models: dict[str, str] = Field(
+        default_factory=dict, description="Model id to the folder or Hub id that serves it."
+    )
+    log_format: Literal["plain", "json"] = Field(
+        default="plain", description="How log lines are written."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least level that is logged."
+    )
+
+
+def load(config: Path | None = None, **given: Any) -> Settings:
+    """Settings from `given`, the environment and the file; a Fault names what is wrong with them.
+
+    Options that are None were not given.
+    """
+    _refuse_unknown(dict(os.environ))
+    reader = Settings if config is None else _reader(config)
+    try:
+        return reader(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise invalid("settings", "; ".join(_tell(one) for one in error.errors())) from None
+
+
+def _reader(config: Path) -> type[Settings]:
+    if not config.is_file():
+        raise Fault(Kind.NOT_FOUND, f"there is no configuration file {config}", "config")
+
+    class Configured(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, _file(settings_cls, config)
+
+    return Configured
+
+
+def _file(settings_cls: type[BaseSettings], config: Path) -> PydanticBaseSettingsSource:
+    try:
+        return TomlConfigSettingsSource(settings_cls, config)
+    except ValueError as error:  # of tomllib, which tells line and column
+        raise invalid("config", f"{config} is not TOML: {error}") from None
+
+
+def _refuse_unknown(environment: dict[str, str]) -> None:
+    # On its own the reader passes over a misspelt variable without a word.
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise invalid(
+            "settings", f"unknown variable {', '.join(unknown)}; one of {', '.join(sorted(known))}"
+        )
+
+
+def _tell(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"unknown setting {name}; one of {', '.join(Settings.model_fields)}"
+    return f"{name} = {error['input']!r:.80}: {error['msg']}"

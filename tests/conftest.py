@@ -1,0 +1,45 @@
+"""What many suites stand on."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from imagemill.app import create_app
+from imagemill.settings import PREFIX, Settings
+from tests.engines import PlainEngine
+
+Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the shell that runs the tests must not reach them."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Serving:
+    """`async with serving(engine, queue=3) as client:` a whole server, without a socket."""
+
+    @asynccontextmanager
+    async def serve(engine: PlainEngine, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        app = create_app(Settings(data_dir=tmp_path, **settings), engine)
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://server") as client,
+        ):
+            yield client
+
+    return serve

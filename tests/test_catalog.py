@@ -1,0 +1,86 @@
+"""The catalog: which id is served by what."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imagemill.catalog import EMBEDDED, OWN_ID, Catalog
+from imagemill.catalog.versions import fingerprint
+from imagemill.errors import Fault, Kind
+
+
+def make_catalog(
+    models: dict[str, str] | None = None, stand_ins: bool = True, version: str = "1"
+) -> Catalog:
+    return Catalog(models or {}, stand_ins, lambda source: f"{source} {version}")
+
+
+def test_any_model_is_stood_in_for_by_the_embedded_one() -> None:
+    endpoint = make_catalog().find("black-forest-labs/FLUX.1-dev")
+    assert (endpoint.source, endpoint.stands_in) == (EMBEDDED, True)
+    generation = endpoint.generation("a cat", "png")
+    asked = (generation.width, generation.height, generation.steps, generation.guidance_scale)
+    assert asked == (512, 512, 20, 4.0)
+
+
+def test_the_embedded_model_does_not_stand_in_for_itself() -> None:
+    assert not make_catalog().find(OWN_ID).stands_in
+
+
+def test_a_configured_model_is_served_by_its_own_weights_with_its_own_defaults() -> None:
+    catalog = make_catalog({"black-forest-labs/FLUX.1-dev": "some/folder"})
+    endpoint = catalog.find("black-forest-labs/FLUX.1-dev")
+    assert (endpoint.source, endpoint.stands_in) == ("some/folder", False)
+    assert endpoint.generation("a cat", "png").guidance_scale == 3.5
+
+
+def test_without_stand_ins_other_models_are_missing_and_the_rest_are_named() -> None:
+    catalog = make_catalog({"a/b": "folder"}, stand_ins=False)
+    assert catalog.find("a/b").source == "folder"
+    assert catalog.find(OWN_ID).source == EMBEDDED
+    with pytest.raises(Fault, match=r"model c/d is not available here; .*a/b") as raised:
+        catalog.find("c/d")
+    assert raised.value.kind is Kind.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "id", ["", "a", "a/", "/b", "a/b/c", "../b", "a/\n", "a b/c", "a/" + "b" * 97]
+)
+def test_what_is_no_model_id_is_not_found(id: str) -> None:
+    with pytest.raises(Fault, match="owner/name") as raised:
+        make_catalog().find(id)
+    assert raised.value.kind is Kind.NOT_FOUND
+
+
+def test_a_configured_id_that_no_route_could_reach_is_told() -> None:
+    with pytest.raises(Fault, match="'pico' is not a model id; write it owner/name"):
+        make_catalog({"pico": "folder"})
+
+
+def test_the_default_is_the_first_configured_model() -> None:
+    assert make_catalog({"a/b": "x", "c/d": "y"}).default == "a/b"
+    assert make_catalog().default == OWN_ID
+
+
+def test_a_seed_left_open_is_drawn_and_zero_is_not_left_open() -> None:
+    endpoint = make_catalog().find("a/b")
+    drawn = {endpoint.generation("a cat", "png").seed for _ in range(8)}
+    assert len(drawn) > 1
+    assert endpoint.generation("a cat", "png", seed=0, guidance_scale=0).seed == 0
+    assert endpoint.generation("a cat", "png", guidance_scale=0).guidance_scale == 0
+
+
+def test_the_version_changes_when_weights_change(tmp_path: Path) -> None:
+    weights = tmp_path / "unet" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"one")
+    os.utime(weights, (1, 1))
+    before = fingerprint(str(tmp_path))
+    assert fingerprint(str(tmp_path)) == before
+    os.utime(weights, (2, 2))
+    assert fingerprint(str(tmp_path)) != before
+
+
+def test_the_version_tells_sources_apart() -> None:
+    assert len({fingerprint(source) for source in (EMBEDDED, "owner/name", "owner/other")}) == 3

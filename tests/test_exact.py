@@ -1,0 +1,124 @@
+"""Batches that give each call the bytes it would have alone, or are not used."""
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers import SD3Transformer2DModel
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagemill.engine.calls import ModuleCall, describe
+from imagemill.engine.exact import Exact
+
+
+class T5EncoderModel(torch.nn.Module):
+    """Named as a class whose facts are known. `error` is added where more than `upto` rows run."""
+
+    def __init__(self, upto: int = 10**9) -> None:
+        super().__init__()
+        self.upto, self.ran = upto, list[int]()
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: Any = None) -> tuple[torch.Tensor]:
+        self.ran.append(input_ids.shape[0])
+        return (input_ids * 2.0 + (0.25 if input_ids.shape[0] > self.upto else 0),)
+
+
+def calls(module: torch.nn.Module, *rows: int) -> list[ModuleCall]:
+    values = iter(range(sum(rows)))
+    return [
+        describe(module, "forward", (torch.tensor([[next(values)] for _ in range(n)]),), {})
+        for n in rows
+    ]
+
+
+def doubled(module: torch.nn.Module, *rows: int) -> list[list[float]]:
+    return [(call.rowed[0] * 2.0).flatten().tolist() for call in calls(module, *rows)]
+
+
+def values(outputs: list[Any]) -> list[list[float]]:
+    return [output[0].flatten().tolist() for output in outputs]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
+def test_every_call_gets_its_own_rows_back(rows: list[int]) -> None:
+    module, exact = T5EncoderModel(), Exact()
+    wanted = doubled(module, *rows)
+    for _ in range(3):
+        assert values(exact.run(calls(module, *rows))) == wanted
+
+
+def test_a_bucket_is_proved_once_and_then_used() -> None:
+    module, exact = T5EncoderModel(), Exact()
+    exact.run(calls(module, 2, 2))
+    assert module.ran == [4, 2, 2]
+    exact.run(calls(module, 2, 2))
+    assert module.ran[3:] == [4]
+
+
+@given(st.lists(st.integers(1, 4), min_size=2, max_size=16))
+def test_a_bucket_that_changes_a_bit_is_never_answered_from(rows: list[int]) -> None:
+    module, exact = T5EncoderModel(upto=4), Exact()
+    wanted = doubled(module, *rows)
+    for _ in range(2):
+        assert values(exact.run(calls(module, *rows))) == wanted
+
+
+def test_a_lone_row_runs_in_the_bucket_of_two() -> None:
+    module = T5EncoderModel()
+    Exact().run(calls(module, 1))
+    assert module.ran == [2]
+
+
+def test_little_of_a_bucket_is_padding() -> None:
+    module, exact = T5EncoderModel(), Exact()
+    for _ in range(2):
+        exact.run(calls(module, *[2] * 9))
+    assert max(module.ran) == 16
+    assert module.ran[-2:] == [16, 2]
+
+
+def test_calls_of_different_constants_are_of_different_groups() -> None:
+    module, ids = T5EncoderModel(), torch.zeros(1, 3)
+    plain = describe(module, "forward", (ids,), {})
+    masked = describe(module, "forward", (ids,), {"attention_mask": torch.ones(1, 3)})
+    wider = describe(module, "forward", (torch.zeros(1, 4),), {})
+    assert len({plain.group, masked.group, wider.group}) == 3
+    assert describe(module, "forward", (ids + 1,), {}).group == plain.group
+
+
+def test_a_module_without_facts_runs_call_by_call() -> None:
+    class Unheard(T5EncoderModel):
+        pass
+
+    module = Unheard()
+    assert values(Exact().run(calls(module, 2, 1))) == [[0.0, 2.0], [4.0]]
+    assert module.ran == [2, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_transformer_gives_the_same_bits_in_any_company(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    module = SD3Transformer2DModel(
+        sample_size=16, patch_size=2, in_channels=16, num_layers=2, attention_head_dim=32,
+        num_attention_heads=6, joint_attention_dim=192, caption_projection_dim=192,
+        pooled_projection_dim=192, out_channels=16, pos_embed_max_size=32,
+    ).to(dtype)  # fmt: skip
+
+    def call(rows: int) -> ModuleCall:
+        arguments = {
+            "hidden_states": torch.randn(rows, 16, 16, 16, dtype=dtype),
+            "encoder_hidden_states": torch.randn(rows, 21, 192, dtype=dtype),
+            "pooled_projections": torch.randn(rows, 192, dtype=dtype),
+            "timestep": torch.rand(()) * 1000,
+            "return_dict": False,
+        }
+        return describe(module, "forward", (), arguments)
+
+    with torch.inference_mode():
+        asked = [call(rows) for rows in (2, 2, 1, 2, 2, 2, 1, 2)]
+        alone = [Exact().run([one])[0][0] for one in asked]
+        exact = Exact()
+        for _ in range(2):
+            together = [output[0] for output in exact.run(asked)]
+            assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))

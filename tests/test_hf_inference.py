@@ -1,0 +1,261 @@
+"""The door hf-inference, through a whole server: every field, every header."""
+
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from imagemill.dialects.hf_inference import STATUSES, accepted, refuse
+from imagemill.engine.events import State
+from imagemill.errors import Fault, Kind
+from tests.conftest import Serving
+from tests.engines import PlainEngine
+
+pytestmark = pytest.mark.anyio
+
+PATH = "/hf-inference/models/black-forest-labs/FLUX.1-dev"
+
+
+def opened(reply: httpx.Response) -> Image.Image:
+    assert reply.status_code == 200, reply.text
+    return Image.open(io.BytesIO(reply.content))
+
+
+@pytest.mark.parametrize("path", [PATH, "/models/someone/something"])
+async def test_raw_bytes_of_a_jpeg_come_back(serving: Serving, path: str) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(path, json={"inputs": "a red cat"})
+    assert (opened(reply).size, opened(reply).format) == ((512, 512), "JPEG")
+    assert reply.headers["content-type"] == "image/jpeg"
+
+
+async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
+    engine = PlainEngine()
+    parameters = {
+        "guidance_scale": 3,
+        "negative_prompt": "green",
+        "num_inference_steps": 5,
+        "width": 192,
+        "height": 64,
+        "scheduler": "EulerDiscreteScheduler",
+        "seed": 2**64 - 1,
+    }
+    async with serving(engine) as client:
+        reply = await client.post(PATH, json={"inputs": "a red cat", "parameters": parameters})
+    assert opened(reply).size == (192, 64)
+    (asked,) = engine.submitted
+    assert asked.prompt == "a red cat"
+    assert asked.model == "black-forest-labs/FLUX.1-dev"
+    assert {name: getattr(asked, name) for name in parameters if hasattr(asked, name)} == {
+        name: value for name, value in parameters.items() if name != "num_inference_steps"
+    }
+    assert asked.steps == 5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": "a red cat", "parameters": None, "options": None},
+        {"inputs": "a red cat", "parameters": {}, "options": {}},
+        {"inputs": "a red cat", "parameters": {"seed": None, "width": None, "scheduler": None}},
+        {"inputs": "a red cat", "options": {"use_gpu": True, "retry_on_error": False}},
+    ],
+)
+async def test_what_is_null_or_empty_is_left_open(serving: Serving, body: dict[str, Any]) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        assert opened(await client.post(PATH, json=body)).size == (512, 512)
+    asked = engine.submitted[0]
+    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (20, 4.0, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        ("a red cat", None),
+        ("a red cat", "text/plain; charset=utf-8"),
+        ("a red cat", "application/x-www-form-urlencoded"),
+        ('"a red cat"', "application/json"),
+        ('"a red cat"', None),
+        ('{"inputs": "a red cat"}', "application/x-www-form-urlencoded"),
+        ('\ufeff{"inputs": "a red cat"}', "application/json; charset=utf-8"),
+    ],
+)
+async def test_a_bare_string_is_the_prompt(
+    serving: Serving, content: str, content_type: str | None
+) -> None:
+    engine = PlainEngine()
+    headers = {"content-type": content_type} if content_type else {}
+    async with serving(engine) as client:
+        opened(await client.post(PATH, content=content.encode(), headers=headers))
+    assert engine.submitted[0].prompt == "a red cat"
+
+
+async def test_the_reply_tells_what_was_painted_and_how(serving: Serving) -> None:
+    engine = PlainEngine(ignored=("flürb", "a,b", "\r\nx-evil: 1"))
+    async with serving(engine) as client:
+        reply = await client.post(PATH, json={"inputs": "a cat", "parameters": {"seed": 42}})
+    assert {name: reply.headers[name] for name in reply.headers if name.startswith("x-")} == {
+        "x-compute-characters": "5",
+        "x-compute-time": "0.250",
+        "x-imagemill-cache": "miss",
+        "x-imagemill-ignored": "fl%C3%BCrb, a%2Cb, %0D%0Ax-evil%3A%201",
+        "x-imagemill-model": "pico",
+        "x-imagemill-seed": "42",
+        "x-request-id": reply.headers["x-request-id"],
+    }
+
+
+async def test_many_ignored_words_are_counted_instead_of_listed(serving: Serving) -> None:
+    engine = PlainEngine(ignored=tuple(f"word{number}" for number in range(1000)))
+    async with serving(engine) as client:
+        reply = await client.post(PATH, json={"inputs": "a cat"})
+    told = reply.headers["x-imagemill-ignored"]
+    assert len(told) < 1100
+    listed = told.count("word")
+    assert told.endswith(f"... {1000 - listed} more")
+
+
+async def test_the_same_request_is_a_hit_with_the_same_seed(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        first, again = [await client.post(PATH, json={"inputs": "a cat"}) for _ in range(2)]
+        other = await client.post("/models/another/model", json={"inputs": "a cat"})
+    assert [each.headers["x-imagemill-cache"] for each in (first, again)] == ["miss", "hit"]
+    assert again.headers["x-imagemill-seed"] == first.headers["x-imagemill-seed"]
+    assert again.content == first.content
+    assert other.headers["x-imagemill-cache"] == "miss"
+
+
+@pytest.mark.parametrize(
+    ("headers", "options", "expected"),
+    [
+        ({"x-use-cache": "false"}, {}, "miss"),
+        ({"x-use-cache": "0"}, {}, "miss"),
+        ({"X-Use-Cache": "TRUE"}, {}, "hit"),
+        ({}, {"use_cache": False}, "miss"),
+        ({}, {"use_cache": True}, "hit"),
+        ({"x-use-cache": "true"}, {"use_cache": False}, "hit"),
+    ],
+)
+async def test_the_caller_decides_on_the_cache(
+    serving: Serving, headers: dict[str, str], options: dict[str, bool], expected: str
+) -> None:
+    body = {"inputs": "a cat", "options": options}
+    async with serving(PlainEngine()) as client:
+        await client.post(PATH, json={"inputs": "a cat"})
+        reply = await client.post(PATH, json=body, headers=headers)
+    assert reply.headers["x-imagemill-cache"] == expected
+
+
+async def test_a_loading_model_is_a_503_with_an_estimate(serving: Serving) -> None:
+    async with serving(PlainEngine(State.STARTING)) as client:
+        reply = await client.post(PATH, json={"inputs": "a cat"})
+    assert reply.status_code == 503
+    assert reply.json()["error"] == "the model is currently loading"
+    assert 1 <= reply.json()["estimated_time"] <= 10
+    assert 1 <= int(reply.headers["retry-after"]) <= 10
+
+
+@pytest.mark.parametrize(
+    ("headers", "options"),
+    [
+        ({"x-wait-for-model": "true"}, {}),
+        ({"X-wait-for-model": "1"}, {}),
+        ({}, {"wait_for_model": True}),
+        # Answered 503, it would send again at once, for ever.
+        ({"user-agent": "@huggingface/inference/4.13.30 node"}, {}),
+    ],
+)
+async def test_who_waits_for_the_model_gets_the_picture(
+    serving: Serving, headers: dict[str, str], options: dict[str, bool]
+) -> None:
+    engine = PlainEngine(State.STARTING)
+
+    async def become_ready(_: httpx.Request) -> None:
+        engine.state = State.READY
+
+    async with serving(engine) as client:
+        refused = await client.post(PATH, json={"inputs": "a cat"})
+        client.event_hooks = {"request": [become_ready]}
+        body = {"inputs": "a cat", "options": options}
+        assert opened(await client.post(PATH, json=body, headers=headers))
+    assert refused.status_code == 503
+
+
+@pytest.mark.parametrize("value", ["Bearer hf_abc", "bearer hf_abc", "Bearer: hf_abc"])
+async def test_both_documented_forms_of_authorization_are_accepted(
+    serving: Serving, value: str
+) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(PATH, json={"inputs": "a cat"}, headers={"authorization": value})
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("value", ["Basic c2VjcmV0", "Bearer", "Bearer ", "c2VjcmV0"])
+async def test_another_authorization_is_refused_and_not_repeated(
+    serving: Serving, value: str
+) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(PATH, json={"inputs": "a cat"}, headers={"authorization": value})
+    assert reply.status_code == 400
+    assert "Bearer hf_..." in reply.json()["error"]
+    assert "c2VjcmV0" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("accept", "format"),
+    [
+        ("", "jpeg"),
+        ("*/*", "jpeg"),
+        ("image/*", "jpeg"),
+        ("image/png", "png"),
+        ("IMAGE/PNG", "png"),
+        ("image/jpg", "jpeg"),
+        ("image/webp, image/png", "webp"),
+        ("image/png;q=0.5, image/webp;q=0.9", "webp"),
+        ("image/png;q=0.5, */*;q=0.1", "png"),
+        ("image/jpeg;q=0, image/*", "png"),
+        ("application/json, image/png;q=0.1", "png"),
+        ("text/html, image/avif, image/webp, image/*, */*;q=0.8", "webp"),
+        ("image/png; q=1.000; x=y", "png"),
+    ],
+)
+def test_the_format_follows_accept(accept: str, format: str) -> None:
+    assert accepted(accept) == format
+
+
+@pytest.mark.parametrize("accept", ["application/json", "image/gif, text/*", "image/png;q=0"])
+def test_an_accept_that_nobody_can_serve_is_told(accept: str) -> None:
+    with pytest.raises(Fault, match=r"accept one of image/jpeg, image/png, image/webp"):
+        accepted(accept)
+
+
+@pytest.mark.parametrize("quality", ["2", "nan", "-1", "1.5", "high", ""])
+def test_a_quality_that_is_none_is_told(quality: str) -> None:
+    with pytest.raises(Fault, match="is out of range; give 0 to 1"):
+        accepted(f"image/png;q={quality}")
+
+
+async def test_two_accept_headers_are_read_as_one(serving: Serving) -> None:
+    headers = [("accept", "image/webp"), ("accept", "image/png")]
+    async with serving(PlainEngine()) as client:
+        client.headers.pop("accept")
+        reply = await client.post(PATH, json={"inputs": "a cat"}, headers=headers)
+    assert reply.headers["content-type"] == "image/webp"
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_fault_has_words_of_this_dialect(kind: Kind) -> None:
+    reply = refuse(Fault(kind, "steps 0 is out of range", "steps", retry_after=2.1))
+    assert reply.status_code == STATUSES[kind] >= 400
+    assert reply.headers["retry-after"] == "3"
+    told = json.loads(bytes(reply.body))
+    assert told["error"] == "num_inference_steps: steps 0 is out of range"
+    assert ("estimated_time" in told) == (kind is Kind.LOADING)
+
+
+def test_being_busy_is_no_503_which_some_clients_send_again_at_once() -> None:
+    assert STATUSES[Kind.BUSY] == 429

@@ -1,0 +1,157 @@
+from io import BytesIO
+from typing import get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from imagemill import images
+from imagemill.errors import Fault, Kind
+from imagemill.generation import FORMATS, MAX_PROMPT, MAX_SEED, Format, Generation
+from imagemill.images import MEDIA_TYPES, Pixels, encode, provenance, provenance_of, size_of
+
+FACTS: dict[str, str | int | float] = {
+    "prompt": "a red cat",
+    "seed": 7,
+    "steps": 20,
+    "guidance_scale": 4.0,
+    "model": "pico",
+}
+
+
+def make_pixels(width: int = 96, height: int = 64) -> Pixels:
+    """A red square on blue: flat, saturated colour, as the embedded model paints it."""
+    pixels = np.full((height, width, 3), (37, 99, 217), np.uint8)
+    pixels[height // 4 : height // 2, width // 4 : width // 2] = (214, 48, 49)
+    return pixels
+
+
+def make_generation(prompt: str = "a red cat", negative_prompt: str = "") -> Generation:
+    return Generation(prompt, "some/model", 96, 64, 20, 4.0, 7, negative_prompt)
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(BytesIO(data))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_picture_is_a_file_of_its_format_and_size(format: Format) -> None:
+    data = encode(make_pixels(96, 64), format, FACTS)
+    assert Image.MIME[str(opened(data).format)] == MEDIA_TYPES[format]
+    assert size_of(data) == (96, 64)
+
+
+def test_a_png_keeps_every_pixel() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    assert np.array_equal(np.asarray(opened(encode(pixels, "png", FACTS))), pixels)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_flat_colours_survive_compression(format: Format) -> None:
+    pixels = make_pixels()
+    read = np.asarray(opened(encode(pixels, format, FACTS)).convert("RGB")).astype(int)
+    assert np.abs(read - pixels).mean() < 3
+
+
+def test_a_jpeg_keeps_colour_at_full_resolution() -> None:
+    data = encode(make_pixels(), "jpeg", FACTS)
+    assert {layer[1:3] for layer in opened(data).layer} == {(1, 1)}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_input_gives_the_same_bytes(format: Format) -> None:
+    assert encode(make_pixels(), format, FACTS) == encode(make_pixels(), format, dict(FACTS))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@given(
+    prompt=st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
+    number=st.integers(0, MAX_SEED) | st.floats(0, 50),
+)
+def test_provenance_is_read_back_as_it_was_written(
+    format: Format, prompt: str, number: int | float
+) -> None:
+    facts = FACTS | {"prompt": prompt, "negative_prompt": prompt, "seed": number}
+    assert provenance_of(encode(make_pixels(16, 16), format, facts)) == facts
+
+
+def test_a_generation_tells_all_that_painted_it() -> None:
+    facts = provenance(make_generation(negative_prompt="dogs"), seed=9, served_by="pico")
+    assert facts == {
+        "prompt": "a red cat",
+        "negative_prompt": "dogs",
+        "seed": 9,
+        "steps": 20,
+        "guidance_scale": 4.0,
+        "size": "96x64",
+        "model": "pico",
+        "software": images.SOFTWARE,
+    }
+
+
+def test_a_png_is_readable_by_tools_that_know_nothing_of_us() -> None:
+    facts = provenance(make_generation("une église", "dogs"), seed=9, served_by="pico")
+    text = opened(encode(make_pixels(), "png", facts)).info
+    assert text["Software"] == images.SOFTWARE
+    assert text["parameters"].split("\n") == [
+        "une église",
+        "Negative prompt: dogs",
+        f"Steps: 20, CFG scale: 4.0, Seed: 9, Size: 96x64, Model: pico, Version: {images.SOFTWARE}",
+    ]
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_exif_is_readable_by_tools_that_know_nothing_of_us(format: Format) -> None:
+    facts = provenance(make_generation("une église"), seed=9, served_by="pico")
+    exif = opened(encode(make_pixels(), format, facts)).getexif()
+    assert exif[ExifTags.Base.Software] == images.SOFTWARE
+    comment = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
+    assert comment[:8] == b"UNICODE\x00"
+    assert comment[8:].decode("utf-16-be").startswith("une église\nSteps: 20")
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+@pytest.mark.parametrize("character", ["x", "é", "🐱", "\x00"])
+def test_the_longest_texts_fit(format: Format, character: str) -> None:
+    facts = FACTS | dict.fromkeys(("prompt", "negative_prompt"), character * MAX_PROMPT)
+    assert provenance_of(encode(make_pixels(), format, facts)) == facts
+
+
+@pytest.mark.parametrize("character", ["x", "é", "🐱", "\x00"])
+def test_a_jpeg_says_where_it_had_to_cut_a_text(character: str) -> None:
+    # A segment of a JPEG holds 65,533 bytes, and no more than one of them may be EXIF.
+    facts = FACTS | dict.fromkeys(("prompt", "negative_prompt"), character * MAX_PROMPT)
+    read = provenance_of(encode(make_pixels(), "jpeg", facts))
+    assert read.keys() == facts.keys()
+    assert str(read["prompt"]).startswith(character * 3000)
+    assert read["prompt"] == facts["prompt"] or str(read["prompt"]).endswith(" [...]")
+    assert read["seed"] == 7
+
+
+def test_a_picture_of_others_has_no_provenance() -> None:
+    for format in FORMATS:
+        buffer = BytesIO()
+        Image.fromarray(make_pixels()).save(buffer, format)
+        assert provenance_of(buffer.getvalue()) == {}
+
+
+def test_a_description_of_others_is_no_provenance() -> None:
+    for description in ("holiday", "[1]", "{"):
+        exif, buffer = Image.Exif(), BytesIO()
+        exif[ExifTags.Base.ImageDescription] = description
+        Image.fromarray(make_pixels()).save(buffer, "jpeg", exif=exif)
+        assert provenance_of(buffer.getvalue()) == {}
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"GIF89a" + bytes(20)])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    for read in (size_of, provenance_of):
+        with pytest.raises(Fault) as caught:
+            read(data)
+        assert caught.value.kind is Kind.INVALID
+
+
+def test_every_format_has_a_media_type() -> None:
+    assert tuple(MEDIA_TYPES) == get_args(Format)

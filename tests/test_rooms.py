@@ -1,0 +1,163 @@
+"""The rooms of the package: who may import whom. The table rules; a walk over the source checks."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "imagemill"
+
+TENSORS = frozenset({"torch", "diffusers", "transformers", "accelerate", "safetensors"})
+ROUTES = frozenset({"fastapi", "starlette", "uvicorn"})
+DATABASE = frozenset({"sqlalchemy", "alembic", "aiosqlite", "asyncpg"})
+
+
+@dataclass(frozen=True)
+class Level:
+    """`never` are packages and rooms that must not be known; None: all but the standard library."""
+
+    rooms: frozenset[str]
+    never: frozenset[str] | None
+
+
+def level(rooms: str, never: frozenset[str] | None) -> Level:
+    return Level(frozenset(rooms.split()), never)
+
+
+LEVELS = (
+    level("__init__ errors generation job accounts credits", None),
+    level("settings telemetry images fetch files store webhooks", ROUTES | TENSORS),
+    level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
+    level("catalog service worker", ROUTES | TENSORS | {"dialects"}),
+    level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
+    level("app cluster cli __main__", TENSORS),
+)
+LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.rooms}
+
+# Modules that know less than their room does.
+NARROWER: dict[str, frozenset[str] | None] = {
+    "engine.scheduler": None,
+    "engine.events": TENSORS,
+    "engine.messages": TENSORS,
+    "engine.process": TENSORS,
+}
+# What every dialect stands on; they are no dialects themselves and import none.
+GROUND = frozenset({"wire", "strict"})
+
+NAMELESS = frozenset({"utils", "util", "common", "core", "base", "helpers", "manager", "misc"})
+LONGEST = 400  # lines
+
+
+def offences(source: Path) -> Iterator[str]:
+    """What in the package at `source` breaks the rules, a sentence each."""
+    for path in sorted(source.rglob("*.py")):
+        parts = path.relative_to(source).with_suffix("").parts
+        name, room = ".".join(parts), parts[0]
+        text = path.read_text("utf-8")
+        if NAMELESS & set(parts):
+            yield f"{name} says nothing by its name"
+        if len(text.splitlines()) > LONGEST:
+            yield f"{name} has more than {LONGEST} lines"
+        if room not in LEVEL_OF:
+            yield f"{room} is no room of the table"
+            continue
+        for imported in sorted(imports(ast.parse(text), ["imagemill", *parts])):
+            yield from (f"{name} imports {imported}: {why}" for why in wrongs(parts, imported))
+
+
+def imports(tree: ast.Module, module: list[str]) -> set[str]:
+    """Every module that is imported, at whatever place; `from a import b` gives `a.b`."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = module[: -node.level] if node.level else []
+            origin = [*above, *(node.module or "").split(".")]
+            found |= {".".join(filter(None, [*origin, alias.name])) for alias in node.names}
+    return found
+
+
+def wrongs(importer: tuple[str, ...], imported: str) -> Iterator[str]:
+    own = imported.startswith("imagemill.")
+    parts = imported.split(".")[1 if own else 0 :]
+    target, number = parts[0], LEVEL_OF[importer[0]]
+    if own and LEVEL_OF.get(target, 0) > number:
+        yield "a later level"
+    for never in (LEVELS[number].never, NARROWER.get(".".join(importer), frozenset())):
+        if never is None and not own and target not in sys.stdlib_module_names:
+            yield "more than the standard library"
+        elif never and target in never:
+            yield "what it must never know"
+    if own and importer[0] == target == "dialects" and not GROUND & set(parts[1:2]):
+        yield "another dialect"
+
+
+def test_every_room_keeps_to_its_level() -> None:
+    assert list(offences(SOURCE)) == []
+
+
+def test_no_room_stands_on_two_levels() -> None:
+    assert len(LEVEL_OF) == sum(len(each.rooms) for each in LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        ("utils.py", "", "no room of the table"),
+        ("engine/helpers.py", "", "says nothing by its name"),
+        ("files.py", "\n" * 401, "more than 400 lines"),
+        ("errors.py", "import pydantic", "more than the standard library"),
+        ("generation.py", "from imagemill import images", "a later level"),
+        ("images.py", "def late():\n    from imagemill.service import Service", "a later level"),
+        ("settings.py", "import torch.nn", "never know"),
+        ("files.py", "from ..imagemill.engine import hub", "a later level"),
+        ("engine/hub.py", "from imagemill.service import Service", "a later level"),
+        ("engine/runner.py", "import fastapi", "never know"),
+        ("engine/scheduler.py", "import torch", "more than the standard library"),
+        ("engine/process.py", "from torch import nn", "never know"),
+        ("service.py", "from starlette.requests import Request", "never know"),
+        ("catalog/page.py", "from ..dialects import flat", "a later level"),
+        ("dialects/flat.py", "from imagemill.engine.process import EngineProcess", "never know"),
+        ("dialects/flat.py", "from . import other", "another dialect"),
+        ("dialects/flat.py", "from imagemill.dialects.other import x", "another dialect"),
+        ("dialects/wire.py", "from imagemill.dialects import flat", "another dialect"),
+        ("cli.py", "import torch", "never know"),
+    ],
+)
+def test_a_broken_rule_is_told(tmp_path: Path, path: str, text: str, told: str) -> None:
+    wrong = tmp_path / "imagemill" / path
+    wrong.parent.mkdir(parents=True)
+    wrong.write_text(text, "utf-8")
+    assert told in "\n".join(offences(tmp_path / "imagemill"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from imagemill.generation import Generation",
+        "import json\nfrom imagemill import errors, __version__",
+        "from imagemill.images import encode",
+        "from PIL import Image",
+    ],
+)
+def test_a_kept_rule_is_not_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "files.py").write_text(text, "utf-8")
+    assert list(offences(tmp_path)) == []
+
+
+def test_dialects_may_share_their_ground(tmp_path: Path) -> None:
+    (tmp_path / "dialects").mkdir()
+    (tmp_path / "dialects" / "flat.py").write_text("from imagemill.dialects.wire import x", "utf-8")
+    assert list(offences(tmp_path)) == []
+
+
+@pytest.mark.parametrize("module", ["imagemill.app", "imagemill.cli", "imagemill.engine.process"])
+def test_torch_stays_out_of_the_process_that_speaks_http(module: str) -> None:
+    heavy = f"import sys, {module}; print(*{set(TENSORS)} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""

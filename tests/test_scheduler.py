@@ -1,0 +1,139 @@
+"""The scheduling policy, on plain integers."""
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagemill.engine.scheduler import PATIENCE, Call, Scheduler
+
+BUDGET = 20
+
+
+@dataclass
+class Simulation:
+    """Trajectories of some steps; every step is one call of the trajectory's group and cost."""
+
+    scheduler: Scheduler
+    parked: dict[int, Call] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
+    finished: list[int] = field(default_factory=list)
+
+    def arrive(self, id: int, steps: int, group: str = "a", cost: int = 2) -> None:
+        self.steps[id] = steps
+        self.parked[id] = Call(id, group, cost, steps * cost, self.scheduler.clock)
+
+    def step(self) -> tuple[int, ...]:
+        plan = self.scheduler.plan(list(self.parked.values()))
+        self.scheduler.count(sum(self.parked[id].cost for id in plan))
+        for id in plan:
+            self._advance(id)
+        return plan
+
+    def _advance(self, id: int) -> None:
+        self.steps[id] -= 1
+        call = self.parked.pop(id)
+        if self.steps[id] == 0:
+            self.finished.append(id)
+            return
+        self.parked[id] = replace(call, left=call.left - call.cost, since=self.scheduler.clock)
+
+
+arrivals = st.lists(
+    st.tuples(st.integers(1, 12), st.sampled_from("abc"), st.integers(1, 30)),
+    min_size=1,
+    max_size=12,
+)
+
+
+def simulation(of: list[tuple[int, str, int]]) -> Simulation:
+    made = Simulation(Scheduler(BUDGET))
+    for id, (steps, group, cost) in enumerate(of):
+        made.arrive(id, steps, group, cost)
+    return made
+
+
+@given(arrivals)
+def test_every_trajectory_finishes_and_none_takes_a_step_too_many(
+    of: list[tuple[int, str, int]],
+) -> None:
+    run = simulation(of)
+    forwards = 0
+    while run.step():
+        forwards += 1
+    assert sorted(run.finished) == list(range(len(of)))
+    assert forwards <= sum(steps for steps, _, _ in of)
+
+
+@given(arrivals)
+def test_a_plan_is_of_one_group_within_the_budget_or_a_single_call(
+    of: list[tuple[int, str, int]],
+) -> None:
+    run = simulation(of)
+    while run.parked:
+        before = dict(run.parked)
+        plan = run.step()
+        assert len({before[id].group for id in plan}) == 1
+        assert len(set(plan)) == len(plan)
+        assert len(plan) == 1 or sum(before[id].cost for id in plan) <= BUDGET
+
+
+@given(arrivals)
+def test_a_call_that_would_still_fit_is_never_left_out(of: list[tuple[int, str, int]]) -> None:
+    run = simulation(of)
+    while run.parked:
+        before = dict(run.parked)
+        plan = run.step()
+        group = before[plan[0]].group
+        spare = BUDGET - sum(before[id].cost for id in plan)
+        assert all(
+            call.cost > spare
+            for id, call in before.items()
+            if call.group == group and id not in plan
+        )
+
+
+@given(st.integers(1, 20), st.integers(1, 6))
+def test_long_work_keeps_a_share_under_an_endless_crowd_of_short_work(
+    steps: int, crowd: int
+) -> None:
+    run = Simulation(Scheduler(BUDGET))
+    run.arrive(0, steps, "long", cost=BUDGET)
+    waited = longest = fresh = 0
+    while 0 in run.parked:
+        for _ in range(crowd + 1 - len(run.parked)):
+            fresh += 1
+            run.arrive(fresh, 1, "short", cost=BUDGET)
+        waited = 0 if run.step() == (0,) else waited + 1
+        longest = max(longest, waited)
+        assert longest <= PATIENCE + crowd
+    assert run.finished[-1] == 0
+
+
+def test_short_work_overtakes_long_work_that_came_before() -> None:
+    run = Simulation(Scheduler(BUDGET))
+    for id in range(8):
+        run.arrive(id, 50, cost=BUDGET)
+    run.step()
+    run.arrive(99, 4, cost=BUDGET)
+    assert [run.step() for _ in range(4)] == [(99,)] * 4
+
+
+def test_work_that_vanished_is_never_planned_again() -> None:
+    run = Simulation(Scheduler(BUDGET))
+    run.arrive(0, 9)
+    run.arrive(1, 9)
+    run.step()
+    del run.parked[0]
+    while plan := run.step():
+        assert plan == (1,)
+
+
+def test_nothing_parked_is_an_empty_plan() -> None:
+    assert Scheduler(BUDGET).plan([]) == ()
+
+
+def test_the_budget_halves_until_nothing_is_left() -> None:
+    scheduler = Scheduler(4)
+    assert [scheduler.shrink() for _ in range(3)] == [True, True, False]
+    assert scheduler.budget == 0

@@ -1,0 +1,286 @@
+"""The service: one flight for identical requests, a bounded queue, hang-ups that stop the work."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from imagemill.catalog import Catalog
+from imagemill.engine.events import State
+from imagemill.errors import Fault, Kind
+from imagemill.files import Cache
+from imagemill.service import Order, Service
+from imagemill.telemetry import Telemetry
+from tests.engines import PlainEngine
+
+pytestmark = pytest.mark.anyio
+
+
+class Clock:
+    """Time that passes only when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make_service(
+    folder: Path,
+    engine: PlainEngine,
+    queue: int = 8,
+    wait_time: float = 60,
+    clock: Clock | None = None,
+) -> Service:
+    cache = Cache(folder / "pictures", 2**20, 3600, lambda: 0.0)
+    return Service(engine, cache, Telemetry(), queue, wait_time, clock or Clock())
+
+
+def make_order(
+    prompt: str = "a cat",
+    seed: int | None = 1,
+    steps: int = 4,
+    version: str = "1",
+    cacheable: bool = True,
+    wait: bool = False,
+) -> Order:
+    endpoint = Catalog({}, True, lambda _: version).find("a/b")
+    generation = endpoint.generation(prompt, "png", width=64, height=64, steps=steps, seed=seed)
+    return Order(generation, endpoint, cacheable, seed is None, wait)
+
+
+def metric(service: Service, name: str, **labels: str) -> float:
+    return service.telemetry.registry.get_sample_value(f"imagemill_{name}", labels) or 0.0
+
+
+async def hold(engine: PlainEngine, service: Service, order: Order) -> asyncio.Task[object]:
+    """A caller whose picture has had its first step and gets no further."""
+    engine.hold_at = 1
+    task: asyncio.Task[object] = asyncio.create_task(service.paint(order))
+    await engine.reached(order.generation.prompt, 1)
+    return task
+
+
+async def test_a_picture_is_painted_by_the_endpoint_s_weights(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    answer = await make_service(tmp_path, engine).paint(make_order(seed=7))
+    assert (answer.seed, answer.hit, answer.painted.served_by) == (7, False, "pico")
+    assert engine.sources == ["pico"]
+
+
+async def test_the_same_again_is_a_hit_after_a_restart_too(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    first = await make_service(tmp_path, engine).paint(make_order())
+    again = await make_service(tmp_path, engine).paint(make_order())
+    assert (first.hit, again.hit) == (False, True)
+    assert again.painted == first.painted
+    assert len(engine.submitted) == 1
+
+
+async def test_without_a_seed_the_one_drawn_first_is_told_again(tmp_path: Path) -> None:
+    service = make_service(tmp_path, PlainEngine())
+    first = await service.paint(make_order(seed=None))
+    again = await service.paint(make_order(seed=None))
+    asked = await service.paint(make_order(seed=first.seed))
+    assert again.seed == first.seed
+    assert (again.hit, asked.hit) == (True, True)
+
+
+async def test_a_call_that_wants_no_cache_neither_reads_nor_fills_it(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    for _ in range(2):
+        assert not (await service.paint(make_order(cacheable=False))).hit
+    assert not (await service.paint(make_order())).hit
+    assert len(engine.submitted) == 3
+
+
+@pytest.mark.parametrize(
+    "other", [make_order("a dog"), make_order(seed=2), make_order(steps=5), make_order(version="2")]
+)
+async def test_what_decides_the_bytes_decides_the_hit(tmp_path: Path, other: Order) -> None:
+    service = make_service(tmp_path, PlainEngine())
+    await service.paint(make_order())
+    assert not (await service.paint(other)).hit
+
+
+@pytest.mark.parametrize("seed", [1, None])
+async def test_identical_requests_at_once_are_painted_once(
+    tmp_path: Path, seed: int | None
+) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine, queue=1)
+    answers = await asyncio.gather(*(service.paint(make_order(seed=seed)) for _ in range(10)))
+    assert len(engine.submitted) == 1
+    assert len({answer.seed for answer in answers}) == 1
+
+
+async def test_a_fault_reaches_everybody_who_waits_and_is_not_kept(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    callers = [await hold(engine, service, make_order())]
+    callers.append(asyncio.create_task(service.paint(make_order())))
+    await asyncio.sleep(0)
+    engine.state = State.DEAD
+    engine.gate.set()
+    faults = await asyncio.gather(*callers, return_exceptions=True)
+    assert [isinstance(fault, Fault) and fault.kind for fault in faults] == [Kind.FAILED] * 2
+    engine.state = State.READY
+    assert not (await service.paint(make_order())).hit
+
+
+async def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
+    engine, clock = PlainEngine(), Clock()
+    service = make_service(tmp_path, engine, queue=1, clock=clock)
+    asked = []
+    for now, prompt in enumerate("abc"):
+        held = await hold(engine, service, make_order(prompt))
+        with pytest.raises(Fault, match="the queue is full, with 1 of 1") as raised:
+            await service.paint(make_order("one more"))
+        assert raised.value.kind is Kind.BUSY
+        asked.append(raised.value.retry_after or 0)
+        clock.now += 100 * now  # pictures take longer and longer
+        engine.gate.set()
+        await held
+    assert asked[0] >= asked[1] >= 1
+    assert asked[2] > asked[1]
+
+
+async def test_a_cached_picture_is_given_when_the_queue_is_full(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine, queue=1)
+    await service.paint(make_order("kept"))
+    held = await hold(engine, service, make_order("held"))
+    assert (await service.paint(make_order("kept"))).hit
+    engine.gate.set()
+    await held
+
+
+async def test_a_hang_up_stops_the_work_within_two_steps(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    caller = await hold(engine, service, make_order(steps=100))
+    before = engine.steps["a cat"]
+    caller.cancel()
+    engine.gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await service.close(patience=60)
+    assert engine.cancelled
+    assert engine.steps["a cat"] <= before + 2
+    assert metric(service, "running") == 0
+
+
+async def test_work_goes_on_while_somebody_waits_for_it(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    leaving = await hold(engine, service, make_order())
+    staying = asyncio.create_task(service.paint(make_order()))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    engine.gate.set()
+    assert not (await staying).hit
+    assert (len(engine.submitted), engine.cancelled) == (1, [])
+
+
+async def test_whoever_comes_after_a_hang_up_starts_anew(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    leaving = await hold(engine, service, make_order())
+    leaving.cancel()
+    engine.gate.set()
+    coming = asyncio.create_task(service.paint(make_order()))
+    await asyncio.gather(leaving, coming, return_exceptions=True)
+    assert not coming.result().hit
+    assert len(engine.submitted) == 2
+
+
+async def test_while_the_model_loads_the_estimate_falls_but_never_to_nothing(
+    tmp_path: Path,
+) -> None:
+    clock = Clock()
+    service = make_service(tmp_path, PlainEngine(State.STARTING), clock=clock)
+    await service.open()
+    estimates = []
+    for clock.now in (0.0, 4.0, 1000.0):
+        with pytest.raises(Fault) as raised:
+            await service.paint(make_order())
+        assert raised.value.kind is Kind.LOADING
+        estimates.append(raised.value.retry_after)
+    assert estimates == [10.0, 6.0, 1.0]
+
+
+async def test_who_waits_for_the_model_is_answered_when_it_is_there(tmp_path: Path) -> None:
+    engine = PlainEngine(State.STARTING)
+    service = make_service(tmp_path, engine)
+    waiting = asyncio.create_task(service.paint(make_order(wait=True)))
+    with pytest.raises(Fault, match="currently loading"):
+        await service.paint(make_order())
+    engine.state = State.READY
+    assert not (await waiting).hit
+
+
+async def test_who_waits_for_the_model_waits_in_bounds(tmp_path: Path) -> None:
+    service = make_service(tmp_path, PlainEngine(State.STARTING), wait_time=0.001)
+    with pytest.raises(Fault) as raised:
+        await service.paint(make_order(wait=True))
+    assert raised.value.kind is Kind.LOADING
+
+
+async def test_a_dead_engine_is_our_fault(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="the engine has stopped") as raised:
+        await make_service(tmp_path, PlainEngine(State.DEAD)).paint(make_order())
+    assert raised.value.kind is Kind.FAILED
+
+
+async def test_at_shutdown_running_work_finishes_and_nothing_new_is_taken(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    running = await hold(engine, service, make_order())
+    closing = asyncio.create_task(service.close(patience=60))
+    await asyncio.sleep(0)
+    with pytest.raises(Fault, match="shutting down"):
+        await service.paint(make_order("late"))
+    engine.gate.set()
+    await closing
+    assert running.done()
+    assert not running.cancelled()
+    assert engine.closed
+
+
+async def test_at_shutdown_work_that_takes_too_long_is_stopped_and_told(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    running = await hold(engine, service, make_order())
+    await service.close(patience=0)
+    with pytest.raises(Fault, match="the server stopped this work") as raised:
+        await running
+    assert raised.value.kind is Kind.CANCELLED
+    assert engine.cancelled
+
+
+async def test_a_broken_cache_entry_is_painted_again(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    first = await service.paint(make_order(seed=None))
+    for path in (tmp_path / "pictures").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1])
+    assert not (await service.paint(make_order(seed=first.seed))).hit
+
+
+async def test_metrics_tell_what_happened(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    service = make_service(tmp_path, engine)
+    held = await hold(engine, service, make_order())
+    waiting = asyncio.create_task(service.paint(make_order("a dog")))
+    await engine.asked(2)
+    assert (metric(service, "running"), metric(service, "queue_depth")) == (1, 1)
+    engine.gate.set()
+    await asyncio.gather(held, waiting)
+    await service.paint(make_order())
+    assert (metric(service, "running"), metric(service, "queue_depth")) == (0, 0)
+    assert metric(service, "pictures_total", model="pico") == 2
+    assert metric(service, "cache_lookups_total", outcome="hit") == 1
+    assert metric(service, "cache_lookups_total", outcome="miss") == 2
+    assert metric(service, "engine_seconds_count") == 2

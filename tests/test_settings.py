@@ -1,0 +1,93 @@
+"""Settings: every one can be given in three ways, and nothing wrong is passed over."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagemill.errors import Fault
+from imagemill.settings import PREFIX, Settings, load
+
+# Every setting, once: as TOML and the environment spell it, and what is read.
+GIVEN: dict[str, tuple[str, str, Any]] = {
+    "host": ('"0.0.0.0"', "0.0.0.0", "0.0.0.0"),
+    "port": ("9000", "9000", 9000),
+    "data_dir": ('"kept"', "kept", Path("kept")),
+    "queue": ("3", "3", 3),
+    "cache_bytes": ("0", "0", 0),
+    "cache_age": ("60", "60", 60.0),
+    "body_limit": ("2048", "2048", 2048),
+    "stand_ins": ("false", "false", False),
+    "wait_time": ("1.5", "1.5", 1.5),
+    "shutdown_time": ("0", "0", 0.0),
+    "threads": ("2", "2", 2),
+    "models": ('{ "a/b" = "folder" }', '{"a/b": "folder"}', {"a/b": "folder"}),
+    "log_format": ('"json"', "json", "json"),
+    "log_level": ('"debug"', "debug", "debug"),
+}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "imagemill.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_every_setting_is_in_the_table() -> None:
+    assert list(GIVEN) == list(Settings.model_fields)
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_setting_is_read_from_the_file(name: str, tmp_path: Path) -> None:
+    toml, _, expected = GIVEN[name]
+    settings = load(written(tmp_path, f"{name} = {toml}"))
+    assert getattr(settings, name) == expected != getattr(Settings(), name)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_setting_is_read_from_the_environment(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, variable, expected = GIVEN[name]
+    monkeypatch.setenv(PREFIX + name.upper(), variable)
+    assert getattr(load(), name) == expected
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = written(tmp_path, 'port = 1\nqueue = 1\nhost = "one"')
+    monkeypatch.setenv("IMAGEMILL_PORT", "2")
+    monkeypatch.setenv("IMAGEMILL_QUEUE", "2")
+    settings = load(config, port=3, host=None)
+    assert (settings.port, settings.queue, settings.host) == (3, 2, "one")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("prot = 1", "unknown setting prot; one of host, port"),
+        ("port = 70000", "port = 70000: Input should be less than or equal to 65535"),
+        ('queue = "many"', "queue = 'many': Input should be a valid integer"),
+        ("port = ", "is not TOML"),
+        ('log_format = "xml"', "'plain' or 'json'"),
+    ],
+)
+def test_a_wrong_file_is_told(text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(Fault, match=told):
+        load(written(tmp_path, text))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="no configuration file"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEMILL_PROT", "1")
+    with pytest.raises(Fault, match="unknown variable IMAGEMILL_PROT"):
+        load()
