@@ -34,7 +34,9 @@ class ModuleCall:
 
     def run(self, rowed: Sequence[torch.Tensor]) -> Any:
         arguments = tree_unflatten(list(rowed), self.rowed_spec) | self.rest
-        return getattr(self.module, self.method)(**arguments)
+        # `forward` by way of the module itself, for the hooks of adapters and offloading.
+        run = self.module if self.method == "forward" else getattr(self.module, self.method)
+        return run(**arguments)
 
 
 def describe(

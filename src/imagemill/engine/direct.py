@@ -29,12 +29,18 @@ def prepare(source: str) -> Loaded:
     return loaded
 
 
-def paint(generation: Generation, source: str, on_progress: Callable[[int, int], None]) -> Painted:
+def paint(
+    generation: Generation,
+    source: str,
+    on_progress: Callable[[int, int], None],
+    threads: int | None = None,
+) -> Painted:
     """Paints with the model at `source`; `on_progress(done, steps)` hears of every step.
 
-    Raises a Fault where the model cannot do what is asked, and what `load` raises.
+    threads: of the arithmetic, None for one a core. Raises a Fault where the model is not there or
+    cannot do what is asked.
     """
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
     finished: list[Painting] = []
 
     def tell(_id: str, event: Event) -> None:

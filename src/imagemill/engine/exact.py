@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_flatten
 from imagemill.engine.calls import ModuleCall, merge, pad, split
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
-WASTE = 0.25  # of a bucket that may be padding; else the calls are split over smaller ones
+WASTE = 0.2  # of a bucket that may be padding; else the calls are split over smaller ones
 
 
 @dataclass

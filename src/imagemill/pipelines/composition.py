@@ -44,10 +44,9 @@ def compose(width: int, height: int) -> Composition:
     return Composition(native, _scale(shape, enlarged), inner)
 
 
-def refining(steps: int) -> tuple[int, int]:
-    """Steps run by the second stage, and steps of the schedule whose end they are."""
-    run = max(2, round(steps / 5))
-    return run, math.ceil(run / REFINING_STRENGTH)
+def refining_steps(steps: int) -> int:
+    """Steps of the second stage, for `steps` of the first."""
+    return max(2, round(steps / 5))
 
 
 def _scale(shape: tuple[int, int], enlarged: float) -> int:

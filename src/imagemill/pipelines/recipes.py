@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 
 from imagemill.errors import invalid
 from imagemill.generation import Generation
-from imagemill.pipelines.composition import REFINING_STRENGTH, compose, refining
+from imagemill.pipelines.composition import REFINING_STRENGTH, compose, refining_steps
 from imagemill.pipelines.families import FLOW_PREDICTION, Family
 from imagemill.pipelines.loading import Loaded
 
@@ -43,7 +44,7 @@ def stages(family: Family, generation: Generation) -> tuple[Stage, ...]:
     first = Stage(*composition.native, generation.steps)
     if composition.scale == 1:
         return (first,)
-    return first, Stage(*composition.refined, refining(generation.steps)[0])
+    return first, Stage(*composition.refined, refining_steps(generation.steps))
 
 
 def paint(loaded: Loaded, generation: Generation, index: int, stepped: Stepped) -> Picture:
@@ -61,10 +62,11 @@ def paint(loaded: Loaded, generation: Generation, index: int, stepped: Stepped) 
         return _cut(picture, generation.width, generation.height)
     for stage in rest:
         assert loaded.refine is not None
+        schedule = math.ceil(stage.steps / REFINING_STRENGTH)
         picture = _ask(
             loaded.refine, generation, scheduler_for(loaded.refine, None, True), generator, stepped,
-            image=_resized(picture, stage.width, stage.height), strength=REFINING_STRENGTH,
-            num_inference_steps=refining(generation.steps)[1],
+            image=_resized(picture, stage.width, stage.height), num_inference_steps=schedule,
+            strength=(stage.steps - 0.5) / schedule,  # the pipeline rounds up to whole steps
         )  # fmt: skip
     return _extended(picture, generation.width, generation.height)
 

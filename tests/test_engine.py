@@ -1,0 +1,261 @@
+"""The runner: many generations at once over stock pipelines, each as if it were alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from imagemill.engine.direct import ROW_BUDGET, prepare
+from imagemill.engine.encoding import encode
+from imagemill.engine.events import Event, Failed, Progress
+from imagemill.engine.runner import Painting, Runner
+from imagemill.errors import Kind
+from imagemill.generation import Generation
+from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.loading import Loaded
+from tests.checkpoints import CHECKPOINTS, save
+
+ASKED = Generation("a red cat", "imagemill/pico", 256, 256, 8, 4.0, seed=1)
+
+
+@dataclass
+class Studio:
+    """A runner and what it said."""
+
+    budget: int = ROW_BUDGET["cpu"]
+    said: dict[str, list[Event]] = field(default_factory=dict)
+    finished: dict[str, Painting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.runner = Runner(self.budget, self._hear, self._keep, clock=lambda: 0.0)
+
+    def _hear(self, id: str, event: Event) -> None:
+        self.said.setdefault(id, []).append(event)
+
+    def _keep(self, painting: Painting) -> None:
+        self.finished[painting.id] = painting
+
+    def start(self, loaded: Loaded, **generations: Generation) -> None:
+        for id, generation in generations.items():
+            self.runner.start(id, generation, loaded)
+
+    def run(self) -> None:
+        while self.runner.step():
+            pass
+
+    def steps(self, id: str) -> int:
+        return sum(isinstance(event, Progress) for event in self.said.get(id, []))
+
+    def fault(self, id: str) -> Kind:
+        last = self.said[id][-1]
+        assert isinstance(last, Failed)
+        return last.fault.kind
+
+    def files(self, id: str) -> tuple[bytes, ...]:
+        return encode(self.finished[id], now=1.0).pictures
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inference() -> Iterator[None]:
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def pico() -> Loaded:
+    return prepare(EMBEDDED)
+
+
+@pytest.fixture(scope="module", params=sorted(CHECKPOINTS))
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    return prepare(str(save(request.param, tmp_path_factory.mktemp(request.param))))
+
+
+def alone(loaded: Loaded, generation: Generation) -> tuple[bytes, ...]:
+    studio = Studio()
+    studio.start(loaded, it=generation)
+    studio.run()
+    return studio.files("it")
+
+
+def test_a_picture_has_the_same_bytes_alone_and_among_fifteen_others(pico: Loaded) -> None:
+    company = {
+        f"other{i}": replace(
+            ASKED,
+            prompt=("a blue dog", "two green stars on a black background", "large red cat")[i % 3],
+            seed=100 + i,
+            steps=5 + i % 7,
+            guidance_scale=(1.0, 2.5, 7.0, 4.0)[i % 4],
+            scheduler=(None, "DPMSolverMultistepScheduler")[i % 2],
+            width=(256, 320)[i % 5 == 0],
+        )
+        for i in range(15)
+    }
+    studio = Studio()
+    studio.start(pico, it=ASKED, **company)
+    studio.run()
+    assert len(studio.finished) == 16
+    assert studio.files("it") == alone(pico, ASKED)
+    assert studio.files("other4") == alone(pico, company["other4"])
+
+
+def test_a_picture_in_two_stages_has_the_same_bytes_in_company(pico: Loaded) -> None:
+    large = replace(ASKED, width=400, height=512, steps=4)
+    studio = Studio()
+    studio.start(pico, it=large, other=replace(large, seed=9, steps=6), small=ASKED)
+    studio.run()
+    assert studio.files("it") == alone(pico, large)
+
+
+def test_forwards_are_shared(pico: Loaded) -> None:
+    ran: list[int] = []
+    real = pico.pipe.transformer.real
+    handle = real.register_forward_pre_hook(
+        lambda _module, _args, kwargs: ran.append(kwargs["hidden_states"].shape[0]),
+        with_kwargs=True,
+    )
+    studio = Studio()
+    for _ in range(2):  # the first round proves the buckets
+        ran.clear()
+        studio.start(pico, a=ASKED, b=replace(ASKED, seed=2), c=replace(ASKED, steps=4))
+        studio.run()
+    handle.remove()
+    assert sum(ran) == 2 * (8 + 8 + 4)
+    assert len(ran) < 8 + 8 + 4 or pico.pipe.transformer.dtype is torch.float32
+
+
+def test_the_pictures_of_one_generation_are_those_of_the_seeds_that_follow(pico: Loaded) -> None:
+    assert alone(pico, replace(ASKED, num_images=3))[2] == alone(pico, replace(ASKED, seed=3))[0]
+
+
+def test_progress_counts_every_step_of_every_picture_and_stage(pico: Loaded) -> None:
+    studio = Studio()
+    studio.start(pico, it=replace(ASKED, num_images=2, width=512, height=512, steps=5))
+    studio.run()
+    assert studio.said["it"] == [Progress(done, 14) for done in range(1, 15)]
+
+
+def test_cancelled_work_makes_no_further_step_and_disturbs_nobody(pico: Loaded) -> None:
+    studio = Studio()
+    studio.start(pico, gone=replace(ASKED, steps=50), stays=ASKED)
+    while studio.steps("gone") < 3:
+        studio.runner.step()
+    studio.runner.cancel("gone")
+    studio.run()
+    assert studio.steps("gone") == 3
+    assert studio.fault("gone") is Kind.CANCELLED
+    assert studio.files("stays") == alone(pico, ASKED)
+    assert not studio.runner.trajectories
+
+
+def test_cancelling_what_is_finished_or_unknown_is_nothing(pico: Loaded) -> None:
+    studio = Studio()
+    studio.runner.cancel("never heard of")
+    studio.start(pico, it=ASKED)
+    studio.run()
+    studio.runner.cancel("it")
+    studio.run()
+    assert not any(isinstance(event, Failed) for event in studio.said["it"])
+
+
+def test_a_short_request_overtakes_long_ones(pico: Loaded) -> None:
+    studio = Studio(budget=512)  # one guided row pair at a time
+    studio.start(pico, **{f"long{i}": replace(ASKED, steps=40, seed=i) for i in range(4)})
+    for _ in range(30):
+        studio.runner.step()
+    made = sum(studio.steps(f"long{i}") for i in range(4))
+    studio.start(pico, short=replace(ASKED, steps=4))
+    while "short" not in studio.finished:
+        studio.runner.step()
+    assert sum(studio.steps(f"long{i}") for i in range(4)) - made <= 4
+
+
+@pytest.fixture
+def failing(pico: Loaded) -> Iterator[dict[str, Any]]:
+    """The transformer raises `error` for batches of more than `upto` rows."""
+    real = pico.pipe.transformer.real
+    told: dict[str, Any] = {"upto": 10**9, "error": RuntimeError("boom")}
+
+    def refuse(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+        if kwargs["hidden_states"].shape[0] > told["upto"]:
+            raise told["error"]
+
+    handle = real.register_forward_pre_hook(refuse, with_kwargs=True)
+    yield told
+    handle.remove()
+
+
+def test_out_of_memory_halves_the_budget_and_every_picture_is_painted(
+    pico: Loaded, failing: dict[str, Any]
+) -> None:
+    failing |= {"upto": 2, "error": torch.OutOfMemoryError("no room")}
+    studio = Studio()
+    studio.start(pico, **{f"n{i}": replace(ASKED, seed=i, steps=3) for i in range(4)})
+    studio.run()
+    assert len(studio.finished) == 4
+    assert studio.runner.scheduler.budget < ROW_BUDGET["cpu"]
+
+
+def test_a_failure_of_the_model_fails_in_clear_words_and_the_next_request_is_painted(
+    pico: Loaded, failing: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    failing |= {"upto": 0}
+    studio = Studio()
+    studio.start(pico, it=ASKED)
+    studio.run()
+    assert studio.fault("it") is Kind.FAILED
+    assert "boom" in caplog.text
+    assert "boom" not in str(studio.said["it"][-1])
+    failing |= {"upto": 10**9}
+    studio.start(pico, next=ASKED)
+    studio.run()
+    assert studio.files("next") == alone(pico, ASKED)
+
+
+def test_what_a_model_cannot_do_is_told_to_its_caller_alone(
+    tmp_path: Path,
+) -> None:
+    flux = prepare(str(save("flux", tmp_path)))
+    studio = Studio()
+    small = replace(ASKED, width=64, height=64, steps=2)
+    studio.start(flux, it=replace(small, negative_prompt="a dog"), other=small)
+    studio.run()
+    assert studio.fault("it") is Kind.INVALID
+    assert "other" in studio.finished
+
+
+def test_other_families_share_forwards_and_keep_their_bytes(other: Loaded) -> None:
+    small = replace(ASKED, width=72, height=64, steps=4)
+    company = {
+        f"n{i}": replace(small, seed=i, steps=3 + i, guidance_scale=3.0 + i) for i in range(3)
+    }
+    studio = Studio(budget=10**6)
+    studio.start(other, it=small, **company)
+    studio.run()
+    assert len(studio.finished) == 4
+    assert studio.finished["it"].pictures[0].shape == (64, 72, 3)
+    assert studio.files("it") == alone(other, small)
+
+
+def test_other_families_paint_what_their_stock_pipeline_paints(
+    other: Loaded, tmp_path: Path
+) -> None:
+    """Rounding apart: the engine pads a lone row to two."""
+    small = replace(ASKED, width=64, height=64, steps=3)
+    family = next(name for name, made in CHECKPOINTS.items() if made.__name__ in other.source)
+    stock = type(other.pipe).from_pretrained(save(family, tmp_path), dtype=other.pipe.dtype)
+    stock.set_progress_bar_config(disable=True)
+    picture = stock(
+        small.prompt, width=64, height=64, num_inference_steps=3, guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(1), output_type="np",
+    ).images[0]  # fmt: skip
+    studio = Studio()
+    studio.start(other, it=small)
+    studio.run()
+    difference = studio.finished["it"].pictures[0] / 255 - picture
+    assert np.abs(difference).mean() < 0.01
