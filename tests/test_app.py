@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,7 +67,9 @@ async def test_the_documentation_has_schemas_and_examples_of_every_door(serving:
     async with serving(PlainEngine()) as client:
         page = await client.get("/docs")
         document = (await client.get("/openapi.json")).json()
-    assert page.status_code == 200
+        parts = re.findall(r"""(?:src|href)=["'](.*?)["']""", page.text)
+        assert [(await client.get(part)).status_code for part in parts] == [200] * 3
+    assert all(part.startswith("/") for part in parts)  # it shows where there is no internet
     for path in ("/hf-inference/models/{owner}/{name}", "/models/{owner}/{name}"):
         told = {each["name"] for each in document["paths"][path]["post"]["parameters"]}
         assert told == {"owner", "name", "x-use-cache", "x-wait-for-model"}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from imagemill.engine.direct import ROW_BUDGET, prepare
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import Event, Failed, Progress
-from imagemill.engine.runner import Painting, Runner
+from imagemill.engine.hub import prepare
+from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.errors import Kind
 from imagemill.generation import Generation
 from imagemill.pipelines.families import EMBEDDED

@@ -47,8 +47,7 @@ DEFAULT_GROUND = "white"
 
 # Cells wide and high, all of about 64 cells, with how often each is drawn. A batch has one shape.
 SHAPES: dict[tuple[int, int], float] = {
-    (8, 8): 0.60, (10, 6): 0.10, (6, 10): 0.10, (9, 7): 0.05, (7, 9): 0.05,
-    (12, 5): 0.03, (5, 12): 0.03, (16, 4): 0.02, (4, 16): 0.02,
+    (8, 8): 0.72, (10, 6): 0.09, (6, 10): 0.09, (12, 5): 0.05, (5, 12): 0.05,
 }  # fmt: skip
 
 # Side of a small, medium and large object in cells, by the shorter side of its region in cells.
@@ -118,11 +117,14 @@ def boxes(scene: Scene) -> list[tuple[Thing, Box]]:
     if len(scene.things) == 1:
         thing = scene.things[0]
         regions = _cut(whole, thing.count)
-        return [(thing, _box(region, thing.size)) for region in regions]
+        side = min(_side(region, thing.size) for region in regions)
+        return [(thing, _box(region, side)) for region in regions]
     first, second = _halves(whole, across=scene.relation in ("left", "right"))
     if scene.relation in ("right", "below"):
         first, second = second, first
-    return [(t, _box(r, t.size)) for t, r in zip(scene.things, (first, second), strict=True)]
+    return [
+        (t, _box(r, _side(r, t.size))) for t, r in zip(scene.things, (first, second), strict=True)
+    ]
 
 
 Region = tuple[int, int, int, int]  # left, top, right, bottom
@@ -149,11 +151,15 @@ def _cut(region: Region, count: int) -> list[Region]:
     return [(a, y0, b, y1) if wide else (x0, a, x1, b) for a, b in pairwise(marks)]
 
 
-def _box(region: Region, size: Size) -> Box:
+def _side(region: Region, size: Size) -> int:
     x0, y0, x1, y1 = region
     shorter = min(x1 - x0, y1 - y0) / CELL
     sides = next(sides for least, sides in SIDES if shorter >= least)
-    side = sides[SIZES.index(size)] * CELL
+    return sides[SIZES.index(size)] * CELL
+
+
+def _box(region: Region, side: int) -> Box:
+    x0, y0, x1, y1 = region
     return _snap((x0 + x1 - side) / 2), _snap((y0 + y1 - side) / 2), side
 
 

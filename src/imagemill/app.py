@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,7 +48,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
         settings.wait_time,
     )
     house = wire.House(service, catalog, metrics, settings.body_limit)
-    app = FastAPI(
+    app = FastAPIOffline(
         title="imagemill",
         version=__version__,
         description="Answers the hosted image APIs that you already use, and paints itself.",

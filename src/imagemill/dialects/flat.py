@@ -13,8 +13,6 @@ from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, St
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.service import Answer, Order
 
-# Words -------------------------------------------------------------------------------------------
-
 STATUSES: dict[Kind, int] = {
     Kind.INVALID: 400,
     Kind.NOT_FOUND: 404,
@@ -60,8 +58,6 @@ EXAMPLE: dict[str, Any] = {
     "inference_steps": 25,
 }
 
-# Read --------------------------------------------------------------------------------------------
-
 
 def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
     asked = strict.take(Body, strict.parse(strict.text(body)))
@@ -87,9 +83,6 @@ def _prompt(asked: Body) -> str:
     return str(getattr(asked, given[0]))
 
 
-# Write -------------------------------------------------------------------------------------------
-
-
 def write(order: Order, answer: Answer) -> Response:
     image = base64.b64encode(answer.painted.pictures[0]).decode()
     return JSONResponse({"image": image}, headers=wire.headers(answer))
@@ -100,8 +93,6 @@ def refuse(fault: Fault) -> Response:
     told = f"{name}: {fault.message}" if name else fault.message
     return JSONResponse({"error": told}, STATUSES[fault.kind], wire.retry_header(fault))
 
-
-# Routes ------------------------------------------------------------------------------------------
 
 DOOR = wire.Door("flat", read, write, refuse)
 

@@ -23,8 +23,6 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Format
 from imagemill.service import Answer, Order
 
-# Words -------------------------------------------------------------------------------------------
-
 STATUSES: dict[Kind, int] = {
     Kind.INVALID: 400,
     Kind.NOT_FOUND: 404,
@@ -93,8 +91,6 @@ EXAMPLES: dict[str, Any] = {
         }
     },
 }
-
-# Read --------------------------------------------------------------------------------------------
 
 
 def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
@@ -190,9 +186,6 @@ def _check_authorization(value: str | None) -> None:
         raise invalid("authorization", "authorization is not of the form 'Bearer hf_...'")
 
 
-# Write -------------------------------------------------------------------------------------------
-
-
 def write(order: Order, answer: Answer) -> Response:
     headers = wire.headers(answer) | {
         "x-compute-time": f"{answer.painted.seconds:.3f}",
@@ -210,8 +203,6 @@ def refuse(fault: Fault) -> Response:
         body["estimated_time"] = fault.retry_after
     return JSONResponse(body, STATUSES[fault.kind], wire.retry_header(fault))
 
-
-# Routes ------------------------------------------------------------------------------------------
 
 DOOR = wire.Door("hf-inference", read, write, refuse)
 

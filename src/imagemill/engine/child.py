@@ -12,11 +12,11 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from imagemill.engine.direct import ROW_BUDGET, device, prepare
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import Event, Failed, Finished
+from imagemill.engine.hub import device, prepare
 from imagemill.engine.messages import Cancel, Close, Options, Ready, Said, Submit
-from imagemill.engine.runner import Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.loading import Loaded
 

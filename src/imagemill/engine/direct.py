@@ -8,25 +8,9 @@ import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import Event, Failed, Progress
-from imagemill.engine.hub import stand_in
-from imagemill.engine.runner import Painting, Runner
+from imagemill.engine.hub import device, prepare
+from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.generation import Generation, Painted
-from imagemill.pipelines.loading import Loaded, load
-
-ROW_BUDGET = {"cpu": 5_600, "cuda": 131_072}  # cost of one forward, as `engine.scheduler` counts
-
-
-def device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def prepare(source: str) -> Loaded:
-    """The model at `source`, its heavy modules parked."""
-    loaded = load(source, device())
-    for pipe in (loaded.pipe, loaded.refine):
-        if pipe is not None:
-            stand_in(pipe)
-    return loaded
 
 
 def paint(

@@ -15,6 +15,7 @@ from greenlet import getcurrent
 
 from imagemill.engine.calls import describe
 from imagemill.engine.modules import PARKED
+from imagemill.pipelines.loading import Loaded, load
 
 
 class StandIn(torch.nn.Module):
@@ -30,14 +31,24 @@ class StandIn(torch.nn.Module):
         return getattr(self.real, name)
 
 
-def stand_in(pipe: DiffusionPipeline) -> None:
-    """Replaces the heavy modules of `pipe`, which then works only inside a trajectory."""
+def prepare(source: str) -> Loaded:
+    """The model at `source`, which from then on paints only inside a trajectory."""
+    loaded = load(source, device())
+    for pipe in filter(None, (loaded.pipe, loaded.refine)):
+        _stand_in(pipe)
+    return loaded
+
+
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _stand_in(pipe: DiffusionPipeline) -> None:
     for name, methods in PARKED.items():
         real = getattr(pipe, name, None)
         if isinstance(real, torch.nn.Module):
-            object.__setattr__(
-                pipe, name, StandIn(real, methods)
-            )  # past diffusers' own bookkeeping
+            # Past diffusers' own bookkeeping.
+            object.__setattr__(pipe, name, StandIn(real, methods))
 
 
 def _park(module: torch.nn.Module, method: str, *args: Any, **kwargs: Any) -> Any:
