@@ -47,7 +47,7 @@ DEFAULT_GROUND = "white"
 
 # Cells wide and high, all of about 64 cells, with how often each is drawn. A batch has one shape.
 SHAPES: dict[tuple[int, int], float] = {
-    (8, 8): 0.72, (10, 6): 0.09, (6, 10): 0.09, (12, 5): 0.05, (5, 12): 0.05,
+    (8, 8): 0.84, (10, 6): 0.05, (6, 10): 0.05, (12, 5): 0.03, (5, 12): 0.03,
 }  # fmt: skip
 
 # Side of a small, medium and large object in cells, by the shorter side of its region in cells.
@@ -97,9 +97,9 @@ def _any(rng: random.Random, objects: list[str], shape: tuple[int, int]) -> Scen
     ground = rng.choice([*COLOURS, DEFAULT_GROUND, DEFAULT_GROUND])
     ink = [colour for colour in COLOURS if colour != ground]
     kind = rng.random()
-    if kind < 0.45:
+    if kind < 0.47:
         return Scene((_thing(rng, rng.choice(objects), ink),), ground=ground, shape=shape)
-    if kind < 0.55:
+    if kind < 0.50:
         thing = replace(_thing(rng, rng.choice(objects), ink), count=rng.choice(list(COUNTS)))
         return Scene((thing,), ground=ground, shape=shape)
     things = tuple(_thing(rng, name, ink) for name in rng.sample(objects, 2))
