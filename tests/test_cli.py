@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,8 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     assert run.returncode == 3  # uvicorn's own, for a start that failed
     assert "address already in use" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_the_installed_command_is_the_command_line() -> None:
+    [command] = entry_points(group="console_scripts", name="imagemill")
+    assert command.load() is app
