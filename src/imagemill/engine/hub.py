@@ -14,6 +14,7 @@ from diffusers import DiffusionPipeline
 from greenlet import getcurrent
 
 from imagemill.engine.calls import describe
+from imagemill.engine.heap import keep_freed_memory
 from imagemill.engine.modules import PARKED
 from imagemill.pipelines.loading import Loaded, load
 
@@ -33,6 +34,7 @@ class StandIn(torch.nn.Module):
 
 def prepare(source: str) -> Loaded:
     """The model at `source`, which from then on paints only inside a trajectory."""
+    keep_freed_memory()
     loaded = load(source, device())
     for pipe in filter(None, (loaded.pipe, loaded.refine)):
         _stand_in(pipe)

@@ -24,7 +24,7 @@ from imagemill.pipelines.recipes import Picture, Stage, paint, stages
 
 log = logging.getLogger(__name__)
 # Of one forward. A processor is busy with a few rows already; more would only make others wait.
-ROW_BUDGET = {"cpu": 5_600, "cuda": 131_072}
+ROW_BUDGET = {"cpu": 8_192, "cuda": 131_072}
 PLACE = 16  # px a side of what costs are counted in: a latent of pico, a token of FLUX
 
 
