@@ -127,6 +127,17 @@ async def test_cancelled_work_ends_as_cancelled_and_the_next_is_painted() -> Non
         assert picture(await last(engine, "next", ASKED))
 
 
+async def test_work_cancelled_right_after_it_was_submitted_is_not_painted() -> None:
+    async with running() as engine:
+        busy = await stepping(engine, "busy", LONG)  # so that both messages wait for a forward
+        for i in range(5):
+            waiting = asyncio.create_task(last(engine, f"gone{i}", replace(LONG, seed=i)))
+            await asyncio.sleep(0)
+            engine.cancel(f"gone{i}")
+            assert fault(await waiting) is Kind.CANCELLED
+        await busy.aclose()  # type: ignore[attr-defined]
+
+
 async def test_closing_the_iterator_cancels() -> None:
     async with running() as engine:
         longs = [await stepping(engine, f"long{i}", replace(LONG, seed=i)) for i in range(3)]

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
+from imagemill import images
 from imagemill.catalog import Endpoint
 from imagemill.dialects import strict, wire
 from imagemill.dialects.strict import (
@@ -33,7 +34,8 @@ STATUSES: dict[Kind, int] = {
     Kind.FAILED: 500,
 }
 NAMES: dict[str, str] = {"prompt": "inputs", "steps": "num_inference_steps"}
-MEDIA_TYPES: dict[Format, str] = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+PREFERRED: tuple[Format, ...] = ("jpeg", "png", "webp")
+MEDIA_TYPES = {format: images.MEDIA_TYPES[format] for format in PREFERRED}
 FORMATS = {media_type: format for format, media_type in MEDIA_TYPES.items()} | {"image/jpg": "jpeg"}
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 

@@ -71,6 +71,7 @@ class Child:
                     self._await(message)
             case Cancel(id):
                 self._forget(id)
+                self.runner.cancel(id)  # once more, for a submission read in the same forward
             case Arrived(source, Fault() as fault):
                 for submit in self.awaiting.pop(source):
                     self._say(submit.id, Failed(fault))

@@ -13,8 +13,7 @@ class Family:
     recipe: "stock" asks the pipeline once for the whole picture; "composed" paints as
     `pipelines.composition` says. multiple_of: px; a size between is painted larger and cut.
     refines: the class of the second stage. flow: trained by flow matching, so that other schedulers
-    are given flow sigmas. negative_prompt: whether one has a meaning; `guidance` names the argument
-    that makes it count.
+    are given flow sigmas. negative_prompt: whether one has a meaning.
     """
 
     recipe: Recipe = "stock"

@@ -112,13 +112,10 @@ def scheduler_for(pipe: DiffusionPipeline, name: str | None, flow: bool) -> Sche
     """
     own = pipe.scheduler
     kind = type(own) if name is None else getattr(diffusers, name)
-    if kind.__name__.startswith("FlowMatch"):
-        if not flow:
-            raise invalid(
-                "scheduler", f"{kind.__name__} is for flow-matching models; this one is not"
-            )
-        return kind.from_config(own.config)
-    if not flow:
+    native = kind.__name__.startswith("FlowMatch")
+    if native and not flow:
+        raise invalid("scheduler", f"{kind.__name__} is for flow-matching models; this one is not")
+    if native or not flow:
         return kind.from_config(own.config)
     return kind.from_config(
         own.config,
