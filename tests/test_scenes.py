@@ -109,7 +109,7 @@ def test_a_picture_has_its_colours_and_its_things_where_they_are_covered(
     rng: random.Random, shape: tuple[int, int], scale: int
 ) -> None:
     scene = scenes.sample(rng, OBJECTS, shape)
-    picture, covered = scenes.draw(scene, scale), scenes.coverage(scene, scale)
+    picture, covered = scenes.draw(scene, scale), scenes.weights(scene, scale) > 1
     assert picture.shape == (shape[1] * 32 * scale, shape[0] * 32 * scale, 3)
     spread = covered.repeat(scenes.LATTICE, axis=0).repeat(scenes.LATTICE, axis=1)
     assert (picture[~spread] == scenes.COLOURS[scene.ground]).all()

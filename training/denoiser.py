@@ -32,12 +32,14 @@ from imagemill.pico.vocabulary import vocabulary
 from training.model import Pico, assemble, know, listed, shipped
 from training.pictures import Batch, Pictures
 
+# Logit-normal. A caption tells the whole picture, and only where there is much noise must the model
+# look the shape up in the caption instead of the picture: most of learning is spent there.
+SIGMA_MEAN, SIGMA_SPREAD = 0.8, 1.2
+
 
 def loss_of(model: Callable[..., torch.Tensor], batch: Batch) -> torch.Tensor:
-    sigma = (
-        torch.sigmoid(torch.randn(batch.latents.shape[0], device=batch.latents.device))
-        * batch.highest
-    )
+    drawn = torch.randn(batch.latents.shape[0], device=batch.latents.device)
+    sigma = torch.sigmoid(SIGMA_MEAN + SIGMA_SPREAD * drawn) * batch.highest
     noise, at = torch.randn_like(batch.latents), sigma[:, None, None, None]
     noisy = (1 - at) * batch.latents + at * noise
     velocity = model(noisy.to(torch.bfloat16), sigma, batch.ids)
@@ -192,7 +194,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/pico"))
     parser.add_argument("--autoencoder", type=Path, default=Path("runs/autoencoder"))
-    parser.add_argument("--start", type=Path, help="a pipeline folder to go on from, if OUT is new")
+    parser.add_argument("--weights", type=Path, help="a pipeline to go on from, if OUT is new")
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--size", type=int, default=64, help="rows of a batch at the native size")
@@ -206,5 +208,5 @@ if __name__ == "__main__":
     encoder = (
         PatchAutoencoder.from_pretrained(args.autoencoder).to(args.device, torch.bfloat16).eval()
     )
-    model = (shipped(args.start) if args.start else Pico()).to(args.device)
+    model = (shipped(args.weights) if args.weights else Pico()).to(args.device)
     Trainer(args.out, encoder, model, args.rate, args.minutes, args.size, args.compile).train()

@@ -16,7 +16,6 @@ from training import scenes
 from training.model import LARGEST
 
 DROP = 0.1  # captions left empty, for guidance
-OBJECT_WEIGHT = 3.0  # of the loss where an object lies
 # Pictures at twice and four times the native size teach refining: low noise only, on as many tokens
 # a batch.
 SCALES = {1: 0.94, 2: 0.045, 4: 0.015}
@@ -62,10 +61,7 @@ def draw(kind: Kind, count: int, objects: list[str], rng: random.Random) -> Draw
     shape, scale = kind
     chosen = [scenes.sample(rng, objects, shape) for _ in range(count)]
     pictures = torch.from_numpy(np.stack([scenes.draw(scene, scale) for scene in chosen]))
-    weights = [
-        1 + (OBJECT_WEIGHT - 1) * torch.from_numpy(scenes.coverage(scene, scale)).float()
-        for scene in chosen
-    ]
+    weights = [torch.from_numpy(scenes.weights(scene, scale)) for scene in chosen]
     return Drawn(kind, chosen, pictures.permute(0, 3, 1, 2).float() / 127.5 - 1, weights)
 
 

@@ -52,8 +52,10 @@ SHAPES: dict[tuple[int, int], float] = {
 
 # Side of a small, medium and large object in cells, by the shorter side of its region in cells.
 SIDES: tuple[tuple[float, tuple[int, int, int]], ...] = (
-    (7, (2, 4, 6)), (4, (2, 3, 4)), (3, (1, 2, 3)), (2, (1, 1, 2)), (0, (1, 1, 1)),
+    (7, (2, 4, 6)), (4, (2, 3, 4)), (3, (1, 2, 3)), (2, (1, 2, 2)), (0, (1, 1, 1)),
 )  # fmt: skip
+
+OBJECT_WEIGHT = 320  # px: a thing of this side counts twice as much as ground, half of it thrice
 
 Picture = NDArray[np.uint8]  # (height, width, 3)
 Box = tuple[int, int, int]  # left, top, side in px
@@ -178,14 +180,14 @@ def draw(scene: Scene, scale: int = 1) -> Picture:
     return picture.round().astype(np.uint8)
 
 
-def coverage(scene: Scene, scale: int = 1) -> NDArray[np.bool_]:  # (height / 16, width / 16)
-    """Which latents an object may touch."""
+def weights(scene: Scene, scale: int = 1) -> NDArray[np.float32]:  # (height / 16, width / 16)
+    """Of the loss at each latent: 1 on the ground, more where a thing lies, most if it is small."""
     width, height = (n * CELL * scale // LATTICE for n in scene.shape)
-    covered = np.zeros((height, width), dtype=bool)
+    weight = np.ones((height, width), dtype=np.float32)
     for _, (x, y, side) in boxes(scene):
         left, top, length = (n * scale // LATTICE for n in (x, y, side))
-        covered[top : top + length, left : left + length] = True
-    return covered
+        weight[top : top + length, left : left + length] = 1 + OBJECT_WEIGHT / side
+    return weight
 
 
 def paste(

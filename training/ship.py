@@ -33,6 +33,8 @@ def ship(trained: Path, to: Path, largest: int = LARGEST) -> int:
     with TemporaryDirectory() as scratch:
         whole = Path(scratch) / to.name
         pipeline.save_pretrained(whole)
+        for path in whole.rglob("*.json"):
+            _forget_where(path)
         for encoder in ("text_encoder", "text_encoder_2"):
             _load_as_the_rest(whole / encoder / "config.json")
         if (total := size(whole)) > largest:
@@ -40,6 +42,13 @@ def ship(trained: Path, to: Path, largest: int = LARGEST) -> int:
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(whole, to, copy_function=shutil.copyfile)  # readable by all
     return total
+
+
+def _forget_where(path: Path) -> None:
+    """Takes out where the model was trained, which is nobody's business."""
+    facts = json.loads(path.read_text("utf-8"))
+    if facts.pop("_name_or_path", None) is not None:
+        path.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
 def _load_as_the_rest(config: Path) -> None:
