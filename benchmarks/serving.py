@@ -28,6 +28,8 @@ import psutil
 import requests
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+GATEWAY = "<!-- gateway -->"  # begins what `benchmarks.gateway` writes
 CLIENTS = 16
 STEPS = (8, 12, 20, 28)
 PROMPTS = (
@@ -83,11 +85,16 @@ class Server:
         return sum(int(each.memory_full_info().pss) for each in family) / 2**20
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
 @contextmanager
 def started(command: list[str]) -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    began, command = time.perf_counter(), [sys.executable, "-m", *command, "--port", str(port)]
+    began, port = time.perf_counter(), free_port()
+    command = [sys.executable, "-m", *command, "--port", str(port)]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet) as process:
         try:
@@ -222,7 +229,8 @@ def main() -> None:
     text = "\n".join([HEAD, machine(), "", *report(QUICK if quick else PROPER), ""])
     print(text)
     if not quick:
-        (ROOT / "benchmarks" / "RESULTS.md").write_text(text, "utf-8")
+        kept = RESULTS.read_text("utf-8").partition(GATEWAY)
+        RESULTS.write_text(text + "\n" * bool(kept[1]) + kept[1] + kept[2], "utf-8")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -15,6 +16,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from safetensors.torch import save as save_tensors
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -33,11 +35,11 @@ WIDTH = 32
 def sd3() -> StableDiffusion3Pipeline:
     return StableDiffusion3Pipeline(
         transformer=SD3Transformer2DModel(
-            sample_size=32, patch_size=2, in_channels=4, out_channels=4, num_layers=2,
+            sample_size=32, patch_size=2, in_channels=16, out_channels=16, num_layers=2,
             attention_head_dim=16, num_attention_heads=2, joint_attention_dim=2 * WIDTH,
             caption_projection_dim=WIDTH, pooled_projection_dim=2 * WIDTH, pos_embed_max_size=96,
         ),
-        scheduler=FlowMatchEulerDiscreteScheduler(), vae=_vae(4, shift_factor=0.1),
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=_vae(16, shift_factor=0.1),
         text_encoder=_clip(CLIPTextModelWithProjection), tokenizer=_words(),
         text_encoder_2=_clip(CLIPTextModelWithProjection), tokenizer_2=_words(),
         text_encoder_3=_t5(2 * WIDTH), tokenizer_3=_words(),
@@ -81,6 +83,23 @@ def save(family: str, folder: Path) -> Path:
     torch.manual_seed(0)
     CHECKPOINTS[family]().save_pretrained(folder)
     return folder
+
+
+def lora(
+    pipe: DiffusionPipeline, seed: int = 0, parts: tuple[str, ...] = ("transformer",), rank: int = 2
+) -> bytes:
+    """A LoRA of noise on every query and value of the pipeline's `parts`."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    for part in parts:
+        stood_in = getattr(pipe, part)
+        for name, module in getattr(stood_in, "real", stood_in).named_modules():
+            if name.endswith(("to_q", "to_v", "q_proj")):
+                into, out = module.in_features, module.out_features
+                key = f"{part}.{name}.lora"
+                tensors[f"{key}_A.weight"] = torch.randn(rank, into, generator=generator)
+                tensors[f"{key}_B.weight"] = torch.randn(out, rank, generator=generator) / 4
+    return save_tensors(tensors)
 
 
 def _vae(channels: int, shift_factor: float | None = None) -> AutoencoderKL:

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from imagemill.app import create_app
 from imagemill.settings import PREFIX, Settings
 from tests.engines import PlainEngine
 
@@ -31,6 +30,8 @@ def anyio_backend() -> str:
 @pytest.fixture
 def serving(tmp_path: Path) -> Serving:
     """`async with serving(engine, queue=3) as client:` a whole server, without a socket."""
+
+    from imagemill.app import create_app
 
     @asynccontextmanager
     async def serve(engine: PlainEngine, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:

@@ -3,14 +3,22 @@
 import asyncio
 import io
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from PIL import Image
 
-from imagemill.engine.events import Event, Failed, Finished, Progress, State
+from imagemill.engine.events import (
+    NO_INPUTS,
+    Event,
+    Failed,
+    Finished,
+    Preview,
+    Progress,
+    State,
+)
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, Painted
+from imagemill.generation import Format, Generation, Painted
 
 TURNS = 10  # of the event loop that a step takes; a real one takes many more
 
@@ -28,6 +36,7 @@ class PlainEngine:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     submitted: list[Generation] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    inputs: list[Mapping[str, bytes]] = field(default_factory=list)
     steps: Counter[str] = field(default_factory=Counter)  # by prompt
     cancelled: list[str] = field(default_factory=list)  # ids
     closed: bool = False
@@ -42,9 +51,17 @@ class PlainEngine:
     async def close(self) -> None:
         self.closed = True
 
-    async def submit(self, id: str, generation: Generation, source: str) -> AsyncIterator[Event]:
+    async def submit(
+        self,
+        id: str,
+        generation: Generation,
+        source: str,
+        inputs: Mapping[str, bytes] = NO_INPUTS,
+        previews: bool = False,
+    ) -> AsyncIterator[Event]:
         self.submitted.append(generation)
         self.sources.append(source)
+        self.inputs.append(inputs)
         await self._tell()
         for step in range(1, generation.steps + 1):
             await self.gate.wait()
@@ -53,6 +70,8 @@ class PlainEngine:
                 return
             await self._count(generation.prompt, step)
             yield Progress(step, generation.steps)
+            if previews and step < generation.steps:
+                yield Preview(step, generation.steps, 0, preview(generation))
         yield Finished(paint(generation, self.ignored))
 
     def cancel(self, id: str) -> None:
@@ -83,7 +102,24 @@ class PlainEngine:
 
 
 def paint(generation: Generation, ignored: tuple[str, ...] = ()) -> Painted:
+    return Painted((_file(generation, generation.format),), 0.25, "pico", ignored)
+
+
+def preview(generation: Generation) -> bytes:
+    return _file(generation, "jpeg")
+
+
+def _file(generation: Generation, format: Format) -> bytes:
     colour = f"#{abs(hash((generation.prompt, generation.seed))) % 2**24:06x}"
+    width, height = generation.width, generation.height
+    if format == "svg":
+        return _SVG.format(width=width, height=height, colour=colour).encode()
     picture = io.BytesIO()
-    Image.new("RGB", (generation.width, generation.height), colour).save(picture, generation.format)
-    return Painted((picture.getvalue(),), 0.25, "pico", ignored)
+    Image.new("RGB", (width, height), colour).save(picture, format)
+    return picture.getvalue()
+
+
+_SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+    'viewBox="0 0 {width} {height}"><rect width="100%" height="100%" fill="{colour}"/></svg>'
+)

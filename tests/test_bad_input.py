@@ -15,7 +15,7 @@ from imagemill.dialects import flat as flat_door
 from imagemill.dialects import hf_inference
 from imagemill.dialects.wire import Door
 from imagemill.errors import Fault, Kind
-from imagemill.service import Order
+from imagemill.orders import Order
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

@@ -1,7 +1,7 @@
 """The runner: many generations at once over stock pipelines, each as if it were alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,60 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from imagemill.engine.encoding import encode
-from imagemill.engine.events import Event, Failed, Progress
+from imagemill.engine.events import Failed, Progress
 from imagemill.engine.hub import prepare
-from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET
 from imagemill.errors import Kind
-from imagemill.generation import Generation
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from tests.checkpoints import CHECKPOINTS, save
-
-ASKED = Generation("a red cat", "imagemill/pico", 256, 256, 8, 4.0, seed=1)
-
-
-@dataclass
-class Studio:
-    """A runner and what it said."""
-
-    budget: int = ROW_BUDGET["cpu"]
-    said: dict[str, list[Event]] = field(default_factory=dict)
-    finished: dict[str, Painting] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.runner = Runner(self.budget, self._hear, self._keep, clock=lambda: 0.0)
-
-    def _hear(self, id: str, event: Event) -> None:
-        self.said.setdefault(id, []).append(event)
-
-    def _keep(self, painting: Painting) -> None:
-        self.finished[painting.id] = painting
-
-    def start(self, loaded: Loaded, **generations: Generation) -> None:
-        for id, generation in generations.items():
-            self.runner.start(id, generation, loaded)
-
-    def run(self) -> None:
-        while self.runner.step():
-            pass
-
-    def steps(self, id: str) -> int:
-        return sum(isinstance(event, Progress) for event in self.said.get(id, []))
-
-    def fault(self, id: str) -> Kind:
-        last = self.said[id][-1]
-        assert isinstance(last, Failed)
-        return last.fault.kind
-
-    def files(self, id: str) -> tuple[bytes, ...]:
-        return encode(self.finished[id], now=1.0).pictures
+from tests.studio import ASKED, Studio, alone, inference_on_one_thread
 
 
 @pytest.fixture(scope="module", autouse=True)
 def inference() -> Iterator[None]:
-    torch.set_num_threads(1)
-    with torch.inference_mode():
+    with inference_on_one_thread():
         yield
 
 
@@ -74,13 +33,6 @@ def pico() -> Loaded:
 @pytest.fixture(scope="module", params=sorted(CHECKPOINTS))
 def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return prepare(str(save(request.param, tmp_path_factory.mktemp(request.param))))
-
-
-def alone(loaded: Loaded, generation: Generation) -> tuple[bytes, ...]:
-    studio = Studio()
-    studio.start(loaded, it=generation)
-    studio.run()
-    return studio.files("it")
 
 
 def test_a_picture_has_the_same_bytes_alone_and_among_fifteen_others(pico: Loaded) -> None:

@@ -1,5 +1,6 @@
 from io import BytesIO
 from typing import get_args
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,7 +11,17 @@ from PIL import ExifTags, Image
 from imagemill import images
 from imagemill.errors import Fault, Kind
 from imagemill.generation import FORMATS, MAX_PROMPT, MAX_SEED, Format, Generation
-from imagemill.images import MEDIA_TYPES, Pixels, encode, provenance, provenance_of, size_of
+from imagemill.images import (
+    MEDIA_TYPES,
+    Pixels,
+    encode,
+    encode_svg,
+    provenance,
+    provenance_of,
+    size_of,
+)
+
+RASTERS: tuple[Format, ...] = tuple(format for format in FORMATS if format != "svg")
 
 FACTS: dict[str, str | int | float] = {
     "prompt": "a red cat",
@@ -32,11 +43,20 @@ def make_generation(prompt: str = "a red cat", negative_prompt: str = "") -> Gen
     return Generation(prompt, "some/model", 96, 64, 20, 4.0, 7, negative_prompt)
 
 
+def make_svg(width: int = 96, height: int = 64) -> str:
+    """As `finishing` traces it: a red square on blue."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}">\n<path d="M0 0h96v64H0z" fill="#2563D9"/>\n'
+        '<path d="M24 16h24v16H24z" fill="#D63031"/>\n</svg>\n'
+    )
+
+
 def opened(data: bytes) -> Image.Image:
     return Image.open(BytesIO(data))
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", RASTERS)
 def test_a_picture_is_a_file_of_its_format_and_size(format: Format) -> None:
     data = encode(make_pixels(96, 64), format, FACTS)
     assert Image.MIME[str(opened(data).format)] == MEDIA_TYPES[format]
@@ -60,12 +80,12 @@ def test_a_jpeg_keeps_colour_at_full_resolution() -> None:
     assert {layer[1:3] for layer in opened(data).layer} == {(1, 1)}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", RASTERS)
 def test_the_same_input_gives_the_same_bytes(format: Format) -> None:
     assert encode(make_pixels(), format, FACTS) == encode(make_pixels(), format, dict(FACTS))
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", RASTERS)
 @given(
     prompt=st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
     number=st.integers(0, MAX_SEED) | st.floats(0, 50),
@@ -131,7 +151,7 @@ def test_a_jpeg_says_where_it_had_to_cut_a_text(character: str) -> None:
 
 
 def test_a_picture_of_others_has_no_provenance() -> None:
-    for format in FORMATS:
+    for format in RASTERS:
         buffer = BytesIO()
         Image.fromarray(make_pixels()).save(buffer, format)
         assert provenance_of(buffer.getvalue()) == {}
@@ -155,3 +175,52 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 
 def test_every_format_has_a_media_type() -> None:
     assert tuple(MEDIA_TYPES) == get_args(Format)
+
+
+def test_an_svg_keeps_its_shapes_and_its_size() -> None:
+    data = encode_svg(make_svg(), FACTS)
+    drawing = ElementTree.fromstring(data)
+    assert drawing.get("viewBox") == "0 0 96 64"
+    assert [path.get("fill") for path in drawing.findall("{*}path")] == ["#2563D9", "#D63031"]
+    assert size_of(data) == (96, 64)
+
+
+@given(prompt=st.text(st.characters(exclude_categories=["Cs"]), max_size=300))
+def test_provenance_is_read_back_from_an_svg(prompt: str) -> None:
+    facts = FACTS | {"prompt": prompt, "negative_prompt": prompt}
+    data = encode_svg(make_svg(), facts)
+    ElementTree.fromstring(data)  # well-formed, whatever the prompt
+    assert provenance_of(data) == facts
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "</metadata><script>alert(1)</script>",
+        "]]><image href='http://host/'/>",
+        "&lt;script&gt; &xxe; \x00 \ufffe \ud800",
+    ],
+)
+def test_a_prompt_stays_text_in_an_svg(prompt: str) -> None:
+    data = encode_svg(make_svg(), FACTS | {"prompt": prompt})
+    names = [element.tag.rpartition("}")[2] for element in ElementTree.fromstring(data).iter()]
+    assert names == ["svg", "metadata", "path", "path"]
+
+
+def test_an_svg_without_provenance_has_none() -> None:
+    assert provenance_of(make_svg().encode()) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<?xml version="1.0"?><!DOCTYPE svg [<!ENTITY a "b">]>' + make_svg(),
+        "<svg width='96' height='64'></svg>",
+        make_svg().replace('width="96"', 'width="9999999"'),
+    ],
+)
+def test_an_svg_of_others_is_no_image(text: str) -> None:
+    for read in (size_of, provenance_of):
+        with pytest.raises(Fault) as caught:
+            read(text.encode())
+        assert caught.value.kind is Kind.INVALID

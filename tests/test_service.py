@@ -1,19 +1,23 @@
 """The service: one flight for identical requests, a bounded queue, hang-ups that stop the work."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.files import Cache
-from imagemill.service import Order, Service
-from imagemill.telemetry import Telemetry
+from imagemill.orders import Order
+from imagemill.service import Service
 from tests.engines import PlainEngine
+from tests.houses import opened
 
 pytestmark = pytest.mark.anyio
+Make = Callable[..., Awaitable[Service]]
 
 
 class Clock:
@@ -25,15 +29,15 @@ class Clock:
         return self.now
 
 
-def make_service(
-    folder: Path,
-    engine: PlainEngine,
-    queue: int = 8,
-    wait_time: float = 60,
-    clock: Clock | None = None,
-) -> Service:
-    cache = Cache(folder / "pictures", 2**20, 3600, lambda: 0.0)
-    return Service(engine, cache, Telemetry(), queue, wait_time, clock or Clock())
+@pytest.fixture
+async def make_service(tmp_path: Path) -> AsyncIterator[Make]:
+    """`await make_service(engine, queue=1)`: an open service, on the same folder each time."""
+    async with AsyncExitStack() as stack:
+
+        async def make(engine: PlainEngine, **options: Any) -> Service:
+            return await stack.enter_async_context(opened(tmp_path, engine, **options))
+
+        yield make
 
 
 def make_order(
@@ -61,24 +65,24 @@ async def hold(engine: PlainEngine, service: Service, order: Order) -> asyncio.T
     return task
 
 
-async def test_a_picture_is_painted_by_the_endpoint_s_weights(tmp_path: Path) -> None:
+async def test_a_picture_is_painted_by_the_endpoint_s_weights(make_service: Make) -> None:
     engine = PlainEngine()
-    answer = await make_service(tmp_path, engine).paint(make_order(seed=7))
+    answer = await (await make_service(engine)).paint(make_order(seed=7))
     assert (answer.seed, answer.hit, answer.painted.served_by) == (7, False, "pico")
     assert engine.sources == ["pico"]
 
 
-async def test_the_same_again_is_a_hit_after_a_restart_too(tmp_path: Path) -> None:
+async def test_the_same_again_is_a_hit_after_a_restart_too(make_service: Make) -> None:
     engine = PlainEngine()
-    first = await make_service(tmp_path, engine).paint(make_order())
-    again = await make_service(tmp_path, engine).paint(make_order())
+    first = await (await make_service(engine)).paint(make_order())
+    again = await (await make_service(engine)).paint(make_order())
     assert (first.hit, again.hit) == (False, True)
     assert again.painted == first.painted
     assert len(engine.submitted) == 1
 
 
-async def test_without_a_seed_the_one_drawn_first_is_told_again(tmp_path: Path) -> None:
-    service = make_service(tmp_path, PlainEngine())
+async def test_without_a_seed_the_one_drawn_first_is_told_again(make_service: Make) -> None:
+    service = await make_service(PlainEngine())
     first = await service.paint(make_order(seed=None))
     again = await service.paint(make_order(seed=None))
     asked = await service.paint(make_order(seed=first.seed))
@@ -86,9 +90,9 @@ async def test_without_a_seed_the_one_drawn_first_is_told_again(tmp_path: Path) 
     assert (again.hit, asked.hit) == (True, True)
 
 
-async def test_a_call_that_wants_no_cache_neither_reads_nor_fills_it(tmp_path: Path) -> None:
+async def test_a_call_that_wants_no_cache_neither_reads_nor_fills_it(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     for _ in range(2):
         assert not (await service.paint(make_order(cacheable=False))).hit
     assert not (await service.paint(make_order())).hit
@@ -98,26 +102,26 @@ async def test_a_call_that_wants_no_cache_neither_reads_nor_fills_it(tmp_path: P
 @pytest.mark.parametrize(
     "other", [make_order("a dog"), make_order(seed=2), make_order(steps=5), make_order(version="2")]
 )
-async def test_what_decides_the_bytes_decides_the_hit(tmp_path: Path, other: Order) -> None:
-    service = make_service(tmp_path, PlainEngine())
+async def test_what_decides_the_bytes_decides_the_hit(make_service: Make, other: Order) -> None:
+    service = await make_service(PlainEngine())
     await service.paint(make_order())
     assert not (await service.paint(other)).hit
 
 
 @pytest.mark.parametrize("seed", [1, None])
 async def test_identical_requests_at_once_are_painted_once(
-    tmp_path: Path, seed: int | None
+    make_service: Make, seed: int | None
 ) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine, queue=1)
+    service = await make_service(engine, queue=1)
     answers = await asyncio.gather(*(service.paint(make_order(seed=seed)) for _ in range(10)))
     assert len(engine.submitted) == 1
     assert len({answer.seed for answer in answers}) == 1
 
 
-async def test_a_fault_reaches_everybody_who_waits_and_is_not_kept(tmp_path: Path) -> None:
+async def test_a_fault_reaches_everybody_who_waits_and_is_not_kept(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     callers = [await hold(engine, service, make_order())]
     callers.append(asyncio.create_task(service.paint(make_order())))
     await asyncio.sleep(0)
@@ -129,9 +133,9 @@ async def test_a_fault_reaches_everybody_who_waits_and_is_not_kept(tmp_path: Pat
     assert not (await service.paint(make_order())).hit
 
 
-async def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
+async def test_a_full_queue_says_when_to_come_again(make_service: Make) -> None:
     engine, clock = PlainEngine(), Clock()
-    service = make_service(tmp_path, engine, queue=1, clock=clock)
+    service = await make_service(engine, queue=1, clock=clock)
     asked = []
     for now, prompt in enumerate("abc"):
         held = await hold(engine, service, make_order(prompt))
@@ -146,9 +150,9 @@ async def test_a_full_queue_says_when_to_come_again(tmp_path: Path) -> None:
     assert asked[2] > asked[1]
 
 
-async def test_a_cached_picture_is_given_when_the_queue_is_full(tmp_path: Path) -> None:
+async def test_a_cached_picture_is_given_when_the_queue_is_full(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine, queue=1)
+    service = await make_service(engine, queue=1)
     await service.paint(make_order("kept"))
     held = await hold(engine, service, make_order("held"))
     assert (await service.paint(make_order("kept"))).hit
@@ -156,9 +160,9 @@ async def test_a_cached_picture_is_given_when_the_queue_is_full(tmp_path: Path) 
     await held
 
 
-async def test_a_hang_up_stops_the_work_within_two_steps(tmp_path: Path) -> None:
+async def test_a_hang_up_stops_the_work_within_two_steps(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     caller = await hold(engine, service, make_order(steps=100))
     before = engine.steps["a cat"]
     caller.cancel()
@@ -171,9 +175,9 @@ async def test_a_hang_up_stops_the_work_within_two_steps(tmp_path: Path) -> None
     assert metric(service, "running") == 0
 
 
-async def test_work_goes_on_while_somebody_waits_for_it(tmp_path: Path) -> None:
+async def test_work_goes_on_while_somebody_waits_for_it(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     leaving = await hold(engine, service, make_order())
     staying = asyncio.create_task(service.paint(make_order()))
     await asyncio.sleep(0)
@@ -183,9 +187,9 @@ async def test_work_goes_on_while_somebody_waits_for_it(tmp_path: Path) -> None:
     assert (len(engine.submitted), engine.cancelled) == (1, [])
 
 
-async def test_whoever_comes_after_a_hang_up_starts_anew(tmp_path: Path) -> None:
+async def test_whoever_comes_after_a_hang_up_starts_anew(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     leaving = await hold(engine, service, make_order())
     leaving.cancel()
     engine.gate.set()
@@ -196,11 +200,10 @@ async def test_whoever_comes_after_a_hang_up_starts_anew(tmp_path: Path) -> None
 
 
 async def test_while_the_model_loads_the_estimate_falls_but_never_to_nothing(
-    tmp_path: Path,
+    make_service: Make,
 ) -> None:
     clock = Clock()
-    service = make_service(tmp_path, PlainEngine(State.STARTING), clock=clock)
-    await service.open()
+    service = await make_service(PlainEngine(State.STARTING), clock=clock)
     estimates = []
     for clock.now in (0.0, 4.0, 1000.0):
         with pytest.raises(Fault) as raised:
@@ -210,9 +213,9 @@ async def test_while_the_model_loads_the_estimate_falls_but_never_to_nothing(
     assert estimates == [10.0, 6.0, 1.0]
 
 
-async def test_who_waits_for_the_model_is_answered_when_it_is_there(tmp_path: Path) -> None:
+async def test_who_waits_for_the_model_is_answered_when_it_is_there(make_service: Make) -> None:
     engine = PlainEngine(State.STARTING)
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     waiting = asyncio.create_task(service.paint(make_order(wait=True)))
     with pytest.raises(Fault, match="currently loading"):
         await service.paint(make_order())
@@ -220,22 +223,24 @@ async def test_who_waits_for_the_model_is_answered_when_it_is_there(tmp_path: Pa
     assert not (await waiting).hit
 
 
-async def test_who_waits_for_the_model_waits_in_bounds(tmp_path: Path) -> None:
-    service = make_service(tmp_path, PlainEngine(State.STARTING), wait_time=0.001)
+async def test_who_waits_for_the_model_waits_in_bounds(make_service: Make) -> None:
+    service = await make_service(PlainEngine(State.STARTING), wait_time=0.001)
     with pytest.raises(Fault) as raised:
         await service.paint(make_order(wait=True))
     assert raised.value.kind is Kind.LOADING
 
 
-async def test_a_dead_engine_is_our_fault(tmp_path: Path) -> None:
+async def test_a_dead_engine_is_our_fault(make_service: Make) -> None:
     with pytest.raises(Fault, match="the engine has stopped") as raised:
-        await make_service(tmp_path, PlainEngine(State.DEAD)).paint(make_order())
+        await (await make_service(PlainEngine(State.DEAD))).paint(make_order())
     assert raised.value.kind is Kind.FAILED
 
 
-async def test_at_shutdown_running_work_finishes_and_nothing_new_is_taken(tmp_path: Path) -> None:
+async def test_at_shutdown_running_work_finishes_and_nothing_new_is_taken(
+    make_service: Make,
+) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     running = await hold(engine, service, make_order())
     closing = asyncio.create_task(service.close(patience=60))
     await asyncio.sleep(0)
@@ -248,9 +253,9 @@ async def test_at_shutdown_running_work_finishes_and_nothing_new_is_taken(tmp_pa
     assert engine.closed
 
 
-async def test_at_shutdown_work_that_takes_too_long_is_stopped_and_told(tmp_path: Path) -> None:
+async def test_at_shutdown_work_that_takes_too_long_is_stopped_and_told(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     running = await hold(engine, service, make_order())
     await service.close(patience=0)
     with pytest.raises(Fault, match="the server stopped this work") as raised:
@@ -259,9 +264,9 @@ async def test_at_shutdown_work_that_takes_too_long_is_stopped_and_told(tmp_path
     assert engine.cancelled
 
 
-async def test_a_broken_cache_entry_is_painted_again(tmp_path: Path) -> None:
+async def test_a_broken_cache_entry_is_painted_again(tmp_path: Path, make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     first = await service.paint(make_order(seed=None))
     for path in (tmp_path / "pictures").rglob("*"):
         if path.is_file():
@@ -269,9 +274,9 @@ async def test_a_broken_cache_entry_is_painted_again(tmp_path: Path) -> None:
     assert not (await service.paint(make_order(seed=first.seed))).hit
 
 
-async def test_metrics_tell_what_happened(tmp_path: Path) -> None:
+async def test_metrics_tell_what_happened(make_service: Make) -> None:
     engine = PlainEngine()
-    service = make_service(tmp_path, engine)
+    service = await make_service(engine)
     held = await hold(engine, service, make_order())
     waiting = asyncio.create_task(service.paint(make_order("a dog")))
     await engine.asked(2)

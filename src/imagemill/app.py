@@ -14,24 +14,27 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill import __version__, telemetry
+from imagemill.assembly import assemble
 from imagemill.catalog import Catalog
-from imagemill.dialects import flat, hf_inference, wire
+from imagemill.dialects import fal, flat, hf_inference, wire
 from imagemill.engine.events import Engine, State
-from imagemill.engine.messages import Options
-from imagemill.engine.process import EngineProcess
-from imagemill.files import Cache
-from imagemill.pipelines.families import EMBEDDED
 from imagemill.service import Service
-from imagemill.settings import Settings
+from imagemill.settings import LOOPBACK, Settings
 from imagemill.telemetry import Telemetry
+from imagemill.tls import EVERYWHERE, Authority
 
 log = logging.getLogger(__name__)
 
 # Every dialect brings its routes by one line here.
-DOORS: tuple[Callable[[wire.House], APIRouter], ...] = (hf_inference.routes, flat.routes)
+DOORS: tuple[Callable[[wire.House], APIRouter], ...] = (
+    hf_inference.routes,
+    fal.routes,
+    flat.routes,
+)
 
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
@@ -40,14 +43,15 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     """The server; `engine` paints, a process of its own where none is given."""
     catalog = Catalog(settings.models, settings.stand_ins)
     metrics = Telemetry()
-    service = Service(
-        engine or _engine(settings, catalog),
-        Cache(settings.data_dir / "pictures", settings.cache_bytes, settings.cache_age, time.time),
+    service = assemble(settings, catalog, metrics, engine)
+    house = wire.House(
+        service,
+        catalog,
         metrics,
-        settings.queue,
-        settings.wait_time,
+        settings.body_limit,
+        settings.input_limit,
+        settings.behind_proxy,
     )
-    house = wire.House(service, catalog, metrics, settings.body_limit)
     app = FastAPIOffline(
         title="imagemill",
         version=__version__,
@@ -57,7 +61,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     )
     for routes in (*DOORS, _house_routes):
         app.include_router(routes(house))
+    app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_middleware(Open)
     app.add_middleware(Marked)
     return app
 
@@ -65,8 +71,11 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
 def make_server(settings: Settings) -> uvicorn.Server:
     """Sets up logging, and makes the server that `run()` serves with until it is interrupted."""
     telemetry.set_up_logging(settings.log_format, settings.log_level)
+    certificate, key = _authority(settings).leaf(_names(settings)) if settings.tls else (None, None)
     config = uvicorn.Config(
         create_app(settings),
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -77,10 +86,17 @@ def make_server(settings: Settings) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def _engine(settings: Settings, catalog: Catalog) -> EngineProcess:
-    first = catalog.find(catalog.default).source
-    sources = (first, EMBEDDED) if settings.stand_ins else (first,)
-    return EngineProcess(Options(settings.threads or None, preload=tuple(dict.fromkeys(sources))))
+def exports(settings: Settings) -> str:
+    """What whoever calls a server with `tls` must export, line by line."""
+    return _authority(settings).exports(f"https://{settings.host}:{settings.port}")
+
+
+def _authority(settings: Settings) -> Authority:
+    return Authority.keep(settings.data_dir / "tls", _names(settings), time.time)
+
+
+def _names(settings: Settings) -> list[str]:
+    return [] if settings.host in (*LOOPBACK, *EVERYWHERE) else [settings.host]
 
 
 def _lifespan(service: Service, patience: float) -> Any:
@@ -121,6 +137,24 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     told = f"{request.method} {request.url.path[:200]}: {error.detail.lower()}; see /docs"
     return JSONResponse({"error": told}, error.status_code, error.headers)
+
+
+class Open:
+    """Lets pages of any origin call fal's door, as fal does; no door knows cookies."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.open = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "POST", "PUT"],
+            allow_headers=["*"],
+            expose_headers=["x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type"],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        opened = scope["type"] == "http" and scope["path"].startswith("/fal/")
+        await (self.open if opened else self.app)(scope, receive, send)
 
 
 class Marked:

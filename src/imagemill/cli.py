@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -127,19 +128,50 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for what is kept.")] = None,
+    tls: Annotated[
+        bool | None, typer.Option("--tls", help="Serve https, and print what clients must export.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
 ) -> None:
     """Serve the image APIs over HTTP until stopped."""
     from imagemill.settings import load
 
-    settings = load(config, host=host, port=port, data_dir=data_dir)  # before the slow imports
+    # Before the slow imports.
+    settings = load(config, host=host, port=port, data_dir=data_dir, tls=tls)
 
-    from imagemill.app import make_server
+    from imagemill.app import exports, make_server
 
+    if settings.tls:
+        typer.echo(exports(settings))
     server = make_server(settings)
     server.run()
     if not server.started:  # why was logged
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+@_one_line_errors()
+def webhooks(
+    retry: Annotated[
+        list[str] | None, typer.Option(help="Send this dead one again; may be repeated.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the server.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+) -> None:
+    """List the webhooks that could not be delivered, or send some of them again."""
+    import asyncio
+
+    from imagemill.settings import load
+    from imagemill.store import dead_letters
+
+    settings = load(config, data_dir=data_dir)
+    letters, unknown = asyncio.run(
+        dead_letters(settings.database, settings.data_dir, retry or (), time.time())
+    )
+    for letter in letters:
+        typer.echo(f"{letter.job}  {letter.attempts} attempts  {letter.url}  {letter.error}")
+    if unknown:
+        raise invalid("retry", f"no dead webhook of {', '.join(unknown)}")
 
 
 def _endpoint(model: str) -> "Endpoint":

@@ -10,6 +10,13 @@ class Kind(StrEnum):
     BUSY = "busy"  # the queue is full; `retry_after` tells when to come again
     LOADING = "loading"  # the model is not ready yet
     CANCELLED = "cancelled"
+    DENIED = "denied"  # the credential is not one
+    EARLY = "early"  # a result that is not there yet
+    TIMEOUT = "timeout"  # not begun by the time the caller set
+    FORBIDDEN = "forbidden"  # a place that nobody is led to from here
+    UNREACHABLE = "unreachable"  # a file that the caller named could not be fetched
+    UNREADABLE = "unreadable"  # a file that the caller gave is not what it should be
+    UNSUPPORTED = "unsupported"  # a feature that the model at hand does not have
     FAILED = "failed"  # our fault
 
 

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from imagemill.errors import invalid
 
-Format = Literal["png", "jpeg", "webp"]
+Format = Literal["png", "jpeg", "webp", "svg"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 MIN_SIDE, MAX_SIDE = 64, 2048  # px
@@ -14,6 +14,8 @@ MAX_GUIDANCE = 50.0
 MAX_SEED = 2**64 - 1
 MAX_IMAGES = 8
 MAX_PROMPT = 10_000  # characters
+MAX_LORAS = 8
+MAX_SWATCHES = 32
 
 # Classes of diffusers.schedulers that can drive a flow-matching model (`use_flow_sigmas`), so they
 # mean something for every family served today.
@@ -29,6 +31,25 @@ SCHEDULERS: tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
+class Lora:
+    """path: of a file that was given, a URL or a Hub id. weight_name: the file in a Hub id."""
+
+    path: str
+    scale: float = 1.0
+    weight_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Swatch:
+    """A colour that a picture shall have, 0 to 255 each, and its share against others, 0 to 1."""
+
+    red: int
+    green: int
+    blue: int
+    weight: float = 0.5
+
+
+@dataclass(frozen=True)
 class Generation:
     """One request for pictures; raises a Fault of kind INVALID where a value is out of range.
 
@@ -37,6 +58,12 @@ class Generation:
     50, 1 and below being unguided. seed: 0 to 2**64 - 1; the picture i of several is painted with
     seed + i, so that the first is the same as when asked for alone. scheduler: a class name of
     diffusers, None for the model's own.
+
+    guidance_range: shares of the steps between which guidance is applied. image: a URL or a stored
+    file that is painted over; mask: another, white where. strength: how much of the image is
+    repainted, 0 to 1. outpaint: the image lies in the middle of a larger picture, whose rest is
+    painted. image_sized: width and height are to be the image's. style: the name of a preset.
+    palette: colours to come close to. expand: the prompt is to be enriched before it is painted.
     """
 
     prompt: str
@@ -50,6 +77,16 @@ class Generation:
     num_images: int = 1
     scheduler: str | None = None
     format: Format = "png"
+    guidance_range: tuple[float, float] = (0.0, 1.0)
+    image: str | None = None
+    mask: str | None = None
+    strength: float = 0.8
+    outpaint: bool = False
+    image_sized: bool = False
+    loras: tuple[Lora, ...] = ()
+    style: str | None = None
+    palette: tuple[Swatch, ...] = ()
+    expand: bool = False
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():
@@ -61,6 +98,17 @@ class Generation:
         if self.scheduler is not None:
             _check_choice("scheduler", self.scheduler, SCHEDULERS)
         _check_choice("format", self.format, FORMATS)
+        _check_range("guidance_range", self.guidance_range[0], 0, 1)
+        _check_range("guidance_range", self.guidance_range[1], self.guidance_range[0], 1)
+        for name in ("mask", "outpaint", "image_sized"):
+            if getattr(self, name) and self.image is None:
+                raise invalid(name, f"{name} needs an image that it belongs to; give both")
+        for lora in self.loras:
+            _check_range("loras", lora.scale, -4, 4)
+        for swatch in self.palette:
+            for part in (swatch.red, swatch.green, swatch.blue):
+                _check_range("palette", part, 0, 255)
+            _check_range("palette", swatch.weight, 0, 1)
 
     def seed_of(self, index: int) -> int:
         """The seed of the picture `index`; after the largest comes 0."""
@@ -74,6 +122,7 @@ _RANGES: tuple[tuple[str, int, float], ...] = (
     ("guidance_scale", 0, MAX_GUIDANCE),
     ("seed", 0, MAX_SEED),
     ("num_images", 1, MAX_IMAGES),
+    ("strength", 0, 1),
 )
 
 

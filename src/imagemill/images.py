@@ -1,8 +1,10 @@
 """Pictures as bytes, with provenance written in. The same input gives the same bytes."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from io import BytesIO
+from xml.sax.saxutils import escape, unescape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ MEDIA_TYPES: Mapping[Format, str] = {
     "png": "image/png",
     "jpeg": "image/jpeg",
     "webp": "image/webp",
+    "svg": "image/svg+xml",
 }
 
 SOFTWARE = f"imagemill {__version__}"
@@ -27,6 +30,12 @@ _RUN_LENGTHS = 3  # zlib's Z_RLE
 _KEY = "imagemill"  # of the PNG chunk that holds the provenance as JSON
 _EXIF_ROOM = 60_000  # bytes; a JPEG segment holds 65,533, headers and Pillow's own tags included
 _COMMENT = b"UNICODE\x00"  # the character code of an EXIF UserComment: UTF-16, big end first
+
+# How an SVG of ours begins; nothing else is read, for XML of strangers can be a trap.
+_SVG = re.compile(
+    rb'<svg xmlns="http://www\.w3\.org/2000/svg" width="(\d{1,5})" height="(\d{1,5})" [^<>]*>\n'
+    rb'(?:<metadata id="imagemill">([^<]*)</metadata>\n)?'
+)
 
 # The last line of the text that image tools know as "parameters": their label for each of our keys.
 _LABELS: tuple[tuple[str, str], ...] = (
@@ -57,16 +66,29 @@ def provenance(generation: Generation, seed: int, served_by: str) -> Provenance:
 
 
 def encode(pixels: Pixels, format: Format, provenance: Provenance) -> bytes:
-    """One picture as a file, with `provenance` as text chunks (PNG) or EXIF (JPEG, WebP)."""
+    """One picture as a file, with `provenance` as text chunks (PNG) or EXIF (JPEG, WebP).
+
+    Not as SVG, which is traced first: see `encode_svg`.
+    """
     buffer = BytesIO()
     _WRITERS[format](Image.fromarray(pixels), buffer, provenance)
     return buffer.getvalue()
 
 
+def encode_svg(svg: str, provenance: Provenance) -> bytes:
+    """A traced picture as a file, with `provenance` as JSON in a metadata element."""
+    data = svg.encode()
+    head = _SVG.match(data)
+    assert head is not None, "traced by `finishing`"
+    # In ASCII: JSON can hold characters that XML cannot.
+    facts = escape(json.dumps(json.loads(_json(provenance)))).encode()
+    element = b'<metadata id="imagemill">%s</metadata>\n' % facts
+    return data[: head.end()] + element + data[head.end() :]
+
+
 def provenance_of(data: bytes) -> dict[str, str | int | float]:
-    """What `encode` wrote into a file; empty where it was not ours."""
-    image = _open(data)
-    text = image.info.get(_KEY) if image.format == "PNG" else _description(image)
+    """What `encode` or `encode_svg` wrote into a file; empty where it was not ours."""
+    text = _text_of(data)
     try:
         facts = json.loads(text or "{}")
     except ValueError:
@@ -76,7 +98,16 @@ def provenance_of(data: bytes) -> dict[str, str | int | float]:
 
 def size_of(data: bytes) -> tuple[int, int]:
     """Width and height in pixels."""
+    if head := _SVG.match(data):
+        return int(head[1]), int(head[2])
     return _open(data).size
+
+
+def _text_of(data: bytes) -> str | None:
+    if head := _SVG.match(data):
+        return unescape(head[3].decode("utf-8", "replace")) if head[3] else None
+    image = _open(data)
+    return image.info.get(_KEY) if image.format == "PNG" else _description(image)
 
 
 def _open(data: bytes) -> Image.Image:

@@ -1,26 +1,33 @@
-"""The only door for dialects: a checked Generation goes in, finished pictures come out.
+"""The only door for dialects: every call becomes a Job, which is told of, waited for or cancelled.
 
-Identical requests share one flight: one look-up, one painting, one file. A flight lives as long as
-somebody waits for it; when the last one hangs up, its work is cancelled.
+A raw call (`paint`) waits for its job on an open connection: identical ones share one flight, with
+one look-up, one job, one file. A flight lives as long as somebody waits for it; when the last one
+hangs up, its job is cancelled.
 """
 
 import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import asdict, dataclass, field, replace
-from typing import ParamSpec, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any, ParamSpec, TypeVar
 
-from prometheus_client import Gauge
-
-from imagemill import files
-from imagemill.catalog import Endpoint
-from imagemill.engine.events import Engine, Failed, Finished, Progress, State
+from imagemill import files, inputs
+from imagemill.engine.events import Engine, Preview, State
 from imagemill.errors import Fault, Kind
+from imagemill.fetch import Fetcher
 from imagemill.files import Cache
+from imagemill.files.objects import Objects
 from imagemill.generation import Generation, Painted
+from imagemill.job import FINAL, Job, Line, Priority, Status
+from imagemill.materials import DATA, OWN
+from imagemill.news import Item, News
+from imagemill.orders import Answer, Order
+from imagemill.store import Database, Jobs
 from imagemill.telemetry import Telemetry
+from imagemill.webhooks import Courier, Signer, signing_key
+from imagemill.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -28,41 +35,13 @@ STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for 
 FIRST_PACE = 2.0  # seconds per generation, until one has been seen
 SMOOTHING = 0.2  # share of the newest generation in the pace
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
+RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
+DATA_KEPT = 86_400.0  # seconds that a picture lives which came within a request
+DATA_BYTES = 50 * 2**20
+TICK = 1.0  # seconds after which a watched job is looked at, whatever the news
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Order:
-    """A generation and how it may be answered.
-
-    cacheable: an earlier picture of the same will do. drawn: the seed was drawn by us, so any seed
-    will do. wait: for a model that is loading.
-    """
-
-    generation: Generation
-    endpoint: Endpoint
-    cacheable: bool = True
-    drawn: bool = False
-    wait: bool = False
-
-    @property
-    def seeded(self) -> str:
-        """The key of this very picture."""
-        return files.key(asdict(self.generation), self.endpoint.version)
-
-    @property
-    def unseeded(self) -> str:
-        """The key under which the seed is kept that was drawn for this."""
-        return files.key(asdict(replace(self.generation, seed=0)), self.endpoint.version, "seed")
-
-
-@dataclass(frozen=True)
-class Answer:
-    painted: Painted
-    seed: int  # drawn, where none was asked for
-    hit: bool  # an earlier picture, from the cache
 
 
 @dataclass
@@ -71,60 +50,166 @@ class Flight:
     waiters: int = 0
 
 
-class Phases:
-    """Keeps a generation counted in one of two gauges: while it waits, and from its first step."""
-
-    def __init__(self, waiting: Gauge, running: Gauge) -> None:
-        self._now, self._running = waiting, running
-
-    def __enter__(self) -> Self:
-        self._now.inc()
-        return self
-
-    def begun(self) -> None:
-        self._now.dec()
-        self._now = self._running
-        self._now.inc()
-
-    def __exit__(self, *_: object) -> None:
-        self._now.dec()
-
-
 @dataclass
 class Service:
-    """`queue` bounds the generations accepted at a time. `wait_time` is in seconds."""
+    """`queue` bounds the raw calls accepted at a time. `wait_time` is in seconds. secrets: gives
+    what signs for this server, on whatever machine.
+    """
 
     engine: Engine
     cache: Cache
     telemetry: Telemetry
+    database: Database
+    jobs: Jobs
+    objects: Objects
+    news: News
+    fetcher: Fetcher
+    worker: Worker
+    courier: Courier
     queue: int
     wait_time: float
+    secrets: Callable[[], Awaitable[bytes]]
+    secret: bytes = b""
     clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
     _flights: dict[Hashable, Flight] = field(default_factory=dict)
     _accepted: int = 0
     _pace: float = FIRST_PACE  # seconds per generation, recently
     _opened: float | None = None
     _closing: bool = False
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def open(self) -> None:
+        """Brings the database up to date, and begins to work on what it holds."""
         self._opened = self.clock()
         await self.engine.start()
+        await self.database.open()
+        self.secret = await self.secrets()
+        if self.database.is_sqlite:  # no other server can have callers who wait
+            await self.jobs.desert(self.now())
+        self._tasks = [asyncio.create_task(each.run()) for each in (self.worker, self.courier)]
 
     async def close(self, patience: float) -> None:
         """Lets running work finish for `patience` seconds, takes nothing new, stops the engine."""
-        self._closing = True
-        tasks = [flight.task for flight in self._flights.values()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=patience)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        self._closing = self.worker.closing = True
+        flights = [flight.task for flight in self._flights.values()]
+        idle = asyncio.create_task(self.worker.idle())
+        _, late = await asyncio.wait([*flights, idle], timeout=patience)
+        for task in (*late, *self._tasks):
+            task.cancel()
+        await asyncio.gather(*late, *self._tasks, return_exceptions=True)
         await self.engine.close()
+        await self.fetcher.close()
+        await self.database.close()
+
+    async def submit(self, order: Order) -> Job:
+        """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be."""
+        if self._closing:
+            raise _closing()
+        if order.callback is not None:
+            await self._check(order.callback)
+        now = self.now()
+        job = Job(
+            id=str(uuid.uuid4()),
+            door=order.door,
+            generation=await self._kept(order),
+            source=order.endpoint.source,
+            created=now,
+            caller=order.caller,
+            priority=Priority.INTERACTIVE if order.attended else order.priority,
+            attended=order.attended,
+            start_by=None if order.begin_within is None else now + order.begin_within,
+            callback=order.callback,
+            keep=order.keep,
+            public=order.public,
+            stored=order.stored,
+            wire=order.wire,
+        )
+        await self.jobs.add(job)
+        self.news.submitted.set()
+        return job
+
+    async def _check(self, callback: str) -> None:
+        """Refuses a place that may not be told; one that is away may be back in time."""
+        try:
+            await self.fetcher.check(callback)
+        except Fault as fault:
+            if fault.kind is not Kind.UNREACHABLE:
+                raise Fault(fault.kind, fault.message, "webhook") from None
+
+    async def _kept(self, order: Order) -> Generation:
+        """The generation with what came within the request as files of our own."""
+        found = dict[str, Any]()
+        for name in ("image", "mask"):
+            given = getattr(order.generation, name)
+            if given is not None and given.startswith(DATA):
+                content, content_type = inputs.data_uri(given, name, DATA_BYTES)
+                file = await self.objects.put(
+                    content, content_type, caller=order.caller, keep=DATA_KEPT, public=False
+                )
+                found[name] = OWN + file.key
+        return replace(order.generation, **found)
+
+    async def signer(self) -> Signer:
+        """What signs webhooks."""
+        return await signing_key(self.database)
+
+    async def job(self, id: str, caller: str) -> Job:
+        """Raises a Fault where there is none, or it is somebody else's."""
+        job = await self.jobs.get(id)
+        if job is None or job.caller != caller:
+            raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
+        return job
+
+    async def watch(self, id: str) -> AsyncIterator[Item]:
+        """The job as it is, then all that happens to it, at last the job that has ended.
+
+        The job itself comes again every second.
+        """
+        with self.news.listen(id) as heard:
+            job = await self.jobs.get(id)
+            while job is not None:
+                yield job
+                if job.status in FINAL:
+                    return
+                item = await _next(heard, TICK)
+                while isinstance(item, Line | Preview):
+                    yield item
+                    item = await _next(heard, TICK)
+                job = item or await self.jobs.get(id)
+
+    async def ended(self, id: str) -> Job:
+        """The job, once it has ended."""
+        async for item in self.watch(id):
+            if isinstance(item, Job) and item.status in FINAL:
+                return item
+        raise Fault(Kind.NOT_FOUND, "the request was removed", "request_id")
+
+    async def lines(self, job: Job, after: int = 0) -> list[Line]:
+        return await self.jobs.lines(job.id, after)
+
+    async def waiting(self) -> int:
+        """How many jobs are queued."""
+        return await self.jobs.waiting()
+
+    async def position(self, job: Job) -> int:
+        return await self.jobs.position(job)
+
+    async def cancel(self, job: Job) -> Job:
+        """The job as it is then; running work stops within two steps."""
+        self.worker.stop(job.id)
+        found = await self.jobs.cancel(job.id, self.now())
+        if found is None:
+            return job
+        if found.status in FINAL:
+            self.news.tell(job.id, found)
+            self.courier.wake()
+        return found
 
     async def paint(self, order: Order) -> Answer:
         """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up."""
         if self._closing:
-            raise Fault(Kind.BUSY, "the server is shutting down", retry_after=STARTING_SECONDS)
+            raise _closing()
         same = order.unseeded if order.drawn else order.seeded
         key = (same, order.wait) if order.cacheable else uuid.uuid4()
         flight = self._flights.get(key)
@@ -212,31 +297,67 @@ class Service:
         return Fault(Kind.LOADING, "the model is currently loading", retry_after=round(left, 1))
 
     async def _paint(self, order: Order) -> Painted:
-        id, began = uuid.uuid4().hex, self.clock()
-        painted: Painted | None = None
-        with Phases(self.telemetry.waiting, self.telemetry.running) as phases:
-            try:
-                async for event in self.engine.submit(id, order.generation, order.endpoint.source):
-                    match event:
-                        case Progress():
-                            phases.begun()
-                        case Finished(painted):
-                            self._count(painted, self.clock() - began)
-                        case Failed(fault):
-                            raise fault
-            except asyncio.CancelledError:
-                self.engine.cancel(id)
-                raise
-        if painted is None:
-            raise Fault(Kind.FAILED, "the engine stopped before the picture was finished")
-        return painted
+        kept = replace(order, attended=True, keep=RAW_KEPT, public=False)
+        return await self.painted(await self._attend(kept))
 
-    def _count(self, painted: Painted, seconds: float) -> None:
+    async def wait_for(self, order: Order) -> Job:
+        """Submits and waits; the job has ended then. Cancelling hangs up, which stops the work."""
+        self._admit(order)
+        try:
+            await self._ready()
+            return await self._attend(order)
+        finally:
+            self._accepted -= 1
+
+    async def _attend(self, order: Order) -> Job:
+        began = self.clock()
+        job = await self.submit(order)
+        try:
+            job = await self.ended(job.id)
+        except asyncio.CancelledError:
+            await asyncio.shield(self.cancel(job))
+            raise
         # Of n in the house each takes n times as long as the house takes for one (Little's law).
-        pace = seconds / max(1, self._accepted)
+        pace = (self.clock() - began) / max(1, self._accepted)
         self._pace += SMOOTHING * (pace - self._pace)
-        self.telemetry.pictures.labels(painted.served_by).inc(len(painted.pictures))
-        self.telemetry.engine_seconds.observe(painted.seconds)
+        return job
+
+    async def begin(self, order: Order) -> Job:
+        """Submits a job that is watched until `leave` is called."""
+        self._admit(order)
+        try:
+            await self._ready()
+            return await self.submit(order)
+        except BaseException:
+            self._accepted -= 1
+            raise
+
+    async def leave(self, job: Job) -> None:
+        """The watcher of a job that was begun has gone, or seen its end."""
+        self._accepted -= 1
+        await self.cancel(job)
+
+    async def painted(self, job: Job) -> Painted:
+        """The pictures of a job that has ended; raises its Fault if it has failed."""
+        if job.fault is not None:
+            raise job.fault
+        assert job.result is not None
+        assert job.status is Status.SUCCEEDED
+        result = job.result
+        pictures = [await self.objects.read(file.key) for file in result.files]
+        return Painted(tuple(pictures), result.seconds, result.served_by, result.ignored)
+
+
+def _closing() -> Fault:
+    return Fault(Kind.BUSY, "the server is shutting down", retry_after=STARTING_SECONDS)
+
+
+async def _next(heard: asyncio.Queue[Item], seconds: float) -> Item | None:
+    try:
+        async with asyncio.timeout(seconds):
+            return await heard.get()
+    except TimeoutError:
+        return None
 
 
 def _hung_up() -> bool:

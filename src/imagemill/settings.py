@@ -19,6 +19,7 @@ from pydantic_settings import (
 from imagemill.errors import Fault, Kind, invalid
 
 PREFIX = "IMAGEMILL_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Settings(BaseSettings):
@@ -44,6 +45,41 @@ class Settings(BaseSettings):
     )
     body_limit: int = Field(
         default=2**20, ge=1024, description="Largest request body that is read, in bytes."
+    )
+    database: str | None = Field(
+        default=None, description="URL of a PostgreSQL database; else SQLite in the data folder."
+    )
+    files: str | None = Field(
+        default=None,
+        description="Where files are stored: s3://, gs:// or az://; else in the data folder.",
+    )
+    running: int = Field(
+        default=32,
+        ge=1,
+        description="Jobs given to the engine at a time; others wait in the queue.",
+    )
+    retention: float = Field(
+        default=7 * 86400.0, gt=0, description="Seconds after which ended jobs are forgotten."
+    )
+    input_limit: int = Field(
+        default=64 * 2**20,
+        ge=1024,
+        description="Largest body that may carry pictures within it, in bytes.",
+    )
+    fetch_hosts: list[str] = Field(
+        default_factory=list,
+        description="Hosts that may be fetched from and told of results though they are private.",
+    )
+    behind_proxy: bool = Field(
+        default=False, description="Believe the headers x-forwarded-proto and x-forwarded-host."
+    )
+    chat_url: str | None = Field(
+        default=None, description="Base URL of an OpenAI-compatible chat API that expands prompts."
+    )
+    chat_key: str | None = Field(default=None, description="Its key.")
+    chat_model: str | None = Field(default=None, description="Its model.")
+    tls: bool = Field(
+        default=False, description="Serve https, by a certificate authority of this server's own."
     )
     stand_ins: bool = Field(
         default=True, description="Serve models that are not configured by the embedded one."

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS, Endpoint
+from imagemill.catalog.pages import PAGES, Page
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.pipelines.families import EMBEDDED
 
+USUAL = "fal-ai/flux/dev"  # whose schema is the most usual one
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 
 
@@ -32,6 +36,34 @@ class Catalog:
         self._versions: dict[str, str] = {}  # of sources, taken at first use
         self.default = next(iter(models), OWN_ID)
 
+    def page(self, id: str) -> Page[Any] | None:
+        """The page of an endpoint; a model that is configured and has none gets a usual one."""
+        if id in PAGES or id not in self._models:
+            return PAGES.get(id)
+        return replace(PAGES[USUAL], id=id, title=id, description=f"The model {id}.", weights=None)
+
+    def pages(self) -> list[Page[Any]]:
+        """All that can be served."""
+        ids = dict.fromkeys([*self._models, *PAGES])
+        found = [page for id in ids if (page := self.page(id)) is not None]
+        return [page for page in found if self._source(page)]
+
+    def serving(self, page: Page[Any]) -> Endpoint:
+        """What serves a page."""
+        source = self._source(page)
+        if source is None:
+            raise Fault(
+                Kind.NOT_FOUND,
+                f"model {page.id} is not available here; there are {', '.join(self._models)}",
+            )
+        return self._endpoint(page.id, source, page.weights or page.id)
+
+    def _source(self, page: Page[Any]) -> str | None:
+        for id in (page.id, page.weights):
+            if id in self._models:
+                return self._models[id]
+        return EMBEDDED if self._stand_ins else None
+
     def find(self, id: str) -> Endpoint:
         if not _ID.fullmatch(id):
             raise Fault(Kind.NOT_FOUND, f"{id!r:.200} is not a model id; ids look like owner/name")
@@ -41,7 +73,10 @@ class Catalog:
                 Kind.NOT_FOUND,
                 f"model {id} is not available here; there are {', '.join(self._models)}",
             )
-        defaults = PICO if source == EMBEDDED else KNOWN.get(id, WEIGHTS)
+        return self._endpoint(id, source, id)
+
+    def _endpoint(self, id: str, source: str, weights: str) -> Endpoint:
+        defaults = PICO if source == EMBEDDED else KNOWN.get(weights, WEIGHTS)
         return Endpoint(id, source, defaults, self._version(source))
 
     def _version(self, source: str) -> str:

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from imagemill.generation import Format, Generation
 from imagemill.pipelines.families import EMBEDDED
@@ -22,6 +23,8 @@ WEIGHTS = Defaults(1024, 1024, 28, 4.0)  # of a configured model that has no lin
 
 # What the models' own cards recommend.
 KNOWN: dict[str, Defaults] = {
+    "HiDream-ai/HiDream-I1-Fast": Defaults(1024, 1024, 16, 1.0),
+    "HiDream-ai/HiDream-I1-Full": Defaults(1024, 1024, 50, 5.0),
     "black-forest-labs/FLUX.1-dev": Defaults(1024, 1024, 28, 3.5),
     "black-forest-labs/FLUX.1-schnell": Defaults(1024, 1024, 4, 0.0),
     "stabilityai/stable-diffusion-3-medium-diffusers": Defaults(1024, 1024, 28, 7.0),
@@ -58,8 +61,11 @@ class Endpoint:
         guidance_scale: float | None = None,
         scheduler: str | None = None,
         seed: int | None = None,
+        **more: Any,
     ) -> Generation:
-        """What was asked, None being left open; a seed left open is drawn."""
+        """What was asked, None being left open; a seed left open is drawn. more: what has no
+        default of an endpoint's own, by its name in Generation.
+        """
         open_ = self.defaults
         return Generation(
             prompt=prompt,
@@ -72,4 +78,5 @@ class Endpoint:
             negative_prompt=negative_prompt or "",
             scheduler=scheduler,
             format=format,
+            **more,
         )

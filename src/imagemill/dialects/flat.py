@@ -11,7 +11,7 @@ from imagemill.catalog import Endpoint
 from imagemill.dialects import strict, wire
 from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.service import Answer, Order
+from imagemill.orders import Answer, Order
 
 STATUSES: dict[Kind, int] = {
     Kind.INVALID: 400,
@@ -20,6 +20,13 @@ STATUSES: dict[Kind, int] = {
     Kind.BUSY: 429,
     Kind.LOADING: 503,
     Kind.CANCELLED: 503,
+    Kind.DENIED: 401,
+    Kind.EARLY: 409,
+    Kind.TIMEOUT: 504,
+    Kind.FORBIDDEN: 422,
+    Kind.UNREACHABLE: 422,
+    Kind.UNREADABLE: 422,
+    Kind.UNSUPPORTED: 422,
     Kind.FAILED: 500,
 }
 NAMES: dict[str, str] = {"steps": "inference_steps"}

@@ -22,7 +22,7 @@ from imagemill.dialects.strict import (
 )
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Format
-from imagemill.service import Answer, Order
+from imagemill.orders import Answer, Order
 
 STATUSES: dict[Kind, int] = {
     Kind.INVALID: 400,
@@ -31,6 +31,13 @@ STATUSES: dict[Kind, int] = {
     Kind.BUSY: 429,  # not 503, which the JavaScript client sends again at once, for ever
     Kind.LOADING: 503,
     Kind.CANCELLED: 503,
+    Kind.DENIED: 401,
+    Kind.EARLY: 409,
+    Kind.TIMEOUT: 504,
+    Kind.FORBIDDEN: 422,
+    Kind.UNREACHABLE: 422,
+    Kind.UNREADABLE: 422,
+    Kind.UNSUPPORTED: 422,
     Kind.FAILED: 500,
 }
 NAMES: dict[str, str] = {"prompt": "inputs", "steps": "num_inference_steps"}

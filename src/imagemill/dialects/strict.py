@@ -120,7 +120,7 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _tell(model: type[BaseModel], error: Any) -> str:
-    path, value = _path(error["loc"]), _shown(error["input"])
+    path, value = _path(error["loc"]), shown(error["input"])
     if error["type"] == "extra_forbidden":
         return f"unknown field {path!r}; known are {', '.join(_known(model, error['loc']))}"
     wrong = WRONG.get(error["type"], error["msg"])
@@ -142,10 +142,10 @@ def _within(annotation: Any) -> type[BaseModel]:
 
 
 def _path(loc: tuple[Any, ...]) -> str:
-    return ".".join(f"{part:.80}" for part in loc)
+    return ".".join(f"{part!s:.80}" for part in loc)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Short, and never deep."""
     if isinstance(value, dict):
         return "an object"

@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.service import Answer, Order, Service
+from imagemill.orders import Answer, Order
+from imagemill.service import Service
 from imagemill.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ BODY_SECONDS = 30.0  # for a body to arrive
 DRAINED = 16  # times the limit, read and thrown away so that the caller can hear our answer
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
 GONE = 499  # nobody reads it
-_STOPPED = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
-_UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
+STOPPED = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
+UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class House:
     catalog: Catalog
     telemetry: Telemetry
     body_limit: int  # bytes
+    input_limit: int  # bytes of a body that may carry pictures
+    behind_proxy: bool
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,10 @@ async def answer(house: House, door: Door, model: str, request: Request) -> Resp
         response, outcome = door.refuse(fault), fault.kind.value
     except asyncio.CancelledError:
         # By the HTTP server, whose patience at a shutdown has ended; the caller still listens.
-        response, outcome = door.refuse(_STOPPED), _STOPPED.kind.value
+        response, outcome = door.refuse(STOPPED), STOPPED.kind.value
     except Exception:
         log.exception("a request at the door %s failed", door.name)
-        response, outcome = door.refuse(_UNEXPECTED), _UNEXPECTED.kind.value
+        response, outcome = door.refuse(UNEXPECTED), UNEXPECTED.kind.value
     house.telemetry.requests.labels(door.name, outcome).inc()
     return response
 

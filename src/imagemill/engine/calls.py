@@ -11,7 +11,13 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from torch.utils._pytree import (
+    register_pytree_node,
+    tree_flatten,
+    tree_map,
+    tree_unflatten,
+)
 
 from imagemill.engine.modules import FACTS, Rows
 
@@ -39,6 +45,16 @@ class ModuleCall:
         return run(**arguments)
 
 
+@cache
+def know_distributions() -> None:
+    """Lets the rows of what a VAE encodes be split: pytrees take a strange class for one leaf."""
+    register_pytree_node(
+        DiagonalGaussianDistribution,
+        lambda each: ([each.parameters], each.deterministic),
+        lambda leaves, deterministic: DiagonalGaussianDistribution(*leaves, deterministic),
+    )
+
+
 def describe(
     module: torch.nn.Module, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> ModuleCall:
@@ -52,7 +68,7 @@ def describe(
     rest = {
         name: value
         for name, value in bound.items()
-        if name not in inside and name != facts.timestep
+        if name not in inside and name != facts.timestep and name not in facts.unused
     }
     leading = next(iter(tree_flatten(inside)[0]))
     rows = leading.shape[0]
@@ -61,7 +77,7 @@ def describe(
     leaves, spec = tree_flatten(inside)
     shapes = tuple((tuple(leaf.shape[1:]), leaf.dtype) for leaf in leaves)
     key = (id(module), method, str(spec), shapes, _value(rest))
-    cells = max(_places(leaf) for leaf in leaves)
+    cells = max(1, max(_places(leaf) for leaf in leaves) // facts.places)
     return ModuleCall(module, method, facts, rows, cells, leaves, spec, rest, key)
 
 

@@ -7,18 +7,20 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 import torch
 
 from imagemill.engine.encoding import encode
-from imagemill.engine.events import Event, Failed, Finished
-from imagemill.engine.hub import device, prepare
+from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
+from imagemill.engine.hub import adapt, device, prepare
 from imagemill.engine.messages import Cancel, Close, Options, Ready, Said, Submit
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.shelf import Key, Shelf, Wanted
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.loading import Loaded
+from imagemill.pipelines.sources import Weights, read
 
 log = logging.getLogger(__name__)
 
@@ -27,27 +29,28 @@ log = logging.getLogger(__name__)
 class Arrived:
     """A model has been loaded, or could not be."""
 
-    source: str
+    key: Key
     loaded: Loaded | Fault
 
 
 class Child:
     def __init__(self, connection: Connection, options: Options) -> None:
         self.connection, self.writing = connection, threading.Lock()
-        self.inbox: queue.SimpleQueue[Submit | Cancel | Arrived] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Wanted | Cancel | Arrived] = queue.SimpleQueue()
         budget = options.budget or ROW_BUDGET[device()]
         self.runner = Runner(budget, self._say, self._finish, time.monotonic)
-        self.models: dict[str, Loaded] = {}
-        self.awaiting: dict[str, list[Submit]] = {}  # by source that is being loaded
+        self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)
         self.loader, self.encoder = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
     def run(self, preload: tuple[str, ...]) -> None:
-        self.models |= {source: prepare(source) for source in preload}
+        for source in preload:
+            self.shelf.arrived(Key(source), prepare(source))
         threading.Thread(target=self._read, daemon=True).start()
         self._send(Ready())
         with torch.inference_mode():
             while True:
-                busy = self.runner.step()
+                began = self.shelf.advance(each.loaded for each in self.runner.paintings.values())
+                busy = self.runner.step() or began
                 while not busy or not self.inbox.empty():
                     self._handle(self.inbox.get())
                     busy = True
@@ -58,48 +61,55 @@ class Child:
             while not isinstance(message := self.connection.recv(), Close):
                 if isinstance(message, Cancel):
                     self.runner.cancel(message.id)
-                self.inbox.put(message)
+                    self.inbox.put(message)
+                else:
+                    self._receive(message)
         finally:
             os._exit(0)
 
-    def _handle(self, message: Submit | Cancel | Arrived) -> None:
-        match message:
-            case Submit(id, generation, source):
-                if source in self.models:
-                    self.runner.start(id, generation, self.models[source])
-                else:
-                    self._await(message)
-            case Cancel(id):
-                self._forget(id)
-                self.runner.cancel(id)  # once more, for a submission read in the same forward
-            case Arrived(source, Fault() as fault):
-                for submit in self.awaiting.pop(source):
-                    self._say(submit.id, Failed(fault))
-            case Arrived(source, Loaded() as loaded):
-                self.models[source] = loaded
-                for submit in self.awaiting.pop(source):
-                    self.runner.start(submit.id, submit.generation, loaded)
-
-    def _await(self, submit: Submit) -> None:
-        if submit.source not in self.awaiting:
-            self.loader.submit(self._load, submit.source)
-        self.awaiting.setdefault(submit.source, []).append(submit)
-
-    def _load(self, source: str) -> None:
+    def _receive(self, submit: Submit) -> None:
+        """Reads the inputs here, so that no step of others waits for it."""
         try:
-            self.inbox.put(Arrived(source, prepare(source)))
+            given = read(submit.generation, submit.inputs)
         except Fault as fault:
-            self.inbox.put(Arrived(source, fault))
+            self._say(submit.id, Failed(fault))
         except Exception:
-            log.exception("could not load %s", source)
-            self.inbox.put(Arrived(source, Fault(Kind.FAILED, "the model could not be loaded")))
+            log.exception("the inputs of %s could not be read", submit.id)
+            self._say(submit.id, Failed(Fault(Kind.FAILED, "what was given could not be read")))
+        else:
+            self.inbox.put(Wanted(replace(submit, inputs=NO_INPUTS), given))
 
-    def _forget(self, id: str) -> None:
-        """Takes a cancelled submission out of those that wait for a model."""
-        for waiting in self.awaiting.values():
-            for submit in [submit for submit in waiting if submit.id == id]:
-                waiting.remove(submit)
-                self._say(id, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
+    def _handle(self, message: Wanted | Cancel | Arrived) -> None:
+        match message:
+            case Wanted():
+                self.shelf.want(message)
+            case Cancel(id):
+                if self.shelf.forget(id):
+                    self._say(id, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
+                self.runner.cancel(id)  # once more, for a submission read in the same forward
+            case Arrived(key, Fault() as fault):
+                for id in self.shelf.failed(key):
+                    self._say(id, Failed(fault))
+            case Arrived(key, Loaded() as loaded):
+                self.shelf.arrived(key, loaded)
+
+    def _start(self, order: Wanted, loaded: Loaded) -> None:
+        submit = order.submit
+        given = replace(order.given, weights=())  # their bytes are needed no more
+        self.runner.start(submit.id, submit.generation, loaded, given, submit.previews)
+
+    def _begin_loading(self, key: Key, order: Wanted, plain: Loaded | None) -> None:
+        self.loader.submit(self._load, key, order.given.weights, plain)
+
+    def _load(self, key: Key, weights: tuple[Weights, ...], plain: Loaded | None) -> None:
+        try:
+            loaded = prepare(key.source) if plain is None else adapt(plain, weights)
+            self.inbox.put(Arrived(key, loaded))
+        except Fault as fault:
+            self.inbox.put(Arrived(key, fault))
+        except Exception:
+            log.exception("could not load %s", key)
+            self.inbox.put(Arrived(key, Fault(Kind.FAILED, "the model could not be loaded")))
 
     def _finish(self, painting: Painting) -> None:
         self.encoder.submit(self._encode, painting)

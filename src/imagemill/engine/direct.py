@@ -2,15 +2,16 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
 from imagemill.engine.encoding import encode
-from imagemill.engine.events import Event, Failed, Progress
-from imagemill.engine.hub import device, prepare
+from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
+from imagemill.engine.hub import adapt, device, prepare
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.generation import Generation, Painted
+from imagemill.pipelines.sources import read
 
 
 def paint(
@@ -18,13 +19,15 @@ def paint(
     source: str,
     on_progress: Callable[[int, int], None],
     threads: int | None = None,
+    inputs: Mapping[str, bytes] = NO_INPUTS,
 ) -> Painted:
     """Paints with the model at `source`; `on_progress(done, steps)` hears of every step.
 
-    threads: of the arithmetic, None for one a core. Raises a Fault where the model is not there or
-    cannot do what is asked.
+    threads: of the arithmetic, None for one a core. inputs: what the generation's references stand
+    for. Raises a Fault where the model is not there or cannot do what is asked.
     """
     torch.set_num_threads(threads or os.cpu_count() or 1)
+    given = read(generation, inputs)
     finished: list[Painting] = []
 
     def tell(_id: str, event: Event) -> None:
@@ -35,8 +38,11 @@ def paint(
                 raise fault
 
     runner = Runner(ROW_BUDGET[device()], tell, finished.append, time.monotonic)
+    loaded = prepare(source)
+    if given.weights:
+        loaded = adapt(loaded, given.weights)
     with torch.inference_mode():
-        runner.start("", generation, prepare(source))
+        runner.start("", generation, loaded, given)
         while runner.step():
             pass
     return encode(finished[0], time.monotonic())

@@ -1,23 +1,33 @@
 """From finished pixels to finished files, with what made them written inside."""
 
-from imagemill import images
+from imagemill import finishing, images
 from imagemill.engine.runner import Painting
 from imagemill.generation import Painted
 from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.sources import Picture
 
 
 def encode(painting: Painting, now: float) -> Painted:
     """now: on the runner's clock."""
-    asked = painting.generation
-    served_by = EMBEDDED if painting.loaded.source == EMBEDDED else asked.model
     return Painted(
         pictures=tuple(
-            images.encode(
-                picture, asked.format, images.provenance(asked, asked.seed_of(index), served_by)
-            )
-            for index, picture in sorted(painting.pictures.items())
+            _file(painting, index, picture) for index, picture in sorted(painting.pictures.items())
         ),
         seconds=now - painting.began,
-        served_by=served_by,
-        ignored=painting.loaded.unknown(asked.prompt),
+        served_by=_served_by(painting),
+        ignored=painting.loaded.unknown(painting.generation.prompt),
     )
+
+
+def _served_by(painting: Painting) -> str:
+    embedded = painting.loaded.source == EMBEDDED
+    return EMBEDDED if embedded else painting.generation.model
+
+
+def _file(painting: Painting, index: int, picture: Picture) -> bytes:
+    asked, filters = painting.generation, painting.loaded.family.filters
+    pixels = finishing.finish(picture, asked.style, asked.palette, filters)
+    facts = images.provenance(asked, asked.seed_of(index), _served_by(painting))
+    if asked.format == "svg":
+        return images.encode_svg(finishing.trace(pixels), facts)
+    return images.encode(pixels, asked.format, facts)

@@ -1,8 +1,9 @@
 """What the engine says of a generation while it is painted, and of itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from imagemill.errors import Fault
@@ -16,6 +17,16 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """How far a picture has come: a small JPEG. step, steps: of the picture `index` alone."""
+
+    step: int
+    steps: int
+    index: int
+    picture: bytes
+
+
+@dataclass(frozen=True)
 class Finished:
     painted: Painted
 
@@ -25,7 +36,9 @@ class Failed:
     fault: Fault
 
 
-Event = Progress | Finished | Failed
+Event = Progress | Preview | Finished | Failed
+
+NO_INPUTS: Mapping[str, bytes] = MappingProxyType({})
 
 
 class State(StrEnum):
@@ -40,11 +53,20 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Begins starting; does not wait for the model."""
 
-    def submit(self, id: str, generation: Generation, source: str) -> AsyncIterator[Event]:
+    def submit(
+        self,
+        id: str,
+        generation: Generation,
+        source: str,
+        inputs: Mapping[str, bytes] = NO_INPUTS,
+        previews: bool = False,
+    ) -> AsyncIterator[Event]:
         """Paints with the weights at `source` ("pico", a folder or a Hub id); ends with Finished or
         Failed.
 
-        Closing the iterator cancels.
+        inputs: what the generation's references stand for: `image` and `mask` as PNG, the mask
+        white where is painted, LoRAs as safetensors. previews: whether some are wanted. Closing the
+        iterator cancels.
         """
 
     def cancel(self, id: str) -> None:

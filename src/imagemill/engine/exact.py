@@ -16,6 +16,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch.utils._pytree import tree_flatten
@@ -28,9 +29,14 @@ WASTE = 0.2  # of a bucket that may be padding; else the calls are split over sm
 
 @dataclass
 class Exact:
-    """Runs groups of calls; `trusted` remembers which buckets have been proved or refuted."""
+    """Runs groups of calls; `trusted` remembers which buckets have been proved or refuted.
 
-    trusted: dict[Hashable, bool] = field(default_factory=dict)
+    It forgets a module that is gone: the next one may be given its id.
+    """
+
+    trusted: WeakKeyDictionary[torch.nn.Module, dict[Hashable, bool]] = field(
+        default_factory=WeakKeyDictionary
+    )
 
     def run(self, calls: Sequence[ModuleCall]) -> list[Any]:
         """The output of each call, all of one group."""
@@ -41,14 +47,14 @@ class Exact:
             return [self._alone(first)]
         rows = sum(call.rows for call in calls)
         bucket = _bucket(rows, first.facts.least)
-        key = (first.group, bucket)
-        if bucket is None or bucket - rows > bucket * WASTE or self.trusted.get(key) is False:
+        trusted, key = self.trusted.setdefault(first.module, {}), (first.group, bucket)
+        if bucket is None or bucket - rows > bucket * WASTE or trusted.get(key) is False:
             return [output for part in _parts(calls, rows) for output in self.run(part)]
         together = _batched(calls, bucket)
-        if key in self.trusted:
+        if key in trusted:
             return together
         separate = [self._alone(call) for call in calls]
-        self.trusted[key] = all(_same(a, b) for a, b in zip(together, separate, strict=True))
+        trusted[key] = all(_same(a, b) for a, b in zip(together, separate, strict=True))
         return separate
 
     def _alone(self, call: ModuleCall) -> Any:

@@ -6,6 +6,9 @@ switches into it with the output of a call and gets the next call, a `ModuleCall
 picture.
 """
 
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,10 +16,12 @@ import torch
 from diffusers import DiffusionPipeline
 from greenlet import getcurrent
 
-from imagemill.engine.calls import describe
+from imagemill.engine.calls import describe, know_distributions
 from imagemill.engine.heap import keep_freed_memory
 from imagemill.engine.modules import PARKED
+from imagemill.pipelines.adapters import fused
 from imagemill.pipelines.loading import Loaded, load
+from imagemill.pipelines.sources import Weights
 
 
 class StandIn(torch.nn.Module):
@@ -35,14 +40,28 @@ class StandIn(torch.nn.Module):
 def prepare(source: str) -> Loaded:
     """The model at `source`, which from then on paints only inside a trajectory."""
     keep_freed_memory()
-    loaded = load(source, device())
-    for pipe in filter(None, (loaded.pipe, loaded.refine)):
-        _stand_in(pipe)
-    return loaded
+    know_distributions()
+    return _standing_in(load(source, device()))
+
+
+def adapt(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:
+    """A prepared model with LoRAs; modules that they leave alone are shared, and their batches."""
+    pipe = copy.copy(loaded.pipe)
+    for name in PARKED:
+        module = getattr(pipe, name, None)
+        if isinstance(module, StandIn):
+            object.__setattr__(pipe, name, module.real)
+    return _standing_in(fused(replace(loaded, pipes={"paint": pipe}), weights))
 
 
 def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _standing_in(loaded: Loaded) -> Loaded:
+    for pipe in loaded.pipes.values():
+        _stand_in(pipe)
+    return loaded
 
 
 def _stand_in(pipe: DiffusionPipeline) -> None:

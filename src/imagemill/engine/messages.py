@@ -1,5 +1,6 @@
 """What passes between a server and its engine process, and how the process is set up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagemill.engine.events import Event
@@ -21,6 +22,8 @@ class Submit:
     id: str
     generation: Generation
     source: str
+    inputs: Mapping[str, bytes]
+    previews: bool
 
 
 @dataclass(frozen=True)

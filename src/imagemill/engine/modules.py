@@ -15,12 +15,16 @@ class Rows:
     timestep: an argument that pipelines pass as a number, a 0-d or a 1-d tensor of any dtype; it
     becomes a float32 row per picture, as the modules' own first step makes it. least: the smallest
     number of rows that is run. Linear layers take another kernel for a single row, with other last
-    bits, so a lone row is padded to two where the network has layers on pooled vectors.
+    bits, so a lone row is padded to two where the network has layers on pooled vectors. unused:
+    arguments that the method takes and never reads. places: so many positions of its largest tensor
+    cost as much as one of a latent or a token; pixels are cheaper.
     """
 
     rowed: frozenset[str]
     timestep: str | None = None
     least: int = 2
+    unused: frozenset[str] = frozenset()
+    places: int = 1
 
 
 def rows(*rowed: str, timestep: str | None = None, least: int = 2) -> Rows:
@@ -28,7 +32,8 @@ def rows(*rowed: str, timestep: str | None = None, least: int = 2) -> Rows:
 
 
 _TEXT = rows("input_ids", "attention_mask", "position_ids")
-_DECODE = rows("z", least=1)
+_ENCODE = Rows(frozenset({"x"}), least=1, places=16 * 16)
+_DECODE = Rows(frozenset({"z"}), least=1, unused=frozenset({"generator"}))
 
 FACTS: dict[tuple[str, str], Rows] = {
     ("SD3Transformer2DModel", "forward"): rows(
@@ -50,6 +55,8 @@ FACTS: dict[tuple[str, str], Rows] = {
     ("CLIPTextModelWithProjection", "forward"): _TEXT,
     ("T5EncoderModel", "forward"): _TEXT,
     ("NoTextEncoder", "forward"): _TEXT,
+    ("PatchAutoencoder", "encode"): _ENCODE,
+    ("AutoencoderKL", "encode"): _ENCODE,
     ("PatchAutoencoder", "decode"): _DECODE,
     ("AutoencoderKL", "decode"): _DECODE,
 }  # fmt: skip

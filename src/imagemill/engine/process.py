@@ -7,13 +7,14 @@ submitted once more; work that was in flight at two deaths has failed.
 import asyncio
 import logging
 import multiprocessing
+import queue
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from imagemill.engine.events import Event, Failed, Progress, State
+from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished, State
 from imagemill.engine.messages import Cancel, Close, Options, Ready, Said, Submit
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
@@ -21,6 +22,9 @@ from imagemill.generation import Generation
 log = logging.getLogger(__name__)
 TRIES = 2  # of one submission, and of starting in a row
 CLOSING_SECONDS = 5.0
+
+Message = Submit | Cancel | Close
+Outbox = queue.SimpleQueue[Message | None]  # None: nothing more
 
 
 @dataclass
@@ -37,7 +41,7 @@ class EngineProcess:
         self.options = options
         self._state, self._in_flight = State.DEAD, dict[str, InFlight]()
         self._process: SpawnProcess | None = None
-        self._connection: Connection | None = None
+        self._outbox: Outbox = queue.SimpleQueue()
         self._failed_starts, self._closing = 0, False
 
     @property
@@ -49,9 +53,17 @@ class EngineProcess:
         self._loop = asyncio.get_running_loop()
         self._spawn()
 
-    async def submit(self, id: str, generation: Generation, source: str) -> AsyncIterator[Event]:
+    async def submit(
+        self,
+        id: str,
+        generation: Generation,
+        source: str,
+        inputs: Mapping[str, bytes] = NO_INPUTS,
+        previews: bool = False,
+    ) -> AsyncIterator[Event]:
         """Paints with the weights at `source`; ends with Finished or Failed, closing it cancels."""
-        waiting = self._in_flight[id] = InFlight(Submit(id, generation, source))
+        submit = Submit(id, generation, source, dict(inputs), previews)
+        waiting = self._in_flight[id] = InFlight(submit)
         if self._state is State.READY:
             self._dispatch(waiting)
         elif self._state is State.DEAD:
@@ -60,7 +72,7 @@ class EngineProcess:
             while True:
                 event = await waiting.events.get()
                 yield event
-                if not isinstance(event, Progress):
+                if isinstance(event, Finished | Failed):
                     return
         finally:
             if self._in_flight.get(id) is waiting:
@@ -78,9 +90,10 @@ class EngineProcess:
     async def close(self) -> None:
         """Ends the process; what is in flight fails."""
         self._closing = True
-        if self._process is None or self._connection is None:
+        if self._process is None:
             return
         self._send(Close())
+        self._outbox.put(None)
         await asyncio.to_thread(self._process.join, CLOSING_SECONDS)
         self._process.kill()
         await asyncio.to_thread(self._process.join)
@@ -90,11 +103,13 @@ class EngineProcess:
     def _spawn(self) -> None:
         self._state = State.STARTING
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
+        ours, theirs = context.Pipe()
         self._process = context.Process(target=_enter, args=(theirs, self.options), daemon=True)
         self._process.start()
         theirs.close()
-        threading.Thread(target=self._read, args=(self._connection,), daemon=True).start()
+        self._outbox = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(ours,), daemon=True).start()
+        threading.Thread(target=_write, args=(ours, self._outbox), daemon=True).start()
 
     def _read(self, connection: Connection) -> None:
         """Runs in a thread of its own, for the life of one process."""
@@ -112,11 +127,12 @@ class EngineProcess:
                 for waiting in self._in_flight.values():
                     self._dispatch(waiting)
             case Said(id, event) if heard := self._in_flight.get(id):
-                if not isinstance(event, Progress):
+                if isinstance(event, Finished | Failed):
                     del self._in_flight[id]
                 heard.events.put_nowait(event)
 
     def _died(self) -> None:
+        self._outbox.put(None)
         log.error("the engine process died; %d generations were in flight", len(self._in_flight))
         self._failed_starts += self._state is State.STARTING
         for id, waiting in list(self._in_flight.items()):
@@ -136,12 +152,18 @@ class EngineProcess:
         waiting.tries += 1
         self._send(waiting.submit)
 
-    def _send(self, message: Submit | Cancel | Close) -> None:
-        assert self._connection is not None
+    def _send(self, message: Message) -> None:
+        self._outbox.put(message)
+
+
+def _write(connection: Connection, outbox: Outbox) -> None:
+    """Runs in a thread of its own: files of many megabytes must not hold up the event loop."""
+    while (message := outbox.get()) is not None:
         try:
-            self._connection.send(message)
+            connection.send(message)
         except OSError:
             log.warning("the engine process is gone; waiting for its successor")
+            return
 
 
 def _gone() -> Fault:

@@ -7,20 +7,24 @@ Everything happens in the thread that calls `step`; only `cancel` may be called 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
 import torch
 from greenlet import getcurrent, greenlet
 
 from imagemill.engine.calls import ModuleCall
-from imagemill.engine.events import Event, Failed, Progress
+from imagemill.engine.events import Event, Failed, Preview, Progress
 from imagemill.engine.exact import Exact
+from imagemill.engine.previews import due, small
 from imagemill.engine.scheduler import Call, Scheduler
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
+from imagemill.pipelines.asking import Look
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.recipes import Picture, Stage, paint, stages
+from imagemill.pipelines.recipes import paint
+from imagemill.pipelines.sources import NOTHING, Given, Picture
+from imagemill.pipelines.stages import guided, stages
 
 log = logging.getLogger(__name__)
 # Of one forward. A processor is busy with a few rows already; more would only make others wait.
@@ -35,6 +39,8 @@ class Painting:
     id: str
     generation: Generation
     loaded: Loaded
+    given: Given
+    previews: bool
     began: float
     done: int = 0  # steps
     pictures: dict[int, Picture] = field(default_factory=dict)
@@ -42,23 +48,23 @@ class Painting:
 
 @dataclass
 class Trajectory:
+    """costs: of the steps still to be run, by steps done."""
+
     painting: Painting
     index: int
-    stages: tuple[Stage, ...]
+    costs: tuple[int, ...]
     body: greenlet = field(init=False)
     done: int = 0  # steps
     call: ModuleCall | None = None
     since: int = 0
 
     @property
+    def steps(self) -> int:
+        return len(self.costs) - 1
+
+    @property
     def left(self) -> int:
-        """Cost of the steps still to be run."""
-        rows, done, cost = 2 if self.painting.generation.guidance_scale > 1 else 1, self.done, 0
-        for stage in self.stages:
-            remaining = max(0, stage.steps - done)
-            done = max(0, done - stage.steps)
-            cost += remaining * rows * stage.width * stage.height // PLACE**2
-        return cost
+        return self.costs[min(self.done, self.steps)]
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,21 @@ class Runner:
         self.cancelled: set[str] = set()
         self.numbers = count()
 
-    def start(self, id: str, generation: Generation, loaded: Loaded) -> None:
-        painting = self.paintings[id] = Painting(id, generation, loaded, self.clock())
+    def start(
+        self,
+        id: str,
+        generation: Generation,
+        loaded: Loaded,
+        given: Given = NOTHING,
+        previews: bool = False,
+    ) -> None:
+        painting = Painting(id, generation, loaded, given, previews, self.clock())
+        self.paintings[id] = painting
+        costs = _costs(loaded, generation)
         for index in range(generation.num_images):
-            trajectory = Trajectory(painting, index, stages(loaded.family, generation))
+            if id not in self.paintings:  # the first has failed
+                return
+            trajectory = Trajectory(painting, index, costs)
             trajectory.body = greenlet(self._job(trajectory), parent=getcurrent())
             number = next(self.numbers)
             self.trajectories[number] = trajectory
@@ -116,14 +133,23 @@ class Runner:
 
     def _job(self, trajectory: Trajectory) -> Callable[[], Picture]:
         painting = trajectory.painting
-        total = painting.generation.num_images * sum(stage.steps for stage in trajectory.stages)
 
-        def stepped() -> None:
+        def stepped(look: Look | None) -> None:
             trajectory.done += 1
             painting.done += 1
+            total = painting.generation.num_images * trajectory.steps
             self.tell(painting.id, Progress(min(painting.done, total), total))
+            if painting.previews and look and due(trajectory.done, trajectory.steps):
+                self._show(trajectory, look)
 
-        return lambda: paint(painting.loaded, painting.generation, trajectory.index, stepped)
+        return lambda: paint(
+            painting.loaded, painting.generation, trajectory.index, painting.given, stepped
+        )
+
+    def _show(self, trajectory: Trajectory, look: Look) -> None:
+        done, id = trajectory.done, trajectory.painting.id
+        picture = small(look())
+        self.tell(id, Preview(done, trajectory.steps, trajectory.index, picture))
 
     def _described(self, number: int, call: ModuleCall) -> Call:
         trajectory = self.trajectories[number]
@@ -188,6 +214,18 @@ class Runner:
             if trajectory.painting.id == id:
                 del self.trajectories[number]
                 trajectory.body.throw()  # GreenletExit: the pipeline unwinds
+
+
+def _costs(loaded: Loaded, generation: Generation) -> tuple[int, ...]:
+    """What is left to be computed after each number of steps, 0 after the last."""
+    planned = stages(loaded.family, generation)
+    places = [
+        stage.width * stage.height // PLACE**2 for stage in planned for _ in range(stage.steps)
+    ]
+    steps = len(places)
+    rows = (1 + guided(loaded.family, generation, step, steps) for step in range(steps))
+    each = [count * place for count, place in zip(rows, places, strict=True)]
+    return tuple(accumulate(reversed(each), initial=0))[::-1]
 
 
 def _cost(call: ModuleCall) -> int:

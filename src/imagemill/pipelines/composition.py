@@ -5,6 +5,9 @@ of another size is painted in the trained shape nearest to its own, at the nativ
 pixels are asked for, it is enlarged and refined by a few more steps at twice or four times that
 size. The result is scaled to lie inside the size asked for and its edges are continued to fill it:
 nothing is stretched and nothing cropped.
+
+A picture that is painted over goes the other way: it lies inside the canvas, whose rest continues
+its edges, so that all of it is repainted.
 """
 
 import math
@@ -18,6 +21,9 @@ WORTH_REFINING = 1.25  # enlargements below this stay sharp enough without a sec
 REFINING_STRENGTH = 0.3  # share of the noise that the second stage puts back
 
 
+Size = tuple[int, int]  # width and height in px
+
+
 @dataclass(frozen=True)
 class Composition:
     """native: width and height in px of the first stage. scale: of the second stage, 1 for none.
@@ -25,12 +31,12 @@ class Composition:
     inner: width and height in px that the painted picture takes within the size asked for.
     """
 
-    native: tuple[int, int]
+    native: Size
     scale: int
-    inner: tuple[int, int]
+    inner: Size
 
     @property
-    def refined(self) -> tuple[int, int]:
+    def refined(self) -> Size:
         return self.native[0] * self.scale, self.native[1] * self.scale
 
 
@@ -40,6 +46,12 @@ def compose(width: int, height: int) -> Composition:
     enlarged = min(width / native[0], height / native[1])
     inner = round(native[0] * enlarged), round(native[1] * enlarged)
     return Composition(native, _scale(shape, enlarged), inner)
+
+
+def inside(width: int, height: int, canvas: Size) -> Size:
+    """How large a picture of `width` by `height` lies in a canvas, whole."""
+    scale = min(canvas[0] / width, canvas[1] / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def refining_steps(steps: int) -> int:

@@ -1,9 +1,10 @@
 """What is to be known of each family of models, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Recipe = Literal["stock", "composed"]
+Task = Literal["paint", "repaint", "inpaint"]
 
 
 @dataclass(frozen=True)
@@ -12,26 +13,64 @@ class Family:
 
     recipe: "stock" asks the pipeline once for the whole picture; "composed" paints as
     `pipelines.composition` says. multiple_of: px; a size between is painted larger and cut.
-    refines: the class of the second stage. flow: trained by flow matching, so that other schedulers
-    are given flow sigmas. negative_prompt: whether one has a meaning.
+    repaints, inpaints: the classes that paint over a picture, and over the masked part of one; None
+    where there is none. flow: trained by flow matching, so that other schedulers are given flow
+    sigmas. negative_prompt: whether one has a meaning.
+
+    guided_pairs: whether guidance runs a row against the prompt beside each row for it. A model
+    that was distilled is told its guidance as a number instead, would save nothing by leaving it
+    out, and ignores a guidance range; so does a class that is not known. floors: whether strength
+    times steps is rounded down by the pipelines that paint over. latents: how they lie, "packed"
+    for two by two in a token; None where that is not known, so that nothing can be shown before the
+    end. filters: whether a style has to be made of the finished picture, since the model does not
+    read a style's words.
     """
 
     recipe: Recipe = "stock"
     multiple_of: int = 16
-    refines: str | None = None
+    repaints: str | None = None
+    inpaints: str | None = None
     flow: bool = True
     negative_prompt: bool = True
+    guided_pairs: bool = False
+    floors: bool = False
+    latents: Literal["plain", "packed"] | None = None
+    filters: bool = False
 
 
+_SD3 = Family(
+    guided_pairs=True,
+    repaints="StableDiffusion3Img2ImgPipeline",
+    inpaints="StableDiffusion3InpaintPipeline",
+    latents="plain",
+)
 # By class of pipeline, diffusers 0.42.1.
 FAMILIES: dict[str, Family] = {
-    "StableDiffusion3Pipeline": Family(),
-    "FluxPipeline": Family(negative_prompt=False),
-    "StableDiffusionXLPipeline": Family(multiple_of=8, flow=False),
-    "StableDiffusionPipeline": Family(multiple_of=8, flow=False),
+    "StableDiffusion3Pipeline": _SD3,
+    "FluxPipeline": Family(
+        repaints="FluxImg2ImgPipeline",
+        inpaints="FluxInpaintPipeline",
+        negative_prompt=False,
+        latents="packed",
+    ),
+    "StableDiffusionXLPipeline": Family(
+        multiple_of=8,
+        repaints="StableDiffusionXLImg2ImgPipeline",
+        inpaints="StableDiffusionXLInpaintPipeline",
+        flow=False,
+        guided_pairs=True,
+        floors=True,
+        latents="plain",
+    ),
+    "StableDiffusionPipeline": Family(
+        multiple_of=8, flow=False, guided_pairs=True, latents="plain"
+    ),
 }
-PICO = Family(recipe="composed", refines="StableDiffusion3Img2ImgPipeline")
+PICO = replace(_SD3, recipe="composed", filters=True)
 EMBEDDED = "pico"  # the source that names the embedded model
 
-# Where a scheduler has no "flow_prediction": with flow sigmas, Euler's step for noise is the same.
-FLOW_PREDICTION: dict[str, str] = {"EulerDiscreteScheduler": "epsilon"}
+# A scheduler that knows no flow sigmas, and the one that takes the same steps along them.
+FLOW_TWINS: dict[str, str] = {"EulerDiscreteScheduler": "FlowMatchEulerDiscreteScheduler"}
+
+# Decodes without adding the shift that its latents were encoded with (diffusers 0.42.1).
+UNSHIFTED = frozenset({"StableDiffusion3InpaintPipeline"})

@@ -1,6 +1,8 @@
 """Loads a diffusers pipeline by source: the embedded model, a folder, or a Hub id."""
 
+import inspect
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,20 +15,23 @@ from imagemill.errors import Fault, Kind
 
 # Naming it in a module makes `from_pretrained` find pico's own classes.
 from imagemill.pico import autoencoder, folder, text, vocabulary
-from imagemill.pipelines.families import EMBEDDED, FAMILIES, PICO, Family
+from imagemill.pipelines.families import EMBEDDED, FAMILIES, PICO, Family, Task
 
 log = logging.getLogger(__name__)
-__all__ = ["Loaded", "autoencoder", "load", "text"]
+__all__ = ["Loaded", "assembled", "autoencoder", "load", "text"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
-    """A pipeline ready to paint; `refine` shares its modules and is the second stage, if any."""
+    """Pipelines ready to paint, by task; they share their modules."""
 
     source: str
     family: Family
-    pipe: DiffusionPipeline
-    refine: DiffusionPipeline | None
+    pipes: Mapping[Task, DiffusionPipeline]
+
+    @property
+    def pipe(self) -> DiffusionPipeline:
+        return self.pipes["paint"]
 
     def unknown(self, prompt: str) -> tuple[str, ...]:
         """Words that the model is known to ignore."""
@@ -44,12 +49,39 @@ def load(source: str, device: str) -> Loaded:
     except (OSError, ValueError) as error:
         log.error("could not load %s", where, exc_info=error)
         raise Fault(Kind.FAILED, "the model's weights could not be loaded") from error
+    _stay(pipe)
     family = PICO if source == EMBEDDED else FAMILIES.get(type(pipe).__name__, Family())
-    refine = getattr(diffusers, family.refines)(**pipe.components) if family.refines else None
-    for each in (pipe, refine):
-        if each is not None:
-            each.set_progress_bar_config(disable=True)
-    return Loaded(source, family, pipe, refine)
+    return assembled(source, family, pipe)
+
+
+def assembled(source: str, family: Family, pipe: DiffusionPipeline) -> Loaded:
+    """`pipe`, and pipelines for the family's other tasks, made of its modules."""
+    pipes: dict[Task, DiffusionPipeline] = {"paint": pipe}
+    if family.repaints:
+        pipes["repaint"] = _alike(family.repaints, pipe)
+    if family.inpaints:
+        pipes["inpaint"] = _alike(family.inpaints, pipe)
+    for each in pipes.values():
+        each.set_progress_bar_config(disable=True)
+    return Loaded(source, family, pipes)
+
+
+def _alike(name: str, pipe: DiffusionPipeline) -> DiffusionPipeline:
+    # Not by `from_pipe`: it takes no class of module but those it lists, and casts what is shared.
+    kind = getattr(diffusers, name)
+    accepted = inspect.signature(kind.__init__).parameters
+    options = {name: value for name, value in pipe.config.items() if name in accepted}
+    modules = {name: module for name, module in pipe.components.items() if name in accepted}
+    return kind(**(options | modules))
+
+
+def _stay(pipe: DiffusionPipeline) -> None:
+    """Pipelines that paint over would turn such a VAE into float32 and back in the middle of a
+    call, for all who share it. Only float16, in which nothing is loaded here, would overflow.
+    """
+    vae = getattr(pipe, "vae", None)
+    if vae is not None and vae.config.get("force_upcast"):
+        vae.register_to_config(force_upcast=False)
 
 
 def _quiet() -> None:

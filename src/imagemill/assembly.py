@@ -1,0 +1,122 @@
+"""What stands behind the doors, put together."""
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from secrets import token_bytes
+from typing import Any
+
+import httpx
+
+from imagemill.catalog import EMBEDDED, Catalog
+from imagemill.catalog.expansion import expand, expand_by_chat
+from imagemill.dialects import fal
+from imagemill.engine.events import Engine
+from imagemill.engine.messages import Options
+from imagemill.engine.process import EngineProcess
+from imagemill.fetch import Fetcher, Policy
+from imagemill.files import Cache
+from imagemill.files.objects import Objects, open_store
+from imagemill.job import Job
+from imagemill.materials import Expand, Materials
+from imagemill.news import News
+from imagemill.service import Service
+from imagemill.settings import LOOPBACK, Settings
+from imagemill.store import Database, Jobs, at
+from imagemill.store.deliveries import DeliveryTable
+from imagemill.store.files import FileTable
+from imagemill.telemetry import Telemetry
+from imagemill.webhooks import Courier, Message, Signer
+from imagemill.worker import Worker
+
+CHAT_SECONDS = 20.0
+
+# How each dialect words the webhook of a job.
+MESSAGES: dict[str, Callable[[Service, Signer, Job, float], Awaitable[Message]]] = {
+    fal.DOOR: fal.message,
+}
+
+
+def assemble(
+    settings: Settings, catalog: Catalog, telemetry: Telemetry, engine: Engine | None = None
+) -> Service:
+    """The service, not yet open; `engine` paints, a process of its own where none is given."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = engine or _engine(settings, catalog)
+    database = Database(settings.database or at(settings.data_dir))
+    jobs, table = Jobs(database), FileTable(database)
+    objects = Objects(
+        open_store(settings.files or str(settings.data_dir / "files")), table, time.time
+    )
+    fetcher = Fetcher(
+        Policy(loopback=settings.host in LOOPBACK, hosts=frozenset(settings.fetch_hosts))
+    )
+    news = News()
+
+    async def render(id: str) -> Message | None:
+        job = await jobs.get(id)
+        if job is None or job.door not in MESSAGES:
+            return None
+        return await MESSAGES[job.door](service, await service.signer(), job, time.time())
+
+    courier = Courier(DeliveryTable(database), render, fetcher.post)
+    worker = Worker(
+        engine,
+        jobs,
+        objects,
+        Materials(objects, fetcher, _expander(settings)),
+        news,
+        telemetry,
+        time.time,
+        at_once=settings.running,
+        retention=settings.retention,
+        secret=partial(table.secret, "names", token_bytes(32)),
+        ended=courier.wake,
+    )
+    service = Service(
+        engine,
+        Cache(settings.data_dir / "pictures", settings.cache_bytes, settings.cache_age, time.time),
+        telemetry,
+        database,
+        jobs,
+        objects,
+        news,
+        fetcher,
+        worker,
+        courier,
+        settings.queue,
+        settings.wait_time,
+        partial(table.secret, "tokens", token_bytes(32)),
+    )
+    return service
+
+
+def _engine(settings: Settings, catalog: Catalog) -> EngineProcess:
+    first = catalog.find(catalog.default).source
+    sources = (first, EMBEDDED) if settings.stand_ins else (first,)
+    return EngineProcess(Options(settings.threads or None, preload=tuple(dict.fromkeys(sources))))
+
+
+def _expander(settings: Settings) -> Expand:
+    if settings.chat_url:
+        chat: Any = partial(
+            expand_by_chat,
+            url=settings.chat_url,
+            key=settings.chat_key,
+            model=settings.chat_model or "default",
+            post=_ask,
+        )
+        return chat  # type: ignore[no-any-return]
+
+    async def by_grammar(prompt: str, seed: int) -> str:
+        return expand(prompt, seed)
+
+    return by_grammar
+
+
+async def _ask(url: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    """The reply of the operator's own chat API, wherever that is."""
+    async with httpx.AsyncClient(timeout=CHAT_SECONDS) as client:
+        reply = await client.post(url, json=body, headers=headers)
+        told: dict[str, Any] = reply.raise_for_status().json()
+        return told

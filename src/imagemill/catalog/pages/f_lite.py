@@ -1,0 +1,97 @@
+"""F Lite, standard and texture: open weights trained on licensed pictures."""
+
+from typing import Any
+
+from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.types import (
+    OUTPUT_EXAMPLE,
+    Guidance,
+    Input,
+    Negative,
+    NumImages,
+    Prompt,
+    SafetyChecker,
+    Seed,
+    Size,
+    Steps,
+    SyncMode,
+    TextToImageOutput,
+    sides,
+)
+
+EXAMPLE: dict[str, Any] = {
+    "prompt": (
+        "Mount Fuji at sunset, with the iconic snow-capped peak silhouetted against a vibrant "
+        "orange and purple sky. A tranquil lake in the foreground perfectly reflects the mountain "
+        "and colorful sky. A few traditional Japanese cherry blossom trees frame the scene, with "
+        "their delicate pink petals visible in the foreground."
+    ),
+    "negative_prompt": (
+        "Blurry, out of focus, low resolution, bad anatomy, ugly, deformed, poorly drawn, "
+        "extra limbs"
+    ),
+    "image_size": "landscape_4_3",
+    "num_inference_steps": 28,
+    "guidance_scale": 3.5,
+    "num_images": 1,
+    "enable_safety_checker": True,
+}
+
+
+class TextToImageInput(Input):
+    prompt: Prompt
+    negative_prompt: Negative = ""
+    image_size: Size = "landscape_4_3"
+    num_inference_steps: Steps = 28
+    seed: Seed = None
+    guidance_scale: Guidance = 3.5
+    sync_mode: SyncMode = False
+    num_images: NumImages = 1
+    enable_safety_checker: SafetyChecker = True
+
+
+class TextToImageInputTexture(TextToImageInput):
+    pass
+
+
+def _wish(asked: TextToImageInput) -> Wish:
+    width, height = sides(asked.image_size)
+    return Wish(
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        width=width,
+        height=height,
+        steps=asked.num_inference_steps,
+        guidance_scale=asked.guidance_scale,
+        seed=asked.seed,
+        num_images=asked.num_images,
+        sync=asked.sync_mode,
+    )
+
+
+PAGES: tuple[Page[Any], ...] = (
+    Page(
+        id="fal-ai/f-lite/standard",
+        title="F Lite",
+        description="An open model of 10 billion parameters, trained on licensed pictures only.",
+        category="text-to-image",
+        Input=TextToImageInput,
+        Output=TextToImageOutput,
+        example=EXAMPLE,
+        output_example=OUTPUT_EXAMPLE,
+        read=_wish,
+        weights="Freepik/F-Lite",
+    ),
+    Page(
+        id="fal-ai/f-lite/texture",
+        title="F Lite Texture",
+        description="F Lite tuned for richer surfaces; it likes long prompts.",
+        category="text-to-image",
+        Input=TextToImageInputTexture,
+        Output=TextToImageOutput,
+        example=EXAMPLE,
+        output_example=OUTPUT_EXAMPLE,
+        read=_wish,
+        weights="Freepik/F-Lite-Texture",
+    ),
+)

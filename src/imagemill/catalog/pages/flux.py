@@ -1,0 +1,158 @@
+"""FLUX.1 [schnell] and [dev]: open weights, with a choice of speed over guidance."""
+
+from dataclasses import replace
+from typing import Any
+
+from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.types import (
+    GUIDED,
+    OUTPUT_EXAMPLE,
+    Acceleration,
+    Guidance,
+    Input,
+    NumImages,
+    OutputFormat,
+    Prompt,
+    SafetyChecker,
+    Seed,
+    Size,
+    Steps,
+    SyncMode,
+    TextToImageOutput,
+    sides,
+)
+
+PROMPT = (
+    "Extreme close-up of a single tiger eye, direct frontal view. Detailed iris and pupil. "
+    "Sharp focus on eye texture and color. Natural lighting to capture authentic eye shine and "
+    'depth. The word "FLUX" is painted over it in big, white brush strokes with visible texture.'
+)
+
+
+class TextToImageInputFlux1Schnell(Input):
+    """Distilled: there is no guidance to set."""
+
+    prompt: Prompt
+    image_size: Size = "landscape_4_3"
+    num_inference_steps: Steps = 4
+    seed: Seed = None
+    sync_mode: SyncMode = False
+    num_images: NumImages = 1
+    enable_safety_checker: SafetyChecker = True
+    output_format: OutputFormat = "png"
+    acceleration: Acceleration = "regular"
+
+
+class TextToImageInputSchnell(Input):
+    prompt: Prompt
+    image_size: Size = "landscape_4_3"
+    num_inference_steps: Steps = 4
+    seed: Seed = None
+    guidance_scale: Guidance = 3.5
+    sync_mode: SyncMode = False
+    num_images: NumImages = 1
+    enable_safety_checker: SafetyChecker = True
+    output_format: OutputFormat = "png"
+    acceleration: Acceleration = "regular"
+
+
+class TextToImageInputDev(Input):
+    prompt: Prompt
+    image_size: Size = "landscape_4_3"
+    num_inference_steps: Steps = 28
+    seed: Seed = None
+    guidance_scale: Guidance = 3.5
+    sync_mode: SyncMode = False
+    num_images: NumImages = 1
+    enable_safety_checker: SafetyChecker = True
+    output_format: OutputFormat = "jpeg"
+    acceleration: Acceleration = "none"
+
+
+def _unguided(
+    asked: TextToImageInputFlux1Schnell | TextToImageInputSchnell | TextToImageInputDev,
+) -> Wish:
+    width, height = sides(asked.image_size)
+    return Wish(
+        prompt=asked.prompt,
+        width=width,
+        height=height,
+        steps=asked.num_inference_steps,
+        seed=asked.seed,
+        num_images=asked.num_images,
+        format=asked.output_format,
+        guidance_range=GUIDED[asked.acceleration],
+        sync=asked.sync_mode,
+    )
+
+
+def _guided(asked: TextToImageInputSchnell | TextToImageInputDev) -> Wish:
+    return replace(_unguided(asked), guidance_scale=asked.guidance_scale)
+
+
+PAGES: tuple[Page[Any], ...] = (
+    Page(
+        id="fal-ai/flux-1/schnell",
+        title="FLUX.1 [schnell]",
+        description="The open FLUX model distilled to four steps.",
+        category="text-to-image",
+        Input=TextToImageInputFlux1Schnell,
+        Output=TextToImageOutput,
+        example={
+            "prompt": PROMPT,
+            "image_size": "landscape_4_3",
+            "num_inference_steps": 4,
+            "num_images": 1,
+            "enable_safety_checker": True,
+            "output_format": "png",
+            "acceleration": "regular",
+        },
+        output_example=OUTPUT_EXAMPLE,
+        read=_unguided,
+        weights="black-forest-labs/FLUX.1-schnell",
+    ),
+    Page(
+        id="fal-ai/flux/schnell",
+        title="FLUX.1 [schnell]",
+        description="The open FLUX model distilled to four steps, at its older address.",
+        category="text-to-image",
+        Input=TextToImageInputSchnell,
+        Output=TextToImageOutput,
+        example={
+            "prompt": PROMPT,
+            "image_size": "landscape_4_3",
+            "num_inference_steps": 4,
+            "guidance_scale": 3.5,
+            "num_images": 1,
+            "enable_safety_checker": True,
+            "output_format": "png",
+            "acceleration": "regular",
+        },
+        output_example=OUTPUT_EXAMPLE,
+        read=_guided,
+        weights="black-forest-labs/FLUX.1-schnell",
+        streams=True,
+    ),
+    Page(
+        id="fal-ai/flux/dev",
+        title="FLUX.1 [dev]",
+        description="The FLUX model of 12 billion parameters with open weights.",
+        category="text-to-image",
+        Input=TextToImageInputDev,
+        Output=TextToImageOutput,
+        example={
+            "prompt": PROMPT,
+            "image_size": "landscape_4_3",
+            "num_inference_steps": 28,
+            "guidance_scale": 3.5,
+            "num_images": 1,
+            "enable_safety_checker": True,
+            "output_format": "jpeg",
+            "acceleration": "none",
+        },
+        output_example=OUTPUT_EXAMPLE,
+        read=_guided,
+        weights="black-forest-labs/FLUX.1-dev",
+        streams=True,
+    ),
+)

@@ -1,0 +1,128 @@
+"""HiDream-I1, full and fast: open weights, LoRAs on the full one, both with previews."""
+
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field
+
+from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.types import (
+    OUTPUT_EXAMPLE,
+    Guidance,
+    ImageSize,
+    Input,
+    NamedLoras,
+    Negative,
+    NumImages,
+    OutputFormat,
+    Prompt,
+    SafetyChecker,
+    Seed,
+    Size,
+    Steps,
+    SyncMode,
+    TextToImageOutput,
+    sides,
+)
+
+SIZE = ImageSize(width=1024, height=1024)
+PROMPT = "a cat holding a skateboard which has 'fal' written on it in red spray paint"
+
+
+class TextToImageInputFull(Input):
+    prompt: Prompt
+    negative_prompt: Negative = ""
+    image_size: Size = SIZE
+    num_inference_steps: Steps = 50
+    seed: Seed = None
+    guidance_scale: Guidance = 5.0
+    sync_mode: SyncMode = False
+    num_images: NumImages = 1
+    enable_safety_checker: SafetyChecker = True
+    output_format: OutputFormat = "jpeg"
+    loras: NamedLoras = Field(default=[])
+
+
+class TextToImageInputFast(Input):
+    """Distilled: there is no guidance to set."""
+
+    prompt: Prompt
+    negative_prompt: Negative = ""
+    image_size: Size = SIZE
+    num_inference_steps: Steps = 16
+    seed: Seed = None
+    sync_mode: SyncMode = False
+    num_images: NumImages = 1
+    enable_safety_checker: SafetyChecker = True
+    output_format: OutputFormat = "jpeg"
+
+
+def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Wish:
+    width, height = sides(asked.image_size)
+    return Wish(
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        width=width,
+        height=height,
+        steps=asked.num_inference_steps,
+        seed=asked.seed,
+        num_images=asked.num_images,
+        format=asked.output_format,
+        sync=asked.sync_mode,
+    )
+
+
+def _full(asked: TextToImageInputFull) -> Wish:
+    return replace(
+        _fast(asked),
+        guidance_scale=asked.guidance_scale,
+        loras=tuple(each.lora() for each in asked.loras),
+    )
+
+
+PAGES: tuple[Page[Any], ...] = (
+    Page(
+        id="fal-ai/hidream-i1-full",
+        title="HiDream-I1 [full]",
+        description="An open model of 17 billion parameters, undistilled: the best of its family.",
+        category="text-to-image",
+        Input=TextToImageInputFull,
+        Output=TextToImageOutput,
+        example={
+            "prompt": PROMPT,
+            "negative_prompt": "",
+            "image_size": {"height": 1024, "width": 1024},
+            "num_inference_steps": 50,
+            "guidance_scale": 5,
+            "num_images": 1,
+            "enable_safety_checker": True,
+            "output_format": "jpeg",
+            "loras": [],
+        },
+        output_example=OUTPUT_EXAMPLE,
+        read=_full,
+        weights="HiDream-ai/HiDream-I1-Full",
+        streams=True,
+    ),
+    Page(
+        id="fal-ai/hidream-i1-fast",
+        title="HiDream-I1 [fast]",
+        description="The open HiDream model distilled to 16 steps.",
+        category="text-to-image",
+        Input=TextToImageInputFast,
+        Output=TextToImageOutput,
+        example={
+            "prompt": PROMPT,
+            "negative_prompt": "",
+            "image_size": {"height": 1024, "width": 1024},
+            "num_inference_steps": 16,
+            "num_images": 1,
+            "enable_safety_checker": True,
+            "output_format": "jpeg",
+        },
+        output_example=OUTPUT_EXAMPLE,
+        read=_fast,
+        weights="HiDream-ai/HiDream-I1-Fast",
+        streams=True,
+    ),
+)

@@ -1,0 +1,253 @@
+"""Ideogram V2 and V3: closed weights; text to image, edit, remix, reframe and new backgrounds."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from imagemill.catalog.pages.ideogram_schema import (
+    BaseTextToImageInputV3,
+    BaseTextToImageOutputV3,
+    EditImageInputV3,
+    EditOutputV3,
+    ReframeImageInputV3,
+    ReframeOutputV3,
+    RemixImageInputV3,
+    RemixOutputV3,
+    ReplaceBackgroundInputV3,
+    ReplaceBackgroundOutputV3,
+    TextToImageInputV2,
+    TextToImageOutputV2,
+)
+from imagemill.catalog.pages.page import Category, Page, Wish
+from imagemill.catalog.pages.types import RATIOS, Input, Output, sides
+
+STEPS: dict[str, int] = {"TURBO": 12, "BALANCED": 28, "QUALITY": 50}
+# Canonical presets by either version's word; auto and general ask for none.
+STYLES: dict[str, str] = {
+    "realistic": "ideogram/realistic",
+    "design": "ideogram/design",
+    "render_3d": "ideogram/render_3d",
+    "anime": "ideogram/anime",
+}
+# A reframed picture has no prompt of its own.
+REFRAMED = "the same scene, continued beyond its edges in the same manner"
+LEAST_REPAINTED = 0.02  # a strength of 1 still takes a step, as a pipeline refuses to take none
+
+InputV3 = (
+    BaseTextToImageInputV3
+    | RemixImageInputV3
+    | EditImageInputV3
+    | ReframeImageInputV3
+    | ReplaceBackgroundInputV3
+)
+Asked = TypeVar("Asked", bound=Input)
+
+
+def _v2(asked: TextToImageInputV2) -> Wish:
+    width, height = RATIOS[asked.aspect_ratio]
+    return Wish(
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        width=width,
+        height=height,
+        steps=STEPS["BALANCED"],
+        seed=asked.seed,
+        format="png",
+        style=STYLES.get(asked.style.lower()),
+        expand=asked.expand_prompt,
+        sync=asked.sync_mode,
+    )
+
+
+def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Wish:
+    """What all of V3 share."""
+    return Wish(
+        prompt=prompt,
+        steps=STEPS[asked.rendering_speed],
+        seed=asked.seed,
+        num_images=asked.num_images,
+        format="png",
+        style=STYLES.get(style.lower()) if style else None,
+        palette=asked.color_palette.swatches() if asked.color_palette else (),
+        expand=expand,
+        sync=asked.sync_mode,
+    )
+
+
+def _text_to_image(asked: BaseTextToImageInputV3) -> Wish:
+    width, height = sides(asked.image_size)
+    return replace(
+        _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
+        width=width,
+        height=height,
+        negative_prompt=asked.negative_prompt,
+    )
+
+
+def _remix(asked: RemixImageInputV3) -> Wish:
+    width, height = sides(asked.image_size)
+    return replace(
+        _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
+        width=width,
+        height=height,
+        negative_prompt=asked.negative_prompt,
+        image=asked.image_url,
+        # The page's strength is the image's own; a Generation's is that of the repainting.
+        strength=max(round(1 - asked.strength, 6), LEAST_REPAINTED),
+    )
+
+
+def _edit(asked: EditImageInputV3) -> Wish:
+    return replace(
+        _v3(asked, asked.prompt, None, asked.expand_prompt),
+        image=asked.image_url,
+        mask=asked.mask_url,
+        strength=1.0,
+        keep_size_of="image",
+    )
+
+
+def _reframe(asked: ReframeImageInputV3) -> Wish:
+    width, height = sides(asked.image_size)
+    return replace(
+        _v3(asked, REFRAMED, asked.style, expand=False),
+        width=width,
+        height=height,
+        image=asked.image_url,
+        strength=1.0,
+        outpaint=True,
+    )
+
+
+def _replace_background(asked: ReplaceBackgroundInputV3) -> Wish:
+    return replace(
+        _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
+        image=asked.image_url,
+        keep_size_of="image",
+    )
+
+
+LACKING: dict[str, str] = {
+    "image_urls": "style references are not served here yet; leave image_urls out and name a style "
+    "or describe it in the prompt",
+    "style_codes": "style codes are not served here yet; leave style_codes out and name a style or "
+    "describe it in the prompt",
+}
+SKELETON = (
+    "A comic style illustration of a skeleton sitting on a toilet in a bathroom. The bathroom has "
+    "a Halloween decoration with a pumpkin jack-o-lantern and bats flying around. There is a text "
+    'above the skeleton that says "Just Waiting for Halloween with Ideogram 2.0 at fal.ai"'
+)
+IMAGE = "https://example.com/image.png"
+MASK = "https://example.com/mask.png"
+PAINTED = "https://example.com/picture.png"
+
+
+def _page(
+    name: str,
+    title: str,
+    description: str,
+    input: type[Asked],
+    output: type[Output],
+    example: dict[str, Any],
+    read: Callable[[Asked], Wish],
+    category: Category = "image-to-image",
+    lacking: dict[str, str] = LACKING,
+    painted: str = PAINTED,
+) -> Page[Asked]:
+    return Page(
+        id=f"fal-ai/ideogram/{name}",
+        title=title,
+        description=description,
+        category=category,
+        Input=input,
+        Output=output,
+        example=example,
+        output_example={"images": [{"url": painted}], "seed": 123456},
+        read=read,
+        lacking=lacking,
+    )
+
+
+PAGES: tuple[Page[Any], ...] = (
+    _page(
+        "v2",
+        "Ideogram V2",
+        "A model known for lettering, with presets of style.",
+        TextToImageInputV2,
+        TextToImageOutputV2,
+        {
+            "prompt": SKELETON,
+            "aspect_ratio": "1:1",
+            "expand_prompt": True,
+            "style": "auto",
+        },
+        _v2,
+        category="text-to-image",
+        lacking={},
+        painted="https://fal.media/files/monkey/cNaoxPl0YAWYb-QVBvO9F_image.png",
+    ),
+    _page(
+        "v3",
+        "Ideogram V3",
+        "A model known for lettering, with palettes and a choice of speed.",
+        BaseTextToImageInputV3,
+        BaseTextToImageOutputV3,
+        {
+            "prompt": 'A poster with the word "HARVEST" above a field of barley',
+            "rendering_speed": "BALANCED",
+            "expand_prompt": True,
+            "num_images": 1,
+            "image_size": "square_hd",
+            "negative_prompt": "",
+        },
+        _text_to_image,
+        category="text-to-image",
+    ),
+    _page(
+        "v3/edit",
+        "Ideogram V3 Edit",
+        "Paints what a mask leaves open, and keeps the rest.",
+        EditImageInputV3,
+        EditOutputV3,
+        {"prompt": "a green bicycle", "image_url": IMAGE, "mask_url": MASK},
+        _edit,
+    ),
+    _page(
+        "v3/remix",
+        "Ideogram V3 Remix",
+        "Paints over an image, keeping as much of it as asked.",
+        RemixImageInputV3,
+        RemixOutputV3,
+        {
+            "prompt": "the same street in winter",
+            "image_url": IMAGE,
+            "strength": 0.8,
+            "image_size": "square_hd",
+        },
+        _remix,
+    ),
+    _page(
+        "v3/reframe",
+        "Ideogram V3 Reframe",
+        "Continues an image beyond its edges, to another size.",
+        ReframeImageInputV3,
+        ReframeOutputV3,
+        {"image_url": IMAGE, "image_size": "landscape_16_9"},
+        _reframe,
+    ),
+    _page(
+        "v3/replace-background",
+        "Ideogram V3 Replace Background",
+        "Keeps what stands in front and paints all else anew.",
+        ReplaceBackgroundInputV3,
+        ReplaceBackgroundOutputV3,
+        {"prompt": "a harbour in the morning", "image_url": IMAGE},
+        _replace_background,
+        lacking={
+            **LACKING,
+            "image_url": "replacing a background is not served here yet; mask it yourself and use "
+            "fal-ai/ideogram/v3/edit",
+        },
+    ),
+)

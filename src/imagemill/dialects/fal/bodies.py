@@ -1,0 +1,123 @@
+"""Bodies of uploads, as they come and in bounds; and how storage tells that it refuses one."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+
+from imagemill.dialects import strict
+from imagemill.errors import Fault, Kind, invalid
+
+log = logging.getLogger(__name__)
+
+STATUSES: Mapping[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.DENIED: 401,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+}  # all others are our fault: 500
+GONE = 499  # nobody reads it
+
+CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "etag, content-range, content-disposition, accept-ranges",
+}
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, HEAD, POST, PUT",
+    "access-control-allow-headers": "authorization, *",  # which the asterisk does not stand for
+    "access-control-max-age": "86400",
+}
+Handler = Callable[..., Awaitable[Response]]
+
+_UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """In bytes: of one body, of all parts of a file, of JSON. In seconds: of a token, of silence.
+
+    drained: bytes of a refused body that are read all the same, so that its sender hears why.
+    """
+
+    upload: int = 100 * 2**20
+    multipart: int = 2 * 2**30
+    json: int = 2 * 2**20  # ten thousand parts take half of it
+    token: int = 3600
+    silence: float = 60.0
+    drained: int = 200 * 2**20
+
+
+async def pieces(request: Request, limit: int, silence: float) -> AsyncIterator[bytes]:
+    """The body as it comes; a Fault where it is larger than `limit` bytes, or stops coming."""
+    too_large = Fault(
+        Kind.TOO_LARGE,
+        f"the body is larger than {limit} bytes; send at most that, or a file in parts",
+        "body",
+    )
+    length = request.headers.get("content-length", "")[:18]
+    if length.isdigit() and int(length) > limit:
+        raise too_large
+    size, coming = 0, aiter(request.stream())
+    while (piece := await _next(coming, silence)) is not None:
+        size += len(piece)
+        if size > limit:
+            raise too_large
+        yield piece
+
+
+async def json(request: Request, limits: Limits) -> Any:
+    """The value of a body that is JSON."""
+    coming = pieces(request, limits.json, limits.silence)
+    return strict.parse(strict.text(b"".join([piece async for piece in coming])))
+
+
+def answering(handler: Handler, limits: Limits) -> Handler:
+    """A handler whose faults are told in fal's words; pages of other origins may read it all."""
+
+    @wraps(handler)
+    async def answer(request: Request, **path: Any) -> Response:
+        try:
+            response = await handler(request, **path)
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except Fault as fault:
+            response = await _refuse(request, fault, limits)
+        except Exception:
+            log.exception("a request to fal's storage failed")
+            response = await _refuse(request, _UNEXPECTED, limits)
+        response.headers.update(CORS)
+        return response
+
+    return answer
+
+
+async def _refuse(request: Request, fault: Fault, limits: Limits) -> Response:
+    if "expect" not in request.headers:  # else nothing was sent yet
+        await _drain(request, limits)
+    return JSONResponse({"detail": fault.message}, STATUSES.get(fault.kind, 500))
+
+
+async def _drain(request: Request, limits: Limits) -> None:
+    left = limits.drained
+    with suppress(ClientDisconnect, TimeoutError, RuntimeError):  # the last: it was read already
+        async with asyncio.timeout(limits.silence):
+            async for piece in request.stream():
+                left -= len(piece)
+                if left < 0:
+                    return
+
+
+async def _next(coming: AsyncIterator[bytes], silence: float) -> bytes | None:
+    try:
+        async with asyncio.timeout(silence):
+            return await anext(coming, None)
+    except TimeoutError:
+        told = f"nothing came of the body for {silence:.0f} seconds; send it without pauses"
+        raise invalid("body", told) from None

@@ -1,0 +1,67 @@
+"""What can be asked of fal's door, told to programs; and the keys that sign its webhooks."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+
+from imagemill.catalog.pages import listing, openapi
+from imagemill.dialects import wire
+from imagemill.dialects.fal.terms import base_of
+from imagemill.dialects.fal.words import STATUSES
+
+WORDS = list(dict.fromkeys(STATUSES.values()))
+MOST = 50  # models of one page of the list
+
+
+def routes(house: wire.House) -> APIRouter:
+    router = APIRouter(tags=["fal"])
+
+    @router.get("/fal/openapi.json", operation_id="fal_openapi")
+    async def of_endpoint(request: Request, endpoint_id: str) -> JSONResponse:
+        """The OpenAPI document of one endpoint; null where there is none."""
+        page = house.catalog.page(endpoint_id)
+        if page is None:
+            return JSONResponse(None, 404)
+        return JSONResponse(
+            openapi(page, f"{base_of(request, house.behind_proxy)}/fal/queue", statuses=WORDS)
+        )
+
+    @router.get("/fal/api/v1/models", operation_id="fal_models")
+    async def models(
+        request: Request,
+        endpoint_id: Annotated[list[str] | None, Query(max_length=MOST)] = None,
+        q: str = "",
+        category: str = "",
+        limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
+        cursor: str = "",
+        expand: Annotated[list[str] | None, Query()] = None,
+    ) -> JSONResponse:
+        """The endpoints that are served here."""
+        wanted = [
+            page
+            for page in house.catalog.pages()
+            if (not endpoint_id or page.id in endpoint_id)
+            and (not category or page.category == category)
+            and q.lower() in f"{page.id} {page.title} {page.description}".lower()
+        ]
+        start = int(cursor) if cursor.isascii() and cursor.isdigit() else 0
+        more = str(start + limit) if len(wanted) > start + limit else None
+        base = base_of(request, house.behind_proxy)
+        told = listing(
+            wanted[start : start + limit],
+            f"{base}/fal/run",
+            more,
+            "openapi-3.0" in (expand or ()),
+            f"{base}/fal/queue",
+            statuses=WORDS,
+        )
+        return JSONResponse(told)
+
+    @router.get("/fal/rest/.well-known/jwks.json", operation_id="fal_jwks")
+    async def keys() -> JSONResponse:
+        """The keys that webhooks are signed with."""
+        signer = await house.service.signer()
+        return JSONResponse(signer.jwks(), headers={"cache-control": "public, max-age=3600"})
+
+    return router

@@ -1,0 +1,167 @@
+"""fal's requests, as orders."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.datastructures import Headers, QueryParams
+
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog.pages import Page, Wish
+from imagemill.dialects import strict
+from imagemill.dialects.fal.storage import caller_of, lifecycle_of
+from imagemill.dialects.fal.words import Detail, Refused
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.job import Priority
+from imagemill.materials import OWN
+from imagemill.orders import Order
+
+DOOR = "fal"
+LEAST_TIMEOUT = 0.1  # seconds
+PRIORITIES = {"normal": Priority.NORMAL, "low": Priority.LOW}
+START_TIMEOUTS = ("x-fal-request-start-timeout", "x-fal-request-timeout")  # the first wins
+CDN = re.compile(r"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
+CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
+
+# By pydantic's name of what is wrong, fal's: all others are the same in both.
+TYPES = {
+    "literal_error": "one_of",
+    "too_long": "sequence_too_long",
+    "too_short": "sequence_too_short",
+}
+
+
+@dataclass(frozen=True)
+class App:
+    """An application, and the path below it that was asked for."""
+
+    page: Page[Any]
+    endpoint: Endpoint
+    rest: str
+
+
+def app(catalog: Catalog, path: str) -> App:
+    """The application in a path such as `fal-ai/flux/dev/stream`; raises a Fault where none is."""
+    parts = path.strip("/").split("/")
+    for length in range(len(parts), 1, -1):
+        page = catalog.page("/".join(parts[:length]))
+        if page is not None:
+            return App(page, catalog.serving(page), "/".join(parts[length:]))
+    name = parts[1] if len(parts) > 1 else parts[0]
+    raise Fault(Kind.NOT_FOUND, f'Application "{name:.80}" not found')
+
+
+def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str) -> Order:
+    """Raises Refused for a wrong input, a Fault for all else."""
+    if app.rest:
+        raise Fault(Kind.NOT_FOUND, f"Path /{app.rest:.80} not found")
+    keep, public = lifecycle_of(headers)
+    return replace(
+        order_of(app, strict.parse(strict.text(body)), base),
+        caller=caller_of(headers),
+        priority=PRIORITIES.get(headers.get("x-fal-queue-priority", ""), Priority.NORMAL),
+        begin_within=_start_timeout(headers),
+        callback=query.get("fal_webhook") or None,
+        keep=keep,
+        public=public,
+        stored=headers.get("x-fal-store-io") != "0",
+    )
+
+
+def order_of(app: App, value: Any, base: str) -> Order:
+    """What an input asks for."""
+    wish = _wish(app.page, value)
+    generation = app.endpoint.generation(
+        wish.prompt,
+        wish.format,
+        negative_prompt=wish.negative_prompt,
+        width=wish.width,
+        height=wish.height,
+        steps=wish.steps,
+        guidance_scale=wish.guidance_scale,
+        scheduler=wish.scheduler,
+        seed=wish.seed,
+        num_images=wish.num_images,
+        guidance_range=wish.guidance_range,
+        image=_own(wish.image, base),
+        mask=_own(wish.mask, base),
+        strength=wish.strength,
+        outpaint=wish.outpaint,
+        image_sized=wish.keep_size_of == "image",
+        loras=wish.loras,
+        style=wish.style,
+        palette=wish.palette,
+        expand=wish.expand,
+    )
+    return Order(
+        generation,
+        app.endpoint,
+        cacheable=False,
+        wait=True,
+        door=DOOR,
+        wire={"app": app.page.id, "base": base, "sync": wish.sync},
+    )
+
+
+def _wish(page: Page[Any], value: Any) -> Wish:
+    try:
+        asked = page.Input.model_validate(value)
+    except ValidationError as error:
+        known = ", ".join(page.Input.model_fields)
+        raise Refused([_detail(each, known) for each in error.errors()]) from None
+    if lacking := page.unsupported(asked):
+        raise Refused([Detail(loc, why, "feature_not_supported") for loc, why in lacking])
+    return page.wish(asked)
+
+
+def _detail(error: Any, known: str) -> Detail:
+    loc, type = tuple(error["loc"]), error["type"]
+    if type == "extra_forbidden":
+        name = str(loc[-1])
+        message = f"unknown field {name!r:.80}"
+        return Detail(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
+    message = strict.WRONG.get(type, error["msg"]).format(value=strict.shown(error["input"]))
+    return Detail(loc, message, TYPES.get(type, type), _context(type, error.get("ctx")))
+
+
+def _context(type: str, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not given:
+        return None
+    if type == "literal_error":
+        return {"expected": re.findall(r"'([^']*)'", str(given["expected"]))}
+    return {
+        name: value for name, value in given.items() if isinstance(value, str | int | float | list)
+    }
+
+
+def _own(url: str | None, base: str) -> str | None:
+    """A file of ours by its name instead of its address, so that it is read without HTTP."""
+    found = CDN.fullmatch(url or "")
+    if found is None:
+        return url
+    ours = base.partition("://")[2]
+    return OWN + found["key"] if found["host"] in (ours, *CDN_HOSTS) else url
+
+
+def _start_timeout(headers: Headers) -> float | None:
+    for name in START_TIMEOUTS:
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = float("nan")
+        if not LEAST_TIMEOUT < seconds < float("inf"):
+            raise invalid(name, f"{name}: {value!r:.80} is not a number of seconds above 0.1")
+        return seconds
+    return None
+
+
+def credential(headers: Headers) -> None:
+    """Raises a Fault where an Authorization is not of fal's form; there may be none."""
+    value = headers.get("authorization")
+    if value is not None and not re.fullmatch(r"(?i:key|bearer)\s+\S+", value.strip()):
+        raise Fault(Kind.DENIED, "Invalid Key Authorization header format. Expected 'Key <key>'.")

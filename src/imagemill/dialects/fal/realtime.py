@@ -1,0 +1,262 @@
+"""fal's realtime: one WebSocket, an input in each frame, an output for each input that was begun.
+
+Inputs wait in a small box, where the newest drive out the oldest: who draws while we paint wants
+the last stroke answered, not every one. A browser has no way to send a credential with a socket,
+so it brings a token of a short life instead.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Sized
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgpack
+from fastapi import APIRouter, WebSocket
+from starlette.datastructures import Headers, QueryParams
+from starlette.websockets import WebSocketDisconnect
+
+from imagemill.dialects import strict, wire
+from imagemill.dialects.fal import words
+from imagemill.dialects.fal.terms import caller_of, check_form
+from imagemill.dialects.fal.tokens import Tokens
+from imagemill.dialects.fal.tokens import routes as token_routes
+from imagemill.errors import Fault, Kind, invalid
+
+__all__ = ["Tokens", "routes"]
+
+log = logging.getLogger(__name__)
+
+Run = Callable[[str, dict[str, Any], str], Awaitable[dict[str, Any]]]
+Frame = bytes | str
+Word = Literal["INVALID_PAYLOAD", "INTERNAL_ERROR", "TIMEOUT", "Unauthorized"]
+
+# TIMEOUT is not among them: the JavaScript client passes over it, as it tells of silence only.
+ERRORS: dict[Kind, Word] = {
+    Kind.INVALID: "INVALID_PAYLOAD",
+    Kind.NOT_FOUND: "INVALID_PAYLOAD",
+    Kind.TOO_LARGE: "INVALID_PAYLOAD",
+    Kind.BUSY: "INTERNAL_ERROR",
+    Kind.LOADING: "INTERNAL_ERROR",
+    Kind.CANCELLED: "INTERNAL_ERROR",
+    Kind.DENIED: "Unauthorized",
+    Kind.EARLY: "INTERNAL_ERROR",
+    Kind.TIMEOUT: "INTERNAL_ERROR",
+    Kind.FORBIDDEN: "INVALID_PAYLOAD",
+    Kind.UNREACHABLE: "INVALID_PAYLOAD",
+    Kind.UNREADABLE: "INVALID_PAYLOAD",
+    Kind.UNSUPPORTED: "INVALID_PAYLOAD",
+    Kind.FAILED: "INTERNAL_ERROR",
+}
+DONE, REFUSED, BROKEN = 1000, 1008, 1011  # why a socket is closed (RFC 6455, 7.4.1)
+
+MOST_WAITING = 60  # inputs, as fal's clients allow
+ROOMS = {str(room): room for room in range(1, MOST_WAITING + 1)}
+FRAME_BYTES = 16_000_000  # below uvicorn's own limit, which closes the socket without a word
+HELD_BYTES = 64_000_000  # of waiting inputs, of one socket
+VALUES = 20_000  # in one input: an empty list is a byte on the wire and 56 in memory
+LENGTH = 4096  # of one list: msgpack makes room for the length that is announced
+ID_LENGTH = 200
+SILENCE = 60.0  # seconds without an input
+
+
+class Box:
+    """Inputs that wait: the newest `room` of them, in bounded memory."""
+
+    def __init__(self, room: int) -> None:
+        self._room, self._frames, self._size = room, deque[Frame](), 0
+        self._filled = asyncio.Event()
+
+    def put(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self._size += sys.getsizeof(frame)
+        while (held := len(self._frames)) > self._room or (held > 1 and self._size > HELD_BYTES):
+            self._pop()
+        self._filled.set()
+
+    async def take(self) -> Frame:
+        await self._filled.wait()
+        frame = self._pop()
+        if not self._frames:
+            self._filled.clear()
+        return frame
+
+    def _pop(self) -> Frame:
+        frame = self._frames.popleft()
+        self._size -= sys.getsizeof(frame)
+        return frame
+
+
+@dataclass(frozen=True)
+class Talk:
+    """One open socket: who talks about which application."""
+
+    socket: WebSocket
+    app: str
+    caller: str
+    run: Run
+    silence: float
+
+    async def hold(self, box: Box) -> None:
+        """Until either side has had enough; what runs then is cancelled."""
+        tasks = [asyncio.create_task(self._listen(box)), asyncio.create_task(self._work(box))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect):
+                raise end
+
+    async def _listen(self, box: Box) -> None:
+        while (message := await self.socket.receive())["type"] == "websocket.receive":
+            binary = message.get("bytes")
+            box.put(message["text"] if binary is None else binary)
+
+    async def _work(self, box: Box) -> None:
+        while True:
+            try:
+                frame = await asyncio.wait_for(box.take(), self.silence)
+            except TimeoutError:
+                told = f"no inputs for {self.silence:g} seconds, reconnect when needed"
+                return await _end(self.socket, DONE, "TIMEOUT", told)
+            try:
+                await self._answer(frame)
+            except WebSocketDisconnect:
+                raise
+            except Exception:
+                log.exception("a realtime input for %.200r failed", self.app)
+                told = wire.UNEXPECTED.message
+                return await _end(self.socket, BROKEN, "INTERNAL_ERROR", told)
+
+    async def _answer(self, frame: Frame) -> None:
+        echoed: dict[str, Any] = {}
+        try:
+            arguments = read(frame)
+            echoed = _echoed(arguments)
+            output = await self.run(self.app, arguments, self.caller)
+        except Fault as fault:
+            await _tell(self.socket, ERRORS[fault.kind], fault.message, echoed)
+        except words.Refused as refused:
+            await _tell(self.socket, "INVALID_PAYLOAD", _listed(refused), echoed)
+        else:
+            await self.socket.send_bytes(msgpack.packb(output | echoed))
+
+
+def read(frame: Frame) -> dict[str, Any]:
+    """The input in a frame: msgpack where it is binary, JSON where it is text."""
+    if len(frame) > FRAME_BYTES:
+        told = f"the input is larger than {FRAME_BYTES} bytes; send at most that"
+        raise Fault(Kind.TOO_LARGE, told, "body")
+    value = _of_text(frame) if isinstance(frame, str) else _of_bytes(frame)
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise invalid("body", "the input is not an object with names; send one")
+    return value
+
+
+def _of_text(frame: str) -> Any:
+    if sum(map(frame.count, "[{,")) > VALUES:
+        raise _too_many()
+    return strict.parse(frame)
+
+
+def _of_bytes(frame: bytes) -> Any:
+    count = 0
+
+    def counted(value: Sized) -> Sized:
+        nonlocal count
+        count += 1 + len(value)
+        if count > VALUES:
+            raise _too_many()
+        return value
+
+    try:
+        return msgpack.unpackb(
+            frame,
+            list_hook=counted,
+            object_hook=counted,
+            max_array_len=LENGTH,
+            max_map_len=LENGTH,
+        )
+    except (ValueError, msgpack.UnpackException) as error:
+        why = str(error) or "it is nested too deeply, or ends too early"
+        raise invalid("body", f"the input is not msgpack: {why:.200}; send that, or JSON") from None
+
+
+def _too_many() -> Fault:
+    return invalid("body", f"the input has more than {VALUES} values; send fewer")
+
+
+def _echoed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The caller's own mark, which goes back with the answer; it is no part of the input."""
+    id = arguments.pop("request_id", None)
+    if id is None:
+        return {}
+    if not isinstance(id, str) or len(id) > ID_LENGTH:
+        told = f"request_id is not a string of at most {ID_LENGTH} characters; shorten it"
+        raise invalid("request_id", told)
+    return {"request_id": id}
+
+
+def _listed(refused: words.Refused) -> str:
+    return "; ".join(f"{'.'.join(map(str, each.loc))}: {each.message}" for each in refused.details)
+
+
+async def _tell(
+    socket: WebSocket, word: Word, reason: str, echoed: dict[str, Any] | None = None
+) -> None:
+    """An error, as both clients read it; JavaScript's looks for `status` when a token is bad."""
+    told = {"type": "x-fal-error", "status": "error", "error": word, "reason": reason}
+    await socket.send_text(json.dumps(told | (echoed or {})))
+
+
+async def _end(socket: WebSocket, code: int, word: Word, reason: str) -> None:
+    await _tell(socket, word, reason)
+    await socket.close(code)
+
+
+def _caller(headers: Headers, query: QueryParams, app: str, tokens: Tokens) -> str:
+    token = query.get("fal_jwt_token")
+    if token:
+        return tokens.check(token, app)
+    if "authorization" not in headers:
+        told = "there is no credential; bring fal_jwt_token in the URL, or the header Authorization"
+        raise Fault(Kind.DENIED, told)
+    check_form(headers)
+    return caller_of(headers)
+
+
+def _room(query: QueryParams) -> int:
+    given = query.get("max_buffering", str(MOST_WAITING))
+    if given not in ROOMS:
+        told = f"max_buffering {given!r:.80} is out of range; give 1 to {MOST_WAITING}"
+        raise invalid("max_buffering", told)
+    return ROOMS[given]
+
+
+def routes(run: Run, tokens: Tokens, silence: float = SILENCE) -> APIRouter:
+    """run: application, input and caller in, output out, its pictures as bytes; raises Faults."""
+    router = APIRouter()
+
+    async def talk(socket: WebSocket, app: str) -> None:
+        with suppress(WebSocketDisconnect):
+            # Nobody refuses before this: a browser does not tell its page why a socket was refused.
+            query = socket.query_params
+            socket.scope["query_string"] = b""  # which the HTTP server logs, the token with it
+            await socket.accept()
+            try:
+                caller, room = _caller(socket.headers, query, app, tokens), _room(query)
+            except Fault as fault:
+                await _end(socket, REFUSED, ERRORS[fault.kind], fault.message)
+                return
+            await Talk(socket, app, caller, run, silence).hold(Box(room))
+
+    router.add_api_websocket_route("/fal/run/{app:path}/realtime", talk)
+    router.include_router(token_routes(tokens))
+    return router

@@ -1,0 +1,274 @@
+"""fal's routes: run, stream, queue."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from imagemill.dialects import wire
+from imagemill.dialects.fal import describe, realtime, storage, words, write
+from imagemill.dialects.fal.read import DOOR, App, app, credential, order_of, read
+from imagemill.dialects.fal.terms import base_of
+from imagemill.errors import Fault, Kind
+from imagemill.job import FINAL, Job, Line, Status
+from imagemill.news import Preview
+from imagemill.orders import Order
+
+_ASKED = re.compile(
+    r"(?P<app>.+?)/requests/(?P<id>[\w-]{1,64})(?P<end>|/response|/status|/status/stream|/cancel)/?"
+)
+_STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
+SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
+KEEP_ALIVE = 15.0  # seconds of silence after which a stream says that it lives
+LOGS = {"1", "true", "True"}
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+class Fal:
+    """The dialect at work in one house."""
+
+    def __init__(self, house: wire.House) -> None:
+        self.house, self.service = house, house.service
+
+    def base(self, request: Request) -> str:
+        return base_of(request, self.house.behind_proxy)
+
+    async def run(self, request: Request, path: str) -> Response:
+        """Waits for the output, or streams what happens until it is there."""
+        path = path.rstrip("/")
+        streams = path.endswith("/stream")
+        found = app(self.house.catalog, path.removesuffix("/stream"))
+        order = replace(await self._order(request, found), attended=True, callback=None)
+        if streams:
+            job = await self.service.begin(order)
+            events = self._events(job, str(order.wire["base"]))
+            headers = _STREAM | {"x-fal-request-id": job.id}
+            return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        job = await wire.while_listening(request, self.service.wait_for(order))
+        body = await write.output(self.service, job, str(order.wire["base"]))
+        return JSONResponse(body, headers=_told(job))
+
+    async def converse(self, path: str, asked: dict[str, Any], caller: str) -> dict[str, Any]:
+        """One answer of a realtime connection, with its pictures as bytes."""
+        order = order_of(app(self.house.catalog, path), asked, "")
+        order = replace(order, caller=caller, attended=True, keep=SPOKEN_KEPT)
+        job = await self.service.wait_for(order)
+        return await write.spoken(self.service, job)
+
+    async def submit(self, request: Request, path: str) -> Response:
+        found = app(self.house.catalog, path)
+        order = await self._order(request, found)
+        await self._check_length(request.query_params.get("fal_max_queue_length"))
+        job = await self.service.submit(order)
+        if await request.is_disconnected():  # and will send the same again
+            await self.service.cancel(job)
+            raise wire.Gone
+        position = await self.service.position(job)
+        body = write.submitted(job, position, str(order.wire["base"]))
+        return JSONResponse(body, headers={"x-fal-request-id": job.id})
+
+    async def _order(self, request: Request, found: App) -> Order:
+        body = await wire.read_body(request, self.house.input_limit)
+        credential(request.headers)
+        return read(found, request.headers, request.query_params, body, self.base(request))
+
+    async def _check_length(self, given: str | None) -> None:
+        if given is None or not given.isascii() or not given.isdigit():
+            return
+        waiting = await self.service.waiting()
+        if waiting > int(given):
+            raise Fault(
+                Kind.BUSY, f"{waiting} requests wait, more than {given[:20]}", retry_after=10
+            )
+
+    async def ask(self, request: Request, path: str) -> Response:
+        """Status, result or cancel of a request, by what follows its id."""
+        asked = _ASKED.fullmatch(path)
+        if asked is None:
+            raise Fault(Kind.NOT_FOUND, f"Path /{path:.200} not found")
+        credential(request.headers)
+        job = await self.service.job(asked["id"], storage.caller_of(request.headers))
+        if job.door != DOOR:
+            raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
+        verb, answer = ANSWERS[asked["end"]]
+        if request.method != verb:
+            return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": verb})
+        return await answer(self, request, job)
+
+    async def _status(self, request: Request, job: Job) -> Response:
+        logs = request.query_params.get("logs") in LOGS
+        code, body = await self._told(job, await self.service.lines(job) if logs else None, request)
+        return JSONResponse(body, code, {"x-fal-request-id": job.id})
+
+    async def _told(self, job: Job, lines: list[Line] | None, request: Request) -> tuple[int, Any]:
+        queued = job.status is Status.QUEUED
+        position = await self.service.position(job) if queued else 0
+        return write.status(job, position, lines, self.base(request))
+
+    async def _result(self, request: Request, job: Job) -> Response:
+        body = await write.output(self.service, job, self.base(request))
+        return JSONResponse(body, headers=_told(job))
+
+    async def _cancel(self, request: Request, job: Job) -> Response:
+        headers = {"x-fal-request-id": job.id}
+        if job.status in FINAL:
+            return JSONResponse({"status": "ALREADY_COMPLETED"}, 400, headers)
+        found = await self.service.cancel(job)
+        if found.status is Status.CANCELLED:
+            return JSONResponse({"status": "OK"}, 200, headers)
+        if found.status in FINAL:
+            return JSONResponse({"status": "ALREADY_COMPLETED"}, 400, headers)
+        return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202, headers)
+
+    async def _status_stream(self, request: Request, job: Job) -> Response:
+        logs = request.query_params.get("logs") in LOGS
+        events = _alive(self._statuses(request, job, logs))
+        headers = _STREAM | {"x-fal-request-id": job.id}
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+    async def _statuses(self, request: Request, job: Job, logs: bool) -> AsyncIterator[str]:
+        """A status whenever it differs from the last; each brings the lines that are new."""
+        next_line, last = 0, None
+        async for item in self.service.watch(job.id):
+            if isinstance(item, Preview):
+                continue
+            job = item if isinstance(item, Job) else job
+            lines = None
+            if logs and job.status is not Status.QUEUED:
+                lines = await self.service.lines(job, next_line)
+                next_line = max([next_line, *(line.number + 1 for line in lines)])
+            _, body = await self._told(job, lines, request)
+            if lines or body != last:
+                yield _event(body)
+            last = body | ({"logs": []} if lines is not None else {})
+
+    async def _events(self, job: Job, base: str) -> AsyncIterator[str]:
+        """Pictures on their way, at last the output; who hangs up cancels."""
+        try:
+            async for event in _alive(self._pictures(job, base)):
+                yield event
+        finally:
+            await asyncio.shield(self.service.leave(job))
+
+    async def _pictures(self, job: Job, base: str) -> AsyncIterator[str]:
+        async for item in self.service.watch(job.id):
+            if isinstance(item, Preview):
+                yield _event(write.preview(item))
+            elif isinstance(item, Job) and item.status in FINAL:
+                try:
+                    yield _event(await write.output(self.service, item, base))
+                except Fault as fault:
+                    yield _event(words.error_body(fault))
+
+
+ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]]] = {
+    "": ("GET", Fal._result),
+    "/response": ("GET", Fal._result),
+    "/status": ("GET", Fal._status),
+    "/status/stream": ("GET", Fal._status_stream),
+    "/cancel": ("PUT", Fal._cancel),
+}
+
+
+def _told(job: Job) -> dict[str, str]:
+    assert job.result is not None
+    told = {"x-fal-request-id": job.id, "x-imagemill-model": job.result.served_by}
+    if job.result.ignored:
+        told["x-imagemill-ignored"] = wire.listed(job.result.ignored)
+    return told
+
+
+def _event(body: Any) -> str:
+    """One event, in ASCII: fal's JavaScript client decodes each piece of a stream by itself."""
+    return f"data: {json.dumps(body)}\n\n"
+
+
+async def _alive(events: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The events, with a comment in long silences, so that no proxy gives up."""
+    ahead = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait({ahead}, timeout=KEEP_ALIVE)
+            if not done:
+                yield ": alive\n\n"
+                continue
+            event = ahead.result()
+            if event is None:
+                return
+            yield event
+            ahead = asyncio.ensure_future(anext(events, None))
+    finally:
+        ahead.cancel()
+
+
+def answering(house: wire.House, handler: Handler) -> Handler:
+    """A handler whose faults are told in fal's words, and which is counted."""
+
+    async def answer(request: Request, path: str) -> Response:
+        try:
+            response, outcome = await handler(request, path), "ok"
+        except (wire.Gone, ClientDisconnect):
+            response, outcome = Response(status_code=wire.GONE), "gone"
+        except words.Refused as refused:
+            body = {"detail": [detail.told() for detail in refused.details]}
+            response, outcome = JSONResponse(body, 422), Kind.INVALID.value
+        except Fault as fault:
+            response, outcome = refuse(fault), fault.kind.value
+        except asyncio.CancelledError:
+            response, outcome = refuse(wire.STOPPED), wire.STOPPED.kind.value
+        except Exception:
+            wire.log.exception("a request at the door %s failed", DOOR)
+            response, outcome = refuse(wire.UNEXPECTED), wire.UNEXPECTED.kind.value
+        house.telemetry.requests.labels(DOOR, outcome).inc()
+        response.headers.setdefault("x-fal-request-id", request.headers.get("x-request-id", ""))
+        return response
+
+    return answer
+
+
+def refuse(fault: Fault) -> Response:
+    headers = words.error_headers(fault) | wire.retry_header(fault)
+    return JSONResponse(words.error_body(fault), words.ERRORS[fault.kind].code, headers)
+
+
+_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+_ERROR = {"type": "object", "required": ["detail"], "properties": {"detail": {}}}
+_CODES = {kind: word.code for kind, word in words.ERRORS.items()}
+
+
+def routes(house: wire.House) -> APIRouter:
+    router, fal = APIRouter(tags=["fal"]), Fal(house)
+    for verb, place, name, handler in (
+        ("POST", "run", "Run an application, or stream from it", fal.run),
+        ("POST", "queue", "Submit a request", fal.submit),
+        ("GET", "queue", "Status or result of a request", fal.ask),
+        ("PUT", "queue", "Cancel a request", fal.ask),
+    ):
+        router.add_api_route(
+            f"/fal/{place}/{{path:path}}",
+            answering(house, handler),
+            methods=[verb],
+            response_class=JSONResponse,
+            summary=name,
+            description="Each application's own schema is at `/fal/openapi.json?endpoint_id=...`.",
+            operation_id=f"fal_{verb.lower()}_{place}",
+            openapi_extra=_REQUEST if verb == "POST" else None,
+            responses=wire.responses(_CODES, _ERROR),
+        )
+    router.include_router(storage.routes(house.service.objects, behind_proxy=house.behind_proxy))
+    router.include_router(describe.routes(house))
+    tokens = realtime.Tokens(lambda: house.service.secret, time.time)
+    router.include_router(realtime.routes(fal.converse, tokens))
+    return router

@@ -1,0 +1,109 @@
+"""fal's words: of states, and of errors.
+
+The words and codes are those of fal's documentation of its queue and of its errors.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from imagemill.errors import Fault, Kind
+from imagemill.job import Status
+
+STATUSES: dict[Status, str] = {
+    Status.QUEUED: "IN_QUEUE",
+    Status.RUNNING: "IN_PROGRESS",
+    Status.SUCCEEDED: "COMPLETED",
+    Status.FAILED: "COMPLETED",  # fal has no word for failure: its result tells
+    Status.CANCELLED: "COMPLETED",
+}
+# fal's other clients decide by the code alone whether a request is done.
+CODES: dict[Status, int] = {
+    status: 200 if word == "COMPLETED" else 202 for status, word in STATUSES.items()
+}
+ERROR_PAGE = "https://docs.fal.ai/errors/#"
+
+
+@dataclass(frozen=True)
+class Word:
+    """How an error of one kind is told. of_model: as a list of what is wrong with the input."""
+
+    code: int
+    type: str
+    of_model: bool = False
+    again: bool = False  # the same request may succeed later
+
+
+ERRORS: dict[Kind, Word] = {
+    Kind.INVALID: Word(422, "value_error", of_model=True),
+    Kind.NOT_FOUND: Word(404, "not_found"),
+    Kind.TOO_LARGE: Word(413, "file_too_large"),
+    Kind.BUSY: Word(429, "concurrent_requests_limit", again=True),
+    Kind.LOADING: Word(503, "runner_scheduling_failure", again=True),
+    Kind.CANCELLED: Word(499, "client_cancelled"),
+    Kind.DENIED: Word(401, "unauthorized"),
+    Kind.EARLY: Word(400, "bad_request"),
+    Kind.TIMEOUT: Word(504, "request_timeout"),
+    Kind.FORBIDDEN: Word(422, "file_download_error", of_model=True),
+    Kind.UNREACHABLE: Word(422, "file_download_error", of_model=True),
+    Kind.UNREADABLE: Word(422, "image_load_error", of_model=True),
+    Kind.UNSUPPORTED: Word(422, "feature_not_supported", of_model=True),
+    Kind.FAILED: Word(500, "internal_server_error"),
+}
+
+# Canonical names that fal's pages call otherwise.
+NAMES: dict[str, str] = {
+    "steps": "num_inference_steps",
+    "image": "image_url",
+    "mask": "mask_url",
+    "width": "image_size",
+    "height": "image_size",
+    "format": "output_format",
+}
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One thing that is wrong with an input."""
+
+    loc: tuple[str | int, ...]
+    message: str
+    type: str
+    ctx: dict[str, Any] | None = None
+
+    def told(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "loc": ["body", *self.loc],
+            "msg": self.message,
+            "type": self.type,
+            "url": ERROR_PAGE + self.type,
+        }
+        return told if self.ctx is None else told | {"ctx": self.ctx}
+
+
+class Refused(Exception):
+    """An input with everything that is wrong with it."""
+
+    def __init__(self, details: list[Detail]) -> None:
+        super().__init__(details)
+        self.details = details
+
+
+def error_body(fault: Fault) -> dict[str, Any]:
+    word = ERRORS[fault.kind]
+    if not word.of_model:
+        return {"detail": fault.message, "error_type": word.type}
+    loc = () if fault.field in (None, "body") else (NAMES.get(fault.field, fault.field),)
+    return {"detail": [Detail(loc, fault.message, word.type).told()]}
+
+
+def error_headers(fault: Fault) -> dict[str, str]:
+    word = ERRORS[fault.kind]
+    again = "true" if word.again else "false"
+    headers = {
+        "x-fal-error-type": word.type,
+        "x-fal-needs-retry": "1" if word.again else "0",
+        "x-fal-retryable": again,
+    }
+    if fault.kind is Kind.TIMEOUT:
+        headers["x-fal-request-timeout-type"] = "user"
+    return headers

@@ -1,0 +1,137 @@
+"""Jobs, in fal's words."""
+
+import base64
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from imagemill.catalog.pages import PAGES, Page
+from imagemill.dialects.fal.words import CODES, STATUSES, error_body
+from imagemill.errors import Fault, Kind
+from imagemill.job import FINAL, Job, Line, Status
+from imagemill.news import Preview
+from imagemill.service import Service
+from imagemill.webhooks import Message, Signer
+
+EARLY = "Request is still in progress"
+
+
+def urls(job: Job, base: str) -> dict[str, str]:
+    """Where a request is asked after. Without a query: Python's client would drop it."""
+    owner, alias = str(job.wire["app"]).split("/")[:2]
+    request = f"{base}/fal/queue/{owner}/{alias}/requests/{job.id}"
+    return {
+        "response_url": request,
+        "status_url": f"{request}/status",
+        "cancel_url": f"{request}/cancel",
+    }
+
+
+def submitted(job: Job, position: int, base: str) -> dict[str, Any]:
+    return {
+        "status": STATUSES[Status.QUEUED],
+        "request_id": job.id,
+        "gateway_request_id": job.id,
+        "queue_position": position,
+    } | urls(job, base)
+
+
+def status(job: Job, position: int, lines: list[Line] | None, base: str) -> tuple[int, Any]:
+    """Code and body. `lines` are left out with None."""
+    body: dict[str, Any] = {"status": STATUSES[job.status], "request_id": job.id}
+    if job.status is Status.QUEUED:
+        body["queue_position"] = position
+    else:
+        body["logs"] = None if lines is None else [log(line) for line in lines]
+    body |= urls(job, base) | {"metrics": {}}
+    if job.status in FINAL and job.result is not None:
+        body["metrics"] = {"inference_time": round(job.result.seconds, 3)}
+    if job.fault is not None:
+        told = error_body(job.fault)
+        body["error"] = job.fault.message
+        body["error_type"] = told.get("error_type") or told["detail"][0]["type"]
+    return CODES[job.status], body
+
+
+def log(line: Line) -> dict[str, str]:
+    at = datetime.fromtimestamp(line.at, UTC).isoformat(timespec="milliseconds")
+    return {
+        "message": line.message,
+        "level": "INFO",
+        "source": "USER",
+        "timestamp": at.replace("+00:00", "Z"),
+    }
+
+
+def preview(item: Preview) -> dict[str, Any]:
+    """A picture on its way, as an event of a stream."""
+    url = f"data:image/jpeg;base64,{base64.b64encode(item.picture).decode()}"
+    image = {"url": url, "content_type": "image/jpeg"}
+    return {"images": [image], "progress": round(item.step / item.steps, 3)}
+
+
+async def spoken(service: Service, job: Job) -> dict[str, Any]:
+    """The output for a socket: pictures as bytes."""
+    told = await output(service, replace(job, wire=dict(job.wire) | {"sync": False}), "")
+    assert job.result is not None
+    pictures = [
+        {"content": await service.objects.read(file.key), "content_type": file.content_type}
+        for file in job.result.files
+    ]
+    return told | {"images": pictures}
+
+
+async def output(service: Service, job: Job, base: str) -> dict[str, Any]:
+    """The output of a request; raises its Fault where it failed, and one where it is too early."""
+    if job.status not in FINAL:
+        raise Fault(Kind.EARLY, EARLY)
+    if job.fault is not None:
+        raise job.fault
+    page, result = PAGES[job.wire["app"]], job.result
+    assert result is not None
+    images = []
+    for file in result.files:
+        url = f"{base}/fal/cdn/{file.key}"
+        if job.wire["sync"]:
+            content = await service.objects.read(file.key)
+            url = f"data:{file.content_type};base64,{base64.b64encode(content).decode()}"
+        images.append(
+            {
+                "url": url,
+                "width": file.width,
+                "height": file.height,
+                "content_type": file.content_type,
+                "file_name": file.key.rpartition("/")[2],
+                "file_size": file.size,
+            }
+        )
+    whole: dict[str, Any] = {
+        "images": [_fields(_image(page), image) for image in images],
+        "timings": {"inference": round(result.seconds, 3)},
+        "seed": job.generation.seed,
+        "has_nsfw_concepts": [False] * len(images),
+        "prompt": result.prompt,
+    }
+    return _fields(page.Output, whole)
+
+
+def _image(page: Page[Any]) -> Any:
+    return get_args(page.Output.model_fields["images"].annotation)[0]
+
+
+def _fields(model: Any, whole: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in whole.items() if name in model.model_fields}
+
+
+async def message(service: Service, signer: Signer, job: Job, now: float) -> Message:
+    """The webhook of a request that has ended."""
+    body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
+    try:
+        body |= {"status": "OK", "payload": await output(service, job, str(job.wire["base"]))}
+    except Fault as fault:
+        told = error_body(fault)
+        body |= {"status": "ERROR", "error": fault.message, "payload": told}
+    content = json.dumps(body).encode()
+    headers = signer.fal_headers(job.id, job.caller or "anonymous", content, now)
+    return Message(str(job.callback), headers | {"content-type": "application/json"}, content)

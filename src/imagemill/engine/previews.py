@@ -1,0 +1,23 @@
+"""What is shown of a picture before it is finished, and when."""
+
+from io import BytesIO
+
+from PIL import Image
+
+from imagemill.pipelines.sources import Picture
+
+SIDE = 256  # px at most
+TIMES = 4  # in the course of a picture, the finished one included
+
+
+def due(step: int, steps: int) -> bool:
+    """Whether another quarter ends with this step; the last is shown by the picture itself."""
+    return step < steps and step * TIMES // steps > (step - 1) * TIMES // steps
+
+
+def small(picture: Picture) -> bytes:
+    image = Image.fromarray(picture)
+    image.thumbnail((SIDE, SIDE))
+    buffer = BytesIO()
+    image.save(buffer, "jpeg", quality=80)
+    return buffer.getvalue()

@@ -1,0 +1,300 @@
+"""Fetch: what strangers name is downloaded, and told, without leading into the local network.
+
+Every connection looks its host up once, checks every address that was found, and goes to one of
+those very addresses: there is no second look-up that could answer otherwise. Redirects are followed
+by hand, each on a connection of its own, so that each is checked alike.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import unquote, urljoin
+
+import httpcore
+import httpx
+
+from imagemill import __version__
+from imagemill.errors import Fault, Kind, invalid
+
+Address = IPv4Address | IPv6Address
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # a host and a port give IP addresses
+
+REPLY_BYTES = 64 * 2**10  # of the answer to a POST; nobody reads it
+_CONNECT_SECONDS = 5.0  # for one address of several, so that a dead one leaves time for the next
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+_HEADERS = {
+    "user-agent": f"imagemill/{__version__}",
+    "accept": "*/*",
+    "accept-encoding": "identity",  # a few compressed kilobytes can unfold to gigabytes
+    "connection": "close",
+}
+# Never sent for others: what decides where a message goes and ends, and what signs somebody in.
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "expect", "upgrade", "te"})
+_KEPT_BACK = _FRAMING | {"connection", "accept-encoding", "authorization", "cookie"}
+
+# A name or an IPv6 address; a scope (%eth0) would choose the network, and is in neither.
+_HOST = re.compile(r"(?=.{1,254}\Z)([a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+)")
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+
+_GLOBAL_UNICAST = ip_network("2000::/3")  # all of IPv6 that was ever given out
+_NAT64 = ip_network("64:ff9b::/96")
+# Global by the registry, and yet answered by a machine nearby.
+_NEARBY = (
+    ip_network("168.63.129.16/32"),  # the host beneath a machine of Azure
+    ip_network("192.0.0.0/24"),  # the next gateway (RFC 7723, RFC 8155)
+    ip_network("192.88.99.0/24"),  # the next 6to4 relay (RFC 7526)
+    ip_network("3fff::/20"),  # documentation, which older versions of Python do not know
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may be fetched, and how much of it.
+
+    loopback: this machine's own servers too, where ours is open to nobody else. hosts: names given
+    by the operator, wherever they lead. seconds: in all, redirects included.
+    """
+
+    loopback: bool = False
+    hosts: frozenset[str] = frozenset()
+    max_bytes: int = 50 * 2**20
+    seconds: float = 30.0
+    redirects: int = 5
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """content_type: as declared, without parameters. name: safe as the name of a file."""
+
+    content: bytes
+    content_type: str
+    name: str
+
+
+async def look_up(host: str, port: int) -> list[str]:
+    """The addresses by which the system knows a host."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(each[4][0]) for each in found]
+
+
+class Fetcher:
+    """tls: which certificates are trusted; by default those that the system and certifi know."""
+
+    def __init__(
+        self, policy: Policy, resolve: Resolve = look_up, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._policy, self._gate = policy, Gate(policy, resolve)
+        # Without a word about proxies: through one, the host would be looked up elsewhere.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls or httpcore.default_ssl_context(),
+            max_connections=None,  # one slow server must not hold up the others
+            max_keepalive_connections=0,
+            network_backend=self._gate,
+        )
+
+    async def get(self, url: str, max_bytes: int | None = None) -> Fetched:
+        limit = self._policy.max_bytes if max_bytes is None else max_bytes
+        asked = target = parse(url)
+        async with _within(self._policy.seconds, asked):
+            for _ in range(self._policy.redirects + 1):
+                async with self._reply("GET", target, {}) as reply:
+                    location = _header(reply, "location")
+                    if reply.status not in _REDIRECTS or not location:
+                        content = await _content(reply, target, limit)
+                        return Fetched(content, _content_type(reply), _name(asked))
+                target = _next(target, location)
+        count = self._policy.redirects
+        raise _unreachable(asked, f"redirects more than {count} times; give the final address")
+
+    async def check(self, url: str) -> None:
+        """Raises where `post` would not go."""
+        target = parse(url)
+        async with _within(self._policy.seconds, target):
+            await self._gate.admit(_host(target), target.port or 0)
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
+        """The status of the answer; no redirect is followed, no credentials are sent."""
+        target, got = parse(url), 0
+        async with _within(seconds, target), self._reply("POST", target, headers, body) as reply:
+            async for chunk in reply.aiter_stream():
+                got += len(chunk)
+                if got >= REPLY_BYTES:
+                    break
+            return reply.status
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+    @asynccontextmanager
+    async def _reply(
+        self, method: str, target: httpx.URL, headers: Mapping[str, str], body: bytes | None = None
+    ) -> AsyncIterator[httpcore.Response]:
+        """The answer's head; its body is there to be streamed."""
+        lower = {name.lower(): value for name, value in headers.items()}
+        given = {name: value for name, value in lower.items() if name not in _KEPT_BACK}
+        url = httpcore.URL(
+            scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path
+        )
+        head = [("host", target.netloc.decode("ascii")), *(_HEADERS | given).items()]
+        try:
+            async with self._pool.stream(method, url, headers=head, content=body) as reply:
+                yield reply
+        except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
+            raise _unreachable(target, _what(error)) from None
+
+
+class Gate(httpcore.AsyncNetworkBackend):
+    """Opens connections to addresses that the policy allows, and to no others."""
+
+    def __init__(self, policy: Policy, resolve: Resolve) -> None:
+        self._loopback, self._resolve = policy.loopback, resolve
+        self._named = frozenset(map(_plain, policy.hosts))
+        self._network = httpcore.AnyIOBackend()
+
+    async def admit(self, host: str, port: int) -> list[str]:
+        """The addresses of a host; a Fault where one of them is not allowed."""
+        try:
+            found = list(dict.fromkeys(await self._resolve(host, port)))
+        except (OSError, UnicodeError):
+            found = []
+        if not found:
+            raise Fault(Kind.UNREACHABLE, f"{host} has no address; check how it is spelt")
+        refused = [each for each in found if not self._allowed(ip_address(each))]
+        if refused and _plain(host) not in self._named:
+            raise Fault(
+                Kind.FORBIDDEN,
+                f"{host} points into a private network ({refused[0]}); "
+                "the operator can allow it with the setting fetch_hosts",
+            )
+        return found
+
+    def _allowed(self, address: Address) -> bool:
+        return public(address) or (self._loopback and own(address))
+
+    async def connect_tcp(
+        self, host: str, port: int, *_: object, **__: object
+    ) -> httpcore.AsyncNetworkStream:
+        for address in await self.admit(host, port):
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await self._network.connect_tcp(address, port, _CONNECT_SECONDS)
+        raise httpcore.ConnectError
+
+
+def public(address: Address) -> bool:
+    """Whether an address is one of the internet at large, and so is all that it carries within."""
+    carried = _carried(address)
+    if carried:
+        return all(map(public, carried))
+    if address.version == 6 and address not in _GLOBAL_UNICAST:
+        return False
+    special = address.is_multicast or any(address in network for network in _NEARBY)
+    return address.is_global and not special
+
+
+def own(address: Address) -> bool:
+    """Whether an address is this machine's loopback."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _carried(address: Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses within, to which a system or a relay would send what is for this one."""
+    if isinstance(address, IPv4Address):
+        return ()
+    translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
+    within = (address.ipv4_mapped, address.sixtofour, translated, *(address.teredo or ()))
+    return tuple(each for each in within if each is not None)
+
+
+def parse(url: str) -> httpx.URL:
+    """A URL that can be fetched; a Fault where it is none."""
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        raise invalid("url", "the address cannot be read as a URL; check its spelling") from None
+    if parsed.scheme not in ("http", "https"):
+        raise invalid(
+            "url", f"{parsed.scheme or 'nothing'!r:.20} is no scheme that is fetched; give http(s)"
+        )
+    if parsed.userinfo:
+        raise invalid("url", "the URL has a user name or password; give one without")
+    if not _HOST.fullmatch(_host(parsed)):
+        raise invalid("url", "the URL has no valid host; write http://host/path")
+    if parsed.port is not None and not 1 <= parsed.port <= 65535:
+        raise invalid("url", f"port {parsed.port} is out of range; give 1 to 65535")
+    return parsed
+
+
+def _host(url: httpx.URL) -> str:
+    return url.raw_host.decode("ascii")
+
+
+def _plain(host: str) -> str:
+    return host.lower().strip("[]").removesuffix(".")
+
+
+def _next(target: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return parse(urljoin(str(target), location))
+    except (Fault, ValueError):
+        raise _unreachable(target, "redirects to what is no http(s) address") from None
+
+
+@asynccontextmanager
+async def _within(seconds: float, target: httpx.URL) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise _unreachable(target, f"took more than {seconds:g} seconds; try again") from None
+
+
+async def _content(reply: httpcore.Response, target: httpx.URL, limit: int) -> bytes:
+    if not 200 <= reply.status < 300:
+        raise _unreachable(target, f"answered {reply.status}; give an address open to everybody")
+    if _header(reply, "content-encoding").lower() not in ("", "identity"):
+        raise _unreachable(target, "answered with compressed data, which was not asked for")
+    content, announced = bytearray(), int(_header(reply, "content-length") or 0)
+    if announced <= limit:
+        async for chunk in reply.aiter_stream():
+            content += chunk
+            if len(content) > limit:
+                break
+    if max(announced, len(content)) > limit:
+        what = f"the file from {_host(target)} has more than {limit} bytes; give a smaller one"
+        raise Fault(Kind.TOO_LARGE, what)
+    return bytes(content)
+
+
+def _header(reply: httpcore.Response, name: str) -> str:
+    found = (value for key, value in reply.headers if key.lower() == name.encode())
+    return next(found, b"").decode("latin-1").strip()
+
+
+def _content_type(reply: httpcore.Response) -> str:
+    declared = _header(reply, "content-type").partition(";")[0].strip().lower()
+    return declared if _MEDIA_TYPE.fullmatch(declared) else "application/octet-stream"
+
+
+def _name(url: httpx.URL) -> str:
+    segment = unquote(url.raw_path.partition(b"?")[0].rpartition(b"/")[2].decode("ascii"))
+    return re.sub(r"[^\w.-]+", "_", segment, flags=re.ASCII).strip("._")[-100:] or "file"
+
+
+def _what(error: Exception) -> str:
+    # The pool forgets the cause of an error, though not where it arose.
+    if isinstance(error, ssl.SSLError) or isinstance(error.__context__, ssl.SSLError):
+        return "has no TLS that can be trusted; check its certificate"
+    if isinstance(error, httpcore.ConnectError):
+        return "accepts no connection; check host and port"
+    return "broke off or did not speak HTTP; try again"
+
+
+def _unreachable(target: httpx.URL, what: str) -> Fault:
+    return Fault(Kind.UNREACHABLE, f"{_host(target)} {what}")

@@ -1,0 +1,126 @@
+"""Contents: bytes by key, in a folder or a bucket. Whose they are and how long, `Objects` knows."""
+
+import asyncio
+import glob
+import hashlib
+import shutil
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import obstore
+from obstore.store import LocalStore, ObjectStore
+
+from imagemill.errors import Fault, Kind, invalid
+
+Content = bytes | AsyncIterable[bytes]
+
+PIECE = 2**18  # bytes that are read at a time
+WRITES = 2  # blocks of 5 MiB that are under way to the store at a time
+MAX_PARTS = 10_000
+
+
+class Contents:
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def write(self, key: str, content: Content) -> int:
+        """Writes an object, all or nothing; its size."""
+        if isinstance(content, bytes):
+            await obstore.put_async(self._store, key, content)
+            return len(content)
+        size = 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal size
+            async for piece in content:
+                size += len(piece)
+                yield piece
+
+        await obstore.put_async(self._store, key, counted(), max_concurrency=WRITES)
+        return size
+
+    async def read(self, key: str, span: tuple[int, int] | None) -> AsyncIterator[bytes]:
+        """An object, or what lies from one byte to before another; in pieces."""
+        try:
+            if span is None:
+                found = await obstore.get_async(self._store, key)
+            else:
+                found = await obstore.get_async(self._store, key, options={"range": span})
+        except FileNotFoundError:
+            raise Fault(Kind.NOT_FOUND, "there is no such file, or no longer") from None
+        return found.stream(PIECE)
+
+    async def remove(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, key)
+
+    async def write_part(self, id: str, number: int, content: Content) -> str:
+        """Writes one part of an upload, an object of its own until all are joined; its etag."""
+        if not 1 <= number <= MAX_PARTS:
+            raise invalid("parts", f"part {number} is out of range; number them 1 to {MAX_PARTS}")
+        await self.write(_part(id, number), content)
+        return _etag(await obstore.head_async(self._store, _part(id, number)))
+
+    async def held(self, id: str, besides: int) -> int:
+        """Bytes in the parts of an upload, besides one."""
+        mine = _part(id, besides)
+        found = await obstore.list(self._store, _folder(id)).collect_async()
+        return sum(each["size"] for each in found if each["path"] != mine)
+
+    async def joined(
+        self, id: str, parts: Sequence[tuple[int, str]], limit: int | None
+    ) -> AsyncIterator[bytes]:
+        """The parts one after another, each if its etag is the one that is given with it."""
+        size = 0
+        for number, etag in parts:
+            try:
+                found = await obstore.get_async(self._store, _part(id, number))
+            except FileNotFoundError:
+                told = f"part {number} was not uploaded; send it, then complete again"
+                raise invalid("parts", told) from None
+            if etag.strip('"') != _etag(found.meta):
+                told = (
+                    f"part {number} has another etag than {etag!r:.80}; name the one it was given"
+                )
+                raise invalid("parts", told)
+            size += found.meta["size"]
+            if limit is not None and size > limit:
+                raise Fault(Kind.TOO_LARGE, f"the parts are larger than {limit} bytes together")
+            async for piece in found.stream(PIECE):
+                yield piece
+
+    async def remove_parts(self, id: str) -> None:
+        for part in await obstore.list(self._store, _folder(id)).collect_async():
+            await self.remove(part["path"])
+
+    async def sweep(self, id: str, key: str) -> None:
+        """Removes what a writer that was killed has left in a folder, where no list shows it.
+
+        A bucket needs a rule of its own for uploads that were not completed.
+        """
+        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+            root = self._store.prefix
+            await asyncio.to_thread(_sweep, root / key, root / _folder(id))
+
+
+def _folder(id: str) -> str:
+    return f"uploads/{id}"
+
+
+def _part(id: str, number: int) -> str:
+    return f"{_folder(id)}/{number:05d}"
+
+
+def _etag(found: Mapping[str, object]) -> str:
+    """Our own: those of a folder tell of its file system, and some stores give none."""
+    told = f"{found['e_tag'] or found['last_modified']} {found['size']}"
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _sweep(file: Path, parts: Path) -> None:
+    for left in file.parent.glob(f"{glob.escape(file.name)}#*"):
+        left.unlink(missing_ok=True)
+    shutil.rmtree(parts, ignore_errors=True)
+    with suppress(OSError):  # there is another file in it, or it is gone
+        file.parent.rmdir()

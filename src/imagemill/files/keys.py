@@ -1,0 +1,62 @@
+"""Keys and names: unguessable where they stand for access, harmless where strangers chose them."""
+
+import mimetypes
+import re
+import secrets
+from collections.abc import Mapping
+
+UNKNOWN_TYPE = "application/octet-stream"
+# The shelves that keys begin with. Of a private file on the second one strangers are told that it
+# exists; of one on the first they are not.
+OPEN, GUARDED = "files/b", "files/f"
+
+LONGEST_NAME = 80  # characters of a name within a key
+LONGEST_TITLE = 200  # characters of a name as it is told
+SUFFIXES: Mapping[str, str] = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    UNKNOWN_TYPE: ".bin",
+}
+
+_TYPE = re.compile(r"[\w!#$&^.+-]{1,80}/[\w!#$&^.+-]{1,80}( ?;[ -~]{0,100})?", re.ASCII)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def new_key(name: str, content_type: str, told: bool = False) -> str:
+    """A key of 128 random bits, which ends in the name or in the suffix of the type."""
+    shelf, token = GUARDED if told else OPEN, secrets.token_urlsafe(16)
+    safe = safe_name(name)
+    end = f"_{safe}" if safe else _suffix(content_type)
+    return f"{shelf}/{secrets.token_hex(4)}/{token}{end}"
+
+
+def safe_name(name: str) -> str:
+    """A name without folders, in characters that no file system, URL or header minds."""
+    stem, dot, suffix = _UNSAFE.sub("_", _last(name)).strip("._-").rpartition(".")
+    suffix = suffix[-LONGEST_NAME // 4 :]
+    return f"{stem[: LONGEST_NAME - len(suffix) - 1]}{dot}{suffix}".strip("._-")
+
+
+def title(name: str) -> str:
+    """A name as it was given, without folders and without what cannot be printed."""
+    return "".join(each for each in _last(name) if each.isprintable()).strip()[-LONGEST_TITLE:]
+
+
+def media_type(given: str) -> str:
+    """The type that was given, where it has the form of one."""
+    given = given.strip()
+    return given if _TYPE.fullmatch(given) else UNKNOWN_TYPE
+
+
+def guarded(key: str) -> bool:
+    return key.startswith(f"{GUARDED}/")
+
+
+def _last(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def _suffix(content_type: str) -> str:
+    plain = content_type.partition(";")[0].strip().lower()
+    return SUFFIXES.get(plain) or mimetypes.guess_extension(plain) or ".bin"

@@ -1,0 +1,28 @@
+"""What is done to a finished picture without a model: styles, palettes, tracing."""
+
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagemill.finishing import styles
+from imagemill.finishing.palette import bring_closer
+from imagemill.finishing.planes import from_bytes, to_bytes
+from imagemill.finishing.styles import STYLES, words
+from imagemill.finishing.tracing import trace
+from imagemill.generation import Swatch
+
+__all__ = ["STYLES", "finish", "trace", "words"]
+
+
+def finish(
+    pixels: NDArray[np.uint8], style: str | None, palette: tuple[Swatch, ...], filters: bool
+) -> NDArray[np.uint8]:
+    """The picture in `style` and near `palette`, of the same size; the same each time.
+
+    filters: whether the style is made here, or the model was told its words.
+    """
+    steps = styles.find(style).filters if style is not None else ()
+    if steps and filters:
+        pixels = to_bytes(reduce(lambda picture, step: step(picture), steps, from_bytes(pixels)))
+    return bring_closer(pixels, palette) if palette else pixels

@@ -1,0 +1,111 @@
+"""What a job needs before it can be painted: the pictures that it names, and its whole prompt."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from imagemill import images, inputs
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.fetch import Fetcher
+from imagemill.files.objects import Objects
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
+from imagemill.job import Job
+
+OWN = "file:"  # begins the reference to a file of our own
+DATA = "data:"
+MASK = "mask:"  # the mask, which may come from the same place as the image
+LORA_BYTES = 200 * 2**20
+
+Expand = Callable[[str, int], Awaitable[str]]  # a prompt and a seed give a richer prompt
+
+
+@dataclass(frozen=True)
+class Materials:
+    objects: Objects
+    fetcher: Fetcher
+    expand: Expand
+
+    async def gather(self, job: Job) -> tuple[Generation, dict[str, bytes]]:
+        """The generation as it is to be painted, and what its references stand for."""
+        generation, found = job.generation, dict[str, bytes]()
+        if generation.image is not None:
+            given = await self._bytes(generation.image, "image", job.caller)
+            found[generation.image] = await asyncio.to_thread(inputs.read_image, given, "image")
+        if generation.mask is not None:
+            given = await self._bytes(generation.mask, "mask", job.caller)
+            found[MASK] = await asyncio.to_thread(inputs.read_mask, given, "mask")
+            _check_sizes(found[generation.image or ""], found[MASK])
+            generation = replace(generation, mask=MASK)
+        if generation.image_sized:
+            generation = _image_sized(generation, found[generation.image or ""])
+        for lora in generation.loras:
+            found[lora.path] = await self._bytes(lora.path, "loras", job.caller, LORA_BYTES)
+        if generation.outpaint:
+            generation = await asyncio.to_thread(_outpainted, generation, found)
+        if generation.expand:
+            prompt = await self.expand(generation.prompt, generation.seed)
+            generation = replace(generation, prompt=prompt, expand=False)
+        return generation, found
+
+    async def _bytes(
+        self, reference: str, field: str, caller: str, limit: int | None = None
+    ) -> bytes:
+        try:
+            if not reference.startswith(OWN):
+                return (await self.fetcher.get(reference, limit)).content
+            key = reference.removeprefix(OWN)
+            file = await self.objects.get(key)
+            if file is None or not (file.public or file.caller == caller):
+                raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
+            return await self.objects.read(key)
+        except Fault as fault:
+            raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
+
+
+def _check_sizes(image: bytes, mask: bytes) -> None:
+    wide, high = images.size_of(image)
+    if images.size_of(mask) != (wide, high):
+        given = "x".join(map(str, images.size_of(mask)))
+        raise invalid("mask", f"the mask has {given} pixels, its image {wide}x{high}; give equal")
+
+
+def _image_sized(generation: Generation, image: bytes) -> Generation:
+    """With the size of the image, scaled to lie within what is painted."""
+    width, height = images.size_of(image)
+    scale = min(1.0, MAX_SIDE / max(width, height))
+    scale = max(scale, MIN_SIDE / min(width, height))
+    if max(width, height) * scale > MAX_SIDE:
+        raise invalid("image", f"an image of {width}x{height} pixels is too narrow to paint")
+    return replace(
+        generation, width=round(width * scale), height=round(height * scale), image_sized=False
+    )
+
+
+def _outpainted(generation: Generation, found: dict[str, bytes]) -> Generation:
+    assert generation.image is not None
+    image, mask = _widened(found[generation.image], generation.width, generation.height)
+    found[generation.image], found[MASK] = image, mask
+    return replace(generation, mask=MASK, outpaint=False, strength=1.0)
+
+
+def _widened(image: bytes, width: int, height: int) -> tuple[bytes, bytes]:
+    """The whole image in the middle of a canvas, its edges continued; and a mask of what is new."""
+    given = Image.open(BytesIO(image)).convert("RGB")
+    scale = min(width / given.width, height / given.height)
+    inner = max(1, round(given.width * scale)), max(1, round(given.height * scale))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    around = ((top, height - inner[1] - top), (left, width - inner[0] - left), (0, 0))
+    pixels = np.pad(np.asarray(given.resize(inner, Image.Resampling.LANCZOS)), around, mode="edge")
+    mask = np.full((height, width), 255, dtype=np.uint8)
+    mask[top : top + inner[1], left : left + inner[0]] = 0
+    return _png(Image.fromarray(pixels)), _png(Image.fromarray(mask))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "png", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,34 @@
+"""News: what happens to jobs, told to who listens in this process."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from imagemill.engine.events import Preview as Preview
+from imagemill.job import Job, Line
+
+Item = Job | Line | Preview  # a job that has moved, a line of its log, a picture on its way
+
+
+class News:
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[asyncio.Queue[Item]]] = {}
+        self.submitted = asyncio.Event()  # there may be something to claim
+
+    @contextmanager
+    def listen(self, id: str) -> Iterator[asyncio.Queue[Item]]:
+        heard: asyncio.Queue[Item] = asyncio.Queue()
+        self._listeners.setdefault(id, []).append(heard)
+        try:
+            yield heard
+        finally:
+            self._listeners[id].remove(heard)
+            if not self._listeners[id]:
+                del self._listeners[id]
+
+    def wanted(self, id: str) -> bool:
+        return id in self._listeners
+
+    def tell(self, id: str, item: Item) -> None:
+        for heard in self._listeners.get(id, ()):
+            heard.put_nowait(item)

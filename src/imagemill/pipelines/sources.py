@@ -1,0 +1,162 @@
+"""What comes with a generation, read: a picture to paint over, its mask, LoRAs; and the ways of a
+picture between the size asked for and the canvas of a stage. No torch.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter, ImageOps
+
+from imagemill.errors import Fault, Kind
+from imagemill.generation import Generation
+from imagemill.pipelines.composition import Size, compose
+from imagemill.pipelines.stages import Stage
+
+Picture = NDArray[np.uint8]  # (height, width, 3)
+Mask = NDArray[np.uint8]  # (height, width), white is repainted
+_FEATHER = 256  # the soft edge of a mask, as a part of the picture's shorter side
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A LoRA's file; equal by what is in it."""
+
+    digest: str
+    scale: float
+    content: bytes = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Given:
+    """picture, mask: of the size asked for. weights: in one order, however they were given."""
+
+    picture: Picture | None = None
+    mask: Mask | None = None
+    weights: tuple[Weights, ...] = ()
+
+
+NOTHING = Given()
+
+
+def read(generation: Generation, inputs: Mapping[str, bytes]) -> Given:
+    """What the references of a generation stand for; raises a Fault where a file is unreadable.
+
+    A LoRA of scale 0 changes nothing and is left out.
+    """
+    weights = [
+        Weights(hashlib.sha256(content).hexdigest(), lora.scale, content)
+        for lora in generation.loras
+        for content in [_content(inputs, lora.path, "loras")]
+        if lora.scale != 0
+    ]
+    weights.sort(key=lambda each: (each.digest, each.scale))
+    if generation.image is None:
+        return Given(weights=tuple(weights))
+    image = _flat(_opened(inputs, generation.image, "image"))
+    size = generation.width, generation.height
+    picture = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    if generation.mask is None:
+        return Given(np.asarray(picture), None, tuple(weights))
+    mask = _opened(inputs, generation.mask, "mask").convert("L")
+    if mask.size != image.size:
+        mask = mask.resize(image.size, Image.Resampling.BILINEAR)
+    mask = ImageOps.fit(mask, size, Image.Resampling.BILINEAR)
+    return Given(np.asarray(picture), np.asarray(mask), tuple(weights))
+
+
+def _content(inputs: Mapping[str, bytes], reference: str, field: str) -> bytes:
+    if reference not in inputs:
+        raise Fault(Kind.FAILED, f"the file for {field} was not handed on; try again", field)
+    return inputs[reference]
+
+
+def _opened(inputs: Mapping[str, bytes], reference: str, field: str) -> Image.Image:
+    try:
+        image = Image.open(BytesIO(_content(inputs, reference, field)), formats=["PNG"])
+        image.load()
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises for broken files
+        raise Fault(Kind.UNREADABLE, f"the {field} is no whole PNG file", field) from None
+    return image
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """On white where it is transparent: no model here paints transparency."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    ground = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+
+
+def resized(picture: Picture, width: int, height: int) -> Picture:
+    return _scaled(picture, (width, height), Image.Resampling.LANCZOS)
+
+
+def placed(picture: Picture, stage: Stage) -> Picture:
+    """In the middle of the stage's canvas, its edges continued outwards."""
+    assert stage.inside is not None
+    scaled = _scaled(picture, stage.inside, Image.Resampling.LANCZOS)
+    return np.pad(scaled, (*_around(scaled, stage), (0, 0)), mode="edge")
+
+
+def placed_mask(mask: Mask, stage: Stage) -> Mask:
+    """As the picture is; what lies around it is kept."""
+    assert stage.inside is not None
+    scaled = _scaled(mask, stage.inside, Image.Resampling.BILINEAR)
+    return np.pad(scaled, _around(scaled, stage))
+
+
+def cellwise(mask: Mask, cell: int) -> Mask:
+    """Black or white, and alike within a latent's cell: pipelines read one pixel of each.
+
+    A cell of which any pixel is repainted is white. Sides are multiples of `cell`.
+    """
+    height, width = mask.shape
+    cells = mask.reshape(height // cell, cell, width // cell, cell).max(axis=(1, 3)) > 127
+    return np.kron(cells, np.ones((cell, cell), np.uint8)).astype(np.uint8) * 255
+
+
+def finished(picture: Picture, stage: Stage, size: Size) -> Picture:
+    """What was painted on a stage's canvas, in the size asked for."""
+    if stage.inside is None:
+        return _extended(picture, *size)
+    width, height = stage.inside
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    return resized(picture[top : top + height, left : left + width], *size)
+
+
+def pasted(original: Picture, painted: Picture, mask: Mask) -> Picture:
+    """`painted` where the mask is white, `original` to the byte where it is black.
+
+    The edge is softened on the white side alone.
+    """
+    radius = min(mask.shape) / _FEATHER
+    soft = np.asarray(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(radius)))
+    share = (mask.astype(np.float32) * soft / 255**2)[..., None]
+    mixed = original + (painted.astype(np.float32) - original) * share
+    result: Picture = mixed.round().astype(np.uint8)
+    return result
+
+
+def _scaled(pixels: NDArray[np.uint8], size: Size, by: Image.Resampling) -> NDArray[np.uint8]:
+    if pixels.shape[1::-1] == size:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, by))
+
+
+def _around(pixels: NDArray[np.uint8], stage: Stage) -> tuple[tuple[int, int], tuple[int, int]]:
+    height, width = pixels.shape[:2]
+    top, left = (stage.height - height) // 2, (stage.width - width) // 2
+    return (top, stage.height - height - top), (left, stage.width - width - left)
+
+
+def _extended(picture: Picture, width: int, height: int) -> Picture:
+    """Scaled to lie inside width x height, its edges continued outwards."""
+    inner = compose(width, height).inner
+    scaled = resized(picture, *inner)
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    around = ((top, height - inner[1] - top), (left, width - inner[0] - left), (0, 0))
+    return np.pad(scaled, around, mode="edge")

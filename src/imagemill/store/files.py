@@ -1,0 +1,144 @@
+"""Files and uploads: what is kept under which key, whose it is, and until when."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imagemill.store.database import Database, unbroken
+from imagemill.store.schema import FILES, SECRETS, UPLOADS
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that is kept. Times are unix seconds.
+
+    job: that made it, None where it was uploaded. caller: whose it is. size: in bytes. expires:
+    when it is gone, None for never. public: whether everybody may read it who knows its key.
+    """
+
+    key: str
+    job: str | None
+    caller: str
+    name: str
+    content_type: str
+    size: int
+    created: float
+    expires: float | None
+    public: bool
+
+    def lives(self, now: float) -> bool:
+        return self.expires is None or now < self.expires
+
+    def open_to(self, caller: str) -> bool:
+        return self.public or (caller != "" and caller == self.caller)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that is announced. id: unguessable, and all that is asked of who brings the content.
+
+    keep: seconds that the file will live, None for ever. parts: it comes in several.
+    """
+
+    id: str
+    key: str
+    caller: str
+    name: str
+    content_type: str
+    created: float
+    keep: float | None
+    public: bool
+    parts: bool
+
+
+class FileTable:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+
+    @unbroken
+    async def add(self, file: StoredFile) -> None:
+        """A file of the same key is replaced."""
+        async with self._database.writing() as connection:
+            await self._add(connection, file)
+
+    @unbroken
+    async def get(self, key: str) -> StoredFile | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(FILES).where(FILES.c.key == key))).first()
+        return None if row is None else StoredFile(**row._asdict())
+
+    @unbroken
+    async def delete(self, *keys: str) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(delete(FILES).where(FILES.c.key.in_(keys)))
+
+    @unbroken
+    async def expired(self, now: float, limit: int) -> list[StoredFile]:
+        """The longest expired first."""
+        wanted = select(FILES).where(FILES.c.expires <= now).order_by(FILES.c.expires).limit(limit)
+        async with self._database.reading() as connection:
+            return [StoredFile(**row._asdict()) for row in await connection.execute(wanted)]
+
+    @unbroken
+    async def of_job(self, job: str) -> list[StoredFile]:
+        wanted = select(FILES).where(FILES.c.job == job).order_by(FILES.c.created, FILES.c.key)
+        async with self._database.reading() as connection:
+            return [StoredFile(**row._asdict()) for row in await connection.execute(wanted)]
+
+    @unbroken
+    async def add_upload(self, upload: Upload) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(self._insert(UPLOADS).values(asdict(upload)))
+
+    @unbroken
+    async def get_upload(self, id: str) -> Upload | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(UPLOADS).where(UPLOADS.c.id == id))).first()
+        return None if row is None else Upload(**row._asdict())
+
+    @unbroken
+    async def finish_upload(self, id: str, file: StoredFile, forget: bool) -> bool:
+        """Adds the file of an upload; False where the upload is gone.
+
+        forget: nobody will ask for the upload again.
+        """
+        mine = select(UPLOADS.c.id).where(UPLOADS.c.id == id).with_for_update()
+        async with self._database.writing() as connection:
+            if (await connection.execute(mine)).first() is None:
+                return False
+            await self._add(connection, file)
+            if forget:
+                await connection.execute(delete(UPLOADS).where(UPLOADS.c.id == id))
+        return True
+
+    @unbroken
+    async def delete_upload(self, id: str) -> None:
+        async with self._database.writing() as connection:
+            await connection.execute(delete(UPLOADS).where(UPLOADS.c.id == id))
+
+    @unbroken
+    async def stale_uploads(self, before: float, limit: int) -> list[Upload]:
+        """Those that were announced before a time, finished or not."""
+        wanted = select(UPLOADS).where(UPLOADS.c.created < before).order_by(UPLOADS.c.created)
+        async with self._database.reading() as connection:
+            rows = await connection.execute(wanted.limit(limit))
+            return [Upload(**row._asdict()) for row in rows]
+
+    @unbroken
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        """The secret that is kept under a name: `fresh` from now on, where there was none."""
+        row = {"name": name, "value": fresh}
+        async with self._database.writing() as connection:
+            await connection.execute(self._insert(SECRETS).values(row).on_conflict_do_nothing())
+            wanted = select(SECRETS.c.value).where(SECRETS.c.name == name)
+            kept: bytes = (await connection.execute(wanted)).scalar_one()
+        return kept
+
+    async def _add(self, connection: AsyncConnection, file: StoredFile) -> None:
+        row = asdict(file)
+        await connection.execute(
+            self._insert(FILES).values(row).on_conflict_do_update(index_elements=["key"], set_=row)
+        )

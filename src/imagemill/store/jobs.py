@@ -1,0 +1,273 @@
+"""Jobs and their logs. The queue is the jobs table: claims have a lease, which their worker renews.
+
+Whoever claims a job may end it as long as the claim is theirs; where the lease ran out the job was
+given to another, and a late end is refused.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imagemill.errors import Fault, Kind
+from imagemill.job import FINAL, Job, Line, Result, Status, turn
+from imagemill.store import records
+from imagemill.store.database import Database, unbroken
+from imagemill.store.deliveries import delivery_row
+from imagemill.store.schema import DELIVERIES, JOBS, LINES
+
+MAX_ATTEMPTS = 5
+_LOST = Fault(Kind.FAILED, f"the work was begun {MAX_ATTEMPTS} times and never finished")
+_LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
+_DESERTED = Fault(Kind.CANCELLED, "the caller is gone")
+_UNWANTED = Fault(Kind.CANCELLED, "the work was cancelled")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a worker still holds, and what of it nobody wants any more."""
+
+    held: frozenset[str]
+    unwanted: frozenset[str]
+
+
+class Jobs:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._adding: list[tuple[Job, asyncio.Future[None]]] = []
+        self._adder: asyncio.Task[None] | None = None
+
+    async def add(self, job: Job) -> None:
+        """Returns once the job will survive the death of this process.
+
+        Jobs that come at the same time share a transaction.
+        """
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._adding.append((job, written))
+        if self._adder is None or self._adder.done():
+            self._adder = asyncio.create_task(self._add_all())
+        await asyncio.shield(written)
+
+    async def _add_all(self) -> None:
+        while batch := self._adding:
+            self._adding = []
+            try:
+                await self._insert([job for job, _ in batch])
+            except Exception as error:
+                for _, written in batch:
+                    written.set_exception(error)
+            else:
+                for _, written in batch:
+                    written.set_result(None)
+
+    @unbroken
+    async def _insert(self, jobs: Sequence[Job]) -> None:
+        async with self._database.writing() as connection:
+            rows = [records.row(job) | {"turn": turn(job.generation, job.created)} for job in jobs]
+            await connection.execute(insert(JOBS), rows)
+            for job in jobs:
+                if job.status in FINAL:
+                    await _announce(connection, job)
+
+    @unbroken
+    async def get(self, id: str) -> Job | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(JOBS).where(JOBS.c.id == id))).first()
+        return None if row is None else records.job(row._mapping)
+
+    @unbroken
+    async def position(self, job: Job) -> int:
+        """How many jobs will be claimed before this one."""
+        mine = (job.priority, turn(job.generation, job.created), job.id)
+        before = tuple_(JOBS.c.priority, JOBS.c.turn, JOBS.c.id) < mine
+        async with self._database.reading() as connection:
+            return await _count(connection, before)
+
+    @unbroken
+    async def waiting(self) -> int:
+        async with self._database.reading() as connection:
+            return await _count(connection)
+
+    @unbroken
+    async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
+        """The next jobs, which are the worker's for `lease` seconds."""
+        queued = (
+            select(JOBS)
+            .where(JOBS.c.status == Status.QUEUED)
+            .order_by(JOBS.c.priority, JOBS.c.turn, JOBS.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        async with self._database.writing() as connection:
+            claimed = [job.move(Status.RUNNING, now) for job in await _jobs(connection, queued)]
+            await _write(connection, *claimed, worker=worker, lease=now + lease)
+        return claimed
+
+    @unbroken
+    async def renew(self, worker: str, now: float, lease: float) -> Claims:
+        """Prolongs every claim of the worker."""
+        mine = (JOBS.c.worker == worker) & (JOBS.c.status == Status.RUNNING)
+        async with self._database.writing() as connection:
+            await connection.execute(update(JOBS).where(mine).values(lease=now + lease))
+            rows = (await connection.execute(select(JOBS.c.id, JOBS.c.unwanted).where(mine))).all()
+        return Claims(
+            frozenset(row.id for row in rows), frozenset(row.id for row in rows if row.unwanted)
+        )
+
+    @unbroken
+    async def finish(
+        self,
+        id: str,
+        worker: str,
+        status: Status,
+        now: float,
+        result: Result | None = None,
+        fault: Fault | None = None,
+        lines: Sequence[Line] = (),
+    ) -> Job | None:
+        """Ends a claimed job, or gives it back to the queue; None where the claim was lost."""
+        mine = select(JOBS).where(
+            JOBS.c.id == id, JOBS.c.worker == worker, JOBS.c.status == Status.RUNNING
+        )
+        async with self._database.writing() as connection:
+            found = await _jobs(connection, mine.with_for_update())
+            if not found:
+                return None
+            job = found[0].move(status, now, result, fault)
+            await _write(connection, job)
+            await _write_lines(connection, [(id, line) for line in lines])
+            if status in FINAL:
+                await _announce(connection, job)
+        return job
+
+    @unbroken
+    async def cancel(self, id: str, now: float) -> Job | None:
+        """The job as it is then: cancelled, still running but unwanted, or ended before."""
+        async with self._database.writing() as connection:
+            mine = select(JOBS).where(JOBS.c.id == id).with_for_update()
+            found = await _jobs(connection, mine)
+            if not found:
+                return None
+            job = found[0]
+            if job.status is Status.QUEUED:
+                job = job.move(Status.CANCELLED, now, fault=_UNWANTED)
+                await _write(connection, job)
+                await _announce(connection, job)
+            elif job.status is Status.RUNNING:
+                await connection.execute(update(JOBS).where(JOBS.c.id == id).values(unwanted=True))
+        return job
+
+    @unbroken
+    async def write_lines(self, lines: Sequence[tuple[str, Line]]) -> None:
+        async with self._database.writing() as connection:
+            await _write_lines(connection, lines)
+
+    @unbroken
+    async def lines(self, id: str, after: int = 0) -> list[Line]:
+        """The log from line `after` on."""
+        wanted = (
+            select(LINES).where(LINES.c.job == id, LINES.c.number >= after).order_by(LINES.c.number)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return [Line(row.number, row.at, row.message) for row in rows]
+
+    @unbroken
+    async def recover(self, now: float) -> list[Job]:
+        """Ends or requeues what nobody works on any more, and ends what was not begun in time."""
+        lost = select(JOBS).where(JOBS.c.status == Status.RUNNING, JOBS.c.lease < now)
+        late = select(JOBS).where(JOBS.c.status == Status.QUEUED, JOBS.c.start_by < now)
+        async with self._database.writing() as connection:
+            found = await _jobs(connection, lost.with_for_update(skip_locked=True))
+            marked = select(JOBS.c.id).where(JOBS.c.status == Status.RUNNING, JOBS.c.unwanted)
+            unwanted = {id for (id,) in await connection.execute(marked)}
+            moved = [_recovered(job, job.id in unwanted, now) for job in found]
+            overdue = await _jobs(connection, late.with_for_update(skip_locked=True))
+            moved += [job.move(Status.FAILED, now, fault=_LATE) for job in overdue]
+            await _write(connection, *moved)
+            for job in moved:
+                if job.status in FINAL:
+                    await _announce(connection, job)
+        return moved
+
+    @unbroken
+    async def desert(self, now: float) -> list[Job]:
+        """Cancels what callers waited for on connections of a server that is gone."""
+        deserted = select(JOBS).where(JOBS.c.status == Status.QUEUED, JOBS.c.attended)
+        async with self._database.writing() as connection:
+            found = await _jobs(connection, deserted.with_for_update(skip_locked=True))
+            moved = [job.move(Status.CANCELLED, now, fault=_DESERTED) for job in found]
+            await _write(connection, *moved)
+        return moved
+
+    @unbroken
+    async def prune(self, before: float, limit: int = 500) -> int:
+        """Forgets jobs that ended before a time, whose webhooks are settled; how many."""
+        open_ = select(DELIVERIES.c.job).where(DELIVERIES.c.due.is_not(None))
+        old = (
+            select(JOBS.c.id).where(JOBS.c.finished < before, JOBS.c.id.not_in(open_)).limit(limit)
+        )
+        async with self._database.writing() as connection:
+            ids = [id for (id,) in await connection.execute(old)]
+            for table, column in ((LINES, LINES.c.job), (DELIVERIES, DELIVERIES.c.job)):
+                await connection.execute(delete(table).where(column.in_(ids)))
+            await connection.execute(delete(JOBS).where(JOBS.c.id.in_(ids)))
+        return len(ids)
+
+
+def _recovered(job: Job, unwanted: bool, now: float) -> Job:
+    """What becomes of a job whose worker is gone."""
+    if unwanted:
+        return job.move(Status.CANCELLED, now, fault=_UNWANTED)
+    if job.attended:
+        return job.move(Status.CANCELLED, now, fault=_DESERTED)
+    if job.attempts >= MAX_ATTEMPTS:
+        return job.move(Status.FAILED, now, fault=_LOST)
+    return job.move(Status.QUEUED, now)
+
+
+async def _count(connection: AsyncConnection, *conditions: Any) -> int:
+    wanted = select(func.count()).where(JOBS.c.status == Status.QUEUED, *conditions)
+    return int((await connection.execute(wanted)).scalar_one())
+
+
+async def _jobs(connection: AsyncConnection, wanted: Select[Any]) -> list[Job]:
+    return [records.job(row._mapping) for row in await connection.execute(wanted)]
+
+
+async def _write(
+    connection: AsyncConnection,
+    *jobs: Job,
+    worker: str | None = None,
+    lease: float | None = None,
+) -> None:
+    """What moves change."""
+    if not jobs:
+        return
+    rows = [
+        records.moved(job) | {"worker": worker, "lease": lease, "written": job.id} for job in jobs
+    ]
+    columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "written"}
+    await connection.execute(
+        update(JOBS).where(JOBS.c.id == bindparam("written")).values(columns), rows
+    )
+
+
+async def _announce(connection: AsyncConnection, job: Job) -> None:
+    """Owes the caller a webhook, in the transaction that ends the job."""
+    if job.callback is not None and job.finished is not None:
+        await connection.execute(
+            insert(DELIVERIES), [delivery_row(job.id, job.callback, job.finished)]
+        )
+
+
+async def _write_lines(connection: AsyncConnection, lines: Iterable[tuple[str, Line]]) -> None:
+    rows = [
+        {"job": id, "number": line.number, "at": line.at, "message": line.message}
+        for id, line in lines
+    ]
+    if rows:
+        await connection.execute(insert(LINES), rows)

@@ -1,0 +1,122 @@
+"""The tables. Times are unix seconds; what only code reads is JSON."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("door", String(32), nullable=False),
+    Column("caller", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("turn", Float, nullable=False),  # the order of claims within a priority
+    Column("attended", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("start_by", Float),
+    Column("started", Float),
+    Column("finished", Float),
+    Column("attempts", Integer, nullable=False),
+    Column("worker", String(64)),  # who has claimed it; its claim counts until `lease`
+    Column("lease", Float),
+    Column("unwanted", Boolean, nullable=False),  # to be cancelled by the worker that has it
+    Column("callback", Text),
+    Column("keep", Float),
+    Column("public", Boolean, nullable=False),
+    Column("stored", Boolean, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("generation", JSON, nullable=False),
+    Column("wire", JSON, nullable=False),
+    Column("result", JSON),
+    Column("fault", JSON),
+    Index("ix_jobs_queue", "status", "priority", "turn", "id"),
+    Index("ix_jobs_finished", "finished"),
+)
+
+LINES = Table(
+    "lines",
+    METADATA,
+    Column("job", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+# Deliveries are written in the transaction that ends their job, so that none is forgotten.
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("job", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float),  # of the next attempt; none where it is delivered or dead
+    Column("delivered", Float),
+    Column("dead", Boolean, nullable=False),
+    Column("error", Text),  # of the last attempt
+    Index("ix_deliveries_due", "due"),
+)
+
+FILES = Table(
+    "files",
+    METADATA,
+    Column("key", String(255), primary_key=True),
+    Column("job", String(64)),  # that made it; none where it was uploaded
+    Column("caller", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("public", Boolean, nullable=False),
+    Index("ix_files_expires", "expires"),
+    Index("ix_files_job", "job"),
+)
+
+# Uploads that were announced and not finished; `parts` of a multipart upload are objects of their
+# own until it is completed.
+UPLOADS = Table(
+    "uploads",
+    METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("key", String(255), nullable=False),
+    Column("caller", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("keep", Float),
+    Column("public", Boolean, nullable=False),
+    Column("parts", Boolean, nullable=False),
+    Index("ix_uploads_created", "created"),
+)
+
+# What the server keeps for itself, such as the key that signs webhooks.
+SECRETS = Table(
+    "secrets",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)

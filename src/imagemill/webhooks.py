@@ -1,0 +1,298 @@
+"""Webhooks: tells receivers of ended jobs, signed, until they acknowledge or patience ends.
+
+What is owed is in the database, so that a death of this process forgets nothing. A receiver may be
+told twice, with the same body, and knows it by the id of the job in it.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from imagemill.errors import Fault, Kind
+from imagemill.store.database import Database
+from imagemill.store.deliveries import Delivery, DeliveryTable, signing_secret
+
+log = logging.getLogger(__name__)
+
+SLOTS = 16  # attempts at a time
+# A receiver at which so many attempts are under way gets no further one. So many are claimed at a
+# time, thus it has fewer than twice as many, and others find a slot.
+SHARE = 4
+MARGIN = 10.0  # seconds of a claim beyond its attempt: for making the message and writing the end
+MOMENT = 0.1  # seconds; the shortest wait, so that nothing can make the loop spin
+LONGEST = 300  # characters of an error that is kept
+
+HOPELESS = frozenset({Kind.FORBIDDEN, Kind.INVALID})  # faults that another attempt would meet again
+
+
+class Signer:
+    """An Ed25519 key, and what it signs. Its secret is 32 bytes."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+
+    @classmethod
+    def new(cls) -> "Signer":
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, secret: bytes) -> "Signer":
+        return cls(Ed25519PrivateKey.from_private_bytes(secret))
+
+    @property
+    def secret(self) -> bytes:
+        return self._key.private_bytes_raw()
+
+    def jwks(self) -> dict[str, list[dict[str, str]]]:
+        """The public key, for receivers. fal's own recipe decodes `x` only with its padding."""
+        x = _base64(self._key.public_key().public_bytes_raw())
+        # RFC 7638: the digest of what makes the key, written in one way and without padding.
+        core = {"crv": "Ed25519", "kty": "OKP", "x": x.rstrip("=")}
+        written = json.dumps(core, separators=(",", ":")).encode()
+        kid = _base64(hashlib.sha256(written).digest()).rstrip("=")
+        return {"keys": [core | {"alg": "EdDSA", "use": "sig", "kid": kid, "x": x}]}
+
+    def fal_headers(self, request_id: str, user_id: str, body: bytes, now: float) -> dict[str, str]:
+        """What fal's receivers verify; they refuse a time that is 300 s from theirs."""
+        timestamp = str(int(now))
+        digest = hashlib.sha256(body).hexdigest()
+        signed = "\n".join((request_id, user_id, timestamp, digest)).encode()
+        return {
+            "X-Fal-Webhook-Request-Id": request_id,
+            "X-Fal-Webhook-User-Id": user_id,
+            "X-Fal-Webhook-Timestamp": timestamp,
+            "X-Fal-Webhook-Signature": self._key.sign(signed).hex(),
+        }
+
+
+async def signing_key(database: Database) -> Signer:
+    """The server's key: the same for every process on this database, and after a restart."""
+    return Signer.load(await signing_secret(database, Signer.new().secret))
+
+
+@dataclass(frozen=True)
+class Message:
+    """One attempt, ready to be sent: signed for the time it was made."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often and how long is tried. Times are in seconds.
+
+    The waits double from `wait` on: 10 attempts take 7154 s, two hours, give or take the jitter. It
+    is below a third, so that each wait is longer than the last whatever is drawn.
+    """
+
+    attempts: int = 10
+    wait: float = 14.0
+    jitter: float = 0.2  # share of a wait, up or down
+    first: float = 15.0  # what a receiver has to answer the first attempt
+    later: float = 120.0
+    look: float = 5.0  # between looks for what other processes have written
+
+    def seconds(self, attempt: int) -> float:
+        """For the answer to an attempt; they count from 1."""
+        return self.first if attempt == 1 else self.later
+
+    def after(self, attempt: int, draw: float) -> float | None:
+        """The wait after a failed attempt, None after the last one. draw: from 0 to 1."""
+        if attempt >= self.attempts:
+            return None
+        return self.wait * 2.0 ** (attempt - 1) * (1 + self.jitter * (2 * draw - 1))
+
+    def lease(self, attempts: int) -> float:
+        """How long the next attempt after so many may be under way."""
+        return self.seconds(attempts + 1) + MARGIN
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of an attempt. error: None where the receiver acknowledged. hopeless: not worth another."""
+
+    error: str | None = None
+    hopeless: bool = False
+
+
+GONE = Outcome("the job is not kept any more, so that nothing can be told of it", hopeless=True)
+BROKEN = Outcome("the server could not make the message or send it")
+
+
+class Post(Protocol):
+    """Sends and gives the status; raises a Fault where there is none. Follows no redirect."""
+
+    def __call__(
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, /
+    ) -> Awaitable[int]: ...
+
+
+@dataclass
+class Attempt:
+    """One that is under way. ended: all that is left is to write down how."""
+
+    receiver: str
+    ended: bool = False
+
+
+class Courier:
+    """Sends what is due. render: makes the message about a job, None where that is gone."""
+
+    def __init__(
+        self,
+        table: DeliveryTable,
+        render: Callable[[str], Awaitable[Message | None]],
+        post: Post,
+        clock: Callable[[], float] = time.time,
+        patience: Patience = Patience(),
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._table, self._render, self._post = table, render, post
+        self._clock, self._patience, self._draw = clock, patience, draw
+        self._awake = asyncio.Event()
+        self._under_way: dict[asyncio.Task[None], Attempt] = {}
+
+    def wake(self) -> None:
+        """There is something new to send."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Sends until it is cancelled. A database that fails is asked again later."""
+        try:
+            while True:
+                self._awake.clear()
+                pause = self._patience.look
+                try:
+                    await self._begin_all()
+                    pause = await self._pause()
+                except Exception:
+                    log.exception("deliveries could not be looked up")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._awake.wait()
+        finally:
+            await self._stop()
+
+    async def step(self) -> int:
+        """One pass: begins what is due, waits for all that is under way; how many were begun."""
+        begun = await self._begin_all()
+        if self._under_way:
+            await asyncio.wait(list(self._under_way))
+        return begun
+
+    async def _begin_all(self) -> int:
+        total = 0
+        while begun := await self._begin():
+            total += begun
+        return total
+
+    async def _begin(self) -> int:
+        room = min(SHARE, SLOTS - len(self._under_way))
+        if room <= 0:
+            return 0
+        patience, now = self._patience, self._clock()
+        claimed = await self._table.due(now, room, patience.lease, self._busy())
+        for delivery in claimed:
+            attempt = Attempt(_receiver(delivery.url))
+            task = asyncio.create_task(self._send(delivery, attempt))
+            self._under_way[task] = attempt
+            task.add_done_callback(self._done)
+        return len(claimed)
+
+    def _busy(self) -> list[str]:
+        counts = Counter(attempt.receiver for attempt in self._under_way.values())
+        return [receiver for receiver, count in counts.items() if count >= SHARE]
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._awake.set()  # there is room
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its claim runs out, and it is sent again.
+            log.error("the end of a delivery could not be written", exc_info=error)
+
+    async def _pause(self) -> float:
+        """How long there is nothing to begin, unless somebody wakes us."""
+        look = self._patience.look
+        if len(self._under_way) >= SLOTS:
+            return look
+        due = await self._table.next_due(self._busy())
+        return look if due is None else min(look, max(MOMENT, due - self._clock()))
+
+    async def _stop(self) -> None:
+        """Breaks off what waits for a receiver; what was answered is still written down."""
+        tasks = list(self._under_way)
+        for task in tasks:
+            if not self._under_way[task].ended:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self, delivery: Delivery, attempt: Attempt) -> None:
+        number = delivery.attempts + 1
+        outcome = await self._try(delivery.job, self._patience.seconds(number))
+        attempt.ended = True
+        now = self._clock()
+        if outcome.error is None:
+            await self._table.delivered(delivery.job, now)
+            return
+        wait = None if outcome.hopeless else self._patience.after(number, self._draw())
+        error = " ".join(outcome.error.split())[:LONGEST]
+        await self._table.failed(delivery.job, error, None if wait is None else now + wait)
+        if wait is None:
+            # Without the URL, in which receivers like to have their tokens.
+            log.warning(
+                "the delivery of job %s is dead after attempt %d: %s", delivery.job, number, error
+            )
+
+    async def _try(self, job: str, seconds: float) -> Outcome:
+        try:
+            message = await self._render(job)
+            return GONE if message is None else await self._told(message, seconds)
+        except Fault as fault:
+            return Outcome(fault.message, fault.kind in HOPELESS)
+        except Exception:
+            log.exception("a message about job %s could not be sent", job)
+            return BROKEN
+
+    async def _told(self, message: Message, seconds: float) -> Outcome:
+        try:
+            async with asyncio.timeout(seconds):
+                status = await self._post(message.url, message.body, message.headers, seconds)
+        except TimeoutError:
+            return Outcome(f"the receiver did not answer within {seconds:g} seconds")
+        return judge(status)
+
+
+def judge(status: int) -> Outcome:
+    """What a receiver's status means: a success acknowledges, a redirect is not followed."""
+    match status // 100:
+        case 2:
+            return Outcome()
+        case 3:
+            way_out = "redirects are not followed; give the URL that it leads to"
+            return Outcome(f"the receiver answered {status}; {way_out}", hopeless=True)
+        case _:
+            return Outcome(f"the receiver answered {status}")
+
+
+def _receiver(url: str) -> str:
+    """The beginning of a URL, up to its path, and short: SQL compares it. Takes any text."""
+    found = re.match(r"[^/]{0,8}//[^/?#]{0,255}", url)
+    return found[0] if found else url[:255]
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode()

