@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import obstore
@@ -83,12 +83,22 @@ async def stream(
         raise error
 
 
-async def never(started: asyncio.Event) -> AsyncIterator[bytes]:
-    """Enough to be written to the disk, and then nothing more."""
-    for _ in range(12):
-        yield b"x" * 2**20
-    started.set()
-    await asyncio.Event().wait()
+@dataclass
+class Slow:
+    """A content that comes in part, and no further before it is let go."""
+
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def content(self) -> AsyncIterator[bytes]:
+        try:
+            for _ in range(12):  # enough to be written to the disk
+                yield b"x" * 2**20
+            self.started.set()
+            await self.let_go.wait()
+        finally:
+            self.ended.set()
 
 
 def files_of(folder: Path) -> list[str]:
@@ -223,12 +233,14 @@ async def test_a_stream_that_breaks_leaves_nothing_to_be_read(local: Shelf, tmp_
 async def test_a_caller_who_goes_away_leaves_nothing_after_a_day(
     local: Shelf, tmp_path: Path
 ) -> None:
-    started = asyncio.Event()
-    putting = asyncio.create_task(local.objects.put(never(started), "image/png"))
-    await started.wait()
+    slow = Slow()
+    putting = asyncio.create_task(local.objects.put(slow.content(), "image/png"))
+    await slow.started.wait()
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await putting
+    slow.let_go.set()
+    await slow.ended.wait()
     await local.objects.prune(local.clock.now + STALE + 1)
     assert await local.uploads() == []
     assert files_of(tmp_path / "objects") == []

@@ -4,13 +4,14 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from imagemill.dialects import wire
 from imagemill.dialects.fal import describe, realtime, storage, words, write
@@ -27,6 +28,7 @@ _ASKED = re.compile(
 _STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
 SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
 KEEP_ALIVE = 15.0  # seconds of silence after which a stream says that it lives
+ALIVE = ": alive\n\n"  # a comment, which clients pass over
 LOGS = {"1", "true", "True"}
 Handler = Callable[[Request, str], Awaitable[Response]]
 
@@ -48,9 +50,7 @@ class Fal:
         order = replace(await self._order(request, found), attended=True, callback=None)
         if streams:
             job = await self.service.begin(order)
-            events = self._events(job, str(order.wire["base"]))
-            headers = _STREAM | {"x-fal-request-id": job.id}
-            return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+            return Events(self._events(job, str(order.wire["base"])), job)
         job = await wire.while_listening(request, self.service.wait_for(order))
         body = await write.output(self.service, job, str(order.wire["base"]))
         return JSONResponse(body, headers=_told(job))
@@ -129,13 +129,11 @@ class Fal:
 
     async def _status_stream(self, request: Request, job: Job) -> Response:
         logs = request.query_params.get("logs") in LOGS
-        events = _alive(self._statuses(request, job, logs))
-        headers = _STREAM | {"x-fal-request-id": job.id}
-        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+        return Events(self._statuses(request, job, logs), job)
 
-    async def _statuses(self, request: Request, job: Job, logs: bool) -> AsyncIterator[str]:
+    async def _statuses(self, request: Request, job: Job, logs: bool) -> AsyncGenerator[str]:
         """A status whenever it differs from the last; each brings the lines that are new."""
-        next_line, last = 0, None
+        next_line, last, pulse = 0, None, Pulse()
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
                 continue
@@ -146,26 +144,32 @@ class Fal:
                 next_line = max([next_line, *(line.number + 1 for line in lines)])
             _, body = await self._told(job, lines, request)
             if lines or body != last:
+                pulse.beat()
                 yield _event(body)
+            elif pulse.due():
+                yield ALIVE
             last = body | ({"logs": []} if lines is not None else {})
 
-    async def _events(self, job: Job, base: str) -> AsyncIterator[str]:
+    async def _events(self, job: Job, base: str) -> AsyncGenerator[str]:
         """Pictures on their way, at last the output; who hangs up cancels."""
+        pulse = Pulse()
         try:
-            async for event in _alive(self._pictures(job, base)):
-                yield event
+            async for item in self.service.watch(job.id):
+                if isinstance(item, Preview):
+                    pulse.beat()
+                    yield _event(write.preview(item))
+                elif isinstance(item, Job) and item.status in FINAL:
+                    yield _event(await self._last(item, base))
+                elif pulse.due():
+                    yield ALIVE
         finally:
             await asyncio.shield(self.service.leave(job))
 
-    async def _pictures(self, job: Job, base: str) -> AsyncIterator[str]:
-        async for item in self.service.watch(job.id):
-            if isinstance(item, Preview):
-                yield _event(write.preview(item))
-            elif isinstance(item, Job) and item.status in FINAL:
-                try:
-                    yield _event(await write.output(self.service, item, base))
-                except Fault as fault:
-                    yield _event(words.error_body(fault))
+    async def _last(self, job: Job, base: str) -> dict[str, Any]:
+        try:
+            return await write.output(self.service, job, base)
+        except Fault as fault:
+            return words.error_body(fault)
 
 
 ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]]] = {
@@ -190,22 +194,35 @@ def _event(body: Any) -> str:
     return f"data: {json.dumps(body)}\n\n"
 
 
-async def _alive(events: AsyncIterator[str]) -> AsyncIterator[str]:
-    """The events, with a comment in long silences, so that no proxy gives up."""
-    ahead = asyncio.ensure_future(anext(events, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait({ahead}, timeout=KEEP_ALIVE)
-            if not done:
-                yield ": alive\n\n"
-                continue
-            event = ahead.result()
-            if event is None:
-                return
-            yield event
-            ahead = asyncio.ensure_future(anext(events, None))
-    finally:
-        ahead.cancel()
+class Events(StreamingResponse):
+    """A stream of events, which is closed at once when its caller hangs up."""
+
+    def __init__(self, events: AsyncGenerator[str], job: Job) -> None:
+        headers = _STREAM | {"x-fal-request-id": job.id}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self.events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.events.aclose()
+
+
+class Pulse:
+    """Tells when a stream has been silent for so long that a proxy might give it up."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def beat(self) -> None:
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        silent = time.monotonic() - self._last > KEEP_ALIVE
+        if silent:
+            self.beat()
+        return silent
 
 
 def answering(house: wire.House, handler: Handler) -> Handler:
