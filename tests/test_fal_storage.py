@@ -28,7 +28,6 @@ from imagemill.dialects.fal.storage import Limits, caller_of, lifecycle_of, rout
 from imagemill.files.objects import Objects, open_store
 from imagemill.store.database import Database, at
 from imagemill.store.files import FileTable, StoredFile
-from imagemill.store.schema import METADATA
 
 KEY = {"authorization": "Key id:secret"}
 CALLER = hashlib.sha256(b"id:secret").hexdigest()[:32]
@@ -72,8 +71,7 @@ async def site(
     folder: Path, store: ObjectStore | None = None, limits: Limits = SMALL, proxied: bool = False
 ) -> AsyncIterator[Site]:
     database, clock = Database(at(folder)), Clock()
-    async with database.engine.begin() as connection:
-        await connection.run_sync(METADATA.create_all)
+    await database.open()
     objects = Objects(store or MemoryStore(), FileTable(database), clock)
     app = FastAPI()
     app.include_router(routes(objects, limits, proxied))
@@ -615,8 +613,7 @@ def live(tmp_path: Path) -> Iterator[str]:
     async def serve(listening: socket.socket, stop: Callable[[uvicorn.Server], None]) -> None:
         store = open_store(str(tmp_path / "objects"))
         database = Database(at(tmp_path))
-        async with database.engine.begin() as connection:
-            await connection.run_sync(METADATA.create_all)
+        await database.open()
         app = FastAPI()
         app.include_router(routes(Objects(store, FileTable(database), lambda: NOW * 2)))
         running = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))

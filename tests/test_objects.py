@@ -17,7 +17,6 @@ from imagemill.files.keys import new_key, safe_name
 from imagemill.files.objects import STALE, Objects, open_store
 from imagemill.store.database import Database, at
 from imagemill.store.files import FileTable, Upload
-from imagemill.store.schema import METADATA
 
 pytestmark = pytest.mark.anyio
 A, B = b"a" * 100, b"b" * 100
@@ -51,8 +50,7 @@ class Shelf:
 @asynccontextmanager
 async def opened(folder: Path, store: ObjectStore) -> AsyncIterator[Shelf]:
     database, clock = Database(at(folder)), Clock()
-    async with database.engine.begin() as connection:
-        await connection.run_sync(METADATA.create_all)
+    await database.open()
     table = FileTable(database)
     try:
         yield Shelf(Objects(store, table, clock), table, store, clock)

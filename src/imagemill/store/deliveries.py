@@ -139,7 +139,7 @@ class DeliveryTable:
     async def _change(self, which: ColumnElement[bool], **values: Any) -> int:
         async with self._database.writing() as connection:
             changed = await connection.execute(update(DELIVERIES).where(which).values(values))
-        return changed.rowcount
+        return int(changed.rowcount)
 
 
 async def signing_secret(database: Database, fresh: bytes) -> bytes:

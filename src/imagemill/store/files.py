@@ -4,9 +4,8 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imagemill.store.database import Database, unbroken
+from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.schema import FILES, SECRETS, UPLOADS
 
 
@@ -137,7 +136,7 @@ class FileTable:
             kept: bytes = (await connection.execute(wanted)).scalar_one()
         return kept
 
-    async def _add(self, connection: AsyncConnection, file: StoredFile) -> None:
+    async def _add(self, connection: Asked, file: StoredFile) -> None:
         row = asdict(file)
         await connection.execute(
             self._insert(FILES).values(row).on_conflict_do_update(index_elements=["key"], set_=row)

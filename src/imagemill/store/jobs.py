@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, func, insert, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Result, Status, turn
 from imagemill.store import records
-from imagemill.store.database import Database, unbroken
+from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.deliveries import delivery_row
 from imagemill.store.schema import DELIVERIES, JOBS, LINES
 
@@ -229,17 +228,17 @@ def _recovered(job: Job, unwanted: bool, now: float) -> Job:
     return job.move(Status.QUEUED, now)
 
 
-async def _count(connection: AsyncConnection, *conditions: Any) -> int:
+async def _count(connection: Asked, *conditions: Any) -> int:
     wanted = select(func.count()).where(JOBS.c.status == Status.QUEUED, *conditions)
     return int((await connection.execute(wanted)).scalar_one())
 
 
-async def _jobs(connection: AsyncConnection, wanted: Select[Any]) -> list[Job]:
+async def _jobs(connection: Asked, wanted: Select[Any]) -> list[Job]:
     return [records.job(row._mapping) for row in await connection.execute(wanted)]
 
 
 async def _write(
-    connection: AsyncConnection,
+    connection: Asked,
     *jobs: Job,
     worker: str | None = None,
     lease: float | None = None,
@@ -256,7 +255,7 @@ async def _write(
     )
 
 
-async def _announce(connection: AsyncConnection, job: Job) -> None:
+async def _announce(connection: Asked, job: Job) -> None:
     """Owes the caller a webhook, in the transaction that ends the job."""
     if job.callback is not None and job.finished is not None:
         await connection.execute(
@@ -264,7 +263,7 @@ async def _announce(connection: AsyncConnection, job: Job) -> None:
         )
 
 
-async def _write_lines(connection: AsyncConnection, lines: Iterable[tuple[str, Line]]) -> None:
+async def _write_lines(connection: Asked, lines: Iterable[tuple[str, Line]]) -> None:
     rows = [
         {"job": id, "number": line.number, "at": line.at, "message": line.message}
         for id, line in lines
