@@ -5,11 +5,13 @@ given to another, and a late end is refused.
 """
 
 import asyncio
+import time
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Result, Status, turn
@@ -19,6 +21,7 @@ from imagemill.store.deliveries import delivery_row
 from imagemill.store.schema import DELIVERIES, JOBS, LINES
 
 MAX_ATTEMPTS = 5
+FRESH = 1e-4  # seconds, for each job that waits, for which a list of the queue is good
 _LOST = Fault(Kind.FAILED, f"the work was begun {MAX_ATTEMPTS} times and never finished")
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
 _DESERTED = Fault(Kind.CANCELLED, "the caller is gone")
@@ -38,6 +41,8 @@ class Jobs:
         self._database = database
         self._adding: list[tuple[Job, asyncio.Future[None]]] = []
         self._adder: asyncio.Task[None] | None = None
+        self._queue: list[tuple[int, float, str]] = []
+        self._listed = 0.0
 
     async def add(self, job: Job) -> None:
         """Returns once the job will survive the death of this process.
@@ -79,16 +84,25 @@ class Jobs:
 
     @unbroken
     async def position(self, job: Job) -> int:
-        """How many jobs will be claimed before this one."""
-        mine = (job.priority, turn(job.generation, job.created), job.id)
-        before = tuple_(JOBS.c.priority, JOBS.c.turn, JOBS.c.id) < mine
-        async with self._database.reading() as connection:
-            return await _count(connection, before)
+        """How many jobs will be claimed before this one.
+
+        Of a long queue as it was a moment ago, so that many who ask do not each count it.
+        """
+        now = time.monotonic()
+        if now - self._listed > len(self._queue) * FRESH:
+            places = select(JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
+                JOBS.c.status == Status.QUEUED
+            )
+            async with self._database.reading() as connection:
+                rows = await connection.execute(places.order_by(*places.selected_columns))
+            self._queue, self._listed = [tuple(row) for row in rows], now
+        return bisect_left(self._queue, (job.priority, turn(job.generation, job.created), job.id))
 
     @unbroken
     async def waiting(self) -> int:
         async with self._database.reading() as connection:
-            return await _count(connection)
+            wanted = select(func.count()).where(JOBS.c.status == Status.QUEUED)
+            return int((await connection.execute(wanted)).scalar_one())
 
     @unbroken
     async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
@@ -226,11 +240,6 @@ def _recovered(job: Job, unwanted: bool, now: float) -> Job:
     if job.attempts >= MAX_ATTEMPTS:
         return job.move(Status.FAILED, now, fault=_LOST)
     return job.move(Status.QUEUED, now)
-
-
-async def _count(connection: Asked, *conditions: Any) -> int:
-    wanted = select(func.count()).where(JOBS.c.status == Status.QUEUED, *conditions)
-    return int((await connection.execute(wanted)).scalar_one())
 
 
 async def _jobs(connection: Asked, wanted: Select[Any]) -> list[Job]:
