@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -102,7 +102,8 @@ class PlainEngine:
 
 
 def paint(generation: Generation, ignored: tuple[str, ...] = ()) -> Painted:
-    return Painted((_file(generation, generation.format),), 0.25, "pico", ignored)
+    each = [replace(generation, seed=generation.seed_of(i)) for i in range(generation.num_images)]
+    return Painted(tuple(_file(one, one.format) for one in each), 0.25, "pico", ignored)
 
 
 def preview(generation: Generation) -> bytes:

@@ -14,9 +14,9 @@ import websockets
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 
+from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import realtime
 from imagemill.dialects.fal.realtime import Run
-from imagemill.dialects.fal.terms import caller_of
 from imagemill.dialects.fal.tokens import Tokens
 
 SECRET = b"s" * 32

@@ -24,7 +24,9 @@ from fastapi import FastAPI
 from obstore.store import MemoryStore, ObjectStore
 from starlette.datastructures import Headers
 
-from imagemill.dialects.fal.storage import Limits, caller_of, lifecycle_of, routes
+from imagemill.dialects.callers import caller_of
+from imagemill.dialects.fal.storage import Limits, routes
+from imagemill.dialects.fal.terms import lifecycle_of
 from imagemill.files.objects import Objects, open_store
 from imagemill.store.database import Database, at
 from imagemill.store.files import FileTable, StoredFile

@@ -35,7 +35,7 @@ LEVELS = (
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
-    level("catalog service worker materials news orders", ROUTES | TENSORS | {"dialects"}),
+    level("catalog service flights worker materials news orders", ROUTES | TENSORS | {"dialects"}),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
     level("app assembly cluster cli __main__", TENSORS),
 )
@@ -49,7 +49,7 @@ NARROWER: dict[str, frozenset[str] | None] = {
     "engine.process": TENSORS,
 }
 # What every dialect stands on; they are no dialects themselves and import none.
-GROUND = frozenset({"wire", "strict"})
+GROUND = frozenset({"wire", "strict", "callers", "events", "downloads"})
 
 NAMELESS = frozenset({"utils", "util", "common", "core", "base", "helpers", "manager", "misc"})
 LONGEST = 400  # lines

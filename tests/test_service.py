@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.orders import Order
+from imagemill.orders import Order, Repeat
 from imagemill.service import Service
 from tests.engines import PlainEngine
 from tests.houses import opened
@@ -289,3 +290,49 @@ async def test_metrics_tell_what_happened(make_service: Make) -> None:
     assert metric(service, "cache_lookups_total", outcome="hit") == 1
     assert metric(service, "cache_lookups_total", outcome="miss") == 2
     assert metric(service, "engine_seconds_count") == 2
+
+
+async def test_a_call_that_is_sent_again_after_a_time_out_is_painted_once(
+    make_service: Make,
+) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    first = replace(make_order(seed=None, cacheable=False), repeat=Repeat("call"))
+    waiting = await hold(engine, service, first)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    again = asyncio.create_task(service.paint(replace(first, repeat=Repeat("call", resent=True))))
+    engine.gate.set()
+    await again
+    assert len(engine.submitted) == 1
+
+
+async def test_the_same_twice_is_two_where_neither_was_sent_again(make_service: Make) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    engine.gate.set()
+    order = replace(make_order(cacheable=False), repeat=Repeat("call"))
+    await asyncio.gather(service.paint(order), service.paint(order))
+    assert len(engine.submitted) == 2
+
+
+async def test_calls_of_one_name_are_one(make_service: Make) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    engine.gate.set()
+    order = replace(make_order(cacheable=False), repeat=Repeat("call", named=True))
+    assert (await service.paint(order)) is (await service.paint(order))
+    other = replace(order, caller="somebody else")
+    await service.paint(other)
+    assert len(engine.submitted) == 2
+
+
+async def test_work_may_be_wanted_though_its_caller_hangs_up(make_service: Make) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    waiting = await hold(engine, service, replace(make_order(cacheable=False), finish=True))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not engine.cancelled

@@ -28,6 +28,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "input_limit": ("2048", "2048", 2048),
     "fetch_hosts": ('["a.local"]', '["a.local"]', ["a.local"]),
     "behind_proxy": ("true", "true", True),
+    "on_hang_up": ('{ fal = "finish" }', '{"fal": "finish"}', {"fal": "finish"}),
     "chat_url": ('"http://chat/v1"', "http://chat/v1", "http://chat/v1"),
     "chat_key": ('"secret"', "secret", "secret"),
     "chat_model": ('"small"', "small", "small"),

@@ -20,7 +20,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imagemill import __version__, telemetry
 from imagemill.assembly import assemble
 from imagemill.catalog import Catalog
-from imagemill.dialects import fal, flat, hf_inference, wire
+from imagemill.dialects import (
+    downloads,
+    fal,
+    flat,
+    hf_inference,
+    hub,
+    nebius,
+    nebula,
+    openai,
+    replicate,
+    sdapi,
+    together,
+    wire,
+)
 from imagemill.engine.events import Engine, State
 from imagemill.service import Service
 from imagemill.settings import LOOPBACK, Settings
@@ -33,6 +46,13 @@ log = logging.getLogger(__name__)
 DOORS: tuple[Callable[[wire.House], APIRouter], ...] = (
     hf_inference.routes,
     fal.routes,
+    replicate.routes,
+    openai.routes,
+    together.routes,
+    nebius.routes,
+    nebula.routes,
+    sdapi.routes,
+    hub.routes,
     flat.routes,
 )
 
@@ -51,6 +71,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
         settings.body_limit,
         settings.input_limit,
         settings.behind_proxy,
+        settings.on_hang_up,
     )
     app = FastAPIOffline(
         title="imagemill",
@@ -59,7 +80,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
         lifespan=_lifespan(service, settings.shutdown_time),
         redoc_url=None,
     )
-    for routes in (*DOORS, _house_routes):
+    for routes in (*DOORS, downloads.routes, _house_routes):
         app.include_router(routes(house))
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)

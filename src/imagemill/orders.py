@@ -11,12 +11,26 @@ from imagemill.job import Priority
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """How a call is known again that its caller sends once more.
+
+    key: tells it from the caller's others. named: the caller gave the key, so that all calls of it
+    are one; else those are that were sent again after the first was given up. resent: this one was.
+    """
+
+    key: str
+    named: bool = False
+    resent: bool = False
+
+
+@dataclass(frozen=True)
 class Order:
     """A generation and how it may be answered.
 
     cacheable: an earlier picture of the same will do. drawn: the seed was drawn by us, so any seed
     will do. wait: for a model that is loading. begin_within: seconds after which it has failed if
-    it was not begun. The others are as in Job.
+    it was not begun. finish: the work is wanted though nobody waits for it any more. The others are
+    as in Job.
     """
 
     generation: Generation
@@ -27,13 +41,14 @@ class Order:
     door: str = ""
     caller: str = ""
     priority: Priority = Priority.NORMAL
-    attended: bool = False
     begin_within: float | None = None
     callback: str | None = None
     keep: float | None = None
     public: bool = True
     stored: bool = True
     wire: Mapping[str, Any] = field(default_factory=dict)
+    finish: bool = False
+    repeat: Repeat | None = None
 
     @property
     def seeded(self) -> str:

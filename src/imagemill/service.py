@@ -1,15 +1,16 @@
 """The only door for dialects: every call becomes a Job, which is told of, waited for or cancelled.
 
 A raw call (`paint`) waits for its job on an open connection: identical ones share one flight, with
-one look-up, one job, one file. A flight lives as long as somebody waits for it; when the last one
-hangs up, its job is cancelled.
+one look-up, one job, one file. When the last one who waits hangs up, the job is cancelled, unless
+the order says otherwise.
 """
 
 import asyncio
 import logging
+import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,6 +20,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files import Cache
 from imagemill.files.objects import Objects
+from imagemill.flights import Flights, Patience
 from imagemill.generation import Generation, Painted
 from imagemill.job import FINAL, Job, Line, Priority, Status
 from imagemill.materials import DATA, OWN
@@ -38,16 +40,12 @@ LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
 DATA_KEPT = 86_400.0  # seconds that a picture lives which came within a request
 DATA_BYTES = 50 * 2**20
+RETURNS = 15.0  # seconds in which a client that timed out sends the same again
+REPEATED = 600.0  # seconds in which a call that was named may be repeated
 TICK = 1.0  # seconds after which a watched job is looked at, whatever the news
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass
-class Flight:
-    task: asyncio.Task[Answer]
-    waiters: int = 0
 
 
 @dataclass
@@ -72,7 +70,7 @@ class Service:
     secret: bytes = b""
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
-    _flights: dict[Hashable, Flight] = field(default_factory=dict)
+    _flights: Flights = field(default_factory=Flights)
     _accepted: int = 0
     _pace: float = FIRST_PACE  # seconds per generation, recently
     _opened: float | None = None
@@ -92,9 +90,8 @@ class Service:
     async def close(self, patience: float) -> None:
         """Lets running work finish for `patience` seconds, takes nothing new, stops the engine."""
         self._closing = self.worker.closing = True
-        flights = [flight.task for flight in self._flights.values()]
         idle = asyncio.create_task(self.worker.idle())
-        _, late = await asyncio.wait([*flights, idle], timeout=patience)
+        _, late = await asyncio.wait([*self._flights.tasks, idle], timeout=patience)
         for task in (*late, *self._tasks):
             task.cancel()
         await asyncio.gather(*late, *self._tasks, return_exceptions=True)
@@ -102,8 +99,11 @@ class Service:
         await self.fetcher.close()
         await self.database.close()
 
-    async def submit(self, order: Order) -> Job:
-        """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be."""
+    async def submit(self, order: Order, attended: bool = False) -> Job:
+        """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be.
+
+        attended: somebody waits on a connection.
+        """
         if self._closing:
             raise _closing()
         if order.callback is not None:
@@ -116,8 +116,8 @@ class Service:
             source=order.endpoint.source,
             created=now,
             caller=order.caller,
-            priority=Priority.INTERACTIVE if order.attended else order.priority,
-            attended=order.attended,
+            priority=order.priority,
+            attended=attended,
             start_by=None if order.begin_within is None else now + order.begin_within,
             callback=order.callback,
             keep=order.keep,
@@ -149,6 +149,13 @@ class Service:
                 )
                 found[name] = OWN + file.key
         return replace(order.generation, **found)
+
+    async def jobs_of(
+        self, caller: str, door: str, before: float | None = None, after: float | None = None,
+        limit: int = 100,
+    ) -> list[Job]:  # fmt: skip
+        """A caller's jobs at one door, the newest first: created before and after those times."""
+        return await self.jobs.of(caller, door, before, after, limit)
 
     async def signer(self) -> Signer:
         """What signs webhooks."""
@@ -212,32 +219,21 @@ class Service:
             raise _closing()
         same = order.unseeded if order.drawn else order.seeded
         key = (same, order.wait) if order.cacheable else uuid.uuid4()
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = Flight(asyncio.create_task(self._fly(order)))
-            flight.task.add_done_callback(lambda task: self._landed(key, task))
-        return await self._follow(key, flight)
+        return await self._share(key, order, lambda: self._fly(order))
 
-    async def _follow(self, key: Hashable, flight: Flight) -> Answer:
-        flight.waiters += 1
-        try:
-            return await asyncio.shield(flight.task)
-        except asyncio.CancelledError:
-            if flight.task.cancelled() and not _hung_up():
-                raise Fault(Kind.CANCELLED, "the server stopped this work; ask again") from None
-            raise
-        finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
-                self._flights.pop(key, None)  # whoever comes now starts anew
-                flight.task.cancel()
-
-    def _landed(self, key: Hashable, task: asyncio.Task[Answer]) -> None:
-        flight = self._flights.get(key)
-        if flight is not None and flight.task is task:
-            del self._flights[key]
-        if not task.cancelled():
-            task.exception()  # taken note of, where nobody waits for it any more
+    async def _share(
+        self, key: Hashable, order: Order, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        """One flight for all calls of a key, or for a call and those that repeat it."""
+        repeat, patience = order.repeat, Patience(alone=math.inf if order.finish else 0.0)
+        if repeat is not None:
+            call = order.door, order.caller, repeat.key
+            kept = REPEATED if repeat.named else 0.0
+            patience = Patience(max(RETURNS, patience.alone), kept)
+            key = call if repeat.named else (*call, uuid.uuid4())
+            if repeat.resent:
+                key = self._flights.abandoned(call) or key
+        return await self._flights.share(key, work, patience)
 
     async def _fly(self, order: Order) -> Answer:
         if order.cacheable:
@@ -297,11 +293,16 @@ class Service:
         return Fault(Kind.LOADING, "the model is currently loading", retry_after=round(left, 1))
 
     async def _paint(self, order: Order) -> Painted:
-        kept = replace(order, attended=True, keep=RAW_KEPT, public=False)
+        kept = replace(order, keep=RAW_KEPT, public=False)
         return await self.painted(await self._attend(kept))
 
     async def wait_for(self, order: Order) -> Job:
-        """Submits and waits; the job has ended then. Cancelling hangs up, which stops the work."""
+        """Submits and waits; the job has ended then. Cancelling hangs up."""
+        if self._closing:
+            raise _closing()
+        return await self._share(uuid.uuid4(), order, lambda: self._wait(order))
+
+    async def _wait(self, order: Order) -> Job:
         self._admit(order)
         try:
             await self._ready()
@@ -311,7 +312,7 @@ class Service:
 
     async def _attend(self, order: Order) -> Job:
         began = self.clock()
-        job = await self.submit(order)
+        job = await self._submit_at_once(order)
         try:
             job = await self.ended(job.id)
         except asyncio.CancelledError:
@@ -327,15 +328,20 @@ class Service:
         self._admit(order)
         try:
             await self._ready()
-            return await self.submit(order)
+            return await self._submit_at_once(order)
         except BaseException:
             self._accepted -= 1
             raise
 
+    async def _submit_at_once(self, order: Order) -> Job:
+        order = replace(order, priority=Priority.INTERACTIVE)
+        return await self.submit(order, attended=not order.finish)
+
     async def leave(self, job: Job) -> None:
         """The watcher of a job that was begun has gone, or seen its end."""
         self._accepted -= 1
-        await self.cancel(job)
+        if job.attended:
+            await self.cancel(job)
 
     async def painted(self, job: Job) -> Painted:
         """The pictures of a job that has ended; raises its Fault if it has failed."""
@@ -358,12 +364,6 @@ async def _next(heard: asyncio.Queue[Item], seconds: float) -> Item | None:
             return await heard.get()
     except TimeoutError:
         return None
-
-
-def _hung_up() -> bool:
-    """Whether the running task itself was cancelled, and not only what it waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:

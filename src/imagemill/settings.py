@@ -59,7 +59,9 @@ class Settings(BaseSettings):
         description="Jobs given to the engine at a time; others wait in the queue.",
     )
     retention: float = Field(
-        default=7 * 86400.0, gt=0, description="Seconds after which ended jobs are forgotten."
+        default=7 * 86400.0,
+        gt=0,
+        description="Seconds after which ended jobs and their files are forgotten.",
     )
     input_limit: int = Field(
         default=64 * 2**20,
@@ -72,6 +74,10 @@ class Settings(BaseSettings):
     )
     behind_proxy: bool = Field(
         default=False, description="Believe the headers x-forwarded-proto and x-forwarded-host."
+    )
+    on_hang_up: dict[str, Literal["cancel", "finish"]] = Field(
+        default_factory=dict,
+        description="By dialect, what becomes of the work of a caller who hangs up.",
     )
     chat_url: str | None = Field(
         default=None, description="Base URL of an OpenAI-compatible chat API that expands prompts."

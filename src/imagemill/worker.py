@@ -38,7 +38,8 @@ _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
 @dataclass
 class Worker:
-    """at_once: jobs given to the engine at a time. retention: seconds that ended jobs are kept.
+    """at_once: jobs given to the engine at a time. retention: seconds that ended jobs are kept, and
+    their files where the caller asked for no other time.
 
     ended: is called when a job has ended. secret: gives what makes the names of files unguessable.
     """
@@ -256,8 +257,9 @@ class Painting:
         job = self.job
         key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
         content_type = images.MEDIA_TYPES[generation.format]
+        keep = self.worker.retention if job.keep is None else job.keep
         await self.worker.objects.put(
-            content, content_type, key=key, job=job.id, caller=job.caller, keep=job.keep,
+            content, content_type, key=key, job=job.id, caller=job.caller, keep=keep,
             public=job.public,
         )  # fmt: skip
         return File(key, content_type, len(content), *images.size_of(content))

@@ -13,6 +13,7 @@ from imagemill.pipelines.families import EMBEDDED
 
 USUAL = "fal-ai/flux/dev"  # whose schema is the most usual one
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)  # as OpenAI's, which have no owner
 
 
 class Catalog:
@@ -28,7 +29,7 @@ class Catalog:
         fingerprint: Callable[[str], str] = fingerprint,
     ) -> None:
         for id in models:
-            if not _ID.fullmatch(id):
+            if not (_ID.fullmatch(id) or _NAME.fullmatch(id)):
                 raise invalid("models", f"{id!r:.200} is not a model id; write it owner/name")
         self._models = {OWN_ID: EMBEDDED, **models}
         self._stand_ins = stand_ins
@@ -65,7 +66,8 @@ class Catalog:
         return EMBEDDED if self._stand_ins else None
 
     def find(self, id: str) -> Endpoint:
-        if not _ID.fullmatch(id):
+        """What serves a model id; raises a Fault where nothing does."""
+        if not (_ID.fullmatch(id) or _NAME.fullmatch(id)):
             raise Fault(Kind.NOT_FOUND, f"{id!r:.200} is not a model id; ids look like owner/name")
         source = self._models.get(id) or (EMBEDDED if self._stand_ins else None)
         if source is None:

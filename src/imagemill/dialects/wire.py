@@ -1,10 +1,12 @@
 """What HTTP asks of every dialect alike: bodies in bounds, hang-ups noticed, safe headers."""
 
 import asyncio
+import hashlib
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -13,8 +15,9 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from imagemill.catalog import Catalog, Endpoint
+from imagemill.dialects.callers import base_of
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.orders import Answer, Order
+from imagemill.orders import Answer, Order, Repeat
 from imagemill.service import Service
 from imagemill.telemetry import Telemetry
 
@@ -23,6 +26,7 @@ T = TypeVar("T")
 
 BODY_SECONDS = 30.0  # for a body to arrive
 DRAINED = 16  # times the limit, read and thrown away so that the caller can hear our answer
+RESENT = "x-stainless-retry-count"
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
 GONE = 499  # nobody reads it
 STOPPED = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
@@ -39,6 +43,15 @@ class House:
     body_limit: int  # bytes
     input_limit: int  # bytes of a body that may carry pictures
     behind_proxy: bool
+    on_hang_up: Mapping[str, str] = field(default_factory=dict)  # by dialect
+
+    def finishes(self, door: str, usual: bool = False) -> bool:
+        """Whether work goes on whose caller has hung up."""
+        return self.on_hang_up.get(door, "finish" if usual else "cancel") == "finish"
+
+    def base(self, request: Request) -> str:
+        """The address under which the caller knows this server, without a slash at the end."""
+        return base_of(request, self.behind_proxy)
 
 
 @dataclass(frozen=True)
@@ -55,22 +68,37 @@ class Gone(Exception):
     """The caller hung up."""
 
 
+Handler = Callable[..., Awaitable[Response]]
+
+
+def answering(
+    house: House, door: str, refuse: Callable[[Fault], Response], handler: Handler
+) -> Handler:
+    """A handler whose faults are told in the words of its dialect, and which is counted."""
+
+    @wraps(handler)
+    async def answer(*args: Any, **kwargs: Any) -> Response:
+        try:
+            response, outcome = await handler(*args, **kwargs), "ok"
+        except (Gone, ClientDisconnect):
+            response, outcome = Response(status_code=GONE), "gone"
+        except Fault as fault:
+            response, outcome = refuse(fault), fault.kind.value
+        except asyncio.CancelledError:
+            # By the HTTP server, whose patience at a shutdown has ended; the caller still listens.
+            response, outcome = refuse(STOPPED), STOPPED.kind.value
+        except Exception:
+            log.exception("a request at the door %s failed", door)
+            response, outcome = refuse(UNEXPECTED), UNEXPECTED.kind.value
+        house.telemetry.requests.labels(door, outcome).inc()
+        return response
+
+    return answer
+
+
 async def answer(house: House, door: Door, model: str, request: Request) -> Response:
-    """Answers one request for pictures of `model`, and counts how it went."""
-    try:
-        response, outcome = await _paint(house, door, model, request), "ok"
-    except (Gone, ClientDisconnect):
-        response, outcome = Response(status_code=GONE), "gone"
-    except Fault as fault:
-        response, outcome = door.refuse(fault), fault.kind.value
-    except asyncio.CancelledError:
-        # By the HTTP server, whose patience at a shutdown has ended; the caller still listens.
-        response, outcome = door.refuse(STOPPED), STOPPED.kind.value
-    except Exception:
-        log.exception("a request at the door %s failed", door.name)
-        response, outcome = door.refuse(UNEXPECTED), UNEXPECTED.kind.value
-    house.telemetry.requests.labels(door.name, outcome).inc()
-    return response
+    """Answers one request for pictures of `model`."""
+    return await answering(house, door.name, door.refuse, _paint)(house, door, model, request)
 
 
 async def _paint(house: House, door: Door, model: str, request: Request) -> Response:
@@ -78,12 +106,13 @@ async def _paint(house: House, door: Door, model: str, request: Request) -> Resp
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     order = door.read(house.catalog.find(model), request.headers, body)
+    order = replace(order, finish=house.finishes(door.name), repeat=repeat_of(request, body))
     painted = await while_listening(request, house.service.paint(order))
-    _report(order, painted)
+    report(order, painted)
     return door.write(order, painted)
 
 
-def _report(order: Order, answer: Answer) -> None:
+def report(order: Order, answer: Answer) -> None:
     """What the caller may read in headers, the operator reads in the log."""
     served_by, id = answer.painted.served_by, order.endpoint.id
     if order.endpoint.stands_in:
@@ -113,6 +142,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     if size > limit:
         raise too_large
     return bytes(held)
+
+
+def repeat_of(request: Request, body: bytes) -> Repeat | None:
+    """What a call says of being sent again; Stainless' clients count how often they did."""
+    given, count = (request.headers.get(name) for name in ("idempotency-key", RESENT))
+    if given is None and count is None:
+        return None
+    said = f"{request.url.path}\n{given or ''}\n".encode() + body
+    return Repeat(hashlib.sha256(said).hexdigest(), given is not None, count not in (None, "0"))
 
 
 async def while_listening(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -83,6 +83,21 @@ class Jobs:
         return None if row is None else records.job(row._mapping)
 
     @unbroken
+    async def of(
+        self, caller: str, door: str, before: float | None, after: float | None, limit: int
+    ) -> list[Job]:
+        """Of one caller at one door, the newest first: created before and after those times."""
+        made = JOBS.c.created
+        wanted = select(JOBS).where(
+            JOBS.c.door == door,
+            JOBS.c.caller == caller,
+            *([made < before] if before is not None else []),
+            *([made > after] if after is not None else []),
+        )
+        async with self._database.reading() as connection:
+            return await _jobs(connection, wanted.order_by(made.desc(), JOBS.c.id).limit(limit))
+
+    @unbroken
     async def position(self, job: Job) -> int:
         """How many jobs will be claimed before this one.
 

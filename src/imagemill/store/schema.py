@@ -54,6 +54,7 @@ JOBS = Table(
     Column("fault", JSON),
     Index("ix_jobs_queue", "status", "priority", "turn", "id"),
     Index("ix_jobs_finished", "finished"),
+    Index("ix_jobs_caller", "door", "caller", "created"),
 )
 
 LINES = Table(

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from imagemill.catalog.pages import listing, openapi
 from imagemill.dialects import wire
-from imagemill.dialects.fal.terms import base_of
+from imagemill.dialects.callers import base_of
 from imagemill.dialects.fal.words import STATUSES
 
 WORDS = list(dict.fromkeys(STATUSES.values()))

@@ -11,19 +11,17 @@ from starlette.datastructures import Headers, QueryParams
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.pages import Page, Wish
 from imagemill.dialects import strict
-from imagemill.dialects.fal.storage import caller_of, lifecycle_of
+from imagemill.dialects.callers import caller_of, own
+from imagemill.dialects.fal.terms import lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.job import Priority
-from imagemill.materials import OWN
 from imagemill.orders import Order
 
 DOOR = "fal"
 LEAST_TIMEOUT = 0.1  # seconds
 PRIORITIES = {"normal": Priority.NORMAL, "low": Priority.LOW}
 START_TIMEOUTS = ("x-fal-request-start-timeout", "x-fal-request-timeout")  # the first wins
-CDN = re.compile(r"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
-CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
 
 # By pydantic's name of what is wrong, fal's: all others are the same in both.
 TYPES = {
@@ -85,8 +83,8 @@ def order_of(app: App, value: Any, base: str) -> Order:
         seed=wish.seed,
         num_images=wish.num_images,
         guidance_range=wish.guidance_range,
-        image=_own(wish.image, base),
-        mask=_own(wish.mask, base),
+        image=own(wish.image, base),
+        mask=own(wish.mask, base),
         strength=wish.strength,
         outpaint=wish.outpaint,
         image_sized=wish.keep_size_of == "image",
@@ -134,15 +132,6 @@ def _context(type: str, given: Mapping[str, Any] | None) -> dict[str, Any] | Non
     return {
         name: value for name, value in given.items() if isinstance(value, str | int | float | list)
     }
-
-
-def _own(url: str | None, base: str) -> str | None:
-    """A file of ours by its name instead of its address, so that it is read without HTTP."""
-    found = CDN.fullmatch(url or "")
-    if found is None:
-        return url
-    ours = base.partition("://")[2]
-    return OWN + found["key"] if found["host"] in (ours, *CDN_HOSTS) else url
 
 
 def _start_timeout(headers: Headers) -> float | None:

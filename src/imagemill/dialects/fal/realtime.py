@@ -21,8 +21,9 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.websockets import WebSocketDisconnect
 
 from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import words
-from imagemill.dialects.fal.terms import caller_of, check_form
+from imagemill.dialects.fal.terms import check_form
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.dialects.fal.tokens import routes as token_routes
 from imagemill.errors import Fault, Kind, invalid

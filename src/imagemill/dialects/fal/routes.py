@@ -1,7 +1,6 @@
 """fal's routes: run, stream, queue."""
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -9,14 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
-from imagemill.dialects import wire
+from imagemill.dialects import events, wire
+from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import describe, realtime, storage, words, write
 from imagemill.dialects.fal.read import DOOR, App, app, credential, order_of, read
-from imagemill.dialects.fal.terms import base_of
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
 from imagemill.news import Preview
@@ -25,10 +23,7 @@ from imagemill.orders import Order
 _ASKED = re.compile(
     r"(?P<app>.+?)/requests/(?P<id>[\w-]{1,64})(?P<end>|/response|/status|/status/stream|/cancel)/?"
 )
-_STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
 SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
-KEEP_ALIVE = 15.0  # seconds of silence after which a stream says that it lives
-ALIVE = ": alive\n\n"  # a comment, which clients pass over
 LOGS = {"1", "true", "True"}
 Handler = Callable[[Request, str], Awaitable[Response]]
 
@@ -40,17 +35,17 @@ class Fal:
         self.house, self.service = house, house.service
 
     def base(self, request: Request) -> str:
-        return base_of(request, self.house.behind_proxy)
+        return self.house.base(request)
 
     async def run(self, request: Request, path: str) -> Response:
         """Waits for the output, or streams what happens until it is there."""
         path = path.rstrip("/")
         streams = path.endswith("/stream")
         found = app(self.house.catalog, path.removesuffix("/stream"))
-        order = replace(await self._order(request, found), attended=True, callback=None)
+        order = replace(await self._order(request, found), callback=None)
         if streams:
             job = await self.service.begin(order)
-            return Events(self._events(job, str(order.wire["base"])), job)
+            return _stream(self._events(job, str(order.wire["base"])), job)
         job = await wire.while_listening(request, self.service.wait_for(order))
         body = await write.output(self.service, job, str(order.wire["base"]))
         return JSONResponse(body, headers=_told(job))
@@ -58,7 +53,7 @@ class Fal:
     async def converse(self, path: str, asked: dict[str, Any], caller: str) -> dict[str, Any]:
         """One answer of a realtime connection, with its pictures as bytes."""
         order = order_of(app(self.house.catalog, path), asked, "")
-        order = replace(order, caller=caller, attended=True, keep=SPOKEN_KEPT)
+        order = replace(order, caller=caller, keep=SPOKEN_KEPT)
         job = await self.service.wait_for(order)
         return await write.spoken(self.service, job)
 
@@ -77,7 +72,10 @@ class Fal:
     async def _order(self, request: Request, found: App) -> Order:
         body = await wire.read_body(request, self.house.input_limit)
         credential(request.headers)
-        return read(found, request.headers, request.query_params, body, self.base(request))
+        order = read(found, request.headers, request.query_params, body, self.base(request))
+        return replace(
+            order, finish=self.house.finishes(DOOR), repeat=wire.repeat_of(request, body)
+        )
 
     async def _check_length(self, given: str | None) -> None:
         if given is None or not given.isascii() or not given.isdigit():
@@ -94,7 +92,7 @@ class Fal:
         if asked is None:
             raise Fault(Kind.NOT_FOUND, f"Path /{path:.200} not found")
         credential(request.headers)
-        job = await self.service.job(asked["id"], storage.caller_of(request.headers))
+        job = await self.service.job(asked["id"], caller_of(request.headers))
         if job.door != DOOR:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         verb, answer = ANSWERS[asked["end"]]
@@ -129,11 +127,11 @@ class Fal:
 
     async def _status_stream(self, request: Request, job: Job) -> Response:
         logs = request.query_params.get("logs") in LOGS
-        return Events(self._statuses(request, job, logs), job)
+        return _stream(self._statuses(request, job, logs), job)
 
     async def _statuses(self, request: Request, job: Job, logs: bool) -> AsyncGenerator[str]:
         """A status whenever it differs from the last; each brings the lines that are new."""
-        next_line, last, pulse = 0, None, Pulse()
+        next_line, last, pulse = 0, None, events.Pulse()
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
                 continue
@@ -145,23 +143,23 @@ class Fal:
             _, body = await self._told(job, lines, request)
             if lines or body != last:
                 pulse.beat()
-                yield _event(body)
+                yield events.event(body)
             elif pulse.due():
-                yield ALIVE
+                yield events.ALIVE
             last = body | ({"logs": []} if lines is not None else {})
 
     async def _events(self, job: Job, base: str) -> AsyncGenerator[str]:
         """Pictures on their way, at last the output; who hangs up cancels."""
-        pulse = Pulse()
+        pulse = events.Pulse()
         try:
             async for item in self.service.watch(job.id):
                 if isinstance(item, Preview):
                     pulse.beat()
-                    yield _event(write.preview(item))
+                    yield events.event(write.preview(item))
                 elif isinstance(item, Job) and item.status in FINAL:
-                    yield _event(await self._last(item, base))
+                    yield events.event(await self._last(item, base))
                 elif pulse.due():
-                    yield ALIVE
+                    yield events.ALIVE
         finally:
             await asyncio.shield(self.service.leave(job))
 
@@ -189,40 +187,8 @@ def _told(job: Job) -> dict[str, str]:
     return told
 
 
-def _event(body: Any) -> str:
-    """One event, in ASCII: fal's JavaScript client decodes each piece of a stream by itself."""
-    return f"data: {json.dumps(body)}\n\n"
-
-
-class Events(StreamingResponse):
-    """A stream of events, which is closed at once when its caller hangs up."""
-
-    def __init__(self, events: AsyncGenerator[str], job: Job) -> None:
-        headers = _STREAM | {"x-fal-request-id": job.id}
-        super().__init__(events, media_type="text/event-stream", headers=headers)
-        self.events = events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self.events.aclose()
-
-
-class Pulse:
-    """Tells when a stream has been silent for so long that a proxy might give it up."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def beat(self) -> None:
-        self._last = time.monotonic()
-
-    def due(self) -> bool:
-        silent = time.monotonic() - self._last > KEEP_ALIVE
-        if silent:
-            self.beat()
-        return silent
+def _stream(told: AsyncGenerator[str], job: Job) -> Response:
+    return events.Events(told, {"x-fal-request-id": job.id})
 
 
 def answering(house: wire.House, handler: Handler) -> Handler:

@@ -5,7 +5,6 @@ asks for an upload URL, as the JavaScript client always does. Who has an upload 
 else: fal's clients send no credential there.
 """
 
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,26 +14,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 
-from imagemill.dialects import strict
-from imagemill.dialects.fal import bodies, cdn
+from imagemill.dialects import downloads, strict
+from imagemill.dialects.callers import base_of, caller_of
+from imagemill.dialects.fal import bodies
 from imagemill.dialects.fal.bodies import Limits
-from imagemill.dialects.fal.terms import (
-    base_of,
-    bearer,
-    caller_of,
-    check_form,
-    lifecycle_of,
-    terms_of,
-)
+from imagemill.dialects.fal.terms import bearer, check_form, terms_of
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import keys
 from imagemill.files.objects import Objects
 
-__all__ = ["Limits", "base_of", "caller_of", "lifecycle_of", "routes"]
-
 STORAGE_TYPES = ("fal-cdn-v3", "gcs")
 
-_KEY = re.compile(r"files/[\w./-]{1,240}", re.ASCII)
 _NO_FILE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
 _NO_UPLOAD = Fault(Kind.NOT_FOUND, "there is no such upload, or no longer; begin a new one")
 
@@ -123,11 +113,11 @@ class Storage:
     async def file(self, request: Request, rest: str) -> Response:
         """A file; one that is not public only with the credential that it was made with."""
         key = f"files/{rest}"
-        file = await self.objects.get(key) if _KEY.fullmatch(key) else None
+        file = await self.objects.get(key) if downloads.KEY.fullmatch(key) else None
         if file is None:
             raise _NO_FILE
         if file.open_to(await self._reader(request)):
-            return await cdn.serve(self.objects, file, request)
+            return await downloads.serve(self.objects, file, request)
         if not keys.guarded(key):
             raise _NO_FILE
         told = "this file is private; send the credential that it was made with"

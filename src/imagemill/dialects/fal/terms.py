@@ -1,16 +1,15 @@
-"""What fal's headers say of every file: whose it is, how long it is kept, and where."""
+"""What fal's headers say of every file: how long it is kept, and who may read it."""
 
-import hashlib
 import logging
 import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.errors import Fault, Kind, invalid
+from imagemill.dialects.callers import caller_of
+from imagemill.errors import Fault, Kind
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +19,6 @@ CENTURY = 100 * 366 * 86_400
 Access = Literal["allow", "forbid", "hide"]
 
 _CREDENTIAL = re.compile(r"(key|bearer)\s+\S+", re.IGNORECASE)
-_HOST = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[\da-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
 
 
 class Rule(BaseModel):
@@ -48,12 +46,6 @@ class Terms:
     keep: float | None = None
     public: bool = True
     told: bool = False
-
-
-def caller_of(headers: Headers) -> str:
-    """Who asks: a digest of the credential, empty where there is none."""
-    credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
-    return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
 
 
 def bearer(headers: Headers) -> str | None:
@@ -94,19 +86,3 @@ def terms_of(headers: Headers, caller: str) -> Terms:
         access = "allow"
     # fal's clients leave out what is to be kept for ever; a 0 means the same there.
     return Terms(asked.expiration_duration_seconds or None, access == "allow", access == "forbid")
-
-
-def base_of(request: Request, behind_proxy: bool = False) -> str:
-    """The address under which the caller knows this server, without a slash at the end."""
-    scheme, host = request.url.scheme, request.headers.get("host", "")
-    if behind_proxy:
-        scheme = _first(request.headers.get("x-forwarded-proto", "")) or scheme
-        host = _first(request.headers.get("x-forwarded-host", "")) or host
-    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
-        raise invalid("host", f"{scheme:.20}://{host:.80} is no address; send the header Host")
-    return f"{scheme}://{host}{request.scope.get('root_path', '')}"
-
-
-def _first(values: str) -> str:
-    """What the proxy said that is nearest to the caller."""
-    return values.partition(",")[0].strip().lower()

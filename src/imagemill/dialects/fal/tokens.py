@@ -12,8 +12,9 @@ from pydantic import Field
 from starlette.requests import ClientDisconnect
 
 from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import words
-from imagemill.dialects.fal.terms import caller_of, check_form
+from imagemill.dialects.fal.terms import check_form
 from imagemill.errors import Fault, Kind
 
 SECRET_BYTES = 32

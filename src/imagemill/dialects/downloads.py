@@ -1,13 +1,15 @@
-"""fal's CDN: files as HTTP gives them, whole or a range, and never as a page of our own."""
+"""Files as HTTP gives them: whole or a range, and never as a page of our own."""
 
 import hashlib
 import re
 from email.utils import formatdate
 from urllib.parse import quote
 
-from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 
+from imagemill.dialects import wire
+from imagemill.dialects.callers import caller_of
 from imagemill.files import keys
 from imagemill.files.objects import Objects, StoredFile
 
@@ -16,7 +18,36 @@ YEAR = 31_536_000  # seconds; a key never gets another content
 INERT = re.compile(r"image/(?!svg)[\w.+-]+|(audio|video|font)/[\w.+-]+|application/pdf")
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
 
+KEY = re.compile(r"files/[\w./-]{1,240}", re.ASCII)
+OPEN = {"access-control-allow-origin": "*"}  # a page of any origin may show it
+
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII)
+
+
+def routes(house: wire.House) -> APIRouter:
+    """Every file that is public at its own address, others for who made them."""
+    router, objects = APIRouter(tags=["files"]), house.service.objects
+
+    async def file(request: Request, rest: str) -> Response:
+        found = await objects.get(f"files/{rest}") if KEY.fullmatch(f"files/{rest}") else None
+        if found is None or not found.open_to(caller_of(request.headers)):
+            return JSONResponse({"error": "there is no such file, or no longer"}, 404, OPEN)
+        response = await serve(objects, found, request)
+        response.headers.update(OPEN)
+        return response
+
+    for verb in ("GET", "HEAD"):
+        router.add_api_route(
+            "/files/{rest:path}",
+            file,
+            methods=[verb],
+            response_class=Response,
+            summary="A file",
+            operation_id="file",
+            include_in_schema=verb == "GET",
+            responses={404: {"description": "There is none, or it is somebody else's"}},
+        )
+    return router
 
 
 async def serve(objects: Objects, file: StoredFile, request: Request) -> Response:

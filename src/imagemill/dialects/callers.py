@@ -1,0 +1,47 @@
+"""Who calls, under which address they know this server, and which files of ours they name."""
+
+import hashlib
+import re
+
+from fastapi import Request
+from starlette.datastructures import Headers
+
+from imagemill.errors import invalid
+from imagemill.materials import OWN
+
+# Hosts whose files are ours where this server answers for them.
+CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
+
+_HOST = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[\da-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
+_FILE = re.compile(r"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
+
+
+def caller_of(headers: Headers) -> str:
+    """Who asks: a digest of the credential, empty where there is none."""
+    credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
+    return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
+
+
+def base_of(request: Request, behind_proxy: bool = False) -> str:
+    """The address under which the caller knows this server, without a slash at the end."""
+    scheme, host = request.url.scheme, request.headers.get("host", "")
+    if behind_proxy:
+        scheme = _first(request.headers.get("x-forwarded-proto", "")) or scheme
+        host = _first(request.headers.get("x-forwarded-host", "")) or host
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise invalid("host", f"{scheme:.20}://{host:.80} is no address; send the header Host")
+    return f"{scheme}://{host}{request.scope.get('root_path', '')}"
+
+
+def _first(values: str) -> str:
+    """What the proxy said that is nearest to the caller."""
+    return values.partition(",")[0].strip().lower()
+
+
+def own(url: str | None, base: str) -> str | None:
+    """A file of ours by its name instead of its address, so that it is read without HTTP."""
+    found = _FILE.fullmatch(url or "")
+    if found is None:
+        return url
+    ours = base.partition("://")[2]
+    return OWN + found["key"] if found["host"] in (ours, *CDN_HOSTS) else url

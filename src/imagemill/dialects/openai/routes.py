@@ -1,0 +1,9 @@
+"""OpenAI Images, under `/openai/v1`."""
+
+from fastapi import APIRouter
+
+from imagemill.dialects import wire
+
+
+def routes(house: wire.House) -> APIRouter:
+    return APIRouter(tags=["openai"])

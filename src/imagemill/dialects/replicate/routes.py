@@ -1,0 +1,9 @@
+"""Replicate: predictions, models, files, under `/replicate/v1`."""
+
+from fastapi import APIRouter
+
+from imagemill.dialects import wire
+
+
+def routes(house: wire.House) -> APIRouter:
+    return APIRouter(tags=["replicate"])

@@ -1,0 +1,9 @@
+"""AUTOMATIC1111's API, under `/sdapi/v1`."""
+
+from fastapi import APIRouter
+
+from imagemill.dialects import wire
+
+
+def routes(house: wire.House) -> APIRouter:
+    return APIRouter(tags=["sdapi"])
