@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "generations"
+FOLDER = Path(__file__).parent / ".generations"
 
 PINS: tuple[str, ...] = (
     "huggingface_hub==0.28.1",  # the last that asks again by itself after a 503
@@ -31,7 +31,7 @@ def folder(pin: str) -> Path:
 def install() -> None:
     for pin in PINS:
         if not (FOLDER / pin).is_dir():
-            part = FOLDER / f".{pin}"
+            part = FOLDER / f"part of {pin}"
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
             subprocess.run([*command, "--target", str(part), pin], check=True)
             part.rename(FOLDER / pin)

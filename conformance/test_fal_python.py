@@ -61,6 +61,9 @@ def run(code: str, variables: dict[str, str]) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.cell(
+    "fal_client", "fal", "text to image", "run", "subscribe", "submit", "status", "result", "stream"
+)
 def test_the_sync_client_over_tls(exported: dict[str, str]) -> None:
     assert set(exported) == {"SSL_CERT_FILE", "FAL_RUN_HOST", "FAL_QUEUE_RUN_HOST"}
     first, second, third, fourth = run(
@@ -89,6 +92,7 @@ def test_the_sync_client_over_tls(exported: dict[str, str]) -> None:
     assert fourth["count"] > 1
 
 
+@pytest.mark.cell("fal_client", "fal", "asynchronous")
 def test_the_async_client_over_tls(exported: dict[str, str]) -> None:
     first, second = run(
         """
@@ -105,6 +109,7 @@ def test_the_async_client_over_tls(exported: dict[str, str]) -> None:
     assert second["events"][-1] == "Completed"
 
 
+@pytest.mark.cell("fal_client", "fal", "errors", "cancel")
 def test_errors_reach_the_program(exported: dict[str, str]) -> None:
     (told,) = run(
         """
@@ -130,6 +135,7 @@ def test_errors_reach_the_program(exported: dict[str, str]) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.cell("fal_client", "fal", "image to image", "upload")
 def test_files_are_uploaded_and_painted_over(server: str) -> None:
     told, *_ = run(
         REDIRECTED.format(base=server)
@@ -152,6 +158,7 @@ def test_files_are_uploaded_and_painted_over(server: str) -> None:
     assert told["same"]
 
 
+@pytest.mark.cell("fal_client", "fal", "realtime")
 def test_realtime_answers_over_one_socket(server: str) -> None:
     (told,) = run(
         REDIRECTED.format(base=server)

@@ -62,6 +62,7 @@ def submitted(page: str, server: str, packages: Path) -> str:
     return id
 
 
+@pytest.mark.cell("@fal-ai/client", "fal", "text to image", "subscribe")
 @pytest.mark.parametrize("page", PAGES)
 def test_subscribe_prints_the_log_and_gets_pictures(page: str, server: str, packages: Path) -> None:
     lines = run(snippet(page, "subscribe") + told("result"), server, packages)
@@ -75,6 +76,7 @@ def test_subscribe_prints_the_log_and_gets_pictures(page: str, server: str, pack
         assert any(line.startswith("step ") for line in lines)
 
 
+@pytest.mark.cell("@fal-ai/client", "fal", "submit", "status", "result")
 @pytest.mark.parametrize("page", PAGES)
 def test_submit_status_and_result_follow_one_request(
     page: str, server: str, packages: Path
@@ -92,6 +94,7 @@ def test_submit_status_and_result_follow_one_request(
     assert len(got["data"]["images"]) == 1
 
 
+@pytest.mark.cell("@fal-ai/client", "fal", "stream")
 @pytest.mark.parametrize("page", STREAMING)
 def test_stream_tells_of_the_picture_on_its_way(page: str, server: str, packages: Path) -> None:
     shown = {"console.log(event)": "console.log(JSON.stringify(event))"}
@@ -105,11 +108,13 @@ def test_stream_tells_of_the_picture_on_its_way(page: str, server: str, packages
     assert progress == sorted(progress)
 
 
+@pytest.mark.cell("@fal-ai/client", "fal", "credentials")
 def test_credentials_in_the_program_are_taken(server: str, packages: Path) -> None:
     code = snippet(PAGES[0], "config") + told("Object.keys(fal)")
     assert "subscribe" in json.loads(run(code, server, packages)[-1])
 
 
+@pytest.mark.cell("@fal-ai/client", "fal", "upload")
 def test_an_uploaded_file_is_there_at_once(server: str, packages: Path) -> None:
     lines = run(
         'import { fal } from "@fal-ai/client";\n' * ("import" not in snippet(PAGES[0], "upload"))

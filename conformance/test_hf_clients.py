@@ -32,12 +32,14 @@ def javascript(url: str, arguments: Mapping[str, object], folder: Path) -> bytes
     )
 
 
+@pytest.mark.cell("huggingface_hub", "hf-inference", "text to image")
 def test_the_python_client_with_base_url_gets_the_asked_size(server: str) -> None:
     client = InferenceClient(base_url=server + MODEL, api_key="hf_abc")
     image = client.text_to_image("a red cat", width=192, height=128, num_inference_steps=2)
     assert (image.size, image.format) == ((192, 128), "PNG")
 
 
+@pytest.mark.cell("huggingface_hub", "hf-inference", "text to image")
 def test_the_python_client_with_a_url_for_model_gets_the_asked_size(server: str) -> None:
     client = InferenceClient(model=server + "/models/someone/something")
     assert client.text_to_image("a red cat", width=128, height=192, num_inference_steps=2).size == (
@@ -46,6 +48,7 @@ def test_the_python_client_with_a_url_for_model_gets_the_asked_size(server: str)
     )
 
 
+@pytest.mark.cell("huggingface_hub", "hf-inference", "every parameter")
 def test_every_parameter_of_the_python_client_is_taken(server: str) -> None:
     client = InferenceClient(base_url=server + MODEL, api_key="hf_abc")
 
@@ -64,6 +67,7 @@ def test_every_parameter_of_the_python_client_is_taken(server: str) -> None:
     assert paint().tobytes() == paint().tobytes()
 
 
+@pytest.mark.cell("huggingface_hub", "hf-inference", "asynchronous")
 @pytest.mark.anyio
 async def test_the_asynchronous_python_client_gets_the_asked_size(server: str) -> None:
     async with AsyncInferenceClient(base_url=server + MODEL, api_key="hf_abc") as client:
@@ -71,18 +75,21 @@ async def test_the_asynchronous_python_client_gets_the_asked_size(server: str) -
     assert image.size == (192, 64)
 
 
+@pytest.mark.cell("huggingface_hub", "hf-inference", "errors")
 def test_the_python_client_shows_our_error(server: str) -> None:
     client = InferenceClient(base_url=server + MODEL, api_key="hf_abc")
     with pytest.raises(BadRequestError, match="width 63 is out of range; give 64 to 2048"):
         client.text_to_image("a red cat", width=63)
 
 
+@pytest.mark.cell("huggingface_hub", "hf-inference", "errors")
 def test_the_python_client_is_told_of_an_unknown_route(server: str) -> None:
     client = InferenceClient(base_url=server + "/nowhere", api_key="hf_abc")
     with pytest.raises(HfHubHTTPError, match="/nowhere: not found"):
         client.text_to_image("a red cat")
 
 
+@pytest.mark.cell("@huggingface/inference", "hf-inference", "text to image")
 def test_the_javascript_client_gets_the_asked_size(server: str, packages: Path) -> None:
     picture = javascript(
         server + MODEL,
@@ -96,6 +103,7 @@ def test_the_javascript_client_gets_the_asked_size(server: str, packages: Path) 
     assert (image.size, image.format) == ((192, 128), "JPEG")
 
 
+@pytest.mark.cell("@huggingface/inference", "hf-inference", "errors")
 def test_the_javascript_client_shows_our_error(server: str, packages: Path) -> None:
     arguments = {"inputs": "a red cat", "parameters": {"num_inference_steps": 0}}
     message = javascript(server + MODEL, arguments, packages).decode()

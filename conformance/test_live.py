@@ -34,6 +34,7 @@ def test_an_unknown_route_is_told_in_json(server: str) -> None:
     assert (reply.status_code, list(reply.json())) == (404, ["error"])
 
 
+@pytest.mark.cell("requests", "flat", "errors")
 def test_a_caller_of_too_much_is_heard_out_and_refused(server: str) -> None:
     body = json.dumps({"inputs": "x" * 4_000_000})
     reply = requests.post(server, data=body, timeout=30)
@@ -57,6 +58,7 @@ def test_a_caller_who_hangs_up_frees_the_engine(server: str) -> None:
     assert requests.post(server + PATH, json=small("a cat"), timeout=30).ok
 
 
+@pytest.mark.cell("httpx", "hf-inference", "200 calls at once")
 @pytest.mark.anyio
 async def test_of_200_callers_at_once_each_is_painted_or_told_when_to_come_again(
     server: str,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from conformance.snippets import (
@@ -27,6 +28,7 @@ def opened(picture: bytes) -> Image.Image:
     return image
 
 
+@pytest.mark.cell("requests", "hf-inference", "text to image")
 def test_the_requests_snippet_of_hf_inference_opens_a_picture(server: str) -> None:
     code = fenced("hf-inference.txt", "hf-inference", "requests")
     names: dict[str, object] = {}
@@ -35,6 +37,7 @@ def test_the_requests_snippet_of_hf_inference_opens_a_picture(server: str) -> No
     assert names["image"].size == (512, 512)
 
 
+@pytest.mark.cell("fetch of Node", "hf-inference", "text to image")
 def test_the_fetch_snippet_of_hf_inference_gets_a_picture(server: str, packages: Path) -> None:
     use = "response.arrayBuffer().then((b) => process.stdout.write(Buffer.from(b)));"
     code = fenced("hf-inference.txt", "hf-inference", "fetch")
@@ -42,6 +45,7 @@ def test_the_fetch_snippet_of_hf_inference_gets_a_picture(server: str, packages:
     assert opened(node(filled(code, blanks), packages)).size == (512, 512)
 
 
+@pytest.mark.cell("requests", "flat", "text to image")
 def test_the_python_snippet_of_the_flat_endpoint_prints_a_picture(server: str) -> None:
     code = between("flat.txt", "import requests", "print(response.json())")
     code = filled(code, {"<hf_endpoint_url>": server, "<hf_token>": "hf_abc"})
@@ -51,6 +55,7 @@ def test_the_python_snippet_of_the_flat_endpoint_prints_a_picture(server: str) -
     assert opened(base64.b64decode(reply["image"], validate=True)).size == (512, 512)
 
 
+@pytest.mark.cell("fetch of Node", "flat", "text to image")
 def test_the_javascript_snippet_of_the_flat_endpoint_prints_a_picture(
     server: str, packages: Path
 ) -> None:

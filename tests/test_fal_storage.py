@@ -25,7 +25,8 @@ from obstore.store import MemoryStore, ObjectStore
 from starlette.datastructures import Headers
 
 from imagemill.dialects.callers import caller_of
-from imagemill.dialects.fal.storage import Limits, routes
+from imagemill.dialects.fal.bodies import Limits
+from imagemill.dialects.fal.storage import routes
 from imagemill.dialects.fal.terms import lifecycle_of
 from imagemill.files.objects import Objects, open_store
 from imagemill.store.database import Database, at

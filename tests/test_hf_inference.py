@@ -1,5 +1,6 @@
 """The door hf-inference, through a whole server: every field, every header."""
 
+import base64
 import io
 import json
 from typing import Any
@@ -17,6 +18,16 @@ from tests.engines import PlainEngine
 pytestmark = pytest.mark.anyio
 
 PATH = "/hf-inference/models/black-forest-labs/FLUX.1-dev"
+
+
+def drawn(format: str = "png", size: tuple[int, int] = (96, 80)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "red").save(buffer, format)
+    return buffer.getvalue()
+
+
+def in_base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def opened(reply: httpx.Response) -> Image.Image:
@@ -259,3 +270,161 @@ def test_every_kind_of_fault_has_words_of_this_dialect(kind: Kind) -> None:
 
 def test_being_busy_is_no_503_which_some_clients_send_again_at_once() -> None:
     assert STATUSES[Kind.BUSY] == 429
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("announced", [None, "image/png", "application/octet-stream"])
+async def test_the_bytes_of_a_picture_are_painted_over(
+    serving: Serving, format: str, announced: str | None
+) -> None:
+    engine = PlainEngine()
+    headers = {} if announced is None else {"content-type": announced}
+    async with serving(engine) as client:
+        reply = await client.post(PATH, content=drawn(format), headers=headers)
+    assert opened(reply).size == (96, 80)
+    assert reply.headers["x-compute-images"] == "1"
+    assert "x-compute-characters" not in reply.headers
+    ((given,), (asked,)) = (engine.inputs[0].values(), engine.submitted)
+    assert Image.open(io.BytesIO(given)).size == (96, 80)
+    assert asked.image is not None
+
+
+async def test_every_parameter_of_a_repainting_reaches_the_engine(serving: Serving) -> None:
+    engine = PlainEngine()
+    parameters = {
+        "prompt": "a blue dog",
+        "negative_prompt": "green",
+        "target_size": {"width": 128, "height": 64},
+        "num_inference_steps": 3,
+        "guidance_scale": 3,
+        "strength": 0.25,
+        "seed": 7,
+        "mask_image": in_base64(drawn()),
+    }
+    body = {"inputs": in_base64(drawn("jpeg")), "parameters": parameters}
+    async with serving(engine) as client:
+        assert opened(await client.post(PATH, json=body)).size == (128, 64)
+    (asked,) = engine.submitted
+    assert (asked.prompt, asked.negative_prompt) == ("a blue dog", "green")
+    assert (asked.steps, asked.guidance_scale, asked.strength, asked.seed) == (3, 3, 0.25, 7)
+    assert len(engine.inputs[0]) == 2
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        in_base64(drawn()),
+        f"data:image/jpeg;base64,{in_base64(drawn())}",
+        base64.encodebytes(drawn()).decode(),
+    ],
+)
+@pytest.mark.parametrize(
+    ("size", "expected"), [({}, (96, 80)), ({"width": 64, "height": 128}, (64, 128))]
+)
+async def test_a_picture_in_json_keeps_its_size_unless_told(
+    serving: Serving, inputs: str, size: dict[str, int], expected: tuple[int, int]
+) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(PATH, json={"inputs": inputs, "parameters": size})
+    assert opened(reply).size == expected
+
+
+async def test_a_file_of_this_server_is_painted_over_by_its_address(serving: Serving) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        app = {"prompt": "a cat", "image_size": {"width": 64, "height": 64}}
+        made = await client.post("/fal/run/fal-ai/flux/dev", json=app)
+        body = {"inputs": made.json()["images"][0]["url"], "parameters": {"prompt": "a dog"}}
+        replies = [await client.post(PATH, json=body) for _ in range(2)]
+    assert [opened(reply).size for reply in replies] == [(64, 64)] * 2
+    # What is behind an address may change.
+    assert [reply.headers["x-imagemill-cache"] for reply in replies] == ["miss", "miss"]
+
+
+async def test_the_same_repainting_is_a_hit(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        first, again = [await client.post(PATH, content=drawn()) for _ in range(2)]
+        other = await client.post(PATH, content=drawn(size=(80, 96)))
+    told = [reply.headers["x-imagemill-cache"] for reply in (first, again, other)]
+    assert told == ["miss", "hit", "miss"]
+
+
+@pytest.mark.parametrize("path", [f"{PATH}_image-to-image", "/models/a/b_image-to-image"])
+async def test_the_second_id_of_a_model_means_the_model(serving: Serving, path: str) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        opened(await client.post(path, content=drawn()))
+    assert not engine.submitted[0].model.endswith("_image-to-image")
+
+
+BESIDE_A_TEXT: list[tuple[str, Any]] = [
+    ("prompt", "a dog"),
+    ("strength", 0.5),
+    ("mask_image", in_base64(drawn())),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BESIDE_A_TEXT)
+async def test_what_belongs_to_a_picture_is_refused_beside_a_text(
+    serving: Serving, name: str, value: Any
+) -> None:
+    body = {"inputs": "a cat", "parameters": {name: value}}
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(PATH, json=body)
+    assert reply.status_code == 400
+    assert f"unknown field 'parameters.{name}' where inputs is a text" in reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "told"),
+    [
+        ({"strength": 2}, 400, "strength 2.0 is out of range; give 0 to 1"),
+        ({"target_size": {"width": 64}}, 400, "parameters.target_size.height: is required"),
+        ({"target_size": {"width": 64, "height": 9}}, 400, "height 9 is out of range"),
+        (
+            {"target_size": {"width": 64, "height": 64}, "width": 64},
+            400,
+            "target_size is the width and height; give it, or these",
+        ),
+        ({"width": 64}, 400, "a picture is given both width and height, or none"),
+        ({"mask_image": "nothing at all!"}, 422, "mask_image: the mask is a data URI with broken"),
+        ({"mask_image": in_base64(drawn(size=(64, 64)))}, 400, "the mask has 64x64 pixels"),
+    ],
+)
+async def test_a_bad_value_beside_a_picture_is_told(
+    serving: Serving, parameters: dict[str, Any], status: int, told: str
+) -> None:
+    body = {"inputs": in_base64(drawn()), "parameters": parameters}
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(PATH, json=body)
+    assert (reply.status_code, told in reply.json()["error"]) == (status, True), reply.text
+
+
+async def test_a_broken_picture_is_told_by_its_field(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(PATH, content=drawn()[:60])
+    assert reply.status_code == 422
+    assert reply.json()["error"] == (
+        "inputs: the image is a broken or truncated PNG file; send it again, whole"
+    )
+
+
+async def test_a_size_of_text_to_image_may_come_as_target_size(serving: Serving) -> None:
+    body = {"inputs": "a cat", "parameters": {"target_size": {"width": 64, "height": 128}}}
+    async with serving(PlainEngine()) as client:
+        assert opened(await client.post(PATH, json=body)).size == (64, 128)
+
+
+async def test_a_picture_may_be_larger_than_a_text(serving: Serving) -> None:
+    noise = io.BytesIO()
+    Image.effect_noise((128, 128), 50).save(noise, "png")
+    content = noise.getvalue()
+    body = {"inputs": in_base64(content), "parameters": {"prompt": "a dog"}}
+    async with serving(PlainEngine(), body_limit=2048, input_limit=40_000) as client:
+        for reply in (await client.post(PATH, content=content), await client.post(PATH, json=body)):
+            assert opened(reply).size == (128, 128)
+        text = await client.post(PATH, json={"inputs": "a" * 3000})
+        large = await client.post(PATH, content=content * 4)
+    assert "larger than 2048 bytes" in text.json()["error"]
+    assert "larger than 40000 bytes" in large.json()["error"]
+    assert (text.status_code, large.status_code) == (413, 413)

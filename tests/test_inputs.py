@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from imagemill.errors import Fault, Kind
-from imagemill.inputs import MAX_SCANS, data_uri, read_image, read_mask
+from imagemill.inputs import MAX_SCANS, data_uri, read_alpha, read_image, read_mask
 
 RED, BLUE, CLEAR = (255, 0, 0), (0, 0, 255), (0, 0, 0, 0)
 
@@ -298,3 +298,18 @@ def test_a_large_data_uri_is_refused() -> None:
     with pytest.raises(Fault, match="4 bytes; at most 3 are read") as caught:
         data_uri("data:,four", "image", 3)
     assert (caught.value.kind, caught.value.field) == (Kind.TOO_LARGE, "image")
+
+
+def test_what_is_transparent_is_white_in_the_mask_that_is_read_of_it() -> None:
+    picture = make_picture("RGBA")
+    picture.putalpha(Image.new("L", picture.size, 255))
+    picture.paste(CLEAR, (0, 0, 8, 8))
+    picture.paste((0, 0, 0, 155), (8, 0, 16, 8))
+    mask = opened(read_alpha(written(picture), "mask") or b"")
+    assert (mask.mode, mask.size) == ("L", picture.size)
+    assert [mask.getpixel(at) for at in ((0, 0), (8, 0), (16, 0))] == [255, 100, 0]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
+def test_there_is_no_such_mask_where_nothing_is_transparent(mode: str) -> None:
+    assert read_alpha(written(make_picture(mode)), "mask") is None

@@ -37,7 +37,11 @@ LEVELS = (
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level("catalog service flights worker materials news orders", ROUTES | TENSORS | {"dialects"}),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
-    level("app assembly cluster cli __main__", TENSORS),
+    level(
+        "app addresses assembly cluster cli __main__ "
+        "wrapped interception tunnels surroundings calls",
+        TENSORS,
+    ),
 )
 LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.rooms}
 
@@ -49,7 +53,7 @@ NARROWER: dict[str, frozenset[str] | None] = {
     "engine.process": TENSORS,
 }
 # What every dialect stands on; they are no dialects themselves and import none.
-GROUND = frozenset({"wire", "strict", "callers", "events", "downloads"})
+GROUND = frozenset({"wire", "strict", "callers", "events", "downloads", "forms"})
 
 NAMELESS = frozenset({"utils", "util", "common", "core", "base", "helpers", "manager", "misc"})
 LONGEST = 400  # lines

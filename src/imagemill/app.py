@@ -1,10 +1,11 @@
 """Assembly of the server: settings in, an ASGI application out. No torch is imported here."""
 
+import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,12 +13,13 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill import __version__, telemetry
+from imagemill.addresses import Addressed
 from imagemill.assembly import assemble
 from imagemill.catalog import Catalog
 from imagemill.dialects import (
@@ -56,6 +58,8 @@ DOORS: tuple[Callable[[wire.House], APIRouter], ...] = (
     flat.routes,
 )
 
+LEAST_PAUSE, MOST_PAUSE = 1.0, 10.0  # seconds before a 503
+
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
@@ -85,7 +89,9 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
     app.add_middleware(Open)
+    app.add_middleware(Calm)
     app.add_middleware(Marked)
+    app.add_middleware(Addressed, settings.input_limit, catalog.default)
     return app
 
 
@@ -176,6 +182,30 @@ class Open:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         opened = scope["type"] == "http" and scope["path"].startswith("/fal/")
         await (self.open if opened else self.app)(scope, receive, send)
+
+
+class Calm:
+    """Holds every 503 back from a client that sends again at once and for ever when it gets one."""
+
+    def __init__(
+        self, app: ASGIApp, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self.app, self.pause = app, pause
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        agent = Headers(scope=scope).get("user-agent", "") if scope["type"] == "http" else ""
+        hasty = agent.startswith(hf_inference.IMPATIENT)
+        await self.app(scope, receive, self._held(send) if hasty else send)
+
+    def _held(self, send: Send) -> Send:
+        async def held(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 503:
+                said = Headers(raw=message["headers"]).get("retry-after", "")
+                seconds = float(said) if said.isascii() and said.isdigit() else LEAST_PAUSE
+                await self.pause(min(max(seconds, LEAST_PAUSE), MOST_PAUSE))
+            await send(message)
+
+        return held
 
 
 class Marked:

@@ -10,7 +10,7 @@ import httpx
 
 from imagemill.catalog import EMBEDDED, Catalog
 from imagemill.catalog.expansion import expand, expand_by_chat
-from imagemill.dialects import fal
+from imagemill.dialects import fal, replicate
 from imagemill.engine.events import Engine
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
@@ -34,6 +34,7 @@ CHAT_SECONDS = 20.0
 # How each dialect words the webhook of a job.
 MESSAGES: dict[str, Callable[[Service, Signer, Job, float], Awaitable[Message]]] = {
     fal.DOOR: fal.message,
+    replicate.DOOR: replicate.message,
 }
 
 

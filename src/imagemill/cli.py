@@ -1,7 +1,10 @@
 """The command line. What is slow to import waits for the command that needs it."""
 
+import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -132,6 +135,9 @@ def serve(
         bool | None, typer.Option("--tls", help="Serve https, and print what clients must export.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="Stop when standard input ends.")
+    ] = False,
 ) -> None:
     """Serve the image APIs over HTTP until stopped."""
     from imagemill.settings import load
@@ -144,9 +150,40 @@ def serve(
     if settings.tls:
         typer.echo(exports(settings))
     server = make_server(settings)
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, daemon=True).start()
     server.run()
     if not server.started:  # why was logged
         raise typer.Exit(EXIT_FAILED)
+
+
+@app.command("exec", context_settings={"allow_interspersed_args": False})
+@_one_line_errors()
+def execute(
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="The program and its arguments.")
+    ],
+    url: Annotated[
+        str | None, typer.Option(help="A server that runs already; else one is started.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Refuse other hosts instead of passing them through.")
+    ] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what is kept, of no other server; else a temporary one."),
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="Answer for this host, too; may be repeated.")
+    ] = None,
+) -> None:
+    """Run COMMAND with the hosted image APIs that it calls answered here.
+
+    The program is not changed: imagemill exec -- python paint.py
+    """
+    from imagemill.wrapped import Wish, run
+
+    raise typer.Exit(run(Wish(command, url, offline, data_dir, host or ())))
 
 
 @app.command()
@@ -172,6 +209,13 @@ def webhooks(
         typer.echo(f"{letter.job}  {letter.attempts} attempts  {letter.url}  {letter.error}")
     if unknown:
         raise invalid("retry", f"no dead webhook of {', '.join(unknown)}")
+
+
+def _stop_at_eof() -> None:
+    """For who starts a server and may die: the system closes what it held open."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _endpoint(model: str) -> "Endpoint":

@@ -86,6 +86,16 @@ def read_mask(content: bytes, field: str) -> bytes:
         return _png(image.convert("L"))
 
 
+def read_alpha(content: bytes, field: str) -> bytes | None:
+    """A mask, a PNG in 8-bit grey, white where a picture is transparent; None where it is not."""
+    with _decoded(content, field) as image:
+        if not image.has_transparency_data:
+            return None
+        alpha = image.convert("RGBA").getchannel("A")
+        clear = alpha.point([255 - value for value in range(256)])
+        return _png(clear) if clear.getbbox() is not None else None
+
+
 def data_uri(text: str, field: str, max_bytes: int) -> tuple[bytes, str]:
     """The content of a data URI and its declared media type."""
     head = _DATA.match(text)

@@ -99,10 +99,10 @@ class Service:
         await self.fetcher.close()
         await self.database.close()
 
-    async def submit(self, order: Order, attended: bool = False) -> Job:
+    async def submit(self, order: Order, attended: bool = False, watched: bool = False) -> Job:
         """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be.
 
-        attended: somebody waits on a connection.
+        attended: somebody waits on a connection. watched: and wants to see it on its way.
         """
         if self._closing:
             raise _closing()
@@ -125,6 +125,8 @@ class Service:
             stored=order.stored,
             wire=order.wire,
         )
+        if watched:
+            self.news.expect(job.id)
         await self.jobs.add(job)
         self.news.submitted.set()
         return job
@@ -328,18 +330,19 @@ class Service:
         self._admit(order)
         try:
             await self._ready()
-            return await self._submit_at_once(order)
+            return await self._submit_at_once(order, watched=True)
         except BaseException:
             self._accepted -= 1
             raise
 
-    async def _submit_at_once(self, order: Order) -> Job:
+    async def _submit_at_once(self, order: Order, watched: bool = False) -> Job:
         order = replace(order, priority=Priority.INTERACTIVE)
-        return await self.submit(order, attended=not order.finish)
+        return await self.submit(order, attended=not order.finish, watched=watched)
 
     async def leave(self, job: Job) -> None:
         """The watcher of a job that was begun has gone, or seen its end."""
         self._accepted -= 1
+        self.news.left(job.id)
         if job.attended:
             await self.cancel(job)
 

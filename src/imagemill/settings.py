@@ -19,6 +19,7 @@ from pydantic_settings import (
 from imagemill.errors import Fault, Kind, invalid
 
 PREFIX = "IMAGEMILL_"
+FOR_OTHERS = {"IMAGEMILL_URL"}  # what `imagemill exec` tells the programs that it runs
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -153,7 +154,7 @@ def _file(settings_cls: type[BaseSettings], config: Path) -> PydanticBaseSetting
 
 def _refuse_unknown(environment: dict[str, str]) -> None:
     # On its own the reader passes over a misspelt variable without a word.
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | FOR_OTHERS
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise invalid(

@@ -1,8 +1,9 @@
 """Server-sent events: streams that end with their caller, and that say when they are silent."""
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -38,6 +39,27 @@ class Events(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             await self.events.aclose()
+
+
+class Watched(Events):
+    """A stream of a job that was begun. It is left also where its caller hangs up before the first
+    event: a generator that was never begun would not do that.
+    """
+
+    def __init__(
+        self,
+        events: AsyncGenerator[str],
+        headers: Mapping[str, str],
+        leave: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(events, headers)
+        self.leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await asyncio.shield(self.leave())
 
 
 class Pulse:

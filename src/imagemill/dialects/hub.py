@@ -1,9 +1,246 @@
 """The Hugging Face Hub's look-ups that its clients make before they call a provider."""
 
-from fastapi import APIRouter
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.datastructures import QueryParams
+
+from imagemill.catalog import hub
+from imagemill.catalog.catalog import Catalog
+from imagemill.catalog.pages import PAGES
 from imagemill.dialects import wire
+from imagemill.errors import Fault, Kind, invalid
+
+DOOR = "hub"
+STATUSES: dict[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+    Kind.BUSY: 429,
+    Kind.LOADING: 500,  # never 503, which the JavaScript client sends again at once, for ever
+    Kind.CANCELLED: 500,
+    Kind.DENIED: 401,
+    Kind.EARLY: 409,
+    Kind.TIMEOUT: 504,
+    Kind.FORBIDDEN: 403,
+    Kind.UNREACHABLE: 422,
+    Kind.UNREADABLE: 422,
+    Kind.UNSUPPORTED: 422,
+    Kind.FAILED: 500,
+}
+# What the Hub's clients make an exception of their own of.
+CODES: dict[Kind, str] = {Kind.NOT_FOUND: "RepoNotFound"}
+
+LIVE = "live"
+LABELS: dict[hub.Task, str] = {
+    "text-to-image": "Text-to-Image",
+    "image-to-image": "Image-to-Image",
+}
+MOST = 1000  # models of one list
+BORN = "2026-11-20T00:00:00.000Z"  # when the table of models was written
+
+
+def _mapping(id: str) -> dict[str, Any]:
+    task = hub.task(id)
+    return {
+        provider: {"status": LIVE, "providerId": name, "task": task}
+        for provider, name in hub.mapped(id).items()
+    }
+
+
+# What is told of a model: always, and where it is asked for by `expand`.
+FACTS: dict[str, Callable[[str], Any]] = {
+    "id": lambda id: id,
+    "modelId": lambda id: id,
+    "author": lambda id: id.rpartition("/")[0] or None,
+    "sha": lambda id: hashlib.sha1(id.encode(), usedforsecurity=False).hexdigest(),
+    "private": lambda _: False,
+    "gated": lambda _: False,
+    "disabled": lambda _: False,
+    "inference": lambda _: "warm",
+    "pipeline_tag": hub.task,
+    "library_name": lambda _: "diffusers",
+    "tags": lambda id: ["diffusers", hub.task(id)],
+    "downloads": lambda _: 0,
+    "likes": lambda _: 0,
+    "siblings": lambda _: [],  # no file of a model is given away here
+    "createdAt": lambda _: BORN,
+    "lastModified": lambda _: BORN,
+    "inferenceProviderMapping": _mapping,
+}
+PLAIN = tuple(name for name in FACTS if name not in ("inferenceProviderMapping", "inference"))
 
 
 def routes(house: wire.House) -> APIRouter:
-    return APIRouter(tags=["hub"])
+    router, catalog = APIRouter(tags=["hub"]), house.catalog
+
+    async def of_owner(owner: str, name: str, request: Request) -> Response:
+        return _model(catalog, f"{owner}/{name}", request.query_params)
+
+    async def of_nobody(name: str, request: Request) -> Response:
+        return _model(catalog, name, request.query_params)
+
+    async def models(request: Request) -> Response:
+        return JSONResponse(_listed(catalog, request.query_params))
+
+    async def tasks() -> Response:
+        return JSONResponse({task: _task(catalog, task) for task in hub.TASKS})
+
+    async def partner(provider: str) -> Response:
+        return JSONResponse(_partner(catalog, provider))
+
+    for path, handler, summary, parameters in (
+        ("/api/models/{owner}/{name}", of_owner, "A model and its providers", _EXPAND),
+        ("/api/models/{name}", of_nobody, "A model whose id has no owner", _EXPAND),
+        ("/api/models", models, "The models", _FILTERS + _EXPAND),
+        ("/api/tasks", tasks, "The tasks, each with models to begin with", []),
+        ("/api/partners/{provider}/models", partner, "The models of a provider", []),
+    ):
+        router.add_api_route(
+            path,
+            wire.answering(house, DOOR, refuse, handler),
+            methods=["GET"],
+            response_class=JSONResponse,
+            summary=summary,
+            openapi_extra={"parameters": parameters},
+            responses=wire.responses(STATUSES, _ERROR),
+            operation_id=f"hub_{handler.__name__}",
+        )
+    return router
+
+
+def refuse(fault: Fault) -> Response:
+    headers = wire.retry_header(fault) | {
+        "x-error-message": fault.message.encode().decode("latin-1")
+    }
+    if fault.kind in CODES:
+        headers["x-error-code"] = CODES[fault.kind]
+    return JSONResponse({"error": fault.message}, STATUSES[fault.kind], headers)
+
+
+def _model(catalog: Catalog, id: str, query: QueryParams) -> Response:
+    catalog.find(hub.weights(id))  # raises where nothing serves it
+    return JSONResponse(_told(id, _names(query)))
+
+
+def _told(id: str, names: Iterable[str]) -> dict[str, Any]:
+    told = {name: FACTS[name](id) for name in names}
+    return {"_id": hashlib.sha256(id.encode()).hexdigest()[:24], "id": id} | told
+
+
+def _names(query: QueryParams) -> tuple[str, ...]:
+    """What is to be told: what `expand` names, in either spelling, or what is always told."""
+    asked = (*query.getlist("expand"), *query.getlist("expand[]"))
+    for name in asked:
+        if name not in FACTS:
+            known = ", ".join(FACTS)
+            raise invalid("expand", f"expand={name[:80]!r} is not told here; there are {known}")
+    return asked or PLAIN
+
+
+def _listed(catalog: Catalog, query: QueryParams) -> list[dict[str, Any]]:
+    names, limit = _names(query), _limit(query.get("limit"))
+    found = [id for id in _ids(catalog) if all(fits(id, query) for fits in FITS)]
+    return [_told(id, names) for id in found[:limit]]
+
+
+def _ids(catalog: Catalog) -> Iterator[str]:
+    """Every model that has a name of its own here and is served: configured ones before others."""
+    own = [page.id for page in catalog.pages() if page.id not in PAGES]
+    return hub.with_tasks(id for id in dict.fromkeys([*own, *hub.KNOWN]) if _served(catalog, id))
+
+
+def _served(catalog: Catalog, id: str) -> bool:
+    try:
+        catalog.find(id)
+    except Fault:
+        return False
+    return True
+
+
+def _limit(given: str | None) -> int:
+    if given is None:
+        return MOST
+    if not (given.isascii() and given.isdigit() and 0 < int(given[:18]) <= MOST):
+        raise invalid("limit", f"limit={given[:20]!r} is out of range; give 1 to {MOST}")
+    return int(given)
+
+
+def _provided(id: str, query: QueryParams) -> bool:
+    wanted = {name for each in query.getlist("inference_provider") for name in each.split(",")}
+    return not wanted or bool(wanted & {"all", *hub.mapped(id)})
+
+
+def _tagged(id: str, query: QueryParams) -> bool:
+    wanted = query.getlist("filter") + query.getlist("pipeline_tag")
+    return {tag for each in wanted for tag in each.split(",")} <= {*FACTS["tags"](id)}
+
+
+def _found(id: str, query: QueryParams) -> bool:
+    author, words = query.get("author"), query.get("search", "").lower().split()
+    return (author is None or author == FACTS["author"](id)) and all(
+        word in id.lower() for word in words
+    )
+
+
+def _warm(_: str, query: QueryParams) -> bool:
+    return query.get("inference", "warm") == "warm"
+
+
+# By what a list of models is narrowed; all else in a query is passed over, as there.
+FITS = (_provided, _tagged, _found, _warm)
+
+
+def _task(catalog: Catalog, task: hub.Task) -> dict[str, Any]:
+    default = catalog.default
+    first = default if hub.task(default) == task else default + hub.SUFFIX
+    ids = [id for id in _ids(catalog) if hub.task(id) == task]
+    best = [id for id in dict.fromkeys([first, *ids]) if hub.task(id) == task]
+    return {
+        "id": task,
+        "label": LABELS[task],
+        "libraries": ["diffusers"],
+        "models": [{"id": id, "description": "Served here."} for id in best],
+        "widgetModels": best[:1],
+    }
+
+
+def _partner(catalog: Catalog, provider: str) -> dict[str, Any]:
+    if provider not in hub.PROVIDERS:
+        known = ", ".join(hub.PROVIDERS)
+        raise Fault(Kind.NOT_FOUND, f"there is no provider {provider[:80]!r}; there are {known}")
+    ids, told = list(_ids(catalog)), dict[str, Any]()
+    for task in hub.PROVIDERS[provider]:
+        told[task] = {
+            id: {
+                "_id": _told(id, ())["_id"],
+                "providerId": hub.mapped(id)[provider],
+                "status": LIVE,
+            }
+            for id in ids
+            if hub.task(id) == task
+        }
+    return told
+
+
+def _parameter(name: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
+_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+_EXPAND = [_parameter("expand", f"What to tell, instead of the usual: {', '.join(FACTS)}.")]
+_FILTERS = [
+    _parameter("inference_provider", f"One of {', '.join(hub.PROVIDERS)}, or all."),
+    _parameter("pipeline_tag", f"One of {', '.join(hub.TASKS)}."),
+    _parameter("search", "Words of the id."),
+    _parameter("author", "The part of the id before the slash."),
+    _parameter("limit", f"1 to {MOST}."),
+]

@@ -1,8 +1,8 @@
 """Bodies taken at their word: JSON as the standard has it, and values that are what they say."""
 
 import json
-from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -129,16 +129,21 @@ def _tell(model: type[BaseModel], error: Any) -> str:
 
 def _known(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     for part in loc[:-1]:
-        model = _within(model.model_fields[part].annotation)
+        if isinstance(part, str):  # not the place in a list
+            model = _within(model.model_fields[part].annotation)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _within(annotation: Any) -> type[BaseModel]:
-    """The model in `Model | None`."""
-    optional = get_origin(annotation) in (Union, UnionType)
-    choices = get_args(annotation) if optional else (annotation,)
-    models: list[type[BaseModel]] = [one for one in choices if issubclass(one, BaseModel)]
-    return models[0]
+    """The model in `Model | None`, `list[Model]` and the like."""
+    return next(_models(annotation))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _models(each)
 
 
 def _path(loc: tuple[Any, ...]) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.datastructures import Headers, QueryParams
 
-from imagemill.catalog import Catalog, Endpoint
-from imagemill.catalog.pages import Page, Wish
+from imagemill.catalog import Catalog, Endpoint, hub
+from imagemill.catalog.catalog import USUAL
+from imagemill.catalog.pages import PAGES, Page, Wish
+from imagemill.catalog.widened import widened
 from imagemill.dialects import strict
-from imagemill.dialects.callers import caller_of, own
+from imagemill.dialects.callers import own
 from imagemill.dialects.fal.terms import lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
@@ -33,11 +35,20 @@ TYPES = {
 
 @dataclass(frozen=True)
 class App:
-    """An application, and the path below it that was asked for."""
+    """An application, and the path below it that was asked for.
+
+    wide: the page to read by where its own does not know all fields.
+    """
 
     page: Page[Any]
     endpoint: Endpoint
     rest: str
+    wide: Page[Any] | None = None
+
+    def page_for(self, value: Any) -> Page[Any]:
+        if self.wide is None or not isinstance(value, dict):
+            return self.page
+        return self.page if value.keys() <= self.page.Input.model_fields.keys() else self.wide
 
 
 def app(catalog: Catalog, path: str) -> App:
@@ -51,6 +62,25 @@ def app(catalog: Catalog, path: str) -> App:
     raise Fault(Kind.NOT_FOUND, f'Application "{name:.80}" not found')
 
 
+def routed(catalog: Catalog, path: str) -> App:
+    """The application that Hugging Face's router means: any that the catalog serves.
+
+    The prefix of fal's own applications may be missing.
+    """
+    names = path.strip("/"), f"fal-ai/{path.strip('/')}"
+    for name in names:
+        page = catalog.page(name)
+        if page is not None:
+            return App(page, catalog.serving(page), "", widened(page))
+    known = [id for name in names if (id := hub.called("fal-ai", name)) is not None]
+    model = known[0] if known else "/".join(names[0].split("/")[:2])
+    if "/" not in model:
+        raise Fault(Kind.NOT_FOUND, f'Application "{model:.80}" not found')
+    endpoint = catalog.find(hub.weights(model))
+    page = replace(PAGES[USUAL], id=model, read=lambda asked: Wish(asked.prompt))
+    return App(widened(page), endpoint, "")
+
+
 def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str) -> Order:
     """Raises Refused for a wrong input, a Fault for all else."""
     if app.rest:
@@ -58,7 +88,6 @@ def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str)
     keep, public = lifecycle_of(headers)
     return replace(
         order_of(app, strict.parse(strict.text(body)), base),
-        caller=caller_of(headers),
         priority=PRIORITIES.get(headers.get("x-fal-queue-priority", ""), Priority.NORMAL),
         begin_within=_start_timeout(headers),
         callback=query.get("fal_webhook") or None,
@@ -70,7 +99,7 @@ def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str)
 
 def order_of(app: App, value: Any, base: str) -> Order:
     """What an input asks for."""
-    wish = _wish(app.page, value)
+    wish = _wish(app.page_for(value), value)
     generation = app.endpoint.generation(
         wish.prompt,
         wish.format,
@@ -99,7 +128,11 @@ def order_of(app: App, value: Any, base: str) -> Order:
         cacheable=False,
         wait=True,
         door=DOOR,
-        wire={"app": app.page.id, "base": base, "sync": wish.sync},
+        wire={
+            "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
+            "base": base,
+            "sync": wish.sync,
+        },
     )
 
 

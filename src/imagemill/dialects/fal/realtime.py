@@ -21,7 +21,6 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.websockets import WebSocketDisconnect
 
 from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import words
 from imagemill.dialects.fal.terms import check_form
 from imagemill.dialects.fal.tokens import Tokens
@@ -223,14 +222,11 @@ async def _end(socket: WebSocket, code: int, word: Word, reason: str) -> None:
 
 
 def _caller(headers: Headers, query: QueryParams, app: str, tokens: Tokens) -> str:
-    token = query.get("fal_jwt_token")
-    if token:
-        return tokens.check(token, app)
-    if "authorization" not in headers:
+    if not query.get("fal_jwt_token") and "authorization" not in headers:
         told = "there is no credential; bring fal_jwt_token in the URL, or the header Authorization"
         raise Fault(Kind.DENIED, told)
     check_form(headers)
-    return caller_of(headers)
+    return tokens.caller(headers, query, app)
 
 
 def _room(query: QueryParams) -> int:

@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from imagemill.dialects import events, wire
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import describe, realtime, storage, words, write
-from imagemill.dialects.fal.read import DOOR, App, app, credential, order_of, read
+from imagemill.dialects.fal.read import DOOR, App, app, credential, order_of, read, routed
+from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
 from imagemill.news import Preview
@@ -31,21 +31,31 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 class Fal:
     """The dialect at work in one house."""
 
-    def __init__(self, house: wire.House) -> None:
-        self.house, self.service = house, house.service
+    def __init__(self, house: wire.House, tokens: Tokens) -> None:
+        self.house, self.service, self.tokens = house, house.service, tokens
 
-    def base(self, request: Request) -> str:
-        return self.house.base(request)
+    def _caller(self, request: Request, app: str) -> str:
+        credential(request.headers)
+        return self.tokens.caller(request.headers, request.query_params, app)
+
+    def _app(self, request: Request, path: str) -> App:
+        return (routed if _by_router(request) else app)(self.house.catalog, path)
+
+    async def route(self, request: Request, path: str) -> Response:
+        """As Hugging Face's router: one address for both of fal's hosts."""
+        queued = request.query_params.get("_subdomain") == "queue"
+        return await (self.submit if queued else self.run)(request, path)
 
     async def run(self, request: Request, path: str) -> Response:
         """Waits for the output, or streams what happens until it is there."""
         path = path.rstrip("/")
         streams = path.endswith("/stream")
-        found = app(self.house.catalog, path.removesuffix("/stream"))
+        found = self._app(request, path.removesuffix("/stream"))
         order = replace(await self._order(request, found), callback=None)
         if streams:
             job = await self.service.begin(order)
-            return _stream(self._events(job, str(order.wire["base"])), job)
+            told, headers = self._events(job, str(order.wire["base"])), {"x-fal-request-id": job.id}
+            return events.Watched(told, headers, lambda: self.service.leave(job))
         job = await wire.while_listening(request, self.service.wait_for(order))
         body = await write.output(self.service, job, str(order.wire["base"]))
         return JSONResponse(body, headers=_told(job))
@@ -58,23 +68,38 @@ class Fal:
         return await write.spoken(self.service, job)
 
     async def submit(self, request: Request, path: str) -> Response:
-        found = app(self.house.catalog, path)
+        found = self._app(request, path)
         order = await self._order(request, found)
         await self._check_length(request.query_params.get("fal_max_queue_length"))
+        if words.HELD.search(request.headers.get("user-agent", "")):
+            return await self._held(request, order)
         job = await self.service.submit(order)
         if await request.is_disconnected():  # and will send the same again
             await self.service.cancel(job)
             raise wire.Gone
         position = await self.service.position(job)
         body = write.submitted(job, position, str(order.wire["base"]))
+        body |= self._urls(request, job)
         return JSONResponse(body, headers={"x-fal-request-id": job.id})
+
+    async def _held(self, request: Request, order: Order) -> Response:
+        """Answers when all is done, so that nothing is left to wait for."""
+        job = await wire.while_listening(request, self.service.wait_for(order))
+        if job.fault is not None:
+            raise job.fault
+        body = write.submitted(job, 0, str(order.wire["base"]))
+        body |= {"status": words.STATUSES[job.status]} | self._urls(request, job)
+        return JSONResponse(body, headers=_told(job))
 
     async def _order(self, request: Request, found: App) -> Order:
         body = await wire.read_body(request, self.house.input_limit)
-        credential(request.headers)
-        order = read(found, request.headers, request.query_params, body, self.base(request))
+        caller = self._caller(request, found.page.id)
+        order = read(found, request.headers, request.query_params, body, self.house.base(request))
         return replace(
-            order, finish=self.house.finishes(DOOR), repeat=wire.repeat_of(request, body)
+            order,
+            caller=caller,
+            finish=self.house.finishes(DOOR),
+            repeat=wire.repeat_of(request, body),
         )
 
     async def _check_length(self, given: str | None) -> None:
@@ -91,8 +116,7 @@ class Fal:
         asked = _ASKED.fullmatch(path)
         if asked is None:
             raise Fault(Kind.NOT_FOUND, f"Path /{path:.200} not found")
-        credential(request.headers)
-        job = await self.service.job(asked["id"], caller_of(request.headers))
+        job = await self.service.job(asked["id"], self._caller(request, asked["app"]))
         if job.door != DOOR:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         verb, answer = ANSWERS[asked["end"]]
@@ -108,10 +132,16 @@ class Fal:
     async def _told(self, job: Job, lines: list[Line] | None, request: Request) -> tuple[int, Any]:
         queued = job.status is Status.QUEUED
         position = await self.service.position(job) if queued else 0
-        return write.status(job, position, lines, self.base(request))
+        code, body = write.status(job, position, lines, self.house.base(request))
+        return code, body | self._urls(request, job)
+
+    def _urls(self, request: Request, job: Job) -> dict[str, str]:
+        """Where the router has a request; none for others, who are told fal's own places."""
+        found = words.router_urls(self.house.base(request), job.generation.model, job.id)
+        return found if _by_router(request) else {}
 
     async def _result(self, request: Request, job: Job) -> Response:
-        body = await write.output(self.service, job, self.base(request))
+        body = await write.output(self.service, job, self.house.base(request))
         return JSONResponse(body, headers=_told(job))
 
     async def _cancel(self, request: Request, job: Job) -> Response:
@@ -151,17 +181,14 @@ class Fal:
     async def _events(self, job: Job, base: str) -> AsyncGenerator[str]:
         """Pictures on their way, at last the output; who hangs up cancels."""
         pulse = events.Pulse()
-        try:
-            async for item in self.service.watch(job.id):
-                if isinstance(item, Preview):
-                    pulse.beat()
-                    yield events.event(write.preview(item))
-                elif isinstance(item, Job) and item.status in FINAL:
-                    yield events.event(await self._last(item, base))
-                elif pulse.due():
-                    yield events.ALIVE
-        finally:
-            await asyncio.shield(self.service.leave(job))
+        async for item in self.service.watch(job.id):
+            if isinstance(item, Preview):
+                pulse.beat()
+                yield events.event(write.preview(item))
+            elif isinstance(item, Job) and item.status in FINAL:
+                yield events.event(await self._last(item, base))
+            elif pulse.due():
+                yield events.ALIVE
 
     async def _last(self, job: Job, base: str) -> dict[str, Any]:
         try:
@@ -177,6 +204,12 @@ ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]
     "/status/stream": ("GET", Fal._status_stream),
     "/cancel": ("PUT", Fal._cancel),
 }
+
+
+def _by_router(request: Request) -> bool:
+    """Whether Hugging Face's clients ask, or somebody asks as they do."""
+    place = f"{words.ROUTER}/"
+    return request.url.path.startswith(place) or words.of_hugging_face(request.headers)
 
 
 def _told(job: Job) -> dict[str, str]:
@@ -201,14 +234,15 @@ def answering(house: wire.House, handler: Handler) -> Handler:
             response, outcome = Response(status_code=wire.GONE), "gone"
         except words.Refused as refused:
             body = {"detail": [detail.told() for detail in refused.details]}
-            response, outcome = JSONResponse(body, 422), Kind.INVALID.value
+            told = _plainly(request, body)
+            response, outcome = JSONResponse(told, 422), Kind.INVALID.value
         except Fault as fault:
-            response, outcome = refuse(fault), fault.kind.value
+            response, outcome = refuse(fault, request), fault.kind.value
         except asyncio.CancelledError:
-            response, outcome = refuse(wire.STOPPED), wire.STOPPED.kind.value
+            response, outcome = refuse(wire.STOPPED, request), wire.STOPPED.kind.value
         except Exception:
             wire.log.exception("a request at the door %s failed", DOOR)
-            response, outcome = refuse(wire.UNEXPECTED), wire.UNEXPECTED.kind.value
+            response, outcome = refuse(wire.UNEXPECTED, request), wire.UNEXPECTED.kind.value
         house.telemetry.requests.labels(DOOR, outcome).inc()
         response.headers.setdefault("x-fal-request-id", request.headers.get("x-request-id", ""))
         return response
@@ -216,9 +250,17 @@ def answering(house: wire.House, handler: Handler) -> Handler:
     return answer
 
 
-def refuse(fault: Fault) -> Response:
+def refuse(fault: Fault, request: Request) -> Response:
     headers = words.error_headers(fault) | wire.retry_header(fault)
-    return JSONResponse(words.error_body(fault), words.ERRORS[fault.kind].code, headers)
+    body = _plainly(request, words.error_body(fault))
+    return JSONResponse(body, words.ERRORS[fault.kind].code, headers)
+
+
+def _plainly(request: Request, body: dict[str, Any]) -> dict[str, Any]:
+    """With the error in one string, for those who show no other."""
+    if not words.of_hugging_face(request.headers):
+        return body
+    return {"error": words.plainly(body)} | body
 
 
 _REQUEST: dict[str, Any] = {
@@ -232,26 +274,29 @@ _CODES = {kind: word.code for kind, word in words.ERRORS.items()}
 
 
 def routes(house: wire.House) -> APIRouter:
-    router, fal = APIRouter(tags=["fal"]), Fal(house)
+    tokens = Tokens(lambda: house.service.secret, time.time)
+    router, fal = APIRouter(tags=["fal"]), Fal(house, tokens)
     for verb, place, name, handler in (
-        ("POST", "run", "Run an application, or stream from it", fal.run),
-        ("POST", "queue", "Submit a request", fal.submit),
-        ("GET", "queue", "Status or result of a request", fal.ask),
-        ("PUT", "queue", "Cancel a request", fal.ask),
+        ("POST", "/fal/run", "Run an application, or stream from it", fal.run),
+        ("POST", "/fal/queue", "Submit a request", fal.submit),
+        ("GET", "/fal/queue", "Status or result of a request", fal.ask),
+        ("PUT", "/fal/queue", "Cancel a request", fal.ask),
+        ("POST", words.ROUTER, "Run or submit, as Hugging Face's router", fal.route),
+        ("GET", words.ROUTER, "Status or result, as the router", fal.ask),
+        ("PUT", words.ROUTER, "Cancel, as the router", fal.ask),
     ):
         router.add_api_route(
-            f"/fal/{place}/{{path:path}}",
+            f"{place}/{{path:path}}",
             answering(house, handler),
             methods=[verb],
             response_class=JSONResponse,
             summary=name,
             description="Each application's own schema is at `/fal/openapi.json?endpoint_id=...`.",
-            operation_id=f"fal_{verb.lower()}_{place}",
+            operation_id=f"fal_{verb.lower()}_{place[1:].removeprefix('fal/').replace('-', '_')}",
             openapi_extra=_REQUEST if verb == "POST" else None,
             responses=wire.responses(_CODES, _ERROR),
         )
     router.include_router(storage.routes(house.service.objects, behind_proxy=house.behind_proxy))
     router.include_router(describe.routes(house))
-    tokens = realtime.Tokens(lambda: house.service.secret, time.time)
     router.include_router(realtime.routes(fal.converse, tokens))
     return router

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
+from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 
 from imagemill.dialects import strict, wire
@@ -51,6 +52,11 @@ class Tokens:
         claims = {"sub": caller, "allowed_apps": [*apps], "iat": now, "exp": now + seconds}
         signed = f"{_HEAD}.{_encoded(json.dumps(claims).encode())}"
         return f"{signed}.{self._signature(signed)}"
+
+    def caller(self, headers: Headers, query: QueryParams, app: str) -> str:
+        """Who calls: whose token is in the URL, else whose credential came."""
+        token = query.get("fal_jwt_token")
+        return self.check(token, app) if token else caller_of(headers)
 
     def check(self, token: str, app: str) -> str:
         """Whose token it is; raises a Fault where it does not open `app`."""

@@ -3,8 +3,11 @@
 The words and codes are those of fal's documentation of its queue and of its errors.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+from starlette.datastructures import Headers
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import Status
@@ -20,6 +23,11 @@ STATUSES: dict[Status, str] = {
 CODES: dict[Status, int] = {
     status: 200 if word == "COMPLETED" else 202 for status, word in STATUSES.items()
 }
+# Hugging Face's clients, which call fal through its router or with a key of fal's own.
+HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")
+# Of these the one in JavaScript, whose pauses between two looks at the queue let Node end.
+HELD = re.compile(r"(^|\s)@huggingface/inference")
+ROUTER = "/fal-ai"  # where the router has fal
 ERROR_PAGE = "https://docs.fal.ai/errors/#"
 
 
@@ -94,6 +102,29 @@ def error_body(fault: Fault) -> dict[str, Any]:
         return {"detail": fault.message, "error_type": word.type}
     loc = () if fault.field in (None, "body") else (NAMES.get(fault.field, fault.field),)
     return {"detail": [Detail(loc, fault.message, word.type).told()]}
+
+
+def of_hugging_face(headers: Headers) -> bool:
+    return HUGGING_FACE.search(headers.get("user-agent", "")) is not None
+
+
+def router_urls(base: str, model: str, id: str) -> dict[str, str]:
+    """Where the router has a request; its clients keep only the path of the first."""
+    place = "/".join(model.split("/")[:2])
+    request = f"{base}{ROUTER}/{place}/requests/{id}"
+    return {
+        "response_url": request,
+        "status_url": f"{request}/status",
+        "cancel_url": f"{request}/cancel",
+    }
+
+
+def plainly(body: dict[str, Any]) -> str:
+    """An error in one string, which is all that Hugging Face's clients show."""
+    detail = body["detail"]
+    if isinstance(detail, str):
+        return detail
+    return "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in detail)
 
 
 def error_headers(fault: Fault) -> dict[str, str]:

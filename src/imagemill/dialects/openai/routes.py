@@ -1,9 +1,198 @@
 """OpenAI Images, under `/openai/v1`."""
 
-from fastapi import APIRouter
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
-from imagemill.dialects import wire
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from imagemill.dialects import events, strict, wire
+from imagemill.dialects.callers import caller_of
+from imagemill.dialects.openai import bodies, write
+from imagemill.dialects.openai.pictures import Desk
+from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
+from imagemill.dialects.openai.words import STATUSES, Wrong, credential, refuse
+from imagemill.errors import Fault
+from imagemill.job import FINAL, Job
+from imagemill.news import Preview
+from imagemill.orders import Order
+
+PREFIX = "/openai/v1"
+Reading = Callable[[bytes, str], Awaitable[bodies.Sent]]
+
+
+class OpenAI:
+    """The dialect at work in one house."""
+
+    def __init__(self, house: wire.House) -> None:
+        self.house, self.service = house, house.service
+
+    async def generations(self, request: Request) -> Response:
+        return await self._paint(request, "generations", bodies.generate, self.house.body_limit)
+
+    async def edits(self, request: Request) -> Response:
+        return await self._paint(request, "edits", bodies.edit, self.house.input_limit)
+
+    async def variations(self, request: Request) -> Response:
+        return await self._paint(request, "variations", bodies.vary, self.house.input_limit)
+
+    async def models(self, request: Request) -> Response:
+        credential(request.headers)
+        return JSONResponse(write.models(self.house.catalog, self.house.base(request)))
+
+    async def model(self, request: Request, id: str) -> Response:
+        credential(request.headers)
+        endpoint_of(self.house.catalog, id)
+        return JSONResponse(write.model(id))
+
+    async def _paint(self, request: Request, task: str, reading: Reading, limit: int) -> Response:
+        began, base = time.monotonic(), self.house.base(request)
+        body = await wire.read_body(request, limit)
+        credential(request.headers)
+        if request.url.query:
+            raise Wrong("Parameters in the URL are not read; put them into the body.", None)
+        sent = await reading(body, request.headers.get("content-type", ""))
+        desk = Desk(self.service, caller_of(request.headers), base)
+        order, terms = await read(self.house.catalog, task, sent, desk)
+        order = replace(
+            order,
+            finish=self.house.finishes(DOOR),
+            repeat=wire.repeat_of(request, sent.identity),
+        )
+        if terms.stream:
+            job = await self.service.begin(order)
+            told = self._events(job, terms)
+            return events.Watched(told, {}, lambda: self.service.leave(job))
+        return await self._whole(request, order, terms, base, began)
+
+    async def _whole(
+        self, request: Request, order: Order, terms: Terms, base: str, began: float
+    ) -> Response:
+        job = await wire.while_listening(request, self.service.wait_for(order))
+        answer = await write.finished(self.service, job, terms)
+        wire.report(order, answer)
+        told = await write.reply(self.service, job, terms, answer, base)
+        taken = round((time.monotonic() - began) * 1000)
+        return JSONResponse(
+            told, headers=wire.headers(answer) | {"openai-processing-ms": str(taken)}
+        )
+
+    async def _events(self, job: Job, terms: Terms) -> AsyncGenerator[str]:
+        """Pictures on their way, at last the finished ones."""
+        pulse, sent = events.Pulse(), 0
+        async for item in self.service.watch(job.id):
+            if isinstance(item, Preview):
+                if write.wanted(terms, item, sent):
+                    now = self.service.now()
+                    yield await asyncio.to_thread(write.partial, terms, item, sent, now)
+                    sent += 1
+                    pulse.beat()
+            elif isinstance(item, Job) and item.status in FINAL:
+                async for told in self._last(item, terms, sent):
+                    yield told
+            elif pulse.due():
+                yield events.ALIVE
+
+    async def _last(self, job: Job, terms: Terms, sent: int) -> AsyncGenerator[str]:
+        try:
+            answer = await write.finished(self.service, job, terms)
+        except Fault as fault:
+            yield write.failed(fault)
+            return
+        for event in write.completed(job, terms, answer, sent):
+            yield event
+
+
+_TEXT: dict[str, Any] = {"type": "string"}
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": _TEXT,
+                "type": _TEXT,
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+_ITEM = {"type": "object", "properties": {"url": _TEXT, "b64_json": _TEXT, "revised_prompt": _TEXT}}
+_PAINTED: dict[str, Any] = {
+    "description": "The pictures, as URLs or in base64; with `stream`, events",
+    "headers": wire.HEADERS,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["created", "data"],
+                "properties": {
+                    "created": {"type": "integer"},
+                    "data": {"type": "array", "items": _ITEM},
+                },
+            }
+        },
+        "text/event-stream": {"schema": _TEXT},
+    },
+}
+_MODELS = {"description": "What can be asked for", "content": {"application/json": {}}}
+_FILE = {"type": "string", "format": "binary"}
+
+
+def _form(model: type[bodies.Painting], *lists: str) -> dict[str, Any]:
+    """The fields of a body as the parts of a form, with its files."""
+    whole = strict.schema(model)
+    fields = {name: each for name, each in whole["properties"].items() if name != "images"}
+    files: dict[str, Any] = {"image": _FILE} | {
+        name: {"type": "array", "items": _FILE} if name.endswith("[]") else _FILE for name in lists
+    }
+    return whole | {"properties": fields | files}
+
+
+def _request(**schemas: dict[str, Any]) -> dict[str, Any]:
+    types = {"json": "application/json", "form": "multipart/form-data"}
+    content = {types[kind]: {"schema": schema} for kind, schema in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def routes(house: wire.House) -> APIRouter:
-    return APIRouter(tags=["openai"])
+    router, openai = APIRouter(tags=["openai"]), OpenAI(house)
+    generate, edit = strict.schema(bodies.Generate), strict.schema(bodies.Edit)
+    refused = wire.responses(STATUSES, _ERROR)
+    for path, handler, summary, asked in (
+        ("generations", openai.generations, "Text to image", _request(json=generate)),
+        ("edits", openai.edits, "Images and text to image",
+         _request(form=_form(bodies.Edit, "image[]", "mask"), json=edit)),
+        ("variations", openai.variations, "Another like this image",
+         _request(form=_form(bodies.Vary))),
+    ):  # fmt: skip
+        router.add_api_route(
+            f"{PREFIX}/images/{path}",
+            wire.answering(house, DOOR, refuse, handler),
+            methods=["POST"],
+            response_class=JSONResponse,
+            summary=summary,
+            operation_id=f"openai_{path}",
+            openapi_extra=asked,
+            responses={200: _PAINTED, **refused},
+        )
+    for path, found, summary in (
+        ("/models", openai.models, "All models"),
+        ("/models/{id:path}", openai.model, "One model"),
+    ):
+        router.add_api_route(
+            PREFIX + path,
+            wire.answering(house, DOOR, refuse, found),
+            methods=["GET"],
+            response_class=JSONResponse,
+            summary=summary,
+            operation_id=f"openai_{found.__name__}",
+            responses={200: _MODELS, **refused},
+        )
+    return router

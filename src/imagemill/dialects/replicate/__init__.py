@@ -1,5 +1,7 @@
 """Replicate: predictions are jobs; models, versions, files and webhooks."""
 
+from imagemill.dialects.replicate.read import DOOR
 from imagemill.dialects.replicate.routes import routes
+from imagemill.dialects.replicate.write import message
 
-__all__ = ["routes"]
+__all__ = ["DOOR", "message", "routes"]

@@ -1,5 +1,6 @@
 """AUTOMATIC1111's API, which Open WebUI, SillyTavern, Krita and others speak."""
 
 from imagemill.dialects.sdapi.routes import routes
+from imagemill.dialects.sdapi.words import DOOR
 
-__all__ = ["routes"]
+__all__ = ["DOOR", "routes"]

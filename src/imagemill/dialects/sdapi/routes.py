@@ -1,9 +1,236 @@
 """AUTOMATIC1111's API, under `/sdapi/v1`."""
 
-from fastapi import APIRouter
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from imagemill.dialects import wire
+from fastapi import APIRouter, Request, Response
+
+from imagemill import images
+from imagemill.catalog import EMBEDDED
+from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import caller_of
+from imagemill.dialects.sdapi import (
+    bodies,
+    checkpoints,
+    infotext,
+    lists,
+    live,
+    options,
+    pictures,
+    read,
+    repainting,
+    words,
+    write,
+)
+from imagemill.dialects.sdapi.words import DOOR
+from imagemill.dialects.sdapi.write import Told
+from imagemill.errors import Fault, Kind
+from imagemill.job import FINAL
+from imagemill.orders import Answer
+
+Handler = Callable[..., Awaitable[Response]]
+
+QUEUE = "/queue/status"  # of A1111's page, which Krita's plug-in asks to learn whether it lives
+
+
+class Sdapi:
+    """The dialect at work in one house. Options and calls under way are of this process alone."""
+
+    def __init__(self, house: wire.House) -> None:
+        self.house, self.service = house, house.service
+        self.options, self.board = options.Options(), live.Board()
+
+    async def txt2img(self, request: Request) -> Response:
+        return await self._paint(request, bodies.Txt2imgBody)
+
+    async def img2img(self, request: Request) -> Response:
+        return await self._paint(request, bodies.Img2imgBody)
+
+    async def _paint(self, request: Request, model: type[bodies.Asked]) -> Response:
+        caller, body = await self._body(request)
+        asked, base = bodies.take(model, body), self.house.base(request)
+        return await wire.while_listening(request, self._answer(asked, base, caller))
+
+    async def _answer(self, asked: bodies.Asked, base: str, caller: str) -> Response:
+        kept = self.options.of(caller)
+        plan = await read.plan(self.house, asked, base, caller, kept)
+        if asked.override_settings_restore_afterwards is False:
+            self.options.set(caller, plan.set)
+        job = await self.service.begin(plan.order)
+        current = live.Live(job, asked.force_task_id or f"task({job.id})")
+        self.board.add(current)
+        try:
+            async for item in self.service.watch(job.id):
+                current.hear(item)
+        finally:
+            self.board.remove(current)
+            await asyncio.shield(self.service.leave(job))
+        return await self._told(plan, current, base)
+
+    async def _told(self, plan: read.Plan, current: live.Live, base: str) -> Response:
+        job, stopped = current.job, current.stopped or current.skipped
+        if stopped and job.fault is not None and job.fault.kind is Kind.CANCELLED:
+            there, served_by = await _so_far(plan, current), _served_by(plan)
+            return Told(write.painted(plan, job, there, served_by, base))
+        if job.status not in FINAL:
+            raise Fault(Kind.NOT_FOUND, "the request was removed")
+        painted = await self.service.painted(job)
+        answer = Answer(painted, job.generation.seed, hit=False)
+        wire.report(plan.order, answer)
+        format = plan.order.generation.format
+        whole = [
+            await asyncio.to_thread(pictures.finished, each, plan.canvas, format)
+            for each in painted.pictures
+        ]
+        told = write.painted(plan, job, whole, painted.served_by, base)
+        return Told(told, headers=wire.headers(answer))
+
+    async def progress(self, request: Request, skip_current_image: bool = False) -> Response:
+        caller = self._caller(request)
+        current = self.board.current(caller)
+        shown = self.options.of(caller)[options.PREVIEWS] and not skip_current_image
+        newest = current.newest if current is not None and shown else None
+        picture = None if newest is None else await asyncio.to_thread(pictures.as_png, newest)
+        now, count = self.service.now(), self.board.count(caller)
+        return Told(write.progress(current, count, now, picture))
+
+    async def interrupt(self, request: Request) -> Response:
+        if (current := self.board.current(self._caller(request))) is not None:
+            current.stopped = True
+            await self.service.cancel(current.job)
+        return Told({})
+
+    async def skip(self, request: Request) -> Response:
+        """All pictures of a call are painted together, so there is no next one to go on with."""
+        if (current := self.board.current(self._caller(request))) is not None:
+            current.skipped = True
+            await self.service.cancel(current.job)
+        return Told(None)
+
+    async def get_options(self, request: Request) -> Response:
+        kept = self.options.of(self._caller(request))
+        title = kept[options.CHECKPOINT] or self.house.catalog.default
+        return Told(write.options(kept, title))
+
+    async def set_options(self, request: Request) -> Response:
+        caller, body = await self._body(request)
+        given = options.checked(_object(body))
+        if given.get(options.CHECKPOINT):
+            found = checkpoints.find(self.house.catalog, given[options.CHECKPOINT])
+            given[options.CHECKPOINT] = found.id
+        self.options.set(caller, given)
+        return Told(None)
+
+    async def png_info(self, request: Request) -> Response:
+        _, body = await self._body(request)
+        given = _object(body).get("image")
+        if not isinstance(given, str) or not given.strip():
+            raise words.Wrong([words.detail("png", "the image is missing", "missing")])
+        content = await asyncio.to_thread(repainting.decoded, given, "png")
+        text, items = await asyncio.to_thread(infotext.texts_of, content)
+        return Told({"info": text, "items": items, "parameters": infotext.read(text)})
+
+    def _caller(self, request: Request) -> str:
+        read.credential(request.headers)
+        return caller_of(request.headers)
+
+    async def _body(self, request: Request) -> tuple[str, Any]:
+        body = await wire.read_body(request, self.house.input_limit)
+        return self._caller(request), read.value(body)
+
+    def listing(self, name: str) -> Handler:
+        async def told(request: Request) -> Response:
+            self._caller(request)
+            return Told(lists.LISTS[name](self.house.catalog))
+
+        return told
+
+    def nothing(self, name: str) -> Handler:
+        async def done(request: Request) -> Response:
+            self._caller(request)
+            return Told(lists.DONE[name])
+
+        return done
+
+    def refusing(self, name: str) -> Handler:
+        async def refused(request: Request) -> Response:
+            self._caller(request)
+            raise Fault(Kind.UNSUPPORTED, f"{name}: {lists.REFUSED[name]}")
+
+        return refused
+
+    async def queue_status(self, request: Request) -> Response:
+        waiting = await self.service.waiting()
+        return Told({"msg": "estimation", "queue_size": waiting, "rank": None, "rank_eta": None})
+
+
+async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
+    """What there is of an interrupted call: the last preview of each picture."""
+    generation, found = current.job.generation, list[bytes]()
+    for index, preview in sorted(current.previews.items()):
+        seed = generation.seed_of(index)
+        facts = images.provenance(generation, seed, _served_by(plan))
+        size, format = (generation.width, generation.height), generation.format
+        found.append(
+            await asyncio.to_thread(pictures.unfinished, preview, size, plan.canvas, format, facts)
+        )
+    return found
+
+
+def _served_by(plan: read.Plan) -> str:
+    endpoint = plan.order.endpoint
+    return EMBEDDED if endpoint.source == EMBEDDED else endpoint.id
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise words.Wrong([words.detail(None, "the body is not an object", "dict_type")])
+    return body
+
+
+def refuse(fault: Fault) -> Response:
+    headers = wire.retry_header(fault)
+    if fault.kind is Kind.DENIED:
+        headers["www-authenticate"] = "Basic"
+    return Told(words.error_body(fault), words.STATUSES[fault.kind], headers)
+
+
+def _request(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_ERROR = {"type": "object", "required": ["detail"], "properties": {"detail": {}}}
+_PNG = {"type": "object", "required": ["image"], "properties": {"image": {"type": "string"}}}
+_SETTING = {"type": "object", "properties": {name: {} for name in options.DEFAULTS}}
 
 
 def routes(house: wire.House) -> APIRouter:
-    return APIRouter(tags=["sdapi"])
+    router, sdapi = APIRouter(tags=["sdapi"]), Sdapi(house)
+    asked: list[tuple[str, str, Handler, dict[str, Any] | None]] = [
+        ("POST", "txt2img", sdapi.txt2img, strict.schema(bodies.Txt2imgBody)),
+        ("POST", "img2img", sdapi.img2img, strict.schema(bodies.Img2imgBody)),
+        ("GET", "progress", sdapi.progress, None),
+        ("POST", "interrupt", sdapi.interrupt, None),
+        ("POST", "skip", sdapi.skip, None),
+        ("GET", "options", sdapi.get_options, None),
+        ("POST", "options", sdapi.set_options, _SETTING),
+        ("POST", "png-info", sdapi.png_info, _PNG),
+        *(("GET", name, sdapi.listing(name), None) for name in lists.LISTS),
+        *(("POST", name, sdapi.nothing(name), None) for name in lists.DONE),
+        *(("POST", name, sdapi.refusing(name), None) for name in lists.REFUSED),
+        ("GET", QUEUE, sdapi.queue_status, None),
+    ]
+    for verb, name, handler, schema in asked:
+        words_of_it = name.strip("/").replace("-", " ").replace("/", " ")
+        router.add_api_route(
+            name if name == QUEUE else f"/sdapi/v1/{name}",
+            wire.answering(house, DOOR, refuse, handler),
+            methods=[verb],
+            response_class=Told,
+            summary=words_of_it.capitalize(),
+            operation_id=f"sdapi_{verb.lower()}_{words_of_it.replace(' ', '_')}",
+            openapi_extra=_request(schema) if schema else None,
+            responses=wire.responses(words.STATUSES, _ERROR),
+        )
+    return router

@@ -1,0 +1,197 @@
+"""The tables of docs/compatibility.md: which call of which client was seen to work at which door.
+
+A test says what it shows with `@pytest.mark.cell(client, door, *calls)`. The suite itself writes
+the tables: `python -m pytest conformance --compatibility`.
+"""
+
+import json
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parent / "docs" / "compatibility.md"
+
+PYTHON = {
+    "fal_client": "fal-client",
+    "httpx": "httpx",
+    "huggingface_hub": "huggingface-hub",
+    "openai (Python)": "openai",
+    "replicate (Python)": "replicate",
+    "requests": "requests",
+    "together (Python)": "together",
+    "webuiapi": "webuiapi",
+}
+JAVASCRIPT = {
+    "@fal-ai/client": "@fal-ai/client",
+    "@huggingface/inference": "@huggingface/inference",
+    "openai (JavaScript)": "openai",
+    "replicate (JavaScript)": "replicate",
+    "together (JavaScript)": "together-ai",
+}
+PROGRAMS = {"curl": "curl", "fetch of Node": "node"}
+# Nobody pins these: the suite runs those that it finds.
+UNPINNED = ("curl", "fetch of Node", "httpx", "huggingface_hub", "requests")
+
+# The sections, in their order: each door, what it is called, and the page about it.
+DOORS = {
+    "hf-inference": ("Hugging Face: hf-inference, by URL", "serving.md"),
+    "router": ("Hugging Face: the router, by the name of a provider", "router.md"),
+    "flat": ("A flat endpoint", "serving.md"),
+    "fal": ("fal", "fal.md"),
+    "replicate": ("Replicate", "replicate.md"),
+    "openai": ("OpenAI Images", "openai.md"),
+    "together": ("Together", "together.md"),
+    "nebius": ("Nebius", "nebius.md"),
+    "nebula": ("Nebula Block", "nebula.md"),
+    "sdapi": ("AUTOMATIC1111's API", "sdapi.md"),
+}
+# The calls that most come for; the others follow by their names.
+FIRST = ("text to image", "image to image", "inpainting")
+
+# What cannot be, and why; all of it was tried.
+CANNOT: tuple[tuple[str, str, str], ...] = (
+    (
+        "huggingface_hub from 1.22.0 on, @huggingface/inference from 4.13.22 on",
+        "router",
+        "the provider `nebius` was dropped: they refuse its name before they send anything",
+    ),
+    (
+        "huggingface_hub 0.28.1",
+        "router",
+        "the provider `nebius` was not there yet, and is refused in the same way",
+    ),
+    (
+        "huggingface_hub and @huggingface/inference, by the name of a provider",
+        "router",
+        "the router's address is fixed in them: no setting leads it here, but `imagemill exec` or "
+        "a line of code does",
+    ),
+    (
+        "replicate (Python)",
+        "replicate",
+        "it ignores proxies: `REPLICATE_BASE_URL` leads it here, which `imagemill exec` sets",
+    ),
+    (
+        "replicate (JavaScript)",
+        "replicate",
+        'files that are given with `fileEncodingStrategy: "data-uri"`: this release sends itself '
+        "in their place; without it they are uploaded",
+    ),
+)
+
+HEAD = """# Compatibility
+
+Written by the conformance suite: `python -m pytest conformance --compatibility`. Every row is a
+client as it was published, unmodified, and the calls that it made against a live server with the
+embedded model; a call is in it if all its tests passed. How to point each client here is said on
+the page of its door.
+
+- *Printed snippets* are the code blocks of the hosted APIs' own documents, run byte for byte but
+  for credentials, ids and the addresses that they leave open.
+- *Under exec* is a program that names no address of ours, run by [`imagemill exec`](exec.md), as
+  are the printed snippets that name hosted addresses.
+- *As X asks* are the requests that the application X sends, sent by another client.
+"""
+SECTION = """
+## {title} ([how]({page}))
+
+| client | release | calls |
+| --- | --- | --- |
+"""
+FOOT = """
+## What cannot be
+
+| client | door | why |
+| --- | --- | --- |
+"""
+_DETAILED = re.compile(r"(?P<call>.*) \((?P<detail>.*)\)")
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """client: a name of the tables above, or one with its release after the last space.
+
+    call: a few words; what stands in brackets behind it is gathered: "a (x)" and "a (y)" are
+    written "a (x, y)".
+    """
+
+    door: str
+    client: str
+    call: str
+
+    def named(self, releases: Mapping[str, str]) -> tuple[str, str]:
+        """The client and its release."""
+        if self.client in releases:
+            return self.client, releases[self.client]
+        name, _, release = self.client.rpartition(" ")
+        assert name in releases, f"{self.client} is not in the tables of matrix.py"
+        return name, release
+
+
+@dataclass
+class Matrix:
+    seen: dict[Cell, bool] = field(default_factory=dict)
+
+    def record(self, cell: Cell, worked: bool) -> None:
+        """A cell works where all its tests do."""
+        self.seen[cell] = worked and self.seen.get(cell, True)
+
+    @property
+    def works(self) -> set[Cell]:
+        return {cell for cell, worked in self.seen.items() if worked}
+
+
+def installed() -> dict[str, str]:
+    """The release of every client, as the suite runs it here."""
+    found = {name: version(package) for name, package in PYTHON.items()}
+    for name, package in JAVASCRIPT.items():
+        file = HERE / "node_modules" / package / "package.json"
+        found[name] = str(json.loads(file.read_text("utf-8"))["version"])
+    for name, program in PROGRAMS.items():
+        command = [program, "--version"]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found[name] = re.findall(r"[\d.]+", told)[0]
+    return found
+
+
+def rows(cells: Iterable[Cell], releases: Mapping[str, str]) -> dict[tuple[str, str, str], str]:
+    """By door, client and release: the calls, as they are written."""
+    found = defaultdict[tuple[str, str, str], list[str]](list)
+    for cell in cells:
+        found[cell.door, *cell.named(releases)].append(cell.call)
+    return {row: ", ".join(_gathered(found[row])) for row in sorted(found, key=_place)}
+
+
+def told(cells: Iterable[Cell], releases: Mapping[str, str]) -> str:
+    """The whole document."""
+    parts, written = [HEAD], rows(cells, releases)
+    for door, (title, page) in DOORS.items():
+        parts.append(SECTION.format(title=title, page=page))
+        parts += [
+            f"| {client} | {release} | {calls} |\n"
+            for (at, client, release), calls in written.items()
+            if at == door
+        ]
+    cannot = [f"| {client} | {door} | {why} |\n" for client, door, why in CANNOT]
+    return "".join([*parts, FOOT, *cannot])
+
+
+def _place(row: tuple[str, str, str]) -> tuple[int, str, tuple[int, ...]]:
+    """Doors in their order, the newest release of a client first."""
+    door, client, release = row
+    newest = tuple(-int(part) for part in release.split("."))
+    return list(DOORS).index(door), client.lower().lstrip("@"), newest
+
+
+def _gathered(calls: Iterable[str]) -> list[str]:
+    found = defaultdict[str, list[str]](list)
+    for call in sorted(set(calls)):
+        detailed = _DETAILED.fullmatch(call)
+        found[detailed["call"] if detailed else call] += [detailed["detail"]] if detailed else []
+    order = sorted(found, key=lambda call: ((*FIRST, call).index(call), call.lower()))
+    return [f"{call} ({', '.join(found[call])})" if found[call] else call for call in order]

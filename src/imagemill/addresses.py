@@ -1,0 +1,249 @@
+"""Addresses: which door answers for which host, and for paths that several callers share.
+
+Every door has a prefix of its own. What comes under the name of a host that is answered for, or to
+a path that belongs to one API alone, is put below that prefix before it is routed. A few callers
+can only be told apart by what they send, so bodies of some paths are looked at, and passed on as
+they came.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imagemill.catalog import hub
+from imagemill.catalog.pages import PAGES
+from imagemill.dialects.wire import BODY_SECONDS
+
+# The hosts that are answered for, each with the prefix under which its paths are found here.
+HOSTS: Mapping[str, str] = {
+    "huggingface.co": "",
+    "router.huggingface.co": "",
+    "api-inference.huggingface.co": "",
+    "fal.run": "/fal/run",
+    "queue.fal.run": "/fal/queue",
+    "rest.fal.ai": "/fal/rest",
+    "rest.alpha.fal.ai": "/fal/rest",
+    "v3.fal.media": "/fal/cdn",
+    "fal.media": "/fal/cdn",
+    "api.fal.ai": "/fal/api",
+    "api.replicate.com": "/replicate",
+    "stream.replicate.com": "/replicate",
+    "api.together.xyz": "/together",
+    "api.together.ai": "/together",
+    "api.studio.nebius.ai": "/nebius",
+    "api.studio.nebius.com": "/nebius",
+    "api.tokenfactory.nebius.com": "/nebius",
+    "api.openai.com": "/openai",
+    "api.nebulablock.com": "/nebula",
+}
+SECURE = {"http": "https", "ws": "wss"}  # who names such a host has come through TLS
+FILES = "/files/"  # every door's pictures
+
+# Paths that belong to one API alone, and the prefix below which they are.
+ROOT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(
+            "/v1/(predictions|deployments|account|files|webhooks|hardware|collections)(/.*)?"
+        ),
+        "/replicate",
+    ),
+    (re.compile("/v1/models/[^/]+/.+"), "/replicate"),
+    (re.compile("/v1/images/(edits|variations)"), "/openai"),
+    (re.compile("/v1/models(/[^/]+)?"), "/openai"),
+    (re.compile("/api/v1/(images/generation|serverless/models)"), "/nebula"),
+)
+# Paths of several APIs, as clients ask whose base URL has a version too few or too many.
+SHARED = re.compile(r"(/v1)?(/v1)?/images/generations")
+GENERATIONS = "/v1/images/generations"
+MODELS = re.compile(r"/v1/models(/.*)?")
+# Where the router was before it had a host of its own: huggingface_hub 0.28 looks for it there.
+ROUTER_BEFORE = re.compile("/api/inference-proxy(/.+)")
+# Who asks, by the beginning of the user agent; Nebius is called by OpenAI's clients too.
+AGENTS: Mapping[str, str] = {
+    "Together/": "/together",
+    "OpenAI/": "/openai",
+    "AsyncOpenAI/": "/openai",
+    "replicate-python/": "/replicate",
+    "replicate-javascript/": "/replicate",
+}
+# Fields that only one of the callers of the shared path has.
+TELLTALES: tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...] = (
+    ("/together", lambda body: body.get("response_format") == "base64"),
+    ("/together", lambda body: bool(body.keys() & {"steps", "image_loras", "reference_images"})),
+    ("/together", lambda body: bool(body.keys() & {"image_url", "disable_safety_checker"})),
+    ("/nebius", lambda body: bool(body.keys() & {"response_extension", "loras"})),
+    (
+        "/nebius",
+        lambda body: (
+            body.keys() >= {"num_inference_steps", "width", "height"}
+            and not body.keys() & {"size", "n", "quality"}
+        ),
+    ),
+)
+# Where Hugging Face's router has each provider, and the model in a path below that.
+ROUTER: Mapping[str, re.Pattern[str]] = {
+    "fal-ai": re.compile(r"/fal-ai/(?P<model>.+)"),
+    "replicate": re.compile(r"/replicate/v1/(models/(?P<model>.+)/)?predictions"),
+    "together": re.compile(r"/together/v1/images/generations"),
+    "nebius": re.compile(r"/nebius/v1/images/generations"),
+}
+INFERENCE = "/hf-inference/models/"
+OTHERS = ("prompt", "input")  # a body with one of them is the provider's own
+
+_PLACES = {*HOSTS.values()} - {""}
+
+
+class Addressed:
+    """`limit` bytes of a body are looked at, if they come within `patience` seconds.
+
+    default: the model where neither path nor body names one.
+    """
+
+    def __init__(
+        self, app: ASGIApp, limit: int, default: str, patience: float = BODY_SECONDS
+    ) -> None:
+        self.app, self.limit, self.default, self.patience = app, limit, default, patience
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        scope = _of_host(scope)
+        path = _path(scope)
+        shared = SHARED.fullmatch(path) is not None
+        provider = next((name for name, way in ROUTER.items() if way.fullmatch(path)), None)
+        if shared or provider:
+            scope, receive = await self._by_body(scope, receive, provider)
+        await self.app(scope, receive, send)
+
+    async def _by_body(
+        self, scope: Scope, receive: Receive, provider: str | None
+    ) -> tuple[Scope, Receive]:
+        body = b""
+        if scope.get("method") == "POST":
+            body, receive = await self._look(scope, receive)
+        if provider is None:
+            return _at(scope, _of_caller(_object(scope, body)) + GENERATIONS), receive
+        told = _object(scope, body) if b'"inputs"' in body else {}
+        if "inputs" not in told or told.keys() & set(OTHERS):
+            return scope, receive
+        return _inferred(scope, provider, told, self.default, receive)
+
+    async def _look(self, scope: Scope, receive: Receive) -> tuple[bytes, Receive]:
+        """The body, where it comes whole and in bounds; and what gives all of it once more."""
+        messages, size = list[Message](), 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.patience):
+                while max(size, _announced(scope)) <= self.limit:
+                    messages.append(await receive())
+                    size += len(messages[-1].get("body", b""))
+                    if not messages[-1].get("more_body", False):
+                        break
+        last = messages[-1] if messages else {"type": "none"}
+        whole = last["type"] == "http.request" and not last.get("more_body", False)
+        given = messages if whole and size <= self.limit else []
+        return b"".join(each.get("body", b"") for each in given), _replayed(messages, receive)
+
+
+def _of_host(scope: Scope) -> Scope:
+    """The same under the path that it has here, as far as headers tell."""
+    headers, path = Headers(scope=scope), _path(scope)
+    host = headers.get("host", "").lower().removesuffix(":443").removesuffix(".")
+    if host in HOSTS:
+        scope = {**scope, "scheme": SECURE.get(scope.get("scheme", ""), scope.get("scheme"))}
+        if HOSTS[host]:
+            return scope if _canonical(path, HOSTS[host]) else _at(scope, HOSTS[host] + path)
+    return _of_root(scope, path, headers.get("user-agent", ""))
+
+
+def _canonical(path: str, prefix: str) -> bool:
+    """Whether a path is one of ours already: URLs that we gave come back so."""
+    if path.startswith(FILES):
+        return not prefix.startswith("/fal/cdn")  # where all files are below it
+    door = prefix.split("/")[1]
+    return any(path.startswith(f"{each}/") for each in _PLACES if each.split("/")[1] == door)
+
+
+def _of_root(scope: Scope, path: str, agent: str) -> Scope:
+    caller = next((door for begins, door in AGENTS.items() if agent.startswith(begins)), None)
+    if SHARED.fullmatch(path):
+        return _at(scope, caller + GENERATIONS) if caller == "/together" else scope
+    if MODELS.fullmatch(path) and (caller or scope.get("method") == "QUERY"):
+        return _at(scope, (caller or "/replicate") + path)
+    if before := ROUTER_BEFORE.fullmatch(path):
+        return _at(scope, before[1])
+    prefix = next((prefix for pattern, prefix in ROOT if pattern.fullmatch(path)), None)
+    return scope if prefix is None else _at(scope, prefix + path)
+
+
+def _of_caller(body: Mapping[str, Any]) -> str:
+    return next((door for door, tells in TELLTALES if tells(body)), "/openai")
+
+
+def _inferred(
+    scope: Scope, provider: str, told: dict[str, Any], default: str, receive: Receive
+) -> tuple[Scope, Receive]:
+    """The same as a call of hf-inference: raw bytes of a picture are expected in return."""
+    model = told.pop("model", None)
+    path = ROUTER[provider].fullmatch(_path(scope))
+    assert path is not None
+    name = path.groupdict().get("model") or (model if isinstance(model, str) and model else None)
+    scope = _at(scope, INFERENCE + (default if name is None else _model(provider, name)))
+    scope["query_string"] = b""  # it is the provider's
+    if model is None:
+        return scope, receive
+    content = json.dumps(told).encode()  # without the model, which the path has now
+    scope = {**scope, "headers": [*scope["headers"]]}
+    MutableHeaders(scope=scope)["content-length"] = str(len(content))
+    return scope, _replayed([{"type": "http.request", "body": content}], receive)
+
+
+def _model(provider: str, name: str) -> str:
+    """The Hub's id of what a provider calls `name`."""
+    for each in (name, f"{provider}/{name}"):
+        page = PAGES.get(each) if provider == "fal-ai" else None
+        if id := hub.called(provider, each) or (page and page.weights):
+            return id
+    return "/".join(name.split("/")[:2])
+
+
+def _object(scope: Scope, body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; empty where it is anything else, which its door will tell."""
+    if Headers(scope=scope).get("content-type", "").lower().startswith("multipart/"):
+        return {}
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _replayed(messages: list[Message], receive: Receive) -> Receive:
+    left = iter(messages)
+
+    async def again() -> Message:
+        return next(left, None) or await receive()
+
+    return again
+
+
+def _announced(scope: Scope) -> int:
+    """Bytes that the caller says it will send, so that one who asks first is not told to go on."""
+    length = Headers(scope=scope).get("content-length", "")[:18]
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def _at(scope: Scope, path: str) -> Scope:
+    path = scope.get("root_path", "") + path
+    return {**scope, "path": path, "raw_path": quote(path).encode()}

@@ -1,0 +1,132 @@
+"""Pages with every field that Hugging Face's clients send to fal, whatever the page itself takes.
+
+They know a model by its task alone: scheduler and negative prompt go to every one, sizes come in
+three forms, and an image twice.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from imagemill.catalog.hub import UNSAID
+from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.types import (
+    GUIDED,
+    Acceleration,
+    FileUrl,
+    ImageSize,
+    Input,
+    NamedLoras,
+    Negative,
+    NumImages,
+    OutputFormat,
+    References,
+    SafetyChecker,
+    Seed,
+    Side,
+    Size,
+    SyncMode,
+    sides,
+)
+from imagemill.errors import invalid
+from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS
+
+# Fields that are read as the Wish names them.
+SAME = ("negative_prompt", "guidance_scale", "seed", "num_images", "scheduler", "strength")
+
+
+class WideInput(Input):
+    """What is left open is as the page has it, or as the model likes it."""
+
+    prompt: Annotated[str, Field(max_length=MAX_PROMPT)] = ""
+    negative_prompt: Negative | None = None
+    image_size: Size | None = None
+    width: Side | None = None
+    height: Side | None = None
+    target_size: ImageSize | None = None
+    num_inference_steps: Annotated[int | None, Field(ge=1, le=MAX_STEPS)] = None
+    guidance_scale: Annotated[float | None, Field(ge=0, le=MAX_GUIDANCE)] = None
+    scheduler: str | None = None
+    seed: Seed = None
+    num_images: NumImages | None = None
+    image_url: FileUrl | None = None
+    image_urls: References | None = None
+    mask_url: FileUrl | None = None
+    mask_image: FileUrl | None = None
+    strength: Annotated[float | None, Field(ge=0, le=1)] = None
+    loras: NamedLoras = Field(default=[])
+    output_format: OutputFormat | None = None
+    acceleration: Acceleration | None = None
+    sync_mode: SyncMode = False
+    enable_safety_checker: SafetyChecker = True
+
+
+def widened(page: Page[Any]) -> Page[Any]:
+    """The same page, taking all of the above."""
+    return replace(page, Input=WideInput, read=partial(_read, page), lacking={})
+
+
+def _read(page: Page[Any], asked: WideInput) -> Wish:
+    image = _image(asked)
+    wish = _usual(page, asked, image)
+    given = {name: value for name in SAME if (value := getattr(asked, name)) is not None}
+    if asked.num_inference_steps is not None:
+        given["steps"] = asked.num_inference_steps
+    if asked.output_format is not None:
+        given["format"] = asked.output_format
+    if asked.acceleration is not None:
+        given["guidance_range"] = GUIDED[asked.acceleration]
+    if size := _size(asked):
+        width, height = size
+        given |= {"width": width or wish.width, "height": height or wish.height}
+        given["keep_size_of"] = None
+    return replace(
+        wish,
+        image=image,
+        mask=_mask(asked),
+        loras=tuple(each.lora() for each in asked.loras),
+        sync=asked.sync_mode,
+        **given,
+    )
+
+
+def _usual(page: Page[Any], asked: WideInput, image: str | None) -> Wish:
+    """What the page paints where only the prompt is given; a picture keeps its own size."""
+    prompt = asked.prompt if asked.prompt.strip() or image is None else UNSAID
+    try:
+        wish = page.read(page.Input.model_validate({"prompt": prompt}))
+    except ValidationError:  # it needs more than a prompt
+        wish = Wish(prompt)
+    if image is None:
+        return wish
+    return replace(wish, width=None, height=None, keep_size_of="image")
+
+
+def _image(asked: WideInput) -> str | None:
+    given = list(dict.fromkeys([*filter(None, [asked.image_url]), *(asked.image_urls or ())]))
+    if len(given) > 1:
+        raise invalid("image_urls", f"{len(given)} images came; one is painted over, so give one")
+    return given[0] if given else None
+
+
+def _mask(asked: WideInput) -> str | None:
+    if asked.mask_url and asked.mask_image:
+        raise invalid("mask", "mask_url and mask_image are the same; give one of them")
+    return asked.mask_url or asked.mask_image
+
+
+def _size(asked: WideInput) -> tuple[int | None, int | None] | None:
+    """Width and height in px; None where neither was given."""
+    named, target = asked.image_size, asked.target_size
+    flat = (asked.width, asked.height)
+    forms: dict[str, tuple[int | None, int | None] | None] = {
+        "image_size": None if named is None else sides(named),
+        "target_size": None if target is None else sides(target),
+        "width and height": None if flat == (None, None) else flat,
+    }
+    given = [name for name, value in forms.items() if value]
+    if len(given) > 1:
+        raise invalid("image_size", f"the size came as {' and as '.join(given)}; give one of them")
+    return forms[given[0]] if given else None

@@ -1,0 +1,222 @@
+"""Requests of Hugging Face Inference, as orders."""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+from starlette.datastructures import Headers
+
+from imagemill.catalog import Endpoint
+from imagemill.catalog.hub import UNSAID
+from imagemill.dialects import strict
+from imagemill.dialects.hf_inference.accept import accepted
+from imagemill.dialects.strict import (
+    Guidance,
+    Negative,
+    Prompt,
+    Scheduler,
+    Seed,
+    Side,
+    Steps,
+    Strict,
+)
+from imagemill.errors import invalid
+from imagemill.generation import MAX_SIDE, MIN_SIDE
+from imagemill.orders import Order
+
+SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+# Re-sends a 503 at once and for ever, so it waits whether it says so or not.
+IMPATIENT = "@huggingface/inference"
+# How the pictures begin that are read, and what of it shows in base64; old encoders escape slashes.
+PICTURE = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a|BM....\0\0\0\0", re.DOTALL
+)
+IN_JSON = re.compile(rb'"inputs"\s*:\s*"(data:|https?:|iVBORw0KGg|\\?/9j|UklGR|R0lGOD|Qk)')
+# What goes with a picture only.
+WITH_PICTURE = ("prompt", "strength", "mask_image")
+
+_DATA = re.compile(r"data:[\w.+-]+/[\w.+-]+[;,]", re.ASCII | re.IGNORECASE)
+_WEB = re.compile(r"https?://\S+", re.IGNORECASE)
+_HEAD = 48  # characters of base64 that tell a picture
+
+
+class TargetSize(Strict):
+    width: Annotated[int, Field(json_schema_extra={"minimum": MIN_SIDE, "maximum": MAX_SIDE})]
+    height: Annotated[int, Field(json_schema_extra={"minimum": MIN_SIDE, "maximum": MAX_SIDE})]
+
+
+class Parameters(Strict):
+    """The last four go with a picture; it keeps its size where none is given."""
+
+    guidance_scale: Guidance = None
+    negative_prompt: Negative = None
+    num_inference_steps: Steps = None
+    width: Side = None
+    height: Side = None
+    scheduler: Scheduler = None
+    seed: Seed = None
+    target_size: TargetSize | None = None
+    prompt: Annotated[str | None, Field(description="What to paint over the picture.")] = None
+    strength: Annotated[
+        float | None,
+        Field(
+            description="How much of the picture is repainted.",
+            json_schema_extra={"minimum": 0, "maximum": 1},
+        ),
+    ] = None
+    mask_image: Annotated[
+        str | None, Field(description="A picture in base64 or its URL: white is repainted.")
+    ] = None
+
+
+class Options(Strict):
+    """The older form of the two headers, which win. The last three change nothing: old clients
+    send them for themselves, or for other hardware.
+    """
+
+    use_cache: bool | None = None
+    wait_for_model: bool | None = None
+    use_gpu: bool | None = None
+    dont_load_model: bool | None = None
+    retry_on_error: bool | None = None
+
+
+class Body(Strict):
+    """inputs: what to paint, or a picture in base64 to paint over."""
+
+    inputs: Prompt
+    parameters: Parameters | None = None
+    options: Options | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a body says, whatever its form. image: a URL."""
+
+    prompt: str
+    image: str | None
+    parameters: Parameters
+    options: Options
+
+
+def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
+    _check_authorization(headers.get("authorization"))
+    format = accepted(", ".join(headers.getlist("accept")))
+    asked = read_body(headers.get("content-type", ""), body)
+    parameters, options = asked.parameters, asked.options
+    use_cache = _switch(headers, "x-use-cache", options.use_cache, default=True)
+    wait = _switch(headers, "x-wait-for-model", options.wait_for_model, default=False)
+    width, height = _size(parameters)
+    generation = endpoint.generation(
+        asked.prompt,
+        format,
+        negative_prompt=parameters.negative_prompt,
+        width=width,
+        height=height,
+        steps=parameters.num_inference_steps,
+        guidance_scale=parameters.guidance_scale,
+        scheduler=parameters.scheduler,
+        seed=parameters.seed,
+        **_over(asked, sized=width is not None),
+    )
+    return Order(
+        generation,
+        endpoint,
+        # What is behind an address may have changed since.
+        cacheable=use_cache and not any(map(_remote, (generation.image, generation.mask))),
+        drawn=parameters.seed is None,
+        wait=wait or headers.get("user-agent", "").startswith(IMPATIENT),
+    )
+
+
+def read_body(content_type: str, body: bytes) -> Asked:
+    """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
+    if PICTURE.match(body):
+        image = f"data:image/png;base64,{base64.b64encode(body).decode()}"  # or whatever it is
+        return Asked(UNSAID, image, Parameters(), Options())
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type.startswith(("image/", "multipart/")):
+        told = f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "
+        raise invalid("body", f"{told}BMP picture; send one, or a prompt as JSON or text")
+    text = strict.text(body)
+    announced = media_type == "application/json" or media_type.endswith("+json")
+    if not announced and text.strip() and text.lstrip()[0] not in '{["':
+        return _asked(Body(inputs=text))
+    value = strict.parse(text)
+    return _asked(Body(inputs=value) if isinstance(value, str) else strict.take(Body, value))
+
+
+def carries_picture(body: bytes) -> bool:
+    """Whether the body may be so large as pictures are; the whole of it is read later."""
+    return bool(PICTURE.match(body) or IN_JSON.search(body))
+
+
+def _asked(body: Body) -> Asked:
+    parameters, options = body.parameters or Parameters(), body.options or Options()
+    image = _picture(body.inputs)
+    if image is None and parameters.prompt is not None and _WEB.fullmatch(body.inputs):
+        image = body.inputs
+    if image is not None:
+        return Asked(parameters.prompt or UNSAID, image, parameters, options)
+    for name in WITH_PICTURE:
+        if getattr(parameters, name) is not None:
+            told = f"unknown field 'parameters.{name}' where inputs is a text"
+            raise invalid("body", f"{told}; it goes with a picture, in base64, as inputs")
+    return Asked(body.inputs, None, parameters, options)
+
+
+def _picture(text: str) -> str | None:
+    """A data URI of a picture that is given in base64 or as one."""
+    if _DATA.match(text):
+        return text
+    try:
+        head = binascii.a2b_base64(text.lstrip()[:_HEAD])
+    except ValueError:
+        return None
+    return f"data:image/png;base64,{''.join(text.split())}" if PICTURE.match(head) else None
+
+
+def _over(asked: Asked, sized: bool) -> dict[str, Any]:
+    """What a generation has that paints over a picture."""
+    if asked.image is None:
+        return {}
+    if (asked.parameters.width is None) != (asked.parameters.height is None):
+        raise invalid("body", "a picture is given both width and height, or none to keep its own")
+    over: dict[str, Any] = {"image": asked.image, "image_sized": not sized}
+    if asked.parameters.strength is not None:
+        over["strength"] = asked.parameters.strength
+    mask = asked.parameters.mask_image
+    if mask is not None:
+        over["mask"] = mask if _WEB.fullmatch(mask) else _picture(mask) or f"data:;base64,{mask}"
+    return over
+
+
+def _size(parameters: Parameters) -> tuple[int | None, int | None]:
+    target, sides = parameters.target_size, (parameters.width, parameters.height)
+    if target is None:
+        return sides
+    if sides != (None, None):
+        raise invalid("body", "target_size is the width and height; give it, or these, not both")
+    return target.width, target.height
+
+
+def _remote(url: str | None) -> bool:
+    return url is not None and _WEB.fullmatch(url) is not None
+
+
+def _switch(headers: Headers, name: str, option: bool | None, default: bool) -> bool:
+    value = headers.get(name)
+    if value is None:
+        return default if option is None else option
+    if value.strip().lower() not in SWITCHES:
+        raise invalid(name, f"{name}: {value!r:.80} is not true or false")
+    return SWITCHES[value.strip().lower()]
+
+
+def _check_authorization(value: str | None) -> None:
+    # Any token will do, there being no accounts; both forms that the documents print are read.
+    if value is not None and not re.fullmatch(r"(?i:bearer):?\s+\S+", value.strip()):
+        raise invalid("authorization", "authorization is not of the form 'Bearer hf_...'")

@@ -1,0 +1,110 @@
+"""The routes of Hugging Face Inference, with the older one of its former host."""
+
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from imagemill.catalog import hub
+from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import own
+from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
+from imagemill.dialects.hf_inference.read import Body, carries_picture, read
+from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.orders import Order
+
+DOOR = wire.Door("hf-inference", read, write, refuse)
+
+EXAMPLES: dict[str, Any] = {
+    "prompt alone": {"value": {"inputs": "a red cat"}},
+    "everything": {
+        "value": {
+            "inputs": "a red cat above a yellow boat on the sea",
+            "parameters": {
+                "negative_prompt": "green",
+                "width": 512,
+                "height": 384,
+                "num_inference_steps": 20,
+                "guidance_scale": 4.0,
+                "scheduler": "EulerDiscreteScheduler",
+                "seed": 42,
+            },
+        }
+    },
+}
+
+
+def routes(house: wire.House) -> APIRouter:
+    router = APIRouter(tags=["hf-inference"])
+
+    async def picture(owner: str, name: str, request: Request) -> Response:
+        order = await _order(house, hub.weights(f"{owner}/{name}".lstrip("/")), request)
+        painted = await wire.while_listening(request, house.service.paint(order))
+        wire.report(order, painted)
+        return write(order, painted)
+
+    async def bare(name: str, request: Request) -> Response:
+        return await picture("", name, request)
+
+    for path in ("/hf-inference/models/{owner}/{name}", "/models/{owner}/{name}"):
+        router.add_api_route(
+            path,
+            wire.answering(house, DOOR.name, refuse, picture),
+            methods=["POST"],
+            response_class=Response,
+            summary="Text to image, image to image",
+            openapi_extra=_REQUEST,
+            responses=_RESPONSES,
+            operation_id=path.replace("/", "_").replace("{", "").replace("}", "").strip("_"),
+        )
+    router.add_api_route(  # ids without an owner, which the Hub has not
+        "/hf-inference/models/{name}",
+        wire.answering(house, DOOR.name, refuse, bare),
+        methods=["POST"],
+        response_class=Response,
+        include_in_schema=False,
+    )
+    return router
+
+
+async def _order(house: wire.House, model: str, request: Request) -> Order:
+    body = await wire.read_body(request, house.input_limit)
+    if len(body) > house.body_limit and not carries_picture(body):
+        told = f"the body is larger than {house.body_limit} bytes; send at most that"
+        raise Fault(Kind.TOO_LARGE, told, "body")
+    if request.url.query:
+        raise invalid("query", "parameters in the URL are not read here; put them into the body")
+    order = read(house.catalog.find(model), request.headers, body)
+    asked = order.generation
+    if asked.image is not None:
+        base = house.base(request)
+        asked = replace(asked, image=own(asked.image, base), mask=own(asked.mask, base))
+    finish, repeat = house.finishes(DOOR.name), wire.repeat_of(request, body)
+    return replace(order, generation=asked, finish=finish, repeat=repeat)
+
+
+_FLAGS = {"type": "boolean"}
+_PICTURE = {"schema": {"type": "string", "format": "binary"}}
+_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": strict.schema(Body), "examples": EXAMPLES},
+            "text/plain": {"schema": {"type": "string"}, "example": "a red cat"},
+            **dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
+        },
+    },
+    "parameters": [
+        {"name": "x-use-cache", "in": "header", "schema": _FLAGS | {"default": True}},
+        {"name": "x-wait-for-model", "in": "header", "schema": _FLAGS | {"default": False}},
+    ],
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The picture, in the format that Accept asks for",
+        "headers": wire.HEADERS,
+        "content": dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
+    },
+    **wire.responses(STATUSES, strict.schema(ErrorBody)),
+}

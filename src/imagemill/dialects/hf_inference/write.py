@@ -1,0 +1,59 @@
+"""Answers of Hugging Face Inference: a picture's bytes, or an error in one string."""
+
+from typing import Any
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from imagemill.dialects import wire
+from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
+from imagemill.dialects.strict import Strict
+from imagemill.errors import Fault, Kind
+from imagemill.orders import Answer, Order
+
+STATUSES: dict[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+    Kind.BUSY: 429,  # not 503, which the JavaScript client sends again at once, for ever
+    Kind.LOADING: 503,
+    Kind.CANCELLED: 503,
+    Kind.DENIED: 401,
+    Kind.EARLY: 409,
+    Kind.TIMEOUT: 504,
+    Kind.FORBIDDEN: 422,
+    Kind.UNREACHABLE: 422,
+    Kind.UNREADABLE: 422,
+    Kind.UNSUPPORTED: 422,
+    Kind.FAILED: 500,
+}
+NAMES: dict[str, str] = {
+    "prompt": "inputs",
+    "image": "inputs",
+    "mask": "mask_image",
+    "steps": "num_inference_steps",
+}
+
+
+class ErrorBody(Strict):
+    error: str
+    estimated_time: float | None = None  # seconds, while a model is loading
+
+
+def write(order: Order, answer: Answer) -> Response:
+    headers = wire.headers(answer) | {"x-compute-time": f"{answer.painted.seconds:.3f}"}
+    if order.generation.image is None:
+        headers["x-compute-characters"] = str(len(order.generation.prompt))
+    else:
+        headers["x-compute-images"] = "1"
+    media_type = MEDIA_TYPES[order.generation.format]
+    return Response(answer.painted.pictures[0], media_type=media_type, headers=headers)
+
+
+def refuse(fault: Fault) -> Response:
+    name = NAMES.get(fault.field or "")
+    told = f"{name}: {fault.message}" if name else fault.message
+    body: dict[str, Any] = {"error": told}
+    if fault.kind is Kind.LOADING:
+        body["estimated_time"] = fault.retry_after
+    return JSONResponse(body, STATUSES[fault.kind], wire.retry_header(fault))

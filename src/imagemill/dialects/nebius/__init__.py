@@ -1,0 +1,5 @@
+"""Nebius' dialect, under `/nebius/v1`: OpenAI's form, fields of its own, FastAPI's errors."""
+
+from imagemill.dialects.nebius.routes import routes
+
+__all__ = ["routes"]

@@ -1,0 +1,101 @@
+"""Nebius' requests, as orders."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+from starlette.datastructures import Headers
+
+from imagemill.catalog import Catalog, hub
+from imagemill.dialects import strict
+from imagemill.dialects.callers import caller_of, own
+from imagemill.dialects.nebius.words import DOOR, WRONG, Refused, detail
+from imagemill.dialects.strict import Guidance, Negative, Scheduler, Strict
+from imagemill.errors import Fault, Kind
+from imagemill.generation import MAX_IMAGES, MAX_LORAS, Format
+from imagemill.generation import Lora as Adapter
+from imagemill.orders import Order
+
+EXTENSIONS: dict[str, Format] = {"webp": "webp", "png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
+SIZE = 512  # px, of a side that is left open
+RANDOM = -1  # as a seed
+
+Side = Annotated[int | None, Field(ge=64, le=2048, description="In px; 512 where left open.")]
+
+
+class Lora(Strict):
+    url: Annotated[str, Field(min_length=1, description="Address of a safetensors file.")]
+    scale: Annotated[float, Field(description="How strongly it is applied, -4 to 4.")] = 1.0
+
+
+class Body(Strict):
+    model: Annotated[str, Field(description="Id of a model.")]
+    prompt: Annotated[str, Field(min_length=1, max_length=2000, description="What to paint.")]
+    negative_prompt: Negative = None
+    width: Side = None
+    height: Side = None
+    num_inference_steps: Annotated[int | None, Field(ge=1, le=80)] = None
+    guidance_scale: Guidance = None
+    seed: Annotated[int | None, Field(ge=RANDOM, description="-1 draws one.")] = None
+    scheduler: Scheduler = None
+    loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
+    n: Annotated[int | None, Field(ge=1, le=MAX_IMAGES)] = None
+    response_extension: Literal["webp", "png", "jpg", "jpeg"] | None = None
+    response_format: Literal["b64_json", "url"] | None = None
+
+
+def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
+    asked = _take(strict.parse(strict.text(body)))
+    endpoint = catalog.find(_known_as(catalog, asked.model))
+    seed = None if asked.seed == RANDOM else asked.seed
+    generation = endpoint.generation(
+        asked.prompt,
+        EXTENSIONS[asked.response_extension or "webp"],
+        negative_prompt=asked.negative_prompt,
+        width=SIZE if asked.width is None else asked.width,
+        height=SIZE if asked.height is None else asked.height,
+        steps=asked.num_inference_steps,
+        guidance_scale=asked.guidance_scale,
+        scheduler=asked.scheduler,
+        seed=seed,
+        num_images=1 if asked.n is None else asked.n,
+        loras=tuple(Adapter(str(own(each.url, base)), each.scale) for each in asked.loras or ()),
+    )
+    return Order(
+        generation,
+        endpoint,
+        cacheable=seed is not None and not asked.loras,  # whose files may change
+        wait=True,
+        door=DOOR,
+        caller=caller_of(headers),
+        wire={"format": asked.response_format},
+    )
+
+
+def _known_as(catalog: Catalog, model: str) -> str:
+    """A name that the operator gave goes before Nebius' own."""
+    return model if catalog.page(model) else hub.called(DOOR, model) or model
+
+
+def _take(value: Any) -> Body:
+    try:
+        return Body.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False)[: strict.SHOWN_ERRORS]
+        raise Refused([_detail(each) for each in found]) from None
+
+
+def _detail(error: Any) -> dict[str, Any]:
+    loc, type = error["loc"], error["type"]
+    if type not in WRONG:
+        return detail(loc, error["msg"], type)
+    known = Body.model_fields if len(loc) == 1 else Lora.model_fields
+    facts = {"value": strict.shown(error["input"]), "known": ", ".join(known)}
+    return detail(loc, WRONG[type].format(**facts, **error.get("ctx", {})), type)
+
+
+def credential(headers: Headers) -> None:
+    """Raises a Fault where an Authorization is not of Nebius' form; there may be none."""
+    value = headers.get("authorization")
+    if value is not None and not re.fullmatch(r"(?i:bearer)\s+\S+", value.strip()):
+        raise Fault(Kind.DENIED, "authorization is not of the form 'Bearer <key>'; send a key so")

@@ -1,0 +1,146 @@
+"""Nebius' routes: images, models."""
+
+import uuid
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from imagemill.dialects import strict, wire
+from imagemill.dialects.nebius import words, write
+from imagemill.dialects.nebius.read import Body, credential, read
+from imagemill.dialects.nebius.words import DOOR
+from imagemill.orders import Answer, Order
+from imagemill.service import Service
+
+EXAMPLE = {
+    "model": "black-forest-labs/flux-schnell",
+    "prompt": "a red cat above a yellow boat on the sea",
+    "width": 512,
+    "height": 384,
+    "num_inference_steps": 4,
+    "seed": 42,
+    "response_extension": "webp",
+    "response_format": "b64_json",
+}
+
+
+def routes(house: wire.House) -> APIRouter:
+    router = APIRouter(tags=["nebius"])
+    for verb, path, name, handler, more in (
+        ("POST", "images/generations", "Create images", _generate, _REQUEST),
+        ("GET", "models", "List models", _models, _QUERY),
+        ("GET", "models/{id:path}", "A model", _model, _ID),
+    ):
+        router.add_api_route(
+            f"/nebius/v1/{path}",
+            _door(house, handler),
+            methods=[verb],
+            response_class=JSONResponse,
+            summary=name,
+            operation_id=f"nebius_{name.lower().replace(' ', '_')}",
+            openapi_extra=more,
+            responses=_IMAGES | _ERRORS if verb == "POST" else _ERRORS,
+        )
+    return router
+
+
+def _door(house: wire.House, handler: wire.Handler) -> wire.Handler:
+    async def answer(request: Request) -> Response:
+        refuse = partial(words.refuse, request.headers)
+        return await wire.answering(house, DOOR, refuse, handler)(house, request)
+
+    return answer
+
+
+async def _generate(house: wire.House, request: Request) -> Response:
+    body = await wire.read_body(request, house.body_limit)
+    _check(request)
+    base = house.base(request)
+    order = replace(
+        read(house.catalog, request.headers, body, base),
+        finish=house.finishes(DOOR),
+        repeat=wire.repeat_of(request, body),
+    )
+    return await wire.while_listening(request, _answer(house.service, order, base))
+
+
+def _check(request: Request) -> None:
+    """Raises a Fault for what is wrong outside the body."""
+    credential(request.headers)
+    for name in request.query_params:
+        if name not in words.IGNORED:
+            told = (
+                f"unknown parameter {name!r:.80} in the URL; known are {', '.join(words.IGNORED)}"
+            )
+            raise words.Refused([words.detail((name,), told, "extra_forbidden", "query")])
+
+
+async def _answer(service: Service, order: Order, base: str) -> Response:
+    if order.wire["format"] == "b64_json":
+        answer = await service.paint(order)
+        body = write.reply(str(uuid.uuid4()), service.now(), answer.painted.pictures, [])
+    else:
+        job = await service.wait_for(order)
+        painted = await service.painted(job)
+        answer = Answer(painted, job.generation.seed, hit=False)
+        pictures = () if order.wire["format"] == "url" else painted.pictures
+        body = write.reply(job.id, job.created, pictures, write.urls(job, base))
+    wire.report(order, answer)
+    return JSONResponse(body, headers=wire.headers(answer))
+
+
+async def _models(house: wire.House, request: Request) -> Response:
+    _check(request)
+    return JSONResponse(write.models(house.catalog))
+
+
+async def _model(house: wire.House, request: Request) -> Response:
+    _check(request)
+    return JSONResponse(write.model(house.catalog, request.path_params["id"]))
+
+
+_STRING = {"type": ["string", "null"]}
+_QUERY: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "query", "description": f"Ignored: {why}", "schema": _STRING}
+        for name, why in words.IGNORED.items()
+    ]
+}
+_ID: dict[str, Any] = {
+    "parameters": [
+        {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+        *_QUERY["parameters"],
+    ]
+}
+_REQUEST: dict[str, Any] = _QUERY | {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": strict.schema(Body), "example": EXAMPLE}},
+    },
+}
+_REPLY = {
+    "type": "object",
+    "required": ["id", "created", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "created": {"type": "integer"},
+        "data": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"b64_json": _STRING, "url": _STRING}},
+        },
+    },
+}
+_IMAGES: dict[int | str, Any] = {
+    200: {
+        "description": "The pictures, or where they lie, or both",
+        "headers": wire.HEADERS,
+        "content": {"application/json": {"schema": _REPLY}},
+    }
+}
+_ERRORS = wire.responses(
+    words.STATUSES,
+    {"type": "object", "required": ["error"], "properties": {"detail": {}, "error": {}}},
+)

@@ -1,0 +1,5 @@
+"""Nebula Block: JSON goes in, with pictures in base64; JSON with a picture in base64 comes out."""
+
+from imagemill.dialects.nebula.routes import routes
+
+__all__ = ["routes"]

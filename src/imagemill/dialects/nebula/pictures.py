@@ -1,0 +1,75 @@
+"""Pictures as they come here: in base64, of the three formats that the page names."""
+
+import base64
+import re
+from io import BytesIO
+
+from PIL import Image
+
+from imagemill import images, inputs
+from imagemill.errors import Fault, Kind
+
+MAX_BYTES = 50 * 2**20  # of one picture
+TAKEN = "give JPG, JPEG, PNG or WebP"
+
+_DATA = "data:"
+# By how they begin: what is taken, and its media type.
+_FORMATS: tuple[tuple[bytes, str], ...] = (
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"RIFF....WEBP", "image/webp"),
+)
+# What else people send, some of which other doors read.
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (rb"GIF8[79]a", "a GIF picture"),
+    (rb"BM", "a BMP picture"),
+    (rb"II\*\0|MM\0\*", "a TIFF picture"),
+    (rb"....ftyp", "an AVIF, HEIC or video file"),
+    (rb"%PDF-", "a PDF document"),
+    (rb"\s*<", "a web page or a drawing in XML"),
+    (rb"\Z", "empty"),
+    (rb"", "no picture"),
+)
+
+
+def image(text: str) -> tuple[str, tuple[int, int]]:
+    """The picture as a data URI, and its size in px; raises a Fault where it is none."""
+    content, media_type = _content(text, "image")
+    return _uri(content, media_type), images.size_of(inputs.read_image(content, "image"))
+
+
+def mask(text: str, size: tuple[int, int]) -> str:
+    """The mask as a data URI, in the size of its image: each pixel is that of the nearest."""
+    content, media_type = _content(text, "mask")
+    grey = inputs.read_mask(content, "mask")
+    if images.size_of(grey) == size:
+        return _uri(content, media_type)
+    with Image.open(BytesIO(grey)) as given:
+        resized = given.resize(size, Image.Resampling.NEAREST)
+    buffer = BytesIO()
+    resized.save(buffer, "png", compress_level=1)
+    return _uri(buffer.getvalue(), "image/png")
+
+
+def _content(text: str, field: str) -> tuple[bytes, str]:
+    content = _decoded("".join(text.split()), field)  # `base64` on the command line breaks lines
+    for beginning, media_type in _FORMATS:
+        if re.match(beginning, content, re.DOTALL):
+            return content, media_type
+    what = next(told for how, told in _OTHERS if re.match(how, content, re.DOTALL))
+    raise Fault(Kind.UNREADABLE, f"the {field} is {what}; {TAKEN}", field)
+
+
+def _decoded(text: str, field: str) -> bytes:
+    bare = text[: len(_DATA)].lower() != _DATA
+    try:
+        return inputs.data_uri(f"data:;base64,{text}" if bare else text, field, MAX_BYTES)[0]
+    except Fault as fault:
+        if not bare or fault.kind is not Kind.UNREADABLE:
+            raise
+        told = f"the {field} is not base64; send the file itself in base64, not its address"
+        raise Fault(Kind.UNREADABLE, told, field) from None
+
+
+def _uri(content: bytes, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

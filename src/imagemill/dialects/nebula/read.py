@@ -1,0 +1,131 @@
+"""Nebula Block's requests, as orders."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from starlette.datastructures import Headers
+
+from imagemill.catalog import Catalog
+from imagemill.dialects import strict
+from imagemill.dialects.callers import caller_of
+from imagemill.dialects.nebula import pictures
+from imagemill.dialects.nebula.words import (
+    ALWAYS,
+    DOOR,
+    NOTHING,
+    OPTIONAL,
+    SPELLINGS,
+    Body,
+    Model,
+    model_of,
+)
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
+from imagemill.orders import Order
+
+Size = tuple[int, int]  # px, width and height
+
+
+def read(catalog: Catalog, headers: Headers, body: bytes) -> Order:
+    """Decodes pictures, so it belongs into a thread."""
+    credential(headers)
+    asked = strict.take(Body, strict.parse(strict.text(body)))
+    model = model_of(_model(asked))
+    given = {name: _given(asked, name) for name in OPTIONAL}
+    _check(model, given)
+    endpoint = catalog.find(model.id)
+    image, mask, size = _pictures(given)
+    width, height = _sides(asked.width, asked.height, size)
+    generation = endpoint.generation(
+        asked.prompt,
+        "png",
+        negative_prompt=given["negative_prompt"],
+        width=width,
+        height=height,
+        steps=asked.num_steps,
+        guidance_scale=asked.guidance_scale,
+        seed=given["seed"],
+        image=image,
+        mask=mask,
+        # What the mask shows is missing, not to be kept in part.
+        strength=Generation.strength if mask is None else 1.0,
+    )
+    return Order(
+        _adjusted(generation, model.multiple_of),
+        endpoint,
+        cacheable=given["seed"] is not None,  # else every call is meant to give another picture
+        wait=True,
+        door=DOOR,
+        caller=caller_of(headers),
+    )
+
+
+def credential(headers: Headers) -> None:
+    """Raises a Fault where an Authorization is not of the usual form; there may be none."""
+    value = headers.get("authorization")
+    if value is not None and not re.fullmatch(r"(?i:bearer)\s+\S+", value.strip()):
+        raise Fault(Kind.DENIED, "authorization is not of the form 'Bearer KEY'; send a key so")
+
+
+def _model(asked: Body) -> str:
+    id: str | None = _given(asked, "model")
+    if id is None:
+        raise invalid("model", "model is required; name one of GET /serverless/models")
+    return id
+
+
+def _given(asked: Body, name: str) -> Any:
+    """The value of a field under whichever name it came; None where nothing is asked for."""
+    names = SPELLINGS.get(name, (name,))
+    values = [value for each in names if (value := getattr(asked, each)) is not None]
+    if len(values) > 1 and values[0] != values[1]:
+        told = f"{' and '.join(names)} are two names of one field, and came with two values"
+        raise invalid(name, f"{told}; send {names[0]} alone")
+    return None if not values or values[0] == NOTHING.get(name) else values[0]
+
+
+def _check(model: Model, given: dict[str, Any]) -> None:
+    came = [name for name, value in given.items() if value is not None]
+    if wrong := [name for name in came if name not in model.takes]:
+        told = f"{model.id:.200} takes no {' and no '.join(wrong)}"
+        known = ", ".join((*ALWAYS, *model.takes))
+        raise Fault(Kind.UNSUPPORTED, f"{told}; it takes {known}", wrong[0])
+    if lacking := [name for name in model.needs if given[name] is None]:
+        told = f"{model.id} needs {' and '.join(model.needs)}, in base64"
+        raise invalid(lacking[0], f"{told}; {' and '.join(lacking)} did not come")
+
+
+def _pictures(given: dict[str, Any]) -> tuple[str | None, str | None, Size | None]:
+    """Image and mask as data URIs, the mask in the image's size, and that size."""
+    if given["image"] is None:
+        return None, given["mask"], None  # a mask alone is refused by Generation
+    image, size = pictures.image(given["image"])
+    mask = None if given["mask"] is None else pictures.mask(given["mask"], size)
+    return image, mask, size
+
+
+def _sides(
+    width: int | None, height: int | None, image: Size | None
+) -> tuple[int | None, int | None]:
+    """With an image, a side that was left open has its proportion, or, with both, its size."""
+    if image is None:
+        return width, height
+    wide, high = image
+    if width is None and height is None:
+        scale = max(min(1.0, MAX_SIDE / max(image)), MIN_SIDE / min(image))
+        return min(MAX_SIDE, round(wide * scale)), min(MAX_SIDE, round(high * scale))
+    # In integers: JSON can bring what no float can hold.
+    return (
+        (height or 0) * wide // high if width is None else width,
+        (width or 0) * high // wide if height is None else height,
+    )
+
+
+def _adjusted(generation: Generation, multiple_of: int) -> Generation:
+    """With sides rounded down to multiples, which the least and the largest side are."""
+    return replace(
+        generation,
+        width=generation.width - generation.width % multiple_of,
+        height=generation.height - generation.height % multiple_of,
+    )

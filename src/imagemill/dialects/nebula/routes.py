@@ -1,0 +1,84 @@
+"""Nebula Block's routes: a picture, and the list of models."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from imagemill.dialects import strict, wire
+from imagemill.dialects.nebula import write
+from imagemill.dialects.nebula.read import credential, read
+from imagemill.dialects.nebula.words import (
+    DOOR,
+    GENERATION,
+    PREFIX,
+    STATUSES,
+    ErrorBody,
+    ModelsReply,
+    Reply,
+)
+from imagemill.errors import invalid
+
+_ERRORS = wire.responses(STATUSES, strict.schema(ErrorBody))
+
+
+def routes(house: wire.House) -> APIRouter:
+    router = APIRouter(prefix=PREFIX, tags=["nebula"])
+
+    async def generate(request: Request) -> Response:
+        body = await wire.read_body(request, house.input_limit)
+        _check_query(request)
+        order = await asyncio.to_thread(read, house.catalog, request.headers, body)
+        finish, repeat = house.finishes(DOOR), wire.repeat_of(request, body)
+        order = replace(order, finish=finish, repeat=repeat)
+        painted = await wire.while_listening(request, house.service.paint(order))
+        wire.report(order, painted)
+        return write.painted(order, painted)
+
+    async def models(request: Request) -> Response:
+        _check_query(request)
+        credential(request.headers)
+        return write.models(house.catalog)
+
+    for verb, path, handler, summary, extra, reply in (
+        ("POST", "/images/generation", generate, "Text or image to image", GENERATION, _PICTURE),
+        ("GET", "/images/generation", generate, "The same with the printed verb", {}, _PICTURE),
+        ("GET", "/serverless/models", models, "The models", {}, _MODELS),
+    ):
+        router.add_api_route(
+            path,
+            wire.answering(house, DOOR, write.refuse, handler),
+            methods=[verb],
+            response_class=JSONResponse,
+            summary=summary,
+            openapi_extra=extra,
+            responses={200: reply, **_ERRORS},
+            operation_id=f"nebula_{handler.__name__}",
+            # OpenAPI has no room for a GET with a body, which the reference prints.
+            include_in_schema=(verb, handler) != ("GET", generate),
+        )
+    return router
+
+
+def _check_query(request: Request) -> None:
+    if request.url.query:
+        raise invalid("query", "parameters in the URL are not read here; leave them out")
+
+
+_PICTURE: dict[str, Any] = {
+    "description": "The picture",
+    "headers": wire.HEADERS
+    | {
+        write.SIZE: {
+            "description": "Width x height, where they may have been adjusted.",
+            "schema": {"type": "string"},
+        }
+    },
+    "content": {"application/json": {"schema": strict.schema(Reply)}},
+}
+_MODELS: dict[str, Any] = {
+    "description": "The models",
+    "content": {"application/json": {"schema": strict.schema(ModelsReply)}},
+}

@@ -1,0 +1,195 @@
+"""Nebula Block's words: what each model takes, what a body holds, how errors are told.
+
+The table of models is that of its page. Which codes go with its errors is told nowhere, so they are
+those of our other doors.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from imagemill.dialects import strict
+from imagemill.dialects.strict import Guidance, Negative, Prompt, Side, Steps, Strict
+from imagemill.errors import Kind
+from imagemill.generation import MAX_SEED
+
+DOOR = "nebula"
+PREFIX = "/nebula/api/v1"
+
+STATUSES: dict[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+    Kind.BUSY: 429,
+    Kind.LOADING: 503,
+    Kind.CANCELLED: 503,
+    Kind.DENIED: 401,
+    Kind.EARLY: 409,
+    Kind.TIMEOUT: 504,
+    Kind.FORBIDDEN: 422,
+    Kind.UNREACHABLE: 422,
+    Kind.UNREADABLE: 422,
+    Kind.UNSUPPORTED: 422,
+    Kind.FAILED: 500,
+}
+PAINTED = "Image generated successfully"
+LISTED = "Get models list successfully."
+NAMES: dict[str, str] = {"steps": "num_steps"}  # canonical names that are another here
+
+# Fields that have two names, the newer first.
+SPELLINGS: dict[str, tuple[str, str]] = {
+    "model": ("model", "model_name"),
+    "image": ("image", "input_image"),
+    "mask": ("mask", "mask_image"),
+}
+# Values that ask for nothing, as null does.
+NOTHING: dict[str, str | int] = {"negative_prompt": "", "image": "", "mask": "", "seed": -1}
+
+ALWAYS = ("prompt", "width", "height", "num_steps", "guidance_scale")
+OPTIONAL = ("negative_prompt", "seed", "image", "mask")
+
+
+@dataclass(frozen=True)
+class Model:
+    """takes: what it takes besides what all do. needs: what it cannot do without. multiple_of:
+    what its sides are multiples of.
+    """
+
+    id: str
+    alias: str = ""
+    description: str = ""
+    takes: tuple[str, ...] = OPTIONAL
+    needs: tuple[str, ...] = ()
+    multiple_of: int = 1
+
+
+MODELS: dict[str, Model] = {
+    model.id: model
+    for model in (
+        Model(
+            "stabilityai/stable-diffusion-xl-base-1.0",
+            "StableDiffusion XL 1.0",
+            "Text to image, with a prompt for what to keep out.",
+            takes=("negative_prompt",),
+        ),
+        Model(
+            "black-forest-labs/FLUX.1-schnell",
+            "Flux.1 schnell",
+            "Text to image in a few steps.",
+            takes=("seed",),
+        ),
+        Model(
+            "black-forest-labs/FLUX.1-Fill-dev",
+            "Flux.1 Fill Dev",
+            "Paints anew what a mask shows of a picture.",
+            takes=("image", "mask"),
+            needs=("image", "mask"),
+            multiple_of=16,
+        ),
+    )
+}
+
+
+def model_of(id: str) -> Model:
+    """What is known of a model; one that the page does not know takes everything."""
+    return MODELS.get(id) or Model(id)
+
+
+Seed = Annotated[
+    int | None,
+    Field(
+        description="The same seed gives the same picture; left open or -1, one is drawn.",
+        json_schema_extra={"minimum": -1, "maximum": MAX_SEED},
+    ),
+]
+Id = Annotated[str | None, Field(description="Of the model, as owner/name; under either name.")]
+Image = Annotated[
+    str | None, Field(description="A JPEG, PNG or WebP picture to paint over, in base64.")
+]
+Mask = Annotated[
+    str | None, Field(description="Another, white where it is painted over, in base64.")
+]
+
+
+class Body(Strict):
+    model: Id = None
+    model_name: Id = None
+    prompt: Prompt
+    negative_prompt: Negative = None
+    width: Side = None
+    height: Side = None
+    num_steps: Steps = None
+    guidance_scale: Guidance = None
+    seed: Seed = None
+    image: Image = None
+    input_image: Image = None
+    mask: Mask = None
+    mask_image: Mask = None
+
+
+class Timings(Strict):
+    inference: float  # seconds
+
+
+class Datum(Strict):
+    timings: Timings
+    index: int
+    b64_json: str  # a PNG
+
+
+class Reply(Strict):
+    model: str
+    object: Literal["list"]
+    data: list[Datum]
+    message: str
+    status: Literal["success"]
+
+
+class Listed(Strict):
+    """price: of a picture; nothing is charged here. The two of text are null, as there is none."""
+
+    model_name: str
+    model_alias: str
+    model_type: Literal["Image"] = "Image"
+    context_length: None = None
+    max_completion_tokens: None = None
+    description: str
+    price: float = 0
+    huggingface_url: str | None = None
+
+
+class Lists(Strict):
+    models: list[Listed]
+
+
+class ModelsReply(Strict):
+    data: Lists
+    message: str
+    status: Literal["success"]
+
+
+class ErrorBody(Strict):
+    message: str
+    status: Literal["failed"]
+
+
+EXAMPLES: dict[str, Any] = {
+    "text to image": {
+        "value": {
+            "model": "black-forest-labs/FLUX.1-schnell",
+            "prompt": "a red cat above a yellow boat on the sea",
+            "num_steps": 4,
+            "guidance_scale": 3.5,
+            "width": 512,
+            "height": 512,
+            "seed": -1,
+        }
+    }
+}
+GENERATION: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": strict.schema(Body), "examples": EXAMPLES}},
+    }
+}

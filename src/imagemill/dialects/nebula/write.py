@@ -1,0 +1,78 @@
+"""Pictures, lists and faults, in Nebula Block's words."""
+
+import base64
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from imagemill.catalog import Catalog
+from imagemill.catalog.pages import PAGES
+from imagemill.dialects import wire
+from imagemill.dialects.nebula.words import (
+    LISTED,
+    MODELS,
+    NAMES,
+    PAINTED,
+    STATUSES,
+    Datum,
+    ErrorBody,
+    Listed,
+    Lists,
+    Model,
+    ModelsReply,
+    Reply,
+    Timings,
+)
+from imagemill.errors import Fault
+from imagemill.orders import Answer, Order
+
+SIZE = "x-imagemill-size"
+HUB = "https://huggingface.co/"
+
+
+def painted(order: Order, answer: Answer) -> Response:
+    (picture,), generation = answer.painted.pictures, order.generation
+    timings = Timings(inference=answer.painted.seconds)
+    datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(picture).decode())
+    body = Reply(
+        model=order.endpoint.id, object="list", data=[datum], message=PAINTED, status="success"
+    )
+    size = {SIZE: f"{generation.width}x{generation.height}"}
+    return JSONResponse(body.model_dump(), headers=wire.headers(answer) | size)
+
+
+def models(catalog: Catalog) -> Response:
+    """The page's own models and those that are configured here."""
+    found = [_listed(model) for model in MODELS.values() if _served(catalog, model.id)]
+    known = {*MODELS, *PAGES}
+    found += [
+        Listed(model_name=page.id, model_alias=page.id, description=page.description)
+        for page in catalog.pages()
+        if page.id not in known
+    ]
+    body = ModelsReply(data=Lists(models=found), message=LISTED, status="success")
+    return JSONResponse(body.model_dump())
+
+
+def refuse(fault: Fault) -> Response:
+    name = NAMES.get(fault.field or "")
+    told = f"{name}: {fault.message}" if name else fault.message
+    body = ErrorBody(message=told, status="failed")
+    return JSONResponse(body.model_dump(), STATUSES[fault.kind], wire.retry_header(fault))
+
+
+def _listed(model: Model) -> Listed:
+    return Listed(
+        model_name=model.id,
+        model_alias=model.alias,
+        description=model.description,
+        huggingface_url=HUB + model.id,
+    )
+
+
+def _served(catalog: Catalog, id: str) -> bool:
+    try:
+        catalog.find(id)
+    except Fault:
+        return False
+    return True

@@ -1,0 +1,255 @@
+"""What OpenAI's callers send: the fields of each call, as JSON or as a form."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from imagemill.dialects import forms, strict
+from imagemill.dialects.forms import Part
+from imagemill.dialects.openai.manners import LACKING
+from imagemill.dialects.openai.words import Wrong
+from imagemill.dialects.strict import (
+    Guidance,
+    Negative,
+    Prompt,
+    Scheduler,
+    Seed,
+    Side,
+    Steps,
+    Strict,
+)
+from imagemill.errors import Fault, Kind
+from imagemill.generation import MAX_IMAGES
+
+MOST_INPUTS = 16  # images of one edit
+
+Quality = Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"]
+Style = Literal["vivid", "natural"]
+Background = Literal["transparent", "opaque", "auto"]
+Format = Literal["png", "jpeg", "webp", "gif", "svg"]
+Model = Annotated[str | None, Field(description="One of OpenAI's names, or owner/name.")]
+Count = Annotated[int | None, Field(json_schema_extra={"minimum": 1, "maximum": MAX_IMAGES})]
+Size = Annotated[str | None, Field(description="As 1024x1024, or auto.")]
+Strength = Annotated[float | None, Field(description="0 to 1: how much is repainted.")]
+
+
+class Painting(Strict):
+    """What all three calls take. From the seed on, the fields are this server's own."""
+
+    model: Model = None
+    n: Count = None
+    size: Size = None
+    response_format: Literal["url", "b64_json"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    seed: Seed = None
+    negative_prompt: Negative = None
+    num_inference_steps: Steps = None
+    guidance_scale: Guidance = None
+    width: Side = None
+    height: Side = None
+    scheduler: Scheduler = None
+
+
+class Prompted(Painting):
+    prompt: Prompt
+    quality: Quality | None = None
+    background: Background | None = None
+    moderation: Literal["low", "auto"] | None = None
+    complexity: Literal["low", "medium", "high"] | None = None
+    output_format: Format | None = None
+    output_compression: Annotated[int | None, Field(ge=0, le=100)] = None
+    stream: bool | None = None
+    partial_images: Annotated[int | None, Field(ge=0, le=3)] = None
+    frame_count: Any = None
+    frame_duration_ms: Any = None
+    svg: Any = None
+
+
+class Generate(Prompted):
+    style: Style | None = None
+
+
+class Reference(Strict):
+    """An image in an edit as JSON: one of the two."""
+
+    image_url: str | None = None
+    file_id: str | None = None
+
+
+class Edit(Prompted):
+    """images, mask: only in JSON; in a form they are files."""
+
+    images: Annotated[list[Reference] | None, Field(max_length=MOST_INPUTS)] = None
+    mask: Reference | None = None
+    markup: Any = None
+    input_fidelity: Literal["high", "low"] | None = None
+    strength: Strength = None
+
+
+class Vary(Painting):
+    prompt: str | None = None
+    strength: Strength = None
+
+
+Asked = TypeVar("Asked", bound=Painting)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A call and the files that came with it. identity: the same for the same call."""
+
+    asked: Painting
+    identity: bytes
+    images: tuple[bytes | str, ...] = ()  # a content, or a URL
+    mask: bytes | str | None = None
+
+
+FILES = ("image", "image[]", "mask")
+# In a form every value is a string.
+INTEGERS = frozenset(
+    ("n", "seed", "num_inference_steps", "width", "height", "output_compression", "partial_images")
+)
+NUMBERS = frozenset(("guidance_scale", "strength"))
+SWITCHES: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
+
+
+# Large bodies are read beside the loop, which serves others in the meantime.
+async def generate(body: bytes, content_type: str) -> Sent:
+    if forms.is_form(content_type):
+        raise Wrong("A form is not taken here; send JSON.", None)
+    return await asyncio.to_thread(_generate, body)
+
+
+async def edit(body: bytes, content_type: str) -> Sent:
+    if forms.is_form(content_type):
+        return await asyncio.to_thread(_form, Edit, await forms.parts(content_type, body))
+    return await asyncio.to_thread(_edit, body)
+
+
+async def vary(body: bytes, content_type: str) -> Sent:
+    if not forms.is_form(content_type):
+        raise Wrong("Variations are asked for with multipart/form-data.", None)
+    return await asyncio.to_thread(_vary, await forms.parts(content_type, body))
+
+
+def _generate(body: bytes) -> Sent:
+    return Sent(take(Generate, strict.parse(strict.text(body))), body)
+
+
+def _edit(body: bytes) -> Sent:
+    asked = take(Edit, strict.parse(strict.text(body)))
+    images = tuple(_url(each, "images") for each in asked.images or ())
+    mask = None if asked.mask is None else _url(asked.mask, "mask")
+    return Sent(asked, body, _some(images, "images"), mask)
+
+
+def _vary(parts: list[Part]) -> Sent:
+    sent = _form(Vary, parts)
+    if len(sent.images) > 1 or sent.mask is not None:
+        raise Wrong("One image is varied, without a mask; send that alone.", "image")
+    return sent
+
+
+def take(model: type[Asked], value: Any) -> Asked:
+    """`value` as a `model`; what is wrong is told in OpenAI's words."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = error.errors(include_url=False)[: strict.SHOWN_ERRORS]
+        told = [_told(model, each) for each in found]
+        raise Wrong(" ".join(one for one, _ in told), _path(found[0]) or None, told[0][1]) from None
+
+
+def _form(model: type[Asked], parts: list[Part]) -> Sent:
+    fields = dict[str, Any]()
+    for part in parts:
+        if part.name in FILES:
+            continue
+        name = part.name.partition("[")[0]
+        name = name if name in LACKING else part.name  # as svg[model]
+        if name in fields and name not in LACKING:
+            raise Wrong(f"'{name:.80}' is given twice; give it once.", f"{name:.80}")
+        fields[name] = "given" if name in LACKING else _value(name, part.content)
+    images = tuple(part.content for part in parts if part.name in ("image", "image[]"))
+    masks = [part.content for part in parts if part.name == "mask"]
+    if len(masks) > 1:
+        raise Wrong("There is more than one mask; give one.", "mask")
+    asked, mask = take(model, fields), masks[0] if masks else None
+    return Sent(asked, forms.digest(parts), _some(images, "image"), mask)
+
+
+def _value(name: str, content: bytes) -> Any:
+    text = strict.text(content)
+    if not text:
+        return None
+    if name in INTEGERS and re.fullmatch(r"-?\d{1,40}", text, re.ASCII):
+        return int(text)
+    if name in NUMBERS:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return SWITCHES.get(text.lower(), text) if name == "stream" else text
+
+
+def _some(images: tuple[Any, ...], name: str) -> tuple[Any, ...]:
+    if not images:
+        raise Wrong(f"Missing required parameter: '{name}'.", name, "missing_required_parameter")
+    if len(images) > MOST_INPUTS:
+        told = f"There are {len(images)} images; give at most {MOST_INPUTS}."
+        raise Wrong(told, name, "array_above_max_length")
+    return images
+
+
+def _url(reference: Reference, name: str) -> str:
+    if reference.file_id is not None:
+        told = "files are not kept under ids here; give image_url, which may be a data URI"
+        raise Fault(Kind.UNSUPPORTED, told, f"{name}.file_id")
+    if not reference.image_url:
+        told = f"Missing required parameter: '{name}.image_url'."
+        raise Wrong(told, f"{name}.image_url", "missing_required_parameter")
+    return reference.image_url
+
+
+# By pydantic's name of what is wrong; all others are told in pydantic's own words.
+_WRONG: Mapping[str, tuple[str, str]] = {
+    "missing": ("Missing required parameter: '{path}'.", "missing_required_parameter"),
+    "extra_forbidden": (
+        "Unknown parameter: '{path}'. Known are {known}.", "unknown_parameter",
+    ),
+    "literal_error": ("Invalid value: {value}. Supported values are: {expected}.", "invalid_value"),
+    "greater_than_equal": (
+        "Invalid '{path}': integer below minimum value. Expected a value >= {ge}, but got {value} "
+        "instead.", "integer_below_min_value",
+    ),
+    "less_than_equal": (
+        "Invalid '{path}': integer above maximum value. Expected a value <= {le}, but got {value} "
+        "instead.", "integer_above_max_value",
+    ),
+    "too_long": (
+        "Invalid '{path}': at most {max_length} items are taken.", "array_above_max_length",
+    ),
+}  # fmt: skip
+
+
+def _told(model: type[Painting], error: Any) -> tuple[str, str]:
+    """A sentence and its code."""
+    path, value = _path(error), strict.shown(error["input"])
+    if not path:
+        return f"The body: {value} is not an object; send JSON.", "invalid_type"
+    if error["type"] in _WRONG:
+        sentence, code = _WRONG[error["type"]]
+        told = {"path": path, "value": value, "known": ", ".join(model.model_fields)}
+        return sentence.format(**told, **error.get("ctx", {})), code
+    what = strict.WRONG.get(error["type"], error["msg"]).format(value=value)
+    return f"Invalid type for '{path}': {what}.", "invalid_type"
+
+
+def _path(error: Any) -> str:
+    path = ".".join(f"{part!s:.80}" for part in error["loc"])
+    return path.encode("utf-8", "replace").decode()  # JSON can bring what no reply can hold

@@ -1,0 +1,163 @@
+"""Jobs, in OpenAI's words."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from imagemill.catalog import Catalog
+from imagemill.dialects import events
+from imagemill.dialects.openai.manners import MODELS
+from imagemill.dialects.openai.pictures import WRITTEN, compressed, converted
+from imagemill.dialects.openai.read import Terms, endpoint_of
+from imagemill.dialects.openai.usage import PARTIAL, Usage, of_painted, of_text
+from imagemill.dialects.openai.words import error_body
+from imagemill.errors import Fault
+from imagemill.job import File, Job
+from imagemill.news import Preview
+from imagemill.orders import Answer
+from imagemill.service import Service
+
+BORN = 0  # when a model came to be, which nobody knows here
+# By how many previews are wanted: the quarters that must be done before each is sent.
+LEAST: tuple[tuple[int, ...], ...] = ((), (2,), (1, 3), (1, 2, 3))
+
+
+async def finished(service: Service, job: Job, terms: Terms) -> Answer:
+    """The pictures as they are to be sent; raises the job's Fault."""
+    painted = await service.painted(job)
+    if terms.compression < WRITTEN:
+        pictures = [
+            await asyncio.to_thread(compressed, each, terms.format, terms.compression)
+            for each in painted.pictures
+        ]
+        painted = replace(painted, pictures=tuple(pictures))
+    return Answer(painted, job.generation.seed, hit=False)
+
+
+async def reply(
+    service: Service, job: Job, terms: Terms, answer: Answer, base: str
+) -> dict[str, Any]:
+    """The whole answer to a call that is not streamed."""
+    assert job.result is not None
+    files, data = job.result.files, list[dict[str, Any]]()
+    for index, (file, picture) in enumerate(zip(files, answer.painted.pictures, strict=True)):
+        item: dict[str, Any] = {"index": index, "type": "url" if terms.urls else "b64_json"}
+        if terms.urls:
+            item["url"] = f"{base}/{await _key(service, job, file, picture, terms)}"
+        if terms.base64:
+            item["b64_json"] = b64encode(picture).decode()
+        if job.result.prompt != terms.prompt:
+            item["revised_prompt"] = job.result.prompt
+        data.append(item)
+    told = {
+        "created": int(job.finished or job.created),
+        "id": job.id,
+        "object": "list",
+        "model": job.generation.model,
+        "data": data,
+        "size": _size(files[0]),
+    } | _described(terms)
+    if terms.tokens:
+        output = sum(of_painted(file.width, file.height, terms.quality) for file in files)
+        told["usage"] = Usage(of_text(terms.prompt), terms.image_tokens, output).told()
+    return told
+
+
+def wanted(terms: Terms, item: Preview, sent: int) -> bool:
+    """Whether a preview is one that was asked for; of several pictures the first is shown."""
+    least = LEAST[terms.partials]
+    quarters = item.step * 4 // item.steps
+    return item.index == 0 and sent < len(least) and quarters >= least[sent]
+
+
+def partial(terms: Terms, item: Preview, number: int, now: float) -> str:
+    picture = converted(item.picture, terms.format)
+    more = {"partial_image_index": number, "size": terms.size}
+    return _event(terms, "partial_image", picture, now, more)
+
+
+def completed(job: Job, terms: Terms, answer: Answer, partials: int) -> Iterator[str]:
+    """An event for each picture; what came in is counted with the first."""
+    assert job.result is not None
+    pairs = zip(job.result.files, answer.painted.pictures, strict=True)
+    for index, (file, picture) in enumerate(pairs):
+        output = of_painted(file.width, file.height, terms.quality)
+        usage = Usage(0, 0, output)
+        if index == 0:
+            output += PARTIAL * partials
+            usage = Usage(of_text(terms.prompt), terms.image_tokens, output)
+        more = {"size": _size(file), "usage": usage.told()}
+        yield _event(terms, "completed", picture, job.finished or job.created, more)
+
+
+def failed(fault: Fault) -> str:
+    return events.event({"type": "error"} | error_body(fault), "error")
+
+
+def _event(terms: Terms, name: str, picture: bytes, at: float, more: dict[str, Any]) -> str:
+    type = f"{terms.event}.{name}"
+    body = {"type": type, "b64_json": b64encode(picture).decode(), "created_at": int(at)}
+    return events.event(body | _described(terms) | more, type)
+
+
+def _described(terms: Terms) -> dict[str, Any]:
+    told = {"background": "opaque", "quality": terms.quality, "output_format": terms.format}
+    named = terms.safety_identifier
+    return told if named is None else told | {"safety_identifier": named}
+
+
+def _size(file: File) -> str:
+    return f"{file.width}x{file.height}"
+
+
+async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Terms) -> str:
+    """Of the file as it is sent: where that was compressed, it takes the place of the first."""
+    stored = await service.objects.get(file.key)
+    if stored is None or terms.compression >= WRITTEN:
+        return file.key
+    keep = None if stored.expires is None else stored.expires - service.objects.clock()
+    made = await service.objects.put(
+        picture, file.content_type, job=job.id, caller=job.caller, keep=keep, public=True
+    )
+    await service.objects.delete(file.key)
+    return made.key
+
+
+def models(catalog: Catalog, base: str) -> dict[str, Any]:
+    """All that can be asked for: as OpenAI lists it, and as Replicate does."""
+    pages = catalog.pages()
+    weights = [page.weights for page in pages if page.weights]
+    named = dict.fromkeys([*MODELS, *(page.id for page in pages), *weights])
+    ids = [id for id in named if _served(catalog, id)]
+    owned = [_of_replicate(id, base) for id in ids if id.count("/") == 1]
+    return {
+        "object": "list",
+        "data": [model(id) for id in ids],
+        "results": owned,
+        "next": None,
+        "previous": None,
+    }
+
+
+def model(id: str) -> dict[str, Any]:
+    owner = id.partition("/")[0] if "/" in id else "openai" if id in MODELS else "imagemill"
+    return {"id": id, "object": "model", "created": BORN, "owned_by": owner}
+
+
+def _served(catalog: Catalog, id: str) -> bool:
+    try:
+        endpoint_of(catalog, id)
+    except Fault:
+        return False
+    return True
+
+
+def _of_replicate(id: str, base: str) -> dict[str, Any]:
+    owner, name = id.split("/")
+    told = {"url": f"{base}/openai/v1/models/{id}", "owner": owner, "name": name}
+    empty = ("description", "github_url", "paper_url", "license_url", "cover_image_url",
+             "default_example", "latest_version")  # fmt: skip
+    more = {"visibility": "public", "run_count": 0}
+    return model(id) | told | more | dict.fromkeys(empty)

@@ -1,0 +1,235 @@
+"""Replicate's files: uploads that predictions name as inputs, kept for a day."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from imagemill.dialects import downloads, forms, strict, wire
+from imagemill.dialects.callers import caller_of, own
+from imagemill.dialects.forms import Part
+from imagemill.dialects.replicate import ids
+from imagemill.dialects.replicate.read import credential
+from imagemill.dialects.replicate.write import PREFIX, moment
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.files.objects import Objects, StoredFile
+from imagemill.materials import OWN
+
+KEPT = 86_400.0  # seconds that a file lives
+LISTED = 100
+OWNER = "imagemill"  # whose everything is, there being no accounts
+MAX_METADATA = 2**14  # characters
+UNKNOWN_TYPE = "application/octet-stream"
+
+_URL = re.compile(
+    r"https?://(?P<host>[^/?#]+)(?:/replicate)?/v1/files/(?P<id>[a-z2-7]{26})(?:/download)?",
+    re.ASCII,
+)
+_GONE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is told of a file. key: of its content."""
+
+    id: str
+    key: str
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    metadata: dict[str, Any]
+    created: float
+    expires: float
+    caller: str
+
+
+@dataclass
+class Shelf:
+    """Every file has a record beside it, and every caller a list of theirs.
+
+    Two servers on one store may each forget in the list what the other adds at the same moment; the
+    files themselves are found by their ids all the same.
+    """
+
+    objects: Objects
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def add(self, part: Part, metadata: dict[str, Any], caller: str) -> Record:
+        name, type = part.filename or "file", part.content_type or UNKNOWN_TYPE
+        file = await self.objects.put(
+            part.content, type, name, caller=caller, keep=KEPT, public=False
+        )
+        record = Record(
+            id=ids.new(),
+            key=file.key,
+            name=file.name,
+            content_type=file.content_type,
+            size=file.size,
+            sha256=hashlib.sha256(part.content).hexdigest(),
+            metadata=metadata,
+            created=file.created,
+            expires=file.created + KEPT,
+            caller=caller,
+        )
+        await self._write(_place(record.id), asdict(record), caller)
+        async with self._lock:
+            listed = [record.id, *await self._listed(caller)]
+            await self._write(_list_place(caller), listed[:LISTED], caller)
+        return record
+
+    async def find(self, id: str, caller: str | None = None) -> tuple[Record, StoredFile]:
+        """A file with its record. caller: whose it has to be, None for anybody's."""
+        told = await self._read(_place(id))
+        if told is None or caller not in (None, told["caller"]):
+            raise _GONE
+        file = await self.objects.get(told["key"])
+        if file is None:
+            raise _GONE
+        return Record(**told), file
+
+    async def of(self, caller: str) -> list[Record]:
+        """A caller's files, the newest first."""
+        found = []
+        for id in await self._listed(caller):
+            try:
+                found.append((await self.find(id, caller))[0])
+            except Fault:
+                continue  # deleted, or too old
+        return found
+
+    async def remove(self, id: str, caller: str) -> None:
+        record, _ = await self.find(id, caller)
+        for key in (record.key, _place(id)):
+            await self.objects.delete(key)
+
+    async def named(self, url: str | None, base: str) -> str | None:
+        """A file of ours by its name instead of its address, so that it is read without HTTP."""
+        found = _URL.fullmatch(url or "")
+        if found is None or found["host"] not in (base.partition("://")[2], "api.replicate.com"):
+            return own(url, base)
+        record, _ = await self.find(found["id"])
+        return OWN + record.key
+
+    async def _listed(self, caller: str) -> list[str]:
+        return list(await self._read(_list_place(caller)) or [])
+
+    async def _read(self, key: str) -> Any:
+        if await self.objects.get(key) is None:
+            return None
+        return json.loads(await self.objects.read(key))
+
+    async def _write(self, key: str, told: Any, caller: str) -> None:
+        content = json.dumps(told).encode()
+        await self.objects.put(
+            content, "application/json", key=key, caller=caller, keep=KEPT, public=False
+        )
+
+
+def _place(id: str) -> str:
+    return f"files/r/{id}.json"
+
+
+def _list_place(caller: str) -> str:
+    return f"files/r/of_{caller or 'nobody'}.json"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The routes of files."""
+
+    house: wire.House
+    shelf: Shelf
+
+    async def create(self, request: Request) -> Response:
+        """Takes a file: a part `content`, and perhaps a part `metadata` with JSON."""
+        body = await wire.read_body(request, self.house.input_limit)
+        credential(request.headers)
+        parts = await forms.parts(request.headers.get("content-type", ""), body)
+        found = {part.name: part for part in parts}
+        if unknown := found.keys() - {"content", "metadata"}:
+            told = f"unknown part {min(unknown)!r:.80}; known are content and metadata"
+            raise invalid("body", told)
+        if "content" not in found:
+            raise invalid("body", "there is no part content; send the file in it")
+        metadata = _metadata(found.get("metadata"))
+        record = await self.shelf.add(found["content"], metadata, caller_of(request.headers))
+        return JSONResponse(self._told(request, record), 201)
+
+    async def list(self, request: Request) -> Response:
+        """The caller's files, the newest first: at most the last hundred."""
+        credential(request.headers)
+        found = await self.shelf.of(caller_of(request.headers))
+        results = [self._told(request, record) for record in found]
+        return JSONResponse({"previous": None, "next": None, "results": results})
+
+    async def get(self, request: Request, file_id: str) -> Response:
+        """What is known of a file."""
+        credential(request.headers)
+        record, _ = await self.shelf.find(file_id, caller_of(request.headers))
+        return JSONResponse(self._told(request, record))
+
+    async def delete(self, request: Request, file_id: str) -> Response:
+        """Deletes a file."""
+        credential(request.headers)
+        await self.shelf.remove(file_id, caller_of(request.headers))
+        return Response(status_code=204)
+
+    async def download(self, request: Request, file_id: str) -> Response:
+        """The content of a file, for its owner or for who has a signed address."""
+        credential(request.headers)
+        record, file = await self.shelf.find(file_id)
+        if caller_of(request.headers) != record.caller and not self._signed(request, record):
+            raise _GONE
+        return await downloads.serve(self.shelf.objects, file, request)
+
+    def _signed(self, request: Request, record: Record) -> bool:
+        """Whether the address carries what the owner's signing key makes of it, in time."""
+        query = request.query_params
+        owner, expiry, given = (query.get(name, "") for name in ("owner", "expiry", "signature"))
+        if not (expiry.isascii() and expiry.isdigit() and len(expiry) < 16):
+            return False
+        key = ids.signing_key(self.house.service.secret, record.caller)
+        right = ids.signature(key, f"{owner} {record.id} {expiry}".encode())
+        in_time = int(expiry) >= self.house.service.now()
+        return in_time and hmac.compare_digest(given.encode(), right.encode())
+
+    def _told(self, request: Request, record: Record) -> dict[str, Any]:
+        base = self.house.base(request)
+        return {
+            "id": record.id,
+            "name": record.name,
+            "content_type": record.content_type,
+            "size": record.size,
+            "etag": record.sha256[:32],
+            "checksums": {"sha256": record.sha256},
+            "metadata": record.metadata,
+            "created_at": moment(record.created),
+            "expires_at": moment(record.expires),
+            "urls": {"get": f"{base}{PREFIX}/files/{record.id}"},
+        }
+
+
+def _metadata(part: Part | None) -> dict[str, Any]:
+    if part is None or not part.content.strip():
+        return {}
+    text = strict.text(part.content)
+    if len(text) > MAX_METADATA:
+        told = f"metadata has {len(text)} characters; at most {MAX_METADATA} are kept"
+        raise invalid("metadata", told)
+    value = strict.parse(text)
+    if not isinstance(value, dict):
+        raise invalid("metadata", f"metadata is {strict.shown(value)}; give an object")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise invalid(
+            "metadata", "metadata has half of a surrogate pair; send whole ones"
+        ) from None
+    return value

@@ -1,0 +1,188 @@
+"""What can be asked of this server, in Replicate's words: models, versions, deployments."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import caller_of
+from imagemill.dialects.replicate import ids
+from imagemill.dialects.replicate.files import OWNER
+from imagemill.dialects.replicate.read import credential
+from imagemill.dialects.replicate.targets import Target, at_version, by_model, version_of
+from imagemill.dialects.replicate.targets import ids as model_ids
+from imagemill.dialects.replicate.write import PREFIX
+from imagemill.errors import Fault, Kind, invalid
+
+# Clients take schemas for what they were from this version of Cog on.
+COG_VERSION = "0.16.0"
+WRITTEN = "2026-11-20T00:00:00.000Z"  # when the schemas were
+PAGE = 20  # models of one page
+MAX_QUERY = 2**12  # bytes
+HARDWARE = [{"sku": "local", "name": "What this server runs on"}]
+ACCOUNT = {"type": "user", "username": OWNER, "name": OWNER, "github_url": None}
+COLLECTIONS: dict[str, dict[str, str]] = {
+    "text-to-image": {
+        "name": "Generate images",
+        "slug": "text-to-image",
+        "description": "The models that this server answers for by name.",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Models:
+    """The routes that tell."""
+
+    house: wire.House
+
+    async def list(self, request: Request) -> Response:
+        """The models that this server knows by name; it answers for others, too."""
+        credential(request.headers)
+        found, start = model_ids(self.house.catalog), _start(request)
+        more = start + PAGE < len(found)
+        path = f"{self.house.base(request)}{PREFIX}/models"
+        body = {
+            "previous": f"{path}?cursor={_cursor(max(0, start - PAGE))}" if start else None,
+            "next": f"{path}?cursor={_cursor(start + PAGE)}" if more else None,
+            "results": [self._model(request, id) for id in found[start : start + PAGE]],
+        }
+        return JSONResponse(body)
+
+    async def search(self, request: Request) -> Response:
+        """The models whose name or description has all the words of the body."""
+        credential(request.headers)
+        text = strict.text(await wire.read_body(request, MAX_QUERY))
+        words = text.strip().strip('"').lower().split()
+        every = [self._model(request, id) for id in model_ids(self.house.catalog)]
+        found = [each for each in every if all(word in _searched(each) for word in words)]
+        return JSONResponse({"previous": None, "next": None, "results": found})
+
+    async def get(self, request: Request, owner: str, name: str) -> Response:
+        """A model with its latest version."""
+        credential(request.headers)
+        return JSONResponse(self._model(request, f"{owner}/{name}"))
+
+    async def versions(self, request: Request, owner: str, name: str) -> Response:
+        """The versions of a model: the one that its weights make."""
+        credential(request.headers)
+        found = by_model(self.house.catalog, f"{owner}/{name}")
+        return JSONResponse({"previous": None, "next": None, "results": [_version(found)]})
+
+    async def version(self, request: Request, owner: str, name: str, version_id: str) -> Response:
+        """A version with its schema; one that is not known is told as it would be served."""
+        credential(request.headers)
+        return JSONResponse(_version(at_version(self.house.catalog, f"{owner}/{name}", version_id)))
+
+    async def deployments(self, request: Request) -> Response:
+        """Every model can be called as a deployment."""
+        credential(request.headers)
+        results = [self._deployment(id) for id in model_ids(self.house.catalog)]
+        return JSONResponse({"previous": None, "next": None, "results": results})
+
+    async def deployment(self, request: Request, owner: str, name: str) -> Response:
+        """The deployment of a model."""
+        credential(request.headers)
+        return JSONResponse(self._deployment(f"{owner}/{name}"))
+
+    async def collections(self, request: Request) -> Response:
+        """The collections of models."""
+        credential(request.headers)
+        results = [*COLLECTIONS.values()]
+        return JSONResponse({"previous": None, "next": None, "results": results})
+
+    async def collection(self, request: Request, slug: str) -> Response:
+        """A collection with its models."""
+        credential(request.headers)
+        if slug not in COLLECTIONS:
+            known = ", ".join(COLLECTIONS)
+            raise Fault(Kind.NOT_FOUND, f"there is no collection {slug!r:.80}; there is {known}")
+        found = [self._model(request, id) for id in model_ids(self.house.catalog)]
+        return JSONResponse(COLLECTIONS[slug] | {"models": found})
+
+    async def hardware(self, request: Request) -> Response:
+        """The hardware that there is."""
+        credential(request.headers)
+        return JSONResponse(HARDWARE)
+
+    async def account(self, request: Request) -> Response:
+        """Who the caller is: there are no accounts."""
+        credential(request.headers)
+        return JSONResponse(ACCOUNT)
+
+    async def secret(self, request: Request) -> Response:
+        """What webhooks for this caller are signed with."""
+        credential(request.headers)
+        key = ids.signing_key(self.house.service.secret, caller_of(request.headers))
+        return JSONResponse({"key": ids.told_key(key)})
+
+    def _model(self, request: Request, id: str) -> dict[str, Any]:
+        found = by_model(self.house.catalog, id)
+        owner, _, name = id.partition("/")
+        return {
+            "url": f"{self.house.base(request)}{PREFIX}/models/{id}",
+            "owner": owner,
+            "name": name,
+            "description": found.predictor.description,
+            "visibility": "public",
+            "github_url": None,
+            "paper_url": None,
+            "license_url": None,
+            "run_count": 0,  # nobody counts
+            "cover_image_url": None,
+            "default_example": None,
+            "latest_version": _version(found),
+        }
+
+    def _deployment(self, id: str) -> dict[str, Any]:
+        found = by_model(self.house.catalog, id)
+        owner, _, name = id.partition("/")
+        return {
+            "owner": owner,
+            "name": name,
+            "current_release": {
+                "number": 1,
+                "model": id,
+                "version": version_of(found.endpoint),
+                "created_at": WRITTEN,
+                "created_by": ACCOUNT,
+                "configuration": {
+                    "hardware": HARDWARE[0]["sku"],
+                    "min_instances": 1,
+                    "max_instances": 1,
+                },
+            },
+        }
+
+
+def _searched(model: dict[str, Any]) -> str:
+    return f"{model['owner']}/{model['name']} {model['description']}".lower()
+
+
+def _version(found: Target) -> dict[str, Any]:
+    return {
+        "id": found.version,
+        "created_at": WRITTEN,
+        "cog_version": COG_VERSION,
+        "openapi_schema": found.predictor.openapi(),
+    }
+
+
+def _cursor(start: int) -> str:
+    return base64.urlsafe_b64encode(str(start).encode()).decode().rstrip("=")
+
+
+def _start(request: Request) -> int:
+    given = request.query_params.get("cursor")
+    if given is None:
+        return 0
+    try:
+        told = base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode("ascii")
+    except ValueError:
+        told = ""
+    if not (told.isdigit() and len(told) < 10):
+        raise invalid("cursor", f"cursor {given!r:.80} was not given here; begin without one")
+    return int(told)

@@ -1,0 +1,267 @@
+"""Predictions: created, waited for, asked after, listed, cancelled."""
+
+import asyncio
+import base64
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from imagemill.catalog.pages import Wish
+from imagemill.dialects import events, strict, wire
+from imagemill.dialects.callers import caller_of
+from imagemill.dialects.replicate import ids, read, write
+from imagemill.dialects.replicate.calls import Calls
+from imagemill.dialects.replicate.files import Shelf
+from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
+from imagemill.dialects.replicate.streams import Stream
+from imagemill.dialects.replicate.targets import Target, by_model, by_version
+from imagemill.dialects.replicate.watchers import Watchers, overdue
+from imagemill.dialects.replicate.words import STATUSES
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.job import Job, Status
+from imagemill.orders import Order
+
+PAGE = 100  # predictions of one page
+DEEPEST = 100  # pages that lead back
+STOPPING = 5.0  # seconds in which cancelled work may come to its end
+SOURCES = ("api", "web")
+_NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The routes of predictions."""
+
+    house: wire.House
+    shelf: Shelf
+    watchers: Watchers
+    calls: Calls
+
+    async def by_version(self, request: Request) -> Response:
+        """Creates a prediction with a version."""
+        body = await self._body(request)
+        asked = read.take(CreateByVersion, strict.parse(strict.text(body)))
+        return await self._create(request, body, asked, by_version(self._catalog, asked.version))
+
+    async def by_model(self, request: Request, owner: str, name: str) -> Response:
+        """Creates a prediction with a model."""
+        body = await self._body(request)
+        asked = read.take(Create, strict.parse(strict.text(body)))
+        return await self._create(request, body, asked, by_model(self._catalog, f"{owner}/{name}"))
+
+    async def get(self, request: Request, prediction_id: str) -> Response:
+        """A prediction as it is."""
+        job = await self._job(request, prediction_id)
+        if overdue(job, self.house.service.now()):
+            job = await self._stop(job)
+        return await self._answer(request, job)
+
+    async def cancel(self, request: Request, prediction_id: str) -> Response:
+        """Cancels a prediction; one that has ended stays as it is."""
+        job = await self._stop(await self._job(request, prediction_id))
+        return await self._answer(request, job)
+
+    async def list(self, request: Request) -> Response:
+        """The caller's predictions, the newest first."""
+        read.credential(request.headers)
+        query, base = request.query_params, self.house.base(request)
+        trail, caller = _trail(query.get("cursor")), caller_of(request.headers)
+        after, before = _time(query, "created_after"), _time(query, "created_before")
+        found = list[Job]()
+        if _source(query) != "web":
+            earliest = min([*trail[-1:], *([before] if before is not None else [])], default=None)
+            service = self.house.service
+            found = await service.jobs_of(caller, DOOR, earliest, after, PAGE + 1)
+        onward = [*trail, found[PAGE - 1].created] if len(found) > PAGE else None
+        body = {
+            "previous": _page(request, base, trail[:-1]) if trail else None,
+            "next": _page(request, base, onward) if onward else None,
+            "results": [await self._listed(job, base) for job in found[:PAGE]],
+        }
+        return JSONResponse(body)
+
+    async def stream(self, request: Request, token: str) -> Response:
+        """What happens to a prediction; the address alone admits, as some clients send no token."""
+        base, service = self.house.base(request), self.house.service
+        id = ids.unsealed(service.secret, token)
+        data = read.wants_data(request.headers, base)
+        return events.Events(Stream(service, base, data).run(id), {})
+
+    @property
+    def _catalog(self) -> Any:
+        return self.house.catalog
+
+    async def _body(self, request: Request) -> bytes:
+        body = await wire.read_body(request, self.house.input_limit)
+        read.credential(request.headers)
+        return body
+
+    async def _create(
+        self, request: Request, body: bytes, asked: Create, target: Target
+    ) -> Response:
+        order = await self._order(request, body, asked, target)
+        if read.is_patient(request.headers) and not order.wire["events"]:
+            job = await wire.while_listening(request, self.house.service.wait_for(order))
+            if job.fault is not None:
+                raise job.fault
+            return await self._answer(request, job, 201)
+        seconds = read.waits(request.headers)
+        job = await self._submit(order)
+        if seconds is None:
+            return await self._answer(request, job, 201)
+        return await self._wait(request, order, job, seconds)
+
+    async def _order(self, request: Request, body: bytes, asked: Create, target: Target) -> Order:
+        base = self.house.base(request)
+        wish, remarks = read.wish(target, asked.input)
+        wish = await self._found(wish, base)
+        return replace(
+            read.order(target, asked, wish, remarks, request.headers, base),
+            caller=caller_of(request.headers),
+            finish=self.house.finishes(DOOR, usual=True),
+            repeat=wire.repeat_of(request, body),
+        )
+
+    async def _found(self, wish: Wish, base: str) -> Wish:
+        """The wish with files of ours by their names."""
+        found = [
+            await self.shelf.named(read.reference(each, name), base)
+            for name, each in (("image", wish.image), ("mask", wish.mask))
+        ]
+        loras = [
+            replace(lora, path=await self.shelf.named(lora.path, base) or lora.path)
+            for lora in wish.loras
+        ]
+        return replace(wish, image=found[0], mask=found[1], loras=tuple(loras))
+
+    async def _submit(self, order: Order) -> Job:
+        """The job of a call, or of the one that it repeats."""
+        service, url, made = self.house.service, order.wire["webhook"], dict[str, Job]()
+
+        async def make() -> str:
+            if url is not None and order.callback is None:
+                await _check(service.fetcher.check, url)
+            job = await service.submit(order)
+            self.watchers.begin(job)
+            made[job.id] = job
+            return job.id
+
+        id = await self.calls.once(order.caller, order.repeat, make)
+        return made.get(id) or await service.job(id, order.caller)
+
+    async def _wait(self, request: Request, order: Order, job: Job, seconds: float) -> Response:
+        try:
+            ended = await wire.while_listening(request, self._within(job, seconds))
+        except wire.Gone:
+            if not order.finish and order.repeat is None:
+                await self.house.service.cancel(job)
+            raise
+        if ended is not None:
+            return await self._answer(request, ended, 201)
+        job = await self.house.service.job(job.id, job.caller)
+        if write.ended(job):
+            return await self._answer(request, job, 201)
+        # Any other word would make clients take the prediction for done, without an output.
+        return await self._answer(request, job, 202, status=STATUSES[Status.QUEUED])
+
+    async def _within(self, job: Job, seconds: float) -> Job | None:
+        """The job that has ended, None where it takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.house.service.ended(job.id)
+        except TimeoutError:
+            return None
+
+    async def _job(self, request: Request, id: str) -> Job:
+        read.credential(request.headers)
+        try:
+            job = await self.house.service.job(ids.decode(id), caller_of(request.headers))
+        except Fault:
+            raise _NONE from None
+        if job.door != DOOR:
+            raise _NONE
+        return job
+
+    async def _stop(self, job: Job) -> Job:
+        """Running work stops within two steps, which are waited for."""
+        service = self.house.service
+        job = await service.cancel(job)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING):
+                job = await service.ended(job.id)
+        return job
+
+    async def _answer(
+        self, request: Request, job: Job, code: int = 200, status: str | None = None
+    ) -> Response:
+        base = self.house.base(request)
+        data = read.wants_data(request.headers, base)
+        body = await write.prediction(self.house.service, job, base, data)
+        headers = {"location": body["urls"]["get"]}
+        if job.result is not None:
+            headers["x-imagemill-model"] = job.result.served_by
+        return JSONResponse(body | ({"status": status} if status else {}), code, headers)
+
+    async def _listed(self, job: Job, base: str) -> dict[str, Any]:
+        """Without the log and with addresses, so that a page stays small."""
+        told = await write.output(self.house.service, job, base, data=False)
+        return write.facts(self.house.service, job, base) | {"output": told}
+
+
+async def _check(check: Callable[[str], Any], url: str) -> None:
+    """Refuses a receiver that may not be told, as the service does where it tells of the end."""
+    try:
+        await check(url)
+    except Fault as fault:
+        if fault.kind is not Kind.UNREACHABLE:
+            raise Fault(fault.kind, fault.message, "webhook") from None
+
+
+def _source(query: Any) -> str | None:
+    given = query.get("source")
+    if given is not None and given not in SOURCES:
+        raise invalid("query", f"source {given!r:.80} is none; one of {', '.join(SOURCES)}")
+    return str(given) if given is not None else None
+
+
+def _time(query: Any, name: str) -> float | None:
+    given = query.get(name)
+    if given is None:
+        return None
+    try:
+        # A plus that was not escaped comes as a space.
+        told = datetime.fromisoformat(given.strip().replace(" ", "+"))
+        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        way_out = "write 2026-01-31T12:00:00Z"
+        raise invalid("query", f"{name} {given!r:.80} is no time; {way_out}") from None
+
+
+def _trail(cursor: str | None) -> list[float]:
+    """The times that pages ended with, from the first page to the one before this."""
+    if cursor is None:
+        return []
+    try:
+        told = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        times = [float(each) for each in told.split(",")]
+    except ValueError:
+        times = [math.nan]
+    if not all(math.isfinite(each) for each in times):
+        raise invalid("cursor", f"cursor {cursor!r:.80} was not given here; begin without one")
+    return times
+
+
+def _page(request: Request, base: str, trail: list[float]) -> str:
+    kept = {name: each for name, each in request.query_params.items() if name != "cursor"}
+    if trail:
+        told = ",".join(map(repr, trail[-DEEPEST:]))
+        kept["cursor"] = base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+    query = f"?{urlencode(kept)}" if kept else ""
+    return f"{base}{write.PREFIX}/predictions{query}"

@@ -1,0 +1,186 @@
+"""Replicate's requests, as orders."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+from starlette.datastructures import Headers
+
+from imagemill.catalog.pages import Wish
+from imagemill.dialects import strict
+from imagemill.dialects.replicate.targets import Target
+from imagemill.dialects.replicate.words import Invalid, Refused, refused
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.job import Priority
+from imagemill.orders import Order
+
+DOOR = "replicate"
+LONGEST_WAIT = 60.0  # seconds
+LEAST_LIFE = 5  # seconds
+SHOWN_DATA = 200  # characters of a data URI that are told again
+
+Event = Literal["start", "output", "logs", "completed"]
+USUAL_EVENTS: tuple[Event, ...] = ("output", "completed")
+# Takes any status for the last word, and fetches pictures over HTTP.
+PATIENT = re.compile(r"\bhf_hub/|@huggingface/inference")
+# Makes files of outputs that are data or come by TLS, and leaves others as text.
+WRAPS_DATA = ("replicate-python/", "replicate-javascript/")
+
+VERSION = r"^([0-9a-f]{64}|[A-Za-z0-9][\w-]*/[\w-]+(:[0-9a-f]{64})?)$"
+
+_WAIT = re.compile(r"wait(?:=([1-9]|[1-5][0-9]|60))?")
+_LIFE = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s?)?", re.ASCII)
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class Create(strict.Strict):
+    """stream does nothing: every prediction has a stream. webhook_completed is an older form."""
+
+    input: dict[str, Any]
+    webhook: Annotated[str | None, Field(max_length=2000)] = None
+    webhook_completed: Annotated[str | None, Field(max_length=2000)] = None
+    webhook_events_filter: Annotated[list[Event] | None, Field(max_length=8)] = None
+    stream: bool | None = None
+
+
+class CreateByVersion(Create):
+    # What checks its form tells more than a pattern would.
+    version: Annotated[str, Field(json_schema_extra={"pattern": VERSION})]
+
+
+def take(model: type[Body], value: Any, prefix: str = "") -> Body:
+    """`value` as a `model`; Refused names everything that is wrong with it."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise refused(error, model, prefix) from None
+
+
+def wish(target: Target, given: Mapping[str, Any]) -> tuple[Wish, list[str]]:
+    return target.predictor.read(take(target.predictor.Input, dict(given), "input"))
+
+
+def order(
+    target: Target, asked: Create, wish: Wish, remarks: list[str], headers: Headers, base: str
+) -> Order:
+    """What a call asks for; the references in the wish have been looked up."""
+    url, events = _webhook(asked)
+    life = lifetime(headers)
+    generation = target.endpoint.generation(
+        wish.prompt,
+        wish.format,
+        negative_prompt=wish.negative_prompt,
+        width=wish.width,
+        height=wish.height,
+        steps=wish.steps,
+        guidance_scale=wish.guidance_scale,
+        scheduler=wish.scheduler,
+        seed=wish.seed,
+        num_images=wish.num_images,
+        image=wish.image,
+        mask=wish.mask,
+        strength=wish.strength,
+        image_sized=wish.keep_size_of == "image",
+        loras=wish.loras,
+        expand=wish.expand,
+    )
+    return Order(
+        generation,
+        target.endpoint,
+        cacheable=False,
+        wait=True,
+        door=DOOR,
+        priority=Priority.NORMAL if waits(headers) is None else Priority.INTERACTIVE,
+        begin_within=life,
+        callback=url if "completed" in events else None,
+        wire={
+            "model": target.model,
+            "version": target.version,
+            "single": target.predictor.single,
+            "input": echo(asked.input),
+            "base": base,
+            "webhook": url,
+            "events": list(events),
+            "life": life,
+            "remarks": [*target.remarks, *(f"ignored: {each}" for each in remarks)],
+        },
+    )
+
+
+def _webhook(asked: Create) -> tuple[str | None, tuple[Event, ...]]:
+    """Where to, and of what, is told."""
+    if asked.webhook is None:
+        if asked.webhook_events_filter and asked.webhook_completed is None:
+            told = "webhook_events_filter needs a webhook; give both"
+            raise Refused([Invalid("invalid", "webhook_events_filter", told)])
+        return asked.webhook_completed, ("completed",) if asked.webhook_completed else ()
+    if asked.webhook_completed not in (None, asked.webhook):
+        told = "webhook and webhook_completed differ; give one"
+        raise Refused([Invalid("invalid", "webhook_completed", told)])
+    return asked.webhook, tuple(asked.webhook_events_filter or USUAL_EVENTS)
+
+
+def echo(value: Any) -> Any:
+    """An input as it is told again: a picture within it is shortened."""
+    if isinstance(value, dict):
+        return {name: echo(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [echo(each) for each in value]
+    if isinstance(value, str) and value.startswith("data:") and len(value) > SHOWN_DATA:
+        return f"{value[:SHOWN_DATA]}... ({len(value)} characters)"
+    return value
+
+
+def reference(url: str | None, name: str) -> str | None:
+    """The address of a picture; a Fault where it is none."""
+    if url is not None and not url.lower().startswith(("http://", "https://", "data:")):
+        told = f"{name} {url!r:.40} is no address of a picture"
+        raise invalid(name, f"{told}; give http(s), a data URI, or a file that was uploaded here")
+    return url
+
+
+def waits(headers: Headers) -> float | None:
+    """Seconds that the caller waits for the end, None for not at all."""
+    for preference in headers.get("prefer", "").split(","):
+        preference = preference.strip()
+        if not preference.startswith("wait"):
+            continue  # others are wishes that a server may pass over
+        found = _WAIT.fullmatch(preference)
+        if found is None:
+            raise invalid("prefer", f"Prefer: {preference!r:.40}; give wait, or wait=1 to wait=60")
+        return float(found[1] or LONGEST_WAIT)
+    return None
+
+
+def is_patient(headers: Headers) -> bool:
+    """Whether it is a client that has to be held until the end."""
+    return PATIENT.search(headers.get("user-agent", "")) is not None
+
+
+def lifetime(headers: Headers) -> float | None:
+    """Seconds after which a prediction is cancelled that has not ended."""
+    given = headers.get("cancel-after")
+    if given is None:
+        return None
+    found = _LIFE.fullmatch(given.strip())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if total < LEAST_LIFE:
+        told = f"Cancel-After: {given!r:.40} is no time of at least {LEAST_LIFE} s"
+        raise invalid("cancel-after", f"{told}; give for example 30s, 5m or 1h30m")
+    return float(total)
+
+
+def wants_data(headers: Headers, base: str) -> bool:
+    """Whether pictures have to come as data URIs, for the client to make files of them."""
+    agent = headers.get("user-agent", "")
+    return base.startswith("http://") and agent.startswith(WRAPS_DATA)
+
+
+def credential(headers: Headers) -> None:
+    """Raises a Fault where an Authorization is not of the right form; there may be none."""
+    value = headers.get("authorization")
+    if value is not None and not re.fullmatch(r"(?i:bearer|token)\s+\S+", value.strip()):
+        told = "You did not pass an authentication token; send 'Authorization: Bearer <token>'"
+        raise Fault(Kind.DENIED, told)

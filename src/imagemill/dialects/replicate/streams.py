@@ -1,0 +1,59 @@
+"""A prediction as server-sent events: its log as it grows, its files, its end."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagemill.dialects import events
+from imagemill.dialects.replicate import write
+from imagemill.job import Job, Line
+from imagemill.service import Service
+
+
+@dataclass
+class Stream:
+    """data: whether files go as data URIs. Python's client drops events without an id."""
+
+    service: Service
+    base: str
+    data: bool
+    told: set[int] = field(default_factory=set)  # numbers of lines
+    count: int = 0
+
+    async def run(self, id: str) -> AsyncGenerator[str]:
+        pulse, job = events.Pulse(), None
+        async for item in self.service.watch(id):
+            if isinstance(item, Job):
+                if job is None:
+                    yield self._event("logs", "\n".join(write.opening(item)))
+                job = item
+                lines = await self.service.lines(job)
+            else:
+                lines = [item] if isinstance(item, Line) else []
+            assert job is not None  # it comes first
+            new = [line for line in lines if line.number not in self.told]
+            for line in new:
+                self.told.add(line.number)
+                yield self._event("logs", write.said(job, line))
+            if new:
+                pulse.beat()
+            elif pulse.due():
+                yield events.ALIVE
+        if job is not None:
+            async for event in self._end(job):
+                yield event
+
+    async def _end(self, job: Job) -> AsyncGenerator[str]:
+        output = await write.output(self.service, job, self.base, self.data)
+        for each in output if isinstance(output, list) else [output]:
+            if each is not None:
+                yield self._event("output", each)
+        failure = dict(write.failure(job) or {})
+        if detail := failure.pop("detail", None):
+            yield self._event("error", {"detail": detail})
+        yield self._event("done", failure)
+
+    def _event(self, name: str, body: Any) -> str:
+        self.count += 1
+        at = int(self.service.now() * 1000)
+        return events.event(body, name, f"{at}:{self.count}")

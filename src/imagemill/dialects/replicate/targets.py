@@ -1,0 +1,111 @@
+"""Which model a call means: by its name, by a version, or by a deployment."""
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog.pages import PAGES
+from imagemill.catalog.predictors import PREDICTORS, Predictor, predictor
+from imagemill.dialects.replicate.words import Invalid, Refused
+from imagemill.errors import Fault, Kind
+
+HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+NO_VERSION = (
+    "The specified version does not exist (or perhaps you don't have permission to use it?)"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model and what serves it. version: as asked for, or its own. remarks: for the log."""
+
+    endpoint: Endpoint
+    predictor: Predictor
+    version: str
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> str:
+        return self.endpoint.id
+
+
+def by_model(catalog: Catalog, id: str) -> Target:
+    """Raises a Fault where nothing serves the model."""
+    found = predictor(id)
+    endpoint = _endpoint(catalog, found)
+    return Target(endpoint, found, version_of(endpoint))
+
+
+def _endpoint(catalog: Catalog, found: Predictor) -> Endpoint:
+    """Where the operator has configured a model by the name of its weights, those serve it."""
+    try:
+        endpoint = catalog.find(found.id)
+    except Fault:
+        if found.weights is None:
+            raise
+        return replace(catalog.find(found.weights), id=found.id)
+    if endpoint.stands_in and found.weights is not None:
+        return replace(catalog.find(found.weights), id=found.id)
+    return endpoint
+
+
+def version_of(endpoint: Endpoint) -> str:
+    """Changes with the weights, as versions there do."""
+    return hashlib.sha256(f"{endpoint.id}\n{endpoint.version}".encode()).hexdigest()
+
+
+def by_version(catalog: Catalog, version: str) -> Target:
+    """Of 64 hexadecimal digits, owner/name, or owner/name and digits with a colon between."""
+    model, _, digits = version.rpartition(":") if ":" in version else ("", "", version)
+    if not model and "/" in version:
+        return by_model(catalog, version)
+    if not HASH.fullmatch(digits):
+        told = f"version {version!r:.80} is none; give 64 hexadecimal digits, owner/name, or both"
+        raise Refused([Invalid("invalid", "version", f"{told} with a colon between")])
+    return at_version(catalog, model, digits) if model else _of_digits(catalog, digits)
+
+
+def at_version(catalog: Catalog, model: str, digits: str) -> Target:
+    """A model at a version; its own stands in for one that is not known."""
+    if not HASH.fullmatch(digits):
+        raise Fault(Kind.NOT_FOUND, f"{digits!r:.80} is no version; there is the latest one")
+    found = by_model(catalog, model)
+    if found.version == digits:
+        return found
+    _check_strangers(catalog, digits)
+    remark = f"version {digits[:12]} of {model} is not known here; {found.version[:12]} serves it"
+    return replace(found, version=digits, remarks=(remark,))
+
+
+def _of_digits(catalog: Catalog, digits: str) -> Target:
+    for id in ids(catalog):
+        if (found := by_model(catalog, id)).version == digits:
+            return found
+    _check_strangers(catalog, digits)
+    found = by_model(catalog, catalog.default)
+    remark = f"version {digits[:12]} is not known here; {found.model} serves it"
+    return replace(found, version=digits, remarks=(remark,))
+
+
+def _check_strangers(catalog: Catalog, digits: str) -> None:
+    """A version that is not known is served where models that are not known are."""
+    try:
+        catalog.find(f"unknown/{digits}")
+    except Fault:
+        raise Refused([Invalid("invalid", "version", NO_VERSION)]) from None
+
+
+def ids(catalog: Catalog) -> list[str]:
+    """Of the models that can be told of: those of the operator, then those that are known."""
+    own = [page.id for page in catalog.pages() if page.id not in PAGES and "/" in page.id]
+    known = [id for id in PREDICTORS if _served(catalog, id)]
+    return list(dict.fromkeys([*own, *known]))
+
+
+def _served(catalog: Catalog, id: str) -> bool:
+    try:
+        by_model(catalog, id)
+    except Fault:
+        return False
+    return True

@@ -1,0 +1,122 @@
+"""Watchers: who looks after a prediction while nobody waits for it.
+
+They tell of what happens on the way, and end what has outlived its time. The end itself is told by
+the courier, which outlives this process; what is told here is lost with it.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from imagemill.dialects.replicate import write
+from imagemill.errors import Fault
+from imagemill.job import Job, Line, Status
+from imagemill.news import Item
+from imagemill.service import Service
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.5  # seconds between two that tell of the log
+ANSWER = 10.0  # seconds that a receiver has
+
+
+@dataclass
+class Watchers:
+    service: Service
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def begin(self, job: Job) -> None:
+        events = wanted(job)
+        if events:
+            self._keep(asyncio.create_task(Telling(self.service, job, events).run()))
+        if job.wire["life"] is not None:
+            self._keep(asyncio.create_task(self._end(job)))
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.info("a prediction is not watched any more: %s", error)
+
+    async def _end(self, job: Job) -> None:
+        try:
+            async with asyncio.timeout(left(job, self.service.now())):
+                await self.service.ended(job.id)
+        except TimeoutError:
+            await self.service.cancel(job)
+
+
+def wanted(job: Job) -> frozenset[str]:
+    """The events that are told here: outputs come with the end, and need no second message."""
+    events = frozenset(job.wire["events"])
+    return events - {"completed", "output"} if "completed" in events else events
+
+
+def left(job: Job, now: float) -> float:
+    """Seconds that a prediction with a lifetime may still take."""
+    return max(0.0, float(job.created + job.wire["life"] - now))
+
+
+def overdue(job: Job, now: float) -> bool:
+    """Whether a job outlived its time, nobody having looked."""
+    return job.wire["life"] is not None and not write.ended(job) and left(job, now) <= 0
+
+
+@dataclass
+class Telling:
+    """The messages about one job."""
+
+    service: Service
+    job: Job
+    events: frozenset[str]
+    lines: dict[int, Line] = field(default_factory=dict)
+    begun: bool = False
+    unsaid: bool = False  # lines that no message has told of
+    last: float = 0.0
+    sent: int = 0
+
+    async def run(self) -> None:
+        async for item in self.service.watch(self.job.id):
+            for event in self._events(item):
+                await self._tell(event)
+
+    def _events(self, item: Item) -> list[str]:
+        """What an item is a reason to tell of."""
+        found = []
+        if isinstance(item, Line):
+            self.lines[item.number], self.unsaid = item, True
+        elif isinstance(item, Job):
+            self.job = item
+            if item.started is not None and not self.begun:
+                self.begun = True
+                found.append("start")
+            if item.status is Status.SUCCEEDED:
+                found.append("output")
+        due = write.ended(self.job) or self.service.clock() - self.last >= PAUSE
+        if self.unsaid and due:
+            found.append("logs")
+        return [event for event in found if event in self.events]
+
+    async def _tell(self, event: str) -> None:
+        if event == "logs":
+            self.unsaid, self.last = False, self.service.clock()
+        self.sent += 1
+        known = {line.number: line for line in await self.service.lines(self.job)} | self.lines
+        lines = [known[number] for number in sorted(known)]
+        base = str(self.job.wire["base"])
+        body = await write.prediction(self.service, self.job, base, lines=lines)
+        name, now = f"{event}_{self.sent}", self.service.now()
+        message = write.message_of(self.service, self.job, name, body, now)
+        try:
+            await self.service.fetcher.post(message.url, message.body, message.headers, ANSWER)
+        except Fault as fault:
+            log.info("a receiver was not told of %s: %s", event, fault)

@@ -1,0 +1,151 @@
+"""Jobs, in Replicate's words."""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from imagemill.dialects.replicate import ids
+from imagemill.dialects.replicate.words import STATUSES, word
+from imagemill.errors import Kind
+from imagemill.job import FINAL, Job, Line, Status
+from imagemill.service import Service
+from imagemill.webhooks import Message, Signer
+
+PREFIX = "/replicate/v1"
+BAR = 10  # signs of a bar of progress
+
+_STEP = re.compile(r"step (\d+) of (\d+)")  # what the worker says of progress
+
+
+def moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    told = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return told.replace("+00:00", "Z")
+
+
+def urls(service: Service, job: Job, base: str) -> dict[str, str]:
+    id = ids.encode(job.id)
+    get = f"{base}{PREFIX}/predictions/{id}"
+    return {
+        "get": get,
+        "cancel": f"{get}/cancel",
+        "stream": f"{base}{PREFIX}/streams/{ids.sealed(service.secret, id)}",
+        "web": get,
+    }
+
+
+def logs(job: Job, lines: Iterable[Line]) -> str:
+    return "".join(f"{text}\n" for text in [*opening(job), *(said(job, line) for line in lines)])
+
+
+def opening(job: Job) -> list[str]:
+    """What is known before anything is painted."""
+    return [f"Using seed: {job.generation.seed}", *job.wire["remarks"]]
+
+
+def said(job: Job, line: Line) -> str:
+    """A line of the log. Both clients read progress from bars like those of tqdm."""
+    found = _STEP.fullmatch(line.message)
+    if found is None:
+        return line.message
+    step, steps = int(found[1]), int(found[2])
+    seconds = max(0.0, line.at - (job.started or job.created))
+    bar = "#" * (BAR * step // steps)
+    pace = step / seconds if seconds else 0.0
+    left = (steps - step) / pace if pace else 0.0
+    times = f"{_clock(seconds)}<{_clock(left)}, {pace:5.2f}it/s"
+    return f"{100 * step // steps:3d}%|{bar:<{BAR}}| {step}/{steps} [{times}]"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
+
+
+async def output(service: Service, job: Job, base: str, data: bool) -> Any:
+    """The files of a job: as addresses or data URIs, a list or a single one; None without any."""
+    if job.result is None:
+        return None
+    told = [f"{base}/{file.key}" for file in job.result.files]
+    if data:
+        told = [await _data(service, file.key, file.content_type) for file in job.result.files]
+    return told[0] if job.wire["single"] else told
+
+
+async def _data(service: Service, key: str, content_type: str) -> str:
+    content = await service.objects.read(key)
+    return f"data:{content_type};base64,{base64.b64encode(content).decode()}"
+
+
+def facts(service: Service, job: Job, base: str) -> dict[str, Any]:
+    """All of a prediction but its output and its log."""
+    failed = job.status is Status.FAILED and job.fault is not None
+    late = word(job) == STATUSES[Status.CANCELLED]
+    return {
+        "id": ids.encode(job.id),
+        "model": job.wire["model"],
+        "version": job.wire["version"],
+        "input": job.wire["input"],
+        "error": str(job.fault) if failed and not late else None,
+        "status": word(job),
+        "data_removed": False,
+        "source": "api",
+        "created_at": moment(job.created),
+        "started_at": moment(job.started),
+        "completed_at": moment(job.finished),
+        "metrics": _metrics(job),
+        "urls": urls(service, job, base),
+    }
+
+
+def _metrics(job: Job) -> dict[str, float]:
+    if job.finished is None:
+        return {}
+    told = {"total_time": round(job.finished - job.created, 6)}
+    if job.started is not None:
+        told["predict_time"] = round(job.finished - job.started, 6)
+    if job.result is not None:
+        told["image_count"] = len(job.result.files)
+    return told
+
+
+async def prediction(
+    service: Service, job: Job, base: str, data: bool = False, lines: Iterable[Line] | None = None
+) -> dict[str, Any]:
+    """lines: of the log, where the caller knows more than the database does yet."""
+    told = await service.lines(job) if lines is None else lines
+    return facts(service, job, base) | {
+        "output": await output(service, job, base, data),
+        "logs": logs(job, told),
+    }
+
+
+def message_of(service: Service, job: Job, name: str, body: Any, now: float) -> Message:
+    """A webhook about an event of a prediction, signed."""
+    content = json.dumps(body).encode()
+    key, id = ids.signing_key(service.secret, job.caller), ids.encode(job.id)
+    return Message(
+        str(job.wire["webhook"]), ids.headers(key, f"msg_{id}_{name}", content, now), content
+    )
+
+
+async def message(service: Service, signer: Signer, job: Job, now: float) -> Message:
+    """The webhook of a prediction that has ended."""
+    body = await prediction(service, job, str(job.wire["base"]))
+    return message_of(service, job, "completed", body, now)
+
+
+def ended(job: Job) -> bool:
+    return job.status in FINAL
+
+
+def failure(job: Job) -> Mapping[str, str] | None:
+    """Why a job gave nothing, in a stream's words; None where it gave something."""
+    if job.status is Status.SUCCEEDED:
+        return None
+    late = job.fault is not None and job.fault.kind is Kind.TIMEOUT
+    canceled = job.status is Status.CANCELLED or late
+    return {"reason": "canceled"} if canceled else {"reason": "error", "detail": str(job.fault)}

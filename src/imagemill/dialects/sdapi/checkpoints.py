@@ -1,0 +1,37 @@
+"""Checkpoints, which here are model ids: what clients are told, and what they may call them."""
+
+import re
+
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.errors import Fault, Kind
+
+_HASH = re.compile(r"\s*\[[0-9a-f]{6,64}\]$")
+_SUFFIX = re.compile(r"\.(safetensors|ckpt|sft)$", re.IGNORECASE)
+
+
+def ids(catalog: Catalog) -> list[str]:
+    """The ids that are told; where stand-ins are allowed, others are answered too."""
+    found = dict.fromkeys([catalog.default])
+    for page in catalog.pages():
+        found |= dict.fromkeys(id for id in (page.weights, page.id) if id and _there(catalog, id))
+    return list(found)
+
+
+def _there(catalog: Catalog, id: str) -> bool:
+    try:
+        catalog.find(id)
+    except Fault:
+        return False
+    return True
+
+
+def find(catalog: Catalog, name: str) -> Endpoint:
+    """What a title, a name or a file name of A1111's means; nothing means the usual model."""
+    bare = _SUFFIX.sub("", _HASH.sub("", name.strip()))
+    if bare in ("", "None"):
+        return catalog.find(catalog.default)
+    known = {id.lower(): id for id in ids(catalog)}
+    try:
+        return catalog.find(known.get(bare.lower(), bare))
+    except Fault as fault:
+        raise Fault(Kind.NOT_FOUND, fault.message, "sd_model_checkpoint") from None

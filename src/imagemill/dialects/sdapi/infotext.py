@@ -1,0 +1,83 @@
+"""Infotexts: how a picture was made, in the lines that A1111 writes and that image tools read."""
+
+import json
+import re
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from imagemill import inputs
+from imagemill.errors import Fault, Kind
+
+NEGATIVE = "Negative prompt: "
+PARAMETERS = "parameters"  # the text chunk of a PNG
+_UNICODE = b"UNICODE\x00"
+
+_PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+_SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
+FEWEST = 3  # pairs that make a last line one of settings
+LONGEST = 10_000  # characters of that line
+
+
+def write(prompt: str, negative: str, pairs: Iterable[tuple[str, Any]]) -> str:
+    lines = [prompt, *([NEGATIVE + negative] if negative else [])]
+    lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in pairs))
+    return "\n".join(lines)
+
+
+def read(text: str) -> dict[str, str]:
+    """The fields of an infotext; none where there is no text."""
+    if not text.strip():
+        return {}
+    lines = text.strip().split("\n")
+    pairs = _PAIR.findall(lines[-1][:LONGEST])
+    if len(pairs) < FEWEST:
+        pairs = []
+    prompts = "\n".join(lines[: -1 if pairs else None])
+    prompt, _, negative = prompts.partition(NEGATIVE)
+    found = {"Prompt": prompt.strip(), "Negative prompt": negative.strip()}
+    for name, value in pairs:
+        if size := _SIZE.fullmatch(value.strip()):
+            found |= {f"{name}-1": size[1], f"{name}-2": size[2]}
+        else:
+            found[name] = _unquoted(value.strip())
+    return found
+
+
+def texts_of(content: bytes) -> tuple[str, dict[str, str]]:
+    """The infotext of a file, and the other texts in it; raises a Fault for what is no picture."""
+    inputs.read_image(content, "png")
+    try:
+        with Image.open(BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
+            image.load()  # texts may stand behind the pixels
+            found = {
+                str(name): value for name, value in image.info.items() if isinstance(value, str)
+            }
+            info = found.pop(PARAMETERS, None) or _comment(image)
+    except Exception:  # decoders raise whatever they stumble over
+        told = "the image is no PNG, JPEG or WebP that can be read; send one in base64"
+        raise Fault(Kind.UNREADABLE, told, "png") from None
+    return info, found
+
+
+def _comment(image: Image.Image) -> str:
+    given = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
+    if not isinstance(given, bytes) or not given.startswith(_UNICODE):
+        return ""
+    return given.removeprefix(_UNICODE).decode("utf-16-be", "replace")
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search(r"[,:\n]", text) else text
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value

@@ -1,0 +1,61 @@
+"""What is being painted for whom, so that progress and interrupt find it."""
+
+import re
+from dataclasses import dataclass, field
+
+from imagemill.job import Job, Line
+from imagemill.news import Item
+
+_STEP = re.compile(r"step (\d+) of (\d+)")  # a line of a job's log
+LEAST = 0.01  # of the progress of what has begun, as A1111 has it: 0 means that nothing is going on
+
+
+@dataclass
+class Live:
+    """A call that somebody waits for. name: how its caller calls it. previews: by picture."""
+
+    job: Job
+    name: str
+    stopped: bool = False
+    skipped: bool = False
+    share: float = 0.0  # of the steps that are done
+    previews: dict[int, bytes] = field(default_factory=dict)
+    newest: bytes | None = None
+
+    def hear(self, item: Item) -> None:
+        if isinstance(item, Job):
+            self.job = item
+        elif isinstance(item, Line):
+            if found := _STEP.fullmatch(item.message):
+                self.share = max(self.share, int(found[1]) / int(found[2]))
+        else:
+            self.newest = self.previews[item.index] = item.picture
+
+    @property
+    def progress(self) -> float:
+        return 0.0 if self.job.started is None else min(1.0, LEAST + self.share)
+
+
+class Board:
+    """The calls under way, by caller, in the order of their coming."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[str, Live]] = {}
+
+    def add(self, live: Live) -> None:
+        self._of.setdefault(live.job.caller, {})[live.job.id] = live
+
+    def remove(self, live: Live) -> None:
+        mine = self._of[live.job.caller]
+        del mine[live.job.id]
+        if not mine:
+            del self._of[live.job.caller]
+
+    def count(self, caller: str) -> int:
+        return len(self._of.get(caller, {}))
+
+    def current(self, caller: str) -> Live | None:
+        """The first that is painted, else the first that waits."""
+        mine = list(self._of.get(caller, {}).values())
+        begun = [each for each in mine if each.job.started is not None]
+        return next(iter(begun or mine), None)

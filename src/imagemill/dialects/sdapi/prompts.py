@@ -1,0 +1,64 @@
+"""A1111's syntax within prompts: files that are named in it, and weights of words."""
+
+import re
+from dataclasses import dataclass
+
+from imagemill.dialects.callers import own
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import MAX_LORAS, Lora
+
+_TAG = re.compile(r"<(lora|lyco|hypernet):([^<>]{1,2000})>")
+_WEIGHTED = re.compile(r"(.+?)((?::[+-]?(?:\d+\.?\d*|\.\d+))*)", re.DOTALL)
+
+# Innermost brackets, with a weight or without. Others mean a change in mid-course, or are escaped.
+_ROUND = re.compile(r"(?<!\\)\(([^()\\]*?)(?::\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*)?\)")
+_SQUARE = re.compile(r"(?<!\\)\[([^\[\]:|\\]*)\]")
+_ESCAPED = re.compile(r"\\([()\[\]])")
+DEEPEST = 16  # brackets in brackets
+
+
+@dataclass(frozen=True)
+class Said:
+    """text: what is to be painted, without syntax. weighted: there were weights, which are lost."""
+
+    text: str
+    loras: tuple[Lora, ...]
+    weighted: bool
+
+
+def read(prompt: str, base: str) -> Said:
+    loras = tuple(_lora(kind, named, base) for kind, named in _TAG.findall(prompt))
+    if len(loras) > MAX_LORAS:
+        raise invalid("prompt", f"the prompt names {len(loras)} LoRAs; at most {MAX_LORAS}")
+    text, weighted = plain(_TAG.sub("", prompt).strip())
+    return Said(text, loras, weighted)
+
+
+def plain(prompt: str) -> tuple[str, bool]:
+    """The words without the brackets that weigh them, and whether there were any."""
+    found = 0
+    for _ in range(DEEPEST):
+        prompt, round_ = _ROUND.subn(r"\1", prompt)
+        prompt, square = _SQUARE.subn(r"\1", prompt)
+        if not round_ + square:
+            break
+        found += round_ + square
+    return _ESCAPED.sub(r"\1", prompt), found > 0
+
+
+def _lora(kind: str, named: str, base: str) -> Lora:
+    if kind == "hypernet":
+        told = f"there are no hypernetworks here; leave <hypernet:{named:.80}> out"
+        raise Fault(Kind.UNSUPPORTED, told, "prompt")
+    found = _WEIGHTED.fullmatch(named)
+    assert found is not None
+    name, weights = found[1], [float(each) for each in found[2].split(":")[1:]]
+    if len(set(weights)) > 1:
+        told = f"<{kind}:{named:.80}> has several weights; one is applied to the whole file"
+        raise invalid("prompt", told)
+    if not name.startswith(("http://", "https://")):
+        told = (
+            f"there is no LoRA {name!r:.80} here; give the address of a file: <lora:https://...:1>"
+        )
+        raise Fault(Kind.UNSUPPORTED, told, "prompt")
+    return Lora(own(name, base) or name, weights[0] if weights else 1.0)

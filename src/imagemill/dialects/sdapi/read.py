@@ -1,0 +1,182 @@
+"""A1111's requests, as orders."""
+
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+
+from imagemill.catalog import Endpoint
+from imagemill.dialects import strict, wire
+from imagemill.dialects.sdapi import (
+    bodies,
+    checkpoints,
+    options,
+    pictures,
+    prompts,
+    repainting,
+    words,
+)
+from imagemill.dialects.sdapi.bodies import Asked, Img2img, Txt2img
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.finishing import STYLES
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
+from imagemill.orders import Order
+
+RAW_KEPT = 60.0  # seconds that files live which go into the reply alone
+LARGEST_SCALE = 32.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An order, and what its answer needs to know.
+
+    set: options that the call itself has set. ignored: what was given and changes nothing, and why.
+    """
+
+    order: Order
+    asked: Asked
+    sampler: str
+    canvas: pictures.Canvas | None
+    set: options.Set
+    ignored: Mapping[str, str]
+
+
+def value(body: bytes) -> Any:
+    """The JSON value of a body, without numbers that are none."""
+    found = strict.parse(strict.text(body))
+    todo = [found]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, float) and each in (float("inf"), float("-inf")):
+            raise invalid("body", "a number is too large for JSON's readers; give a smaller one")
+        todo += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+    return found
+
+
+async def plan(house: wire.House, asked: Asked, base: str, caller: str, kept: options.Set) -> Plan:
+    """Raises a Fault for all that cannot be had."""
+    _check_scripts(asked)
+    overridden = options.checked(asked.override_settings or {}, "override_settings")
+    endpoint = checkpoints.find(house.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
+    if options.CHECKPOINT in overridden:
+        overridden[options.CHECKPOINT] = endpoint.id
+    name = asked.sampler_name or asked.sampler_index or words.AUTOMATIC
+    sampler, stands_in = words.sampler(name)
+    even = words.schedule(asked.scheduler or "")
+    said = prompts.read(asked.prompt or "", base)
+    against, weighted = prompts.plain(asked.negative_prompt or "")
+    canvas = None
+    if isinstance(asked, Img2img):
+        sources = repainting.Canvases(house.service, base, caller)
+        canvas = await sources.canvas(asked, endpoint)
+    drawn = asked.seed is None or asked.seed == -1
+    generation = endpoint.generation(
+        said.text,
+        options.FORMATS[{**kept, **overridden}[options.FORMAT]],
+        negative_prompt=against,
+        steps=asked.steps,
+        guidance_scale=asked.cfg_scale,
+        scheduler=sampler.scheduler,
+        seed=None if drawn else asked.seed,
+        num_images=_count(asked),
+        loras=() if asked.disable_extra_networks else said.loras,
+        style=_style(asked.styles or []),
+        **_place(asked, canvas, endpoint),
+    )
+    ignored = {
+        **dict(bodies.idle(asked)),
+        **{f"override_settings.{each}": why for each, why in options.idle(overridden)},
+        **({"sampler_name": f"{name}: {words.STANDS_IN}"} if stands_in else {}),
+        **({"scheduler": "the model's own, which is even too"} if even else {}),
+        **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
+    }
+    order = _order(generation, endpoint, asked, caller, house.finishes(words.DOOR))
+    return Plan(order, asked, sampler.name, canvas, overridden, ignored)
+
+
+def _order(
+    generation: Generation, endpoint: Endpoint, asked: Asked, caller: str, finish: bool
+) -> Order:
+    return Order(
+        generation,
+        endpoint,
+        cacheable=False,
+        drawn=asked.seed is None or asked.seed == -1,
+        wait=True,
+        door=words.DOOR,
+        caller=caller,
+        keep=None if asked.save_images else RAW_KEPT,
+        public=bool(asked.save_images),
+        finish=finish,
+    )
+
+
+def _check_scripts(asked: Asked) -> None:
+    if asked.script_name and asked.script_name != "None":
+        raise invalid("script_name", f"Script '{asked.script_name:.80}' not found")
+    for name in asked.alwayson_scripts or {}:
+        raise invalid("alwayson_scripts", f"always on script {name:.80} not found; leave it out")
+
+
+def _count(asked: Asked) -> int:
+    for name in ("batch_size", "n_iter"):
+        each = getattr(asked, name)
+        if each is not None and each < 1:
+            raise invalid(name, f"{name} is less than 1; give 1 or more")
+    return (asked.batch_size or 1) * (asked.n_iter or 1)
+
+
+def _style(names: list[str]) -> str | None:
+    found = [name for name in names if name.strip()]
+    if len(found) > 1:
+        raise invalid("style", f"{len(found)} styles are named; a picture has one")
+    if found and found[0].lower() not in STYLES:
+        raise invalid("style", f"there is no style {found[0]!r:.80}; see GET prompt-styles")
+    return found[0] if found else None
+
+
+def _place(asked: Asked, canvas: pictures.Canvas | None, endpoint: Endpoint) -> dict[str, Any]:
+    """The size, and what is painted over."""
+    if isinstance(asked, Img2img) and canvas is not None:
+        return repainting.painted_over(canvas, asked)
+    assert isinstance(asked, Txt2img)
+    width, height = _size(asked, endpoint) if asked.enable_hr else (asked.width, asked.height)
+    return {"width": width, "height": height}
+
+
+def _size(asked: Txt2img, endpoint: Endpoint) -> tuple[int | None, int | None]:
+    """Of the second pass of a hires call."""
+    if asked.firstphase_width or asked.firstphase_height:  # an older form: width is the second's
+        return asked.width, asked.height
+    width = endpoint.defaults.width if asked.width is None else asked.width
+    height = endpoint.defaults.height if asked.height is None else asked.height
+    across, down = asked.hr_resize_x or 0, asked.hr_resize_y or 0
+    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
+        return width, height  # which is refused
+    for name, side in (("hr_resize_x", across), ("hr_resize_y", down)):
+        if side and not MIN_SIDE <= side <= MAX_SIDE:
+            raise invalid(name, f"{name} is out of range; give {MIN_SIDE} to {MAX_SIDE}")
+    if across or down:
+        return across or round(width * down / height), down or round(height * across / width)
+    scale = 2.0 if asked.hr_scale is None else asked.hr_scale
+    if not 1 <= scale <= LARGEST_SCALE:
+        raise invalid("hr_scale", f"hr_scale {scale} is out of range; give 1 to {LARGEST_SCALE}")
+    return round(width * scale), round(height * scale)
+
+
+def credential(headers: Headers) -> None:
+    """Raises a Fault where an Authorization is not A1111's. Clients that were given no password
+    send a header without one.
+    """
+    scheme, _, given = headers.get("authorization", "").strip().partition(" ")
+    if not scheme or (scheme.lower() == "basic" and not given.strip()):
+        return
+    try:
+        if scheme.lower() == "basic" and b":" in binascii.a2b_base64(given.strip().encode()):
+            return
+    except (binascii.Error, UnicodeEncodeError):
+        pass
+    told = "authorization is not of the form 'Basic' and base64 of user:password"
+    raise Fault(Kind.DENIED, told)

@@ -1,0 +1,181 @@
+"""Jobs, in A1111's words."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi.responses import JSONResponse
+
+from imagemill import __version__
+from imagemill.dialects.sdapi import infotext
+from imagemill.dialects.sdapi.bodies import SECRET, Img2img
+from imagemill.dialects.sdapi.live import Live
+from imagemill.dialects.sdapi.options import CHECKPOINT
+from imagemill.dialects.sdapi.read import Plan
+from imagemill.dialects.sdapi.words import TEXTINFO
+from imagemill.job import Job
+
+VERSION = f"imagemill {__version__}"
+
+# What `info` tells of every call alike.
+ALWAYS: dict[str, Any] = {
+    "subseed_strength": 0,
+    "restore_faces": False,
+    "face_restoration_model": None,
+    "sd_model_hash": None,
+    "sd_vae_name": None,
+    "sd_vae_hash": None,
+    "seed_resize_from_w": -1,
+    "seed_resize_from_h": -1,
+    "extra_generation_params": {"Schedule type": "Automatic"},
+    "index_of_first_image": 0,
+    "clip_skip": 1,
+    "is_using_inpainting_conditioning": False,
+    "version": VERSION,
+}
+
+
+class Told(JSONResponse):
+    """In ASCII: a string of JSON may hold what UTF-8 cannot."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+def painted(plan: Plan, job: Job, pictures: list[bytes], served_by: str, base: str) -> Any:
+    """The answer of txt2img and img2img, with as many pictures as there are."""
+    shown = pictures if plan.asked.send_images is not False else []
+    return {
+        "images": [base64.b64encode(each).decode() for each in shown],
+        "parameters": parameters(plan),
+        "info": json.dumps(info(plan, job, len(pictures), served_by, base)),
+    }
+
+
+def parameters(plan: Plan) -> dict[str, Any]:
+    """What was asked, with what was left open filled in."""
+    generation, told = plan.order.generation, plan.asked.model_dump(exclude=set(SECRET))
+    open_ = {
+        "prompt": "",
+        "negative_prompt": "",
+        "styles": [],
+        "seed": -1,
+        "sampler_name": plan.sampler,
+        "scheduler": "automatic",
+        "batch_size": 1,
+        "n_iter": 1,
+        "steps": generation.steps,
+        "cfg_scale": generation.guidance_scale,
+        "width": generation.width,
+        "height": generation.height,
+        "override_settings": {},
+        "alwayson_scripts": {},
+        "send_images": True,
+        "save_images": False,
+    }
+    told |= {name: value for name, value in open_.items() if told.get(name) is None}
+    if isinstance(plan.asked, Img2img):
+        told["denoising_strength"] = generation.strength
+        if not plan.asked.include_init_images:
+            told |= {"init_images": None, "mask": None}
+    return told
+
+
+def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[str, Any]:
+    generation, asked = plan.order.generation, plan.asked
+    prompt, negative = asked.prompt or "", asked.negative_prompt or ""
+    seeds = [generation.seed_of(index) for index in range(count)]
+    files = [] if job.result is None or not asked.save_images else job.result.files
+    return {
+        **ALWAYS,
+        "prompt": prompt,
+        "all_prompts": [prompt] * count,
+        "negative_prompt": negative,
+        "all_negative_prompts": [negative] * count,
+        "seed": generation.seed,
+        "all_seeds": seeds,
+        "subseed": generation.seed,
+        "all_subseeds": seeds,
+        "width": generation.width,
+        "height": generation.height,
+        "sampler_name": plan.sampler,
+        "cfg_scale": generation.guidance_scale,
+        "steps": generation.steps,
+        "batch_size": asked.batch_size or 1,
+        "sd_model_name": generation.model,
+        "denoising_strength": generation.strength if generation.image else None,
+        "infotexts": [_infotext(plan, seed) for seed in seeds],
+        "styles": asked.styles or [],
+        "job_timestamp": timestamp(job.created),
+        "imagemill": {
+            "served_by": served_by,
+            "interrupted": job.result is None,
+            "ignored": dict(plan.ignored),
+            "unknown_words": [] if job.result is None else list(job.result.ignored),
+            "files": [f"{base}/{file.key}" for file in files],
+        },
+    }
+
+
+def _infotext(plan: Plan, seed: int) -> str:
+    generation = plan.order.generation
+    pairs: list[tuple[str, Any]] = [
+        ("Steps", generation.steps),
+        ("Sampler", plan.sampler),
+        ("Schedule type", "Automatic"),
+        ("CFG scale", generation.guidance_scale),
+        ("Seed", seed),
+        ("Size", f"{generation.width}x{generation.height}"),
+        ("Model", generation.model),
+        *([("Denoising strength", generation.strength)] if generation.image else []),
+        ("Version", VERSION),
+    ]
+    return infotext.write(plan.asked.prompt or "", plan.asked.negative_prompt or "", pairs)
+
+
+def progress(live: Live | None, count: int, now: float, picture: bytes | None) -> dict[str, Any]:
+    done = 0.0 if live is None else live.progress
+    began = None if live is None else live.job.started
+    passed = 0.0 if began is None else max(0.0, now - began)
+    return {
+        "progress": round(done, 4),
+        "eta_relative": round(passed / done - passed, 3) if done else 0.0,
+        "state": state(live, count),
+        "current_image": None if picture is None else base64.b64encode(picture).decode(),
+        "textinfo": None if live is None else TEXTINFO[live.job.status],
+    }
+
+
+def state(live: Live | None, count: int) -> dict[str, Any]:
+    steps = 0 if live is None else live.job.generation.steps
+    return {
+        "skipped": live is not None and live.skipped,
+        "interrupted": live is not None and live.stopped,
+        "stopping_generation": False,
+        "job": "" if live is None else live.name,
+        "job_count": count,
+        "job_timestamp": "0" if live is None else timestamp(live.job.created),
+        "job_no": 0,
+        "sampling_step": 0 if live is None else min(steps, round(live.share * steps)),
+        "sampling_steps": steps,
+    }
+
+
+def timestamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M%S")
+
+
+def model(id: str) -> dict[str, Any]:
+    return {
+        "title": id,
+        "model_name": id,
+        "hash": None,
+        "sha256": None,
+        "filename": id,
+        "config": None,
+    }
+
+
+def options(kept: dict[str, Any], title: str) -> dict[str, Any]:
+    return {**kept, CHECKPOINT: title}

@@ -1,0 +1,5 @@
+"""Together's dialect, under `/together/v1`; also what Hugging Face's router calls by that name."""
+
+from imagemill.dialects.together.routes import routes
+
+__all__ = ["routes"]

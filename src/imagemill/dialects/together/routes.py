@@ -1,0 +1,148 @@
+"""Together's routes: images, models."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from imagemill.dialects import strict, wire
+from imagemill.dialects.together import words, write
+from imagemill.dialects.together.read import Body, credential, read
+from imagemill.dialects.together.words import DOOR
+from imagemill.errors import invalid
+from imagemill.orders import Order
+from imagemill.service import Service
+
+# together-py 3 adds /v1 to its base URL, all others take it from there: both spellings work.
+PREFIXES = ("/together/v1", "/together", "/together/v1/v1")
+SWITCHES = {"true": True, "false": False}
+
+EXAMPLE = {
+    "model": "black-forest-labs/FLUX.1-schnell",
+    "prompt": "a red cat above a yellow boat on the sea",
+    "width": 512,
+    "height": 384,
+    "steps": 4,
+    "seed": 42,
+    "response_format": "base64",
+}
+
+
+def routes(house: wire.House) -> APIRouter:
+    router = APIRouter(tags=["together"])
+
+    def door(handler: wire.Handler) -> wire.Handler:
+        async def answer(request: Request) -> Response:
+            refuse = partial(words.refuse, request.headers)
+            return await wire.answering(house, DOOR, refuse, handler)(house, request)
+
+        return answer
+
+    for prefix in PREFIXES:
+        router.add_api_route(
+            f"{prefix}/images/generations",
+            door(_generate),
+            methods=["POST"],
+            response_class=JSONResponse,
+            summary="Create images",
+            operation_id=f"together_images{prefix.replace('/', '_')}",
+            include_in_schema=prefix == PREFIXES[0],
+            openapi_extra=_REQUEST,
+            responses=_IMAGES | _ERRORS,
+        )
+        router.add_api_route(
+            f"{prefix}/models",
+            door(_models),
+            methods=["GET"],
+            response_class=JSONResponse,
+            summary="List models",
+            operation_id=f"together_models{prefix.replace('/', '_')}",
+            include_in_schema=prefix == PREFIXES[0],
+            openapi_extra={"parameters": [_DEDICATED]},
+            responses=_MODELS | _ERRORS,
+        )
+    return router
+
+
+async def _generate(house: wire.House, request: Request) -> Response:
+    body = await wire.read_body(request, house.input_limit)
+    credential(request.headers)
+    if request.url.query:
+        raise invalid("query", "parameters in the URL are not read here; put them into the body")
+    base = house.base(request)
+    order = replace(
+        read(house.catalog, request.headers, body, base),
+        finish=house.finishes(DOOR),
+        repeat=wire.repeat_of(request, body),
+    )
+    return await wire.while_listening(request, _answer(house.service, order, base))
+
+
+async def _answer(service: Service, order: Order, base: str) -> Response:
+    if order.wire["inline"]:
+        answer = await service.paint(order)
+        body = write.inline(order, answer)
+    else:
+        job = await service.wait_for(order)
+        answer = write.answer_of(job)
+        body = write.linked(order, job, base)
+    wire.report(order, answer)
+    return JSONResponse(body, headers=wire.headers(answer))
+
+
+async def _models(house: wire.House, request: Request) -> Response:
+    credential(request.headers)
+    query = dict(request.query_params)
+    dedicated = query.pop("dedicated", "false")
+    if query or dedicated not in SWITCHES:
+        raise invalid("query", "one parameter is read here: dedicated, which is true or false")
+    return JSONResponse(write.models(house.catalog, SWITCHES[dedicated]))
+
+
+_STRING = {"type": "string"}
+_REQUEST: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": strict.schema(Body), "example": EXAMPLE}},
+    },
+}
+_DEDICATED = {"name": "dedicated", "in": "query", "schema": {"type": "boolean", "default": False}}
+_ITEM = {
+    "type": "object",
+    "required": ["index", "type"],
+    "properties": {
+        "index": {"type": "integer"},
+        "type": {"enum": ["b64_json", "url"]},
+        "b64_json": _STRING,
+        "url": _STRING,
+    },
+}
+_REPLY = {
+    "type": "object",
+    "required": ["id", "object", "model", "data"],
+    "properties": {
+        "id": _STRING,
+        "object": {"const": "list"},
+        "model": _STRING,
+        "data": {"type": "array", "items": _ITEM},
+    },
+}
+_IMAGES: dict[int | str, Any] = {
+    200: {
+        "description": "The pictures, or where they lie",
+        "headers": wire.HEADERS,
+        "content": {"application/json": {"schema": _REPLY}},
+    }
+}
+_MODELS: dict[int | str, Any] = {
+    200: {
+        "description": "All that can paint",
+        "content": {"application/json": {"schema": {"type": "array"}}},
+    }
+}
+_ERRORS = wire.responses(
+    {kind: word.status for kind, word in words.ERRORS.items()},
+    {"type": "object", "required": ["error"], "properties": {"error": {}}},
+)

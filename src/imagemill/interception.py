@@ -1,0 +1,268 @@
+"""A proxy that answers for listed hosts: CONNECT and TLS on one side, our server on the other.
+
+What a program sends to a listed host is decrypted here and handed on byte for byte, `Host` and all;
+so whatever HTTP can do passes: streams, WebSockets, uploads. Other hosts are reached, or refused.
+"""
+
+import asyncio
+import re
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Set
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from imagemill.settings import LOOPBACK
+from imagemill.tunnels import AGREED, END, PORTS, Above, Head, Pipe, Place, join, pair, reach, shake
+
+DIAL_SECONDS = 30.0
+HTTPS = PORTS["https"]
+
+_LINE = re.compile(r"(?P<method>[!-~]+) (?P<target>[!-~]+) (?P<version>HTTP/1\.\d)")
+# Between one caller and one proxy; they end here.
+_HOP = re.compile(r"(proxy-[\w-]+|connection|keep-alive)\s*:", re.IGNORECASE)
+_UPGRADE = re.compile(r"^upgrade\s*:", re.IGNORECASE | re.MULTILINE)
+
+
+class Outcome(StrEnum):
+    ANSWERED = "answered"  # by our server
+    PASSED = "passed"
+    REFUSED = "refused"  # as the policy has it
+    UNREACHED = "unreached"
+    BROKEN_OFF = "broken off"  # before TLS stood, as by who does not trust our certificate
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Who is answered for, by whom, and what becomes of all others."""
+
+    hosts: Set[str]
+    server: Place
+    certificate: ssl.SSLContext  # for the listed hosts
+    offline: bool = False
+    above: Above | None = None
+
+    def outcome(self, host: str, port: int) -> Outcome:
+        if host in self.hosts and port in PORTS.values():
+            return Outcome.ANSWERED
+        return Outcome.REFUSED if self.offline and host not in LOOPBACK else Outcome.PASSED
+
+    def above_for(self, host: str) -> Above | None:
+        return None if host in LOOPBACK else self.above
+
+
+class Refused(Exception):
+    """A status, and words: the status line carries them, as most clients show no more than that."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(status, words)
+        self.status, self.words = status, words
+
+
+class Gone(Exception):
+    """The caller hung up, or would not trust us."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The first lines of a caller."""
+
+    method: str
+    target: str
+    version: str
+    headers: tuple[str, ...]
+    scheme: str
+    host: str
+    port: int
+
+    def forwarded(self, *, whole: bool, credential: str) -> bytes:
+        """The same for who answers; `whole` for a proxy, which needs the address."""
+        parts = urlsplit(self.target)
+        origin = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        kept = [line for line in self.headers if not _HOP.match(line)]
+        upgraded = _UPGRADE.search("\n".join(kept))
+        kept.append(f"connection: {'upgrade' if upgraded else 'close'}")
+        if credential:
+            kept.append(f"proxy-authorization: {credential}")
+        first = f"{self.method} {self.target if whole else origin} {self.version}"
+        return "\r\n".join([first, *kept]).encode("latin-1") + END
+
+
+@dataclass
+class Proxy:
+    """Counts, by host, what became of every connection."""
+
+    policy: Policy
+    counts: Counter[tuple[Outcome, str]] = field(default_factory=Counter)
+    port: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _heads: set[Head] = field(default_factory=set)
+    _live: set[Pipe] = field(default_factory=set)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is connected."""
+        return not (self._tasks or self._heads or self._live)
+
+    def greet(self) -> Head:
+        """The protocol of a caller who has just come."""
+
+        def heard(caller: asyncio.Transport, held: bytes) -> None:
+            self._heads.discard(head)
+            task = asyncio.get_running_loop().create_task(self._serve(caller, held))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        def failed(caller: asyncio.Transport) -> None:
+            self._heads.discard(head)
+            _refuse(caller, Refused(431, "the head of the request is too long"))
+
+        head = Head(heard, failed)
+        self._heads.add(head)
+        return head
+
+    async def close(self) -> None:
+        """Hangs up on everybody."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        sides: list[Head | Pipe] = [*self._heads, *self._live]
+        for each in sides:
+            if each.transport is not None:
+                each.transport.abort()
+
+    async def _serve(self, caller: asyncio.Transport, held: bytes) -> None:
+        head, _, rest = held.partition(END)
+        try:
+            asked = _asked(head)
+            if asked.method == "CONNECT":
+                await self._tunnel(caller, asked, rest)
+            else:
+                await self._forward(caller, asked, rest)
+        except Refused as refused:
+            _refuse(caller, refused)
+        except Gone:
+            caller.abort()
+        except BaseException:
+            caller.abort()
+            raise
+
+    async def _tunnel(self, caller: asyncio.Transport, asked: Asked, rest: bytes) -> None:
+        outcome, above = self._judge(asked), self.policy.above_for(asked.host)
+        answered = outcome is Outcome.ANSWERED
+        secure = answered and asked.port == HTTPS
+        if secure and rest:
+            raise Refused(400, "TLS began before the tunnel was there")
+        place = self.policy.server if answered else Place(asked.host, asked.port)
+        with self._pair() as (near, far):
+            early = await self._reach(far, place, None if answered else above, asked.host)
+            if caller.is_closing():
+                raise Gone
+            caller.write(AGREED + early)
+            if secure:
+                near.take(await self._trusted(caller, near, asked.host))
+            else:
+                caller.set_protocol(near)
+                near.take(caller)
+            self.counts[outcome, asked.host] += 1
+            join(near, far, rest)
+
+    async def _forward(self, caller: asyncio.Transport, asked: Asked, rest: bytes) -> None:
+        """One request that came without a tunnel, after which the connection ends."""
+        outcome, above = self._judge(asked), self.policy.above_for(asked.host)
+        tls = ssl.create_default_context() if asked.scheme == "https" else None
+        place, whole = Place(asked.host, asked.port, tls), False
+        if outcome is Outcome.ANSWERED:
+            place, above = self.policy.server, None
+        credential = ""
+        if above is not None and tls is None:
+            place, whole, credential, above = above.place, True, above.credential, None
+        with self._pair() as (near, far):
+            await self._reach(far, place, above, asked.host)
+            caller.set_protocol(near)
+            near.take(caller)
+            self.counts[outcome, asked.host] += 1
+            join(near, far, asked.forwarded(whole=whole, credential=credential) + rest)
+
+    def _judge(self, asked: Asked) -> Outcome:
+        outcome = self.policy.outcome(asked.host, asked.port)
+        if outcome is Outcome.REFUSED:
+            self.counts[outcome, asked.host] += 1
+            raise Refused(403, f"imagemill exec --offline does not let through {asked.host}")
+        return outcome
+
+    async def _reach(self, far: Pipe, place: Place, above: Above | None, host: str) -> bytes:
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                return await reach(far, place, above)
+        except (OSError, ValueError):  # ValueError: a name that cannot be one
+            self.counts[Outcome.UNREACHED, host] += 1
+            raise Refused(502, f"imagemill exec cannot reach {host}") from None
+
+    async def _trusted(self, caller: asyncio.Transport, near: Pipe, host: str) -> asyncio.Transport:
+        """The caller's connection, once hands are shaken."""
+        try:
+            return await shake(caller, near, self.policy.certificate)
+        except OSError:
+            self.counts[Outcome.BROKEN_OFF, host] += 1
+            raise Gone from None
+
+    @contextmanager
+    def _pair(self) -> Iterator[tuple[Pipe, Pipe]]:
+        """Two sides, of which the far one is let go where the near one never comes."""
+        near, far = pair(self._live)
+        try:
+            yield near, far
+        except BaseException:
+            if far.transport is not None:
+                far.transport.abort()
+            raise
+
+
+@asynccontextmanager
+async def proxying(policy: Policy) -> AsyncIterator[Proxy]:
+    """A proxy on a free port of this machine; who is connected at the end is hung up on."""
+    proxy = Proxy(policy)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(proxy.greet, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        await proxy.close()
+        await server.wait_closed()
+
+
+def _asked(head: bytes) -> Asked:
+    first, *headers = head.decode("latin-1").split("\r\n")
+    found = _LINE.fullmatch(first)
+    if found is None:
+        raise Refused(400, "that is no HTTP/1.1")
+    method, target, version = found.groups()
+    try:
+        parts = urlsplit(f"https://{target}" if method == "CONNECT" else target)
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        raise Refused(400, "that is no address") from None
+    if not host or parts.scheme not in PORTS:
+        raise Refused(400, "imagemill exec is a proxy here; ask it for whole addresses")
+    port = PORTS[parts.scheme] if port is None else port
+    return Asked(method, target, version, tuple(headers), parts.scheme, host, port)
+
+
+def _refuse(caller: asyncio.Transport, refused: Refused) -> None:
+    if caller.is_closing():
+        return
+    words = re.sub(r"[^ -~]", "?", refused.words)[:200]
+    body = f"{words}\n".encode()
+    head = (
+        f"HTTP/1.1 {refused.status} {words}",
+        "content-type: text/plain; charset=utf-8",
+        f"content-length: {len(body)}",
+        "connection: close",
+    )
+    caller.write("\r\n".join(head).encode("ascii") + END + body)
+    caller.close()

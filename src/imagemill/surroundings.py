@@ -1,0 +1,104 @@
+"""What a wrapped program finds in its environment, so that it comes to us without knowing it.
+
+Clients keep the addresses that they have; the proxy answers there. Only who ignores proxies is
+given another address.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from imagemill.errors import invalid
+from imagemill.settings import LOOPBACK
+from imagemill.tunnels import PORTS, Above
+
+PRELOAD = Path(__file__).with_name("redirect.cjs")
+# Files of roots that somebody may have named before us.
+ROOTS = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")  # each in small letters, too
+
+# The addresses that clients have anyway, and what a shell may have put in their place.
+USUAL: dict[str, str] = {
+    "FAL_RUN_HOST": "fal.run",
+    "FAL_QUEUE_RUN_HOST": "queue.fal.run",
+    "HF_ENDPOINT": "https://huggingface.co",
+    "OPENAI_BASE_URL": "https://api.openai.com/v1",
+}
+# Their clients read it differently from version to version; without it all find the usual address.
+UNSET = ("TOGETHER_BASE_URL",)
+# replicate's Python client ignores proxies.
+DIRECT: dict[str, str] = {"REPLICATE_BASE_URL": "{server}/replicate", "IMAGEMILL_URL": "{server}"}
+# Clients do not start without one, and any will do.
+CREDENTIALS: dict[str, str] = {
+    "FAL_KEY": "imagemill:imagemill",
+    "REPLICATE_API_TOKEN": "r8_imagemill",
+    "TOGETHER_API_KEY": "imagemill",
+    "OPENAI_API_KEY": "sk-imagemill",
+    "NEBIUS_API_KEY": "imagemill",
+    "NEBULA_API_KEY": "ak_imagemill",
+}
+
+
+def environment(
+    inherited: Mapping[str, str], server: str, proxy: str, trust: Path, hosts: Iterable[str]
+) -> dict[str, str]:
+    """`inherited`, with what brings clients of `hosts` to us."""
+    found = {name: value for name, value in inherited.items() if name not in UNSET}
+    ours = {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy}
+    ours["NO_PROXY"] = ",".join(_around(inherited, server, hosts))
+    found |= ours | {name.lower(): value for name, value in ours.items()}
+    found |= dict.fromkeys(ROOTS, str(trust)) | USUAL
+    found |= {name: value.format(server=server) for name, value in DIRECT.items()}
+    found |= {name: value for name, value in CREDENTIALS.items() if not inherited.get(name)}
+    found["NODE_USE_ENV_PROXY"] = "1"
+    found["NODE_OPTIONS"] = f"{inherited.get('NODE_OPTIONS', '')} {_preload(PRELOAD)}".strip()
+    return found
+
+
+def roots(inherited: Mapping[str, str], ours: Path) -> bytes:
+    """All that the program trusted before, and our own authority."""
+    named = dict.fromkeys(Path(inherited[name]) for name in ROOTS if inherited.get(name))
+    files = [ours, *(path for path in named if path.is_file())]
+    return b"\n".join(path.read_bytes().strip() for path in files) + b"\n"
+
+
+def above(inherited: Mapping[str, str]) -> Above | None:
+    """The proxy that the program would have used, for hosts that are not ours."""
+    url = _either(inherited, "HTTPS_PROXY")
+    if not url or "*" in _either(inherited, "NO_PROXY").split(","):
+        return None
+    parts = _split(url if "://" in url else f"http://{url}")
+    if parts is None:
+        raise invalid("HTTPS_PROXY", "HTTPS_PROXY is no http:// proxy; unset it, or use --offline")
+    return Above.at(parts)
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        return parts if parts.scheme in PORTS and parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
+
+
+def _around(inherited: Mapping[str, str], server: str, hosts: Iterable[str]) -> list[str]:
+    """Who is reached without a proxy: who was before, but for the hosts that are ours."""
+    given = [each.strip() for each in re.split(r"[,\s]+", _either(inherited, "NO_PROXY"))]
+    listed = [f".{host}" for host in hosts]
+    kept = [
+        each
+        for each in given
+        if each.strip("*.")
+        and not any(host.endswith(f".{each.lstrip('*.').lower()}") for host in listed)
+    ]
+    return list(dict.fromkeys([*LOOPBACK, urlsplit(server).hostname or "", *kept]))
+
+
+def _either(inherited: Mapping[str, str], name: str) -> str:
+    return inherited.get(name.lower()) or inherited.get(name) or ""
+
+
+def _preload(path: Path) -> str:
+    return f"--require={json.dumps(str(path), ensure_ascii=False)}"

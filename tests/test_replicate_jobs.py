@@ -1,0 +1,301 @@
+"""What Replicate's door does while nobody asks: webhooks, streams, deadlines."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.datastructures import Headers
+
+from imagemill.app import create_app
+from imagemill.catalog import Catalog
+from imagemill.dialects.replicate import ids, write
+from imagemill.dialects.replicate.read import Create, order, wish
+from imagemill.dialects.replicate.targets import by_model
+from imagemill.dialects.replicate.watchers import Watchers, overdue
+from imagemill.errors import Fault, Kind
+from imagemill.job import Job, Line, Status
+from imagemill.service import Service
+from imagemill.settings import Settings
+from tests.conftest import Serving
+from tests.engines import PlainEngine
+from tests.houses import opened
+from tests.test_replicate import KEY, ROOT, SCHNELL, SMALL, create, ended
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Receiver:
+    """Hears webhooks. until: how many messages are waited for."""
+
+    url: str = ""
+    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def messages(self, count: int) -> list[dict[str, Any]]:
+        async with asyncio.timeout(30), self.changed:
+            await self.changed.wait_for(lambda: len(self.heard) >= count)
+        return [json.loads(body) for _, body in self.heard]
+
+    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
+        headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in head)
+        }
+        body = await reader.readexactly(int(headers["content-length"]))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+        async with self.changed:
+            self.heard.append((headers, body))
+            self.changed.notify_all()
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.hear, "127.0.0.1", 0)
+    async with server:
+        receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+        yield receiver
+
+
+async def key_of(client: httpx.AsyncClient) -> bytes:
+    told = (await client.get(f"{ROOT}/webhooks/default/secret", headers=KEY)).json()["key"]
+    assert told.count("_") == 1
+    return base64.b64decode(told.removeprefix("whsec_"))
+
+
+async def submit(client: httpx.AsyncClient, code: int = 201, **more: Any) -> dict[str, Any]:
+    reply = await client.post(f"{SCHNELL}/predictions", json={"input": SMALL} | more, headers=KEY)
+    assert reply.status_code == code, reply.text
+    told: dict[str, Any] = reply.json()
+    return told
+
+
+async def test_the_end_is_told_and_signed(serving: Serving) -> None:
+    async with receiving() as receiver, serving(PlainEngine()) as client:
+        told = await submit(client, webhook=receiver.url)
+        (body,) = await receiver.messages(1)
+        assert body == await ended(client, told)
+        headers, content = receiver.heard[0]
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + content
+        right = ids.signature(await key_of(client), signed)
+        assert headers["webhook-signature"] == f"v1,{right}"
+        assert headers["content-type"] == "application/json"
+
+
+async def test_every_caller_has_a_key_of_their_own(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        url = f"{ROOT}/webhooks/default/secret"
+        keys = [
+            (await client.get(url, headers=headers)).json()["key"]
+            for headers in (KEY, KEY, {"authorization": "Bearer other"}, {})
+        ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+async def test_what_happens_on_the_way_is_told_where_it_is_asked_for(serving: Serving) -> None:
+    engine = PlainEngine(hold_at=1)
+    async with receiving() as receiver, serving(engine) as client:
+        events = ["start", "output", "logs"]
+        await submit(client, webhook=receiver.url, webhook_events_filter=events)
+        (first,) = await receiver.messages(1)
+        assert (first["status"], first["output"]) == ("processing", None)
+        engine.gate.set()
+        told = await receiver.messages(3)
+        names = [headers["webhook-id"].split("_")[2] for headers, _ in receiver.heard]
+        assert names[0] == "start"
+        assert set(names) == set(events)
+        assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == len(names)
+        assert told[-1]["status"] == "succeeded"
+        assert "100%" in told[-1]["logs"]
+
+
+async def test_outputs_come_with_the_end_in_one_message(serving: Serving) -> None:
+    async with receiving() as receiver, serving(PlainEngine()) as client:
+        events = ["start", "output", "completed"]
+        await submit(client, webhook=receiver.url, webhook_events_filter=events)
+        told = await receiver.messages(2)
+        assert sorted(each["status"] for each in told) == ["processing", "succeeded"]
+
+
+async def test_the_older_form_tells_of_the_end_alone(serving: Serving) -> None:
+    async with receiving() as receiver, serving(PlainEngine()) as client:
+        await submit(client, webhook_completed=receiver.url)
+        (told,) = await receiver.messages(1)
+        assert told["status"] == "succeeded"
+        await submit(client, 422, webhook=receiver.url, webhook_completed="http://other")
+
+
+@pytest.mark.parametrize("events", [["start"], ["completed"]])
+async def test_a_receiver_in_a_private_network_is_refused(
+    serving: Serving, events: list[str]
+) -> None:
+    async with serving(PlainEngine()) as client:
+        told = await submit(
+            client, 422, webhook="http://10.0.0.1/hook", webhook_events_filter=events
+        )
+    assert "private network" in told["detail"]
+
+
+def events_of(text: str) -> list[tuple[str, str]]:
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = [line.partition(": ")[::2] for line in block.splitlines()]
+        assert [name for name, _ in fields][:2] == ["event", "id"]
+        data = "\n".join(value for name, value in fields if name == "data")
+        found.append((fields[0][1], data))
+    return found
+
+
+async def test_a_stream_tells_the_log_the_files_and_the_end(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        told = await create(client, headers=KEY, num_outputs=2)
+        reply = await client.get(told["urls"]["stream"])  # as JavaScript does, without a token
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        late = await client.get(told["urls"]["stream"])
+        done = await ended(client, told)
+    for each in (reply, late):
+        found = events_of(each.text)
+        assert found[0] == ("logs", "Using seed: 7")
+        assert [data for name, data in found if name == "output"] == done["output"]
+        logs = "".join(f"{data}\n" for name, data in found if name == "logs")
+        assert logs == done["logs"]
+        assert found[-1] == ("done", "{}")
+
+
+async def test_pythons_client_gets_its_files_in_the_stream(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        told = await create(client)
+        headers = KEY | {"user-agent": "replicate-python/1.0.7"}
+        found = events_of((await client.get(told["urls"]["stream"], headers=headers)).text)
+    assert [data[:16] for name, data in found if name == "output"] == ["data:image/webp;"]
+
+
+async def test_a_stream_tells_what_went_wrong(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        told = await create(client, image="data:image/png;base64,AAAA")
+        found = events_of((await client.get(told["urls"]["stream"])).text)
+    assert found[-1] == ("done", '{"reason": "error"}')
+    assert found[-2][0] == "error"
+    assert json.loads(found[-2][1])["detail"] == told["error"]
+
+
+async def test_a_stream_needs_its_own_address(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        told = await create(client)
+        for token in (told["id"], told["id"] + "0" * 32, "x", "é" * 58):
+            assert (await client.get(f"{ROOT}/streams/{token}")).status_code == 404
+
+
+def make_order(life: str | None = None) -> Any:
+    target = by_model(Catalog({}, True, lambda _: "1"), "black-forest-labs/flux-schnell")
+    headers = Headers({"cancel-after": life} if life else {})
+    asked, remarks = wish(target, SMALL)
+    return order(target, Create(input=SMALL), asked, remarks, headers, "http://server")
+
+
+async def ended_in(service: Service, job: Job) -> Job:
+    async with asyncio.timeout(30):
+        return await service.ended(job.id)
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_prediction_that_outlives_its_time_is_cancelled(tmp_path: Path, held: bool) -> None:
+    engine = PlainEngine()
+    if held:
+        engine.gate.clear()
+    async with opened(tmp_path, engine, running=1) as service:
+        job = await service.submit(make_order("1h30m"))
+        watchers, now = Watchers(service), service.now
+        if held:
+            await engine.asked(1)
+            assert not overdue(job, now())
+            service.now = lambda: now() + 5401
+            assert overdue(job, service.now())
+        watchers.begin(job)
+        job = await ended_in(service, job)
+        assert job.status is (Status.CANCELLED if held else Status.SUCCEEDED)
+        assert not overdue(job, now() + 9999)
+
+
+async def test_what_was_not_begun_in_its_time_is_canceled_too(tmp_path: Path) -> None:
+    async with opened(tmp_path, PlainEngine()) as service:
+        job = await ended_in(service, await service.submit(make_order()))
+        running = await service.submit(make_order())
+        late = running.move(Status.FAILED, 9e9, fault=Fault(Kind.TIMEOUT, "too late"))
+        told = write.facts(service, late, "http://server")
+        assert (told["status"], told["error"]) == ("canceled", None)
+        assert write.failure(late) == {"reason": "canceled"}
+        assert write.failure(job) is None
+
+
+async def test_a_line_of_progress_is_a_bar(tmp_path: Path) -> None:
+    async with opened(tmp_path, PlainEngine()) as service:
+        job = await ended_in(service, await service.submit(make_order()))
+    began = job.started or 0.0
+    told = write.said(job, Line(0, began + 2, "step 4 of 10"))
+    assert told == " 40%|####      | 4/10 [00:02<00:03,  2.00it/s]"
+    assert write.said(job, Line(0, began, "step 0 of 10")).startswith("  0%|          | 0/10 [")
+    assert write.said(job, Line(0, began, "painted by pico in 2 s")) == "painted by pico in 2 s"
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [
+        ({}, "succeeded"),
+        ({"replicate": "finish"}, "succeeded"),
+        ({"replicate": "cancel"}, "canceled"),
+    ],
+)
+async def test_who_hangs_up_while_waiting_cancels_only_where_the_operator_says_so(
+    tmp_path: Path, policy: dict[str, Any], status: str
+) -> None:
+    engine = PlainEngine(hold_at=1)
+    app = create_app(Settings(data_dir=tmp_path, on_hang_up=policy), engine)
+    body = json.dumps({"input": SMALL}).encode()
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"{SCHNELL}/predictions",
+        "query_string": b"",
+        "headers": [(b"host", b"server"), (b"prefer", b"wait")],
+        "scheme": "http",
+    }
+    coming = [{"type": "http.request", "body": body}]
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if coming:
+            return coming.pop()
+        await engine.reached("a cat", 1)
+        return {"type": "http.disconnect"}
+
+    async def send(told: MutableMapping[str, Any]) -> None:
+        sent.append(told)
+
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://server") as client,
+    ):
+        await app(scope, receive, send)
+        assert sent[0]["status"] == 499
+        engine.gate.set()
+        (listed,) = (await client.get(f"{ROOT}/predictions")).json()["results"]
+        async with asyncio.timeout(30):
+            while (found := (await client.get(listed["urls"]["get"])).json())["status"] in (
+                "starting",
+                "processing",
+            ):
+                await asyncio.sleep(0)
+    assert found["status"] == status

@@ -1,0 +1,401 @@
+"""The door sdapi, through a whole server: every field, every list, every refusal."""
+
+import base64
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from imagemill.dialects.sdapi import bodies, lists, options, words
+from imagemill.dialects.sdapi.routes import refuse
+from imagemill.engine.events import State
+from imagemill.errors import Fault, Kind
+from imagemill.generation import SCHEDULERS
+from imagemill.job import Status
+from tests.conftest import Serving
+from tests.engines import PlainEngine
+
+pytestmark = pytest.mark.anyio
+
+V1 = "/sdapi/v1"
+SMALL: dict[str, Any] = {"prompt": "a red cat", "width": 64, "height": 64, "steps": 2}
+
+
+def basic(pair: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+def opened(reply: httpx.Response) -> list[Image.Image]:
+    assert reply.status_code == 200, reply.text
+    return [Image.open(io.BytesIO(base64.b64decode(each))) for each in reply.json()["images"]]
+
+
+def info_of(reply: httpx.Response) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(reply.json()["info"])
+    return told
+
+
+async def test_a_prompt_alone_is_painted_as_the_model_likes_it(serving: Serving) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        reply = await client.post(f"{V1}/txt2img", json={"prompt": "a red cat"})
+    (picture,) = opened(reply)
+    assert (picture.size, picture.format) == ((512, 512), "PNG")
+    asked = engine.submitted[0]
+    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (20, 4.0, None)
+    assert list(reply.json()) == ["images", "parameters", "info"]
+    assert reply.headers["x-imagemill-model"] == "pico"
+
+
+async def test_every_field_reaches_the_engine(serving: Serving) -> None:
+    engine = PlainEngine()
+    fields = {
+        "prompt": "a red cat",
+        "negative_prompt": "green",
+        "styles": ["ideogram/anime"],
+        "seed": 2**64 - 1,
+        "sampler_name": "DPM++ 2M",
+        "scheduler": "Automatic",
+        "batch_size": 2,
+        "n_iter": 2,
+        "steps": 3,
+        "cfg_scale": 7,
+        "width": 128,
+        "height": 64,
+        "override_settings": {"sd_model_checkpoint": "someone/something"},
+    }
+    async with serving(engine) as client:
+        reply = await client.post(f"{V1}/txt2img", json=fields)
+    assert [each.size for each in opened(reply)] == [(128, 64)] * 4
+    (asked,) = engine.submitted
+    assert (asked.prompt, asked.negative_prompt, asked.model) == (
+        "a red cat",
+        "green",
+        "someone/something",
+    )
+    assert (asked.steps, asked.guidance_scale, asked.num_images) == (3, 7.0, 4)
+    assert (asked.scheduler, asked.style) == ("DPMSolverMultistepScheduler", "ideogram/anime")
+    told = info_of(reply)
+    assert told["all_seeds"] == [2**64 - 1, 0, 1, 2]
+    assert told["sampler_name"] == "DPM++ 2M"
+    assert told["sd_model_name"] == "someone/something"
+    assert told["infotexts"][1] == (
+        "a red cat\nNegative prompt: green\nSteps: 3, Sampler: DPM++ 2M, Schedule type: Automatic, "
+        "CFG scale: 7.0, Seed: 0, Size: 128x64, Model: someone/something, "
+        f"Version: {told['version']}"
+    )
+    assert reply.json()["parameters"]["batch_size"] == 2
+
+
+@pytest.mark.parametrize("seed", [-1, None, "-1"])
+async def test_a_seed_that_is_left_open_is_drawn_and_told(serving: Serving, seed: Any) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        reply = await client.post(f"{V1}/txt2img", json=SMALL | {"seed": seed})
+    assert info_of(reply)["seed"] == engine.submitted[0].seed
+
+
+async def test_null_leaves_every_field_open_and_numbers_may_be_quoted(serving: Serving) -> None:
+    empty = dict.fromkeys(bodies.Txt2imgBody.model_fields)
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(f"{V1}/txt2img", json=empty | {"prompt": "a cat", "steps": "2"})
+    assert reply.json()["parameters"]["steps"] == 2
+
+
+async def test_what_changes_nothing_is_told_with_its_reason(serving: Serving) -> None:
+    given = SMALL | {
+        "sampler_name": "Euler a",
+        "scheduler": "normal",
+        "eta": 1.0,
+        "clip_skip": 2,
+        "prompt": "a (red:1.3) [cat] \\(not\\) {here}",
+        "override_settings": {"CLIP_stop_at_last_layers": 2, "sd_vae": None},
+    }
+    engine = PlainEngine(ignored=("here",))
+    async with serving(engine) as client:
+        reply = await client.post(f"{V1}/txt2img", json=given)
+    told = info_of(reply)["imagemill"]
+    assert set(told["ignored"]) == {
+        "sampler_name",
+        "scheduler",
+        "eta",
+        "clip_skip",
+        "prompt",
+        "override_settings.CLIP_stop_at_last_layers",
+    }
+    assert all(told["ignored"].values())
+    assert told["unknown_words"] == ["here"]
+    assert engine.submitted[0].prompt == "a red cat (not) {here}"
+    assert engine.submitted[0].scheduler == "EulerDiscreteScheduler"
+    assert info_of(reply)["prompt"] == given["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ({"enable_hr": True}, (128, 192)),
+        ({"enable_hr": True, "hr_scale": 1.5}, (96, 144)),
+        ({"enable_hr": True, "hr_resize_x": 128, "hr_resize_y": 64}, (128, 64)),
+        ({"enable_hr": True, "hr_resize_x": 128}, (128, 192)),
+        ({"enable_hr": True, "firstphase_width": 64, "firstphase_height": 64}, (64, 96)),
+        ({"enable_hr": False, "hr_scale": 4, "hr_upscaler": "Latent", "hr_prompt": "x"}, (64, 96)),
+    ],
+)
+async def test_hires_gives_the_size_of_its_second_pass(
+    serving: Serving, given: dict[str, Any], size: tuple[int, int]
+) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(f"{V1}/txt2img", json=SMALL | {"height": 96} | given)
+    assert opened(reply)[0].size == size
+
+
+async def test_pictures_may_be_left_out_and_be_kept(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        asked = SMALL | {"send_images": False, "save_images": True}
+        reply = await client.post(f"{V1}/txt2img", json=asked)
+        (address,) = info_of(reply)["imagemill"]["files"]
+        file = await client.get(address)
+    assert reply.json()["images"] == []
+    assert Image.open(io.BytesIO(file.content)).size == (64, 64)
+
+
+async def test_files_of_a_lora_are_named_in_the_prompt(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        given = SMALL | {"prompt": "a cat <lora:http://127.0.0.1:9/x.safetensors:0.5>"}
+        unreachable = await client.post(f"{V1}/txt2img", json=given)
+        left_out = await client.post(f"{V1}/txt2img", json=given | {"disable_extra_networks": True})
+    (detail,) = unreachable.json()["detail"]
+    assert (unreachable.status_code, detail["loc"]) == (422, ["body", "prompt"])
+    assert opened(left_out)
+
+
+@pytest.mark.parametrize(
+    ("given", "loc", "message"),
+    [
+        ({"steps": 0}, ["body", "steps"], "steps 0 is out of range; give 1 to 150"),
+        ({"cfg_scale": 51}, ["body", "cfg_scale"], "out of range"),
+        ({"width": 63}, ["body", "width"], "width 63 is out of range; give 64 to 2048"),
+        ({"width": 4000, "enable_hr": True}, ["body", "width"], "out of range"),
+        ({"enable_hr": True, "hr_scale": 1e300}, ["body", "hr_scale"], "out of range"),
+        ({"enable_hr": True, "hr_resize_x": 9**99}, ["body", "hr_resize_x"], "out of range"),
+        ({"batch_size": 3, "n_iter": 3}, ["body", "batch_size"], "9 is out of range; give 1 to 8"),
+        ({"n_iter": 0}, ["body", "n_iter"], "less than 1"),
+        ({"seed": -2}, ["body", "seed"], "seed -2 is out of range"),
+        ({"prompt": "  "}, ["body", "prompt"], "the prompt is empty"),
+        ({"steps": "many"}, ["body", "steps"], "unable to parse string as an integer"),
+        ({"sampler": "Euler"}, ["body", "sampler"], "near it are sampler_name"),
+        ({"scheduler": "karras"}, ["body", "scheduler"], "schedule 'karras' is not here"),
+        ({"script_name": "X/Y plot"}, ["body", "script_name"], "Script 'X/Y plot' not found"),
+        (
+            {"alwayson_scripts": {"ControlNet": {"args": []}}},
+            ["body", "alwayson_scripts"],
+            "always on script ControlNet not found",
+        ),
+        ({"styles": ["none such"]}, ["body", "styles"], "no style 'none such'"),
+        ({"styles": ["ideogram/anime", "ideogram/design"]}, ["body", "styles"], "has one"),
+        ({"restore_faces": True}, ["body", "restore_faces"], "there is no face restorer"),
+        ({"tiling": True}, ["body", "tiling"], "not painted"),
+        ({"s_churn": 0.4}, ["body", "s_churn"], "give 0"),
+        ({"enable_hr": True, "hr_prompt": "a dog"}, ["body", "hr_prompt"], "one prompt"),
+        ({"prompt": "<lora:nice:1> cat"}, ["body", "prompt"], "there is no LoRA 'nice' here"),
+        ({"prompt": "<lora:nice:1:2> cat"}, ["body", "prompt"], "several weights"),
+        ({"prompt": "<hypernet:nice:1> cat"}, ["body", "prompt"], "no hypernetworks"),
+        ({"prompt": "<lora:http://a/b:1>" * 9}, ["body", "prompt"], "at most 8"),
+        (
+            {"override_settings": {"nonsense": 1}},
+            ["body", "override_settings", "nonsense"],
+            "unknown option 'nonsense'",
+        ),
+        (
+            {"override_settings": {"samples_format": "gif"}},
+            ["body", "override_settings", "samples_format"],
+            "one of png, jpg",
+        ),
+    ],
+)
+async def test_wrong_input_is_told_in_the_form_of_fastapi(
+    serving: Serving, given: dict[str, Any], loc: list[str], message: str
+) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        reply = await client.post(f"{V1}/txt2img", json=SMALL | given)
+    assert reply.status_code == 422, reply.text
+    (detail,) = reply.json()["detail"]
+    assert detail["loc"] == loc
+    assert message in detail["msg"]
+    assert engine.submitted == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"eta": 1e999}', b'{"eta": NaN}'])
+async def test_a_body_that_is_none_is_refused(serving: Serving, content: bytes) -> None:
+    async with serving(PlainEngine()) as client:
+        for path in ("txt2img", "img2img", "options", "png-info"):
+            reply = await client.post(f"{V1}/{path}", content=content)
+            assert reply.status_code == 422, (path, reply.text)
+
+
+async def test_half_of_a_surrogate_pair_breaks_nothing(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        for given in ({"sampler_name": "\ud800"}, {"\ud800": 1}, {"eta": "\ud800"}):
+            reply = await client.post(f"{V1}/txt2img", content=json.dumps(SMALL | given))
+            assert reply.status_code in (200, 404, 422)
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "told"),
+    [
+        ("txt2img", {"sampler_name": "DPM fast"}, "Sampler not found"),
+        ("txt2img", {"override_settings": {"sd_model_checkpoint": "a/b/c"}}, "Model not found"),
+        ("img2img", {}, "Init image not found"),
+    ],
+)
+async def test_what_is_missing_is_told_in_the_words_of_a1111(
+    serving: Serving, path: str, given: dict[str, Any], told: str
+) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(f"{V1}/{path}", json=SMALL | given)
+    assert reply.status_code == 404
+    body = reply.json()
+    assert (body["error"], body["detail"], body["body"]) == ("HTTPException", told, "")
+    assert len(body["errors"]) > 20
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": ""},
+        {"authorization": "Basic "},  # as SillyTavern and Open WebUI without a password
+        basic("user:password"),
+    ],
+)
+async def test_any_credential_of_the_right_form_is_taken(
+    serving: Serving, headers: dict[str, str]
+) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.get(f"{V1}/options", headers=headers)
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("value", ["Bearer abc", "Basic !", "Basic dW5kZWZpbmVk", "abc", "Basic é"])
+async def test_another_form_is_refused(serving: Serving, value: str) -> None:
+    async with serving(PlainEngine()) as client:
+        headers = {b"authorization": value.encode()}
+        for verb, path in (("GET", "options"), ("POST", "txt2img"), ("GET", "sd-models")):
+            body = SMALL if verb == "POST" else None
+            reply = await client.request(verb, f"{V1}/{path}", headers=headers, json=body)
+            assert reply.status_code == 401
+            assert reply.headers["www-authenticate"] == "Basic"
+            assert reply.json()["detail"] == "Invalid authentication credentials"
+            assert "user:password" in reply.json()["errors"]
+
+
+async def test_nothing_of_a_password_in_the_body_comes_back(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        given = SMALL | {"url": "http://a", "auth": "user:secret"}
+        reply = await client.post(f"{V1}/txt2img", json=given)
+    assert reply.status_code == 200
+    assert "secret" not in reply.text
+
+
+async def test_a_model_that_is_still_loading_is_waited_for(serving: Serving) -> None:
+    engine = PlainEngine(State.STARTING)
+
+    async def become_ready(_: httpx.Request) -> None:
+        engine.state = State.READY
+
+    async with serving(engine) as client:
+        client.event_hooks = {"request": [become_ready]}
+        assert opened(await client.post(f"{V1}/txt2img", json=SMALL))
+
+
+async def test_an_engine_that_is_dead_is_told_as_a1111_tells_it(serving: Serving) -> None:
+    async with serving(PlainEngine(State.DEAD)) as client:
+        reply = await client.post(f"{V1}/txt2img", json=SMALL)
+    assert reply.status_code == 500
+    assert "the engine has stopped" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("name", lists.LISTS)
+async def test_every_list_is_there(serving: Serving, name: str) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.get(f"{V1}/{name}")
+    assert reply.status_code == 200
+    assert isinstance(reply.json(), list | dict)
+
+
+async def test_models_are_told_by_title_and_name(serving: Serving) -> None:
+    async with serving(PlainEngine(), models={"my/model": "folder"}) as client:
+        found = (await client.get(f"{V1}/sd-models")).json()
+    assert found[0]["title"] == "my/model"
+    assert "imagemill/pico" in [each["model_name"] for each in found]
+    assert {tuple(each) for each in found} == {
+        ("title", "model_name", "hash", "sha256", "filename", "config")
+    }
+
+
+async def test_without_stand_ins_no_other_models_are_told(serving: Serving) -> None:
+    async with serving(PlainEngine(), models={"my/model": "folder"}, stand_ins=False) as client:
+        found = (await client.get(f"{V1}/sd-models")).json()
+    assert {each["title"] for each in found} == {"my/model", "imagemill/pico"}
+
+
+async def test_every_sampler_that_is_told_is_taken(serving: Serving) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        found = (await client.get(f"{V1}/samplers")).json()
+        for each in found:
+            for name in (each["name"], *each["aliases"]):
+                opened(await client.post(f"{V1}/txt2img", json=SMALL | {"sampler_index": name}))
+    used = {asked.scheduler for asked in engine.submitted}
+    assert used <= {None, *SCHEDULERS}
+    assert len(used) == len(words.SAMPLERS)
+
+
+@pytest.mark.parametrize(("name", "answer"), lists.DONE.items())
+async def test_what_there_is_nothing_to_do_for_is_done(
+    serving: Serving, name: str, answer: Any
+) -> None:
+    async with serving(PlainEngine()) as client:
+        assert (await client.post(f"{V1}/{name}")).json() == answer
+
+
+@pytest.mark.parametrize("name", lists.REFUSED)
+async def test_what_is_not_done_here_is_refused_with_a_way_out(serving: Serving, name: str) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(f"{V1}/{name}", json={"image": "x"})
+    assert reply.status_code == 422
+    assert ";" in reply.json()["detail"][0]["msg"]
+
+
+async def test_png_info_reads_what_a_picture_says_of_itself(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        plain = (await client.post(f"{V1}/txt2img", json=SMALL)).json()["images"][0]
+        bare = await client.post(f"{V1}/png-info", json={"image": plain})
+        wrong = await client.post(f"{V1}/png-info", json={"image": "aGVsbG8="})
+        missing = await client.post(f"{V1}/png-info", json={})
+    assert bare.json() == {"info": "", "items": {}, "parameters": {}}
+    assert (wrong.status_code, wrong.json()["detail"][0]["loc"]) == (422, ["body", "image"])
+    assert missing.json()["detail"][0]["type"] == "missing"
+
+
+def test_every_kind_of_fault_has_a_status_and_every_state_a_text() -> None:
+    assert set(words.STATUSES) == set(Kind)
+    assert set(words.TEXTINFO) == set(Status)
+    for kind in Kind:
+        assert refuse(Fault(kind, "told", retry_after=1)).status_code == words.STATUSES[kind]
+
+
+@pytest.mark.parametrize("base", [bodies.Txt2img, bodies.Img2img])
+def test_no_field_is_in_two_tables(base: type[bodies.Asked]) -> None:
+    honoured, idle, lacking = set(base.model_fields), bodies.IDLE_OF[base], bodies.LACKING_OF[base]
+    assert not honoured & set(idle)
+    assert not honoured & set(lacking)
+    assert not set(idle) & set(lacking)
+
+
+def test_no_option_is_in_two_tables() -> None:
+    assert not set(options.HONOURED) & set(options.KEPT)
