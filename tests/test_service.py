@@ -336,3 +336,25 @@ async def test_work_may_be_wanted_though_its_caller_hangs_up(make_service: Make)
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not engine.cancelled
+
+
+async def test_who_hangs_up_while_the_job_is_written_leaves_nothing(make_service: Make) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    begun = asyncio.create_task(service.begin(make_order(cacheable=False)))
+    await asyncio.sleep(0)
+    begun.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await begun
+    await service.paint(make_order("a dog"))
+    assert [each.prompt for each in engine.submitted] == ["a dog"]
+    assert service._accepted == 0
+
+
+@pytest.mark.parametrize("image", ["http://a/" + "b" * 9000, "x" * 9000])
+async def test_a_reference_of_no_sane_length_is_refused(make_service: Make, image: str) -> None:
+    service = await make_service(PlainEngine())
+    order = make_order()
+    order = replace(order, generation=replace(order.generation, image=image))
+    with pytest.raises(Fault, match="at most 8192 are read"):
+        await service.submit(order)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from imagemill import files
@@ -50,12 +51,12 @@ class Order:
     finish: bool = False
     repeat: Repeat | None = None
 
-    @property
+    @cached_property
     def seeded(self) -> str:
         """The key of this very picture."""
         return files.key(asdict(self.generation), self.endpoint.version)
 
-    @property
+    @cached_property
     def unseeded(self) -> str:
         """The key under which the seed is kept that was drawn for this."""
         return files.key(asdict(replace(self.generation, seed=0)), self.endpoint.version, "seed")

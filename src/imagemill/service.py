@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from imagemill import files, inputs
 from imagemill.engine.events import Engine, Preview, State
-from imagemill.errors import Fault, Kind
+from imagemill.errors import Fault, Kind, invalid
 from imagemill.fetch import Fetcher
 from imagemill.files import Cache
 from imagemill.files.objects import Objects
@@ -40,6 +40,7 @@ LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
 DATA_KEPT = 86_400.0  # seconds that a picture lives which came within a request
 DATA_BYTES = 50 * 2**20
+LONGEST_URL = 8192  # characters
 RETURNS = 15.0  # seconds in which a client that timed out sends the same again
 REPEATED = 600.0  # seconds in which a call that was named may be repeated
 TICK = 1.0  # seconds after which a watched job is looked at, whatever the news
@@ -127,9 +128,20 @@ class Service:
         )
         if watched:
             self.news.expect(job.id)
-        await self.jobs.add(job)
+        try:
+            await self.jobs.add(job)
+        except asyncio.CancelledError:
+            if attended:  # it may be written all the same
+                await asyncio.shield(self._give_up(job))
+            raise
         self.news.submitted.set()
         return job
+
+    async def _give_up(self, job: Job) -> None:
+        """Of a caller who hung up while their job was being written."""
+        await self.jobs.settled()
+        self.news.left(job.id)
+        await self.cancel(job)
 
     async def _check(self, callback: str) -> None:
         """Refuses a place that may not be told; one that is away may be back in time."""
@@ -144,12 +156,17 @@ class Service:
         found = dict[str, Any]()
         for name in ("image", "mask"):
             given = getattr(order.generation, name)
-            if given is not None and given.startswith(DATA):
-                content, content_type = inputs.data_uri(given, name, DATA_BYTES)
+            if given is None:
+                continue
+            if given[: len(DATA)].lower() == DATA:
+                content, content_type = await _aside(inputs.data_uri, given, name, DATA_BYTES)
                 file = await self.objects.put(
                     content, content_type, caller=order.caller, keep=DATA_KEPT, public=False
                 )
                 found[name] = OWN + file.key
+            elif len(given) > LONGEST_URL:
+                told = f"the URL has {len(given)} characters; at most {LONGEST_URL} are read"
+                raise invalid(name, told)
         return replace(order.generation, **found)
 
     async def jobs_of(

@@ -20,6 +20,9 @@ from imagemill.generation import (
 Body = TypeVar("Body", bound=BaseModel)
 
 SHOWN_ERRORS = 8  # of one body
+# Commas and brackets of a body: what it can cost to read and to complain of. Long ones are pictures
+# in base64, which has none of them; the longest prompt, and what not to paint, fit.
+MOST_SIGNS = 30_000
 
 # By pydantic's own name of what is wrong; {value} is what came.
 WRONG: dict[str, str] = {
@@ -81,6 +84,8 @@ def parse(body: str) -> Any:
     """The JSON value in `body`."""
     if not body.strip():
         raise invalid("body", "the body is empty; send JSON")
+    if sum(body.count(sign) for sign in ",[{") > MOST_SIGNS:
+        raise invalid("body", f"the body has more than {MOST_SIGNS} values; a few are enough")
     try:
         return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -23,8 +23,10 @@ from imagemill.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+P = ParamSpec("P")
 
 BODY_SECONDS = 30.0  # for a body to arrive
+SHORT = 2**18  # bytes of a body that is read at once
 DRAINED = 16  # times the limit, read and thrown away so that the caller can hear our answer
 RESENT = "x-stainless-retry-count"
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
@@ -105,7 +107,8 @@ async def _paint(house: House, door: Door, model: str, request: Request) -> Resp
     body = await read_body(request, house.body_limit)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    order = door.read(house.catalog.find(model), request.headers, body)
+    endpoint = house.catalog.find(model)
+    order = await reading(body, door.read, endpoint, request.headers, body)
     order = replace(order, finish=house.finishes(door.name), repeat=repeat_of(request, body))
     painted = await while_listening(request, house.service.paint(order))
     report(order, painted)
@@ -142,6 +145,13 @@ async def read_body(request: Request, limit: int) -> bytes:
     if size > limit:
         raise too_large
     return bytes(held)
+
+
+async def reading(body: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` makes of a body; away from the loop that answers everybody where it is long."""
+    if len(body) <= SHORT:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 def repeat_of(request: Request, body: bytes) -> Repeat | None:

@@ -55,6 +55,11 @@ class Jobs:
             self._adder = asyncio.create_task(self._add_all())
         await asyncio.shield(written)
 
+    async def settled(self) -> None:
+        """Returns once every job is written that was added before."""
+        if self._adder is not None:
+            await asyncio.wait([self._adder])
+
     async def _add_all(self) -> None:
         while batch := self._adding:
             self._adding = []
