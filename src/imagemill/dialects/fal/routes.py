@@ -94,7 +94,8 @@ class Fal:
     async def _order(self, request: Request, found: App) -> Order:
         body = await wire.read_body(request, self.house.input_limit)
         caller = self._caller(request, found.page.id)
-        order = read(found, request.headers, request.query_params, body, self.house.base(request))
+        headers, query, base = request.headers, request.query_params, self.house.base(request)
+        order = await wire.reading(body, read, found, headers, query, body, base)
         return replace(
             order,
             caller=caller,

@@ -75,7 +75,8 @@ async def _order(house: wire.House, model: str, request: Request) -> Order:
         raise Fault(Kind.TOO_LARGE, told, "body")
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    order = read(house.catalog.find(model), request.headers, body)
+    endpoint = house.catalog.find(model)
+    order = await wire.reading(body, read, endpoint, request.headers, body)
     asked = order.generation
     if asked.image is not None:
         base = house.base(request)
