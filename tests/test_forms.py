@@ -37,6 +37,12 @@ async def test_a_boundary_may_be_quoted_and_followed_by_blanks() -> None:
     assert [each.content for each in found] == [b"one", b"two"]
 
 
+@pytest.mark.parametrize("more", ['x="', "charset=bogus", "charset=utf-16"])
+async def test_a_value_keeps_its_bytes_whatever_else_the_content_type_says(more: str) -> None:
+    (found,) = await parts(f"{TYPE}; {more}", form(HEAD + "€".encode()))
+    assert found.content == "€".encode()
+
+
 async def test_a_form_is_the_same_with_another_boundary() -> None:
     body = form(HEAD + b"one", HEAD + b"two")
     first = await parts(TYPE, body)

@@ -3,24 +3,33 @@
 import asyncio
 import base64
 import io
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 
+from imagemill.catalog import Catalog
+from imagemill.dialects.openai import routes
 from imagemill.dialects.openai.manners import IGNORED, LACKING, MODELS
 from imagemill.dialects.openai.pictures import compressed
 from imagemill.dialects.openai.usage import of_given, of_painted, of_text
 from imagemill.dialects.openai.words import ERRORS, refuse
+from imagemill.dialects.wire import House
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
 from imagemill.images import encode, provenance_of
+from imagemill.service import REPEATED
+from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
 from tests.engines import PlainEngine
+from tests.houses import opened as opened_house
 
 pytestmark = pytest.mark.anyio
 
@@ -406,3 +415,37 @@ async def test_who_calls_again_with_a_key_is_answered_from_the_first_call(servin
         assert told(first)["id"] == told(again)["id"]
         assert told(await client.post(PATH, json=SMALL))["id"] != told(first)["id"]
     assert len(engine.submitted) == 2
+
+
+async def test_a_compressed_picture_is_there_for_who_calls_again_with_a_key(
+    serving: Serving,
+) -> None:
+    body = SMALL | {"output_format": "jpeg", "output_compression": 10, "response_format": "url"}
+    async with serving(PlainEngine()) as client:
+        calls = [client.post(PATH, json=body, headers={"idempotency-key": "k"}) for _ in range(2)]
+        first, again = [told(await each)["data"][0]["url"] for each in calls]
+        assert first == again
+        assert (await client.get(first)).status_code == 200
+
+
+async def test_pictures_within_a_reply_are_kept_for_as_long_as_a_call_may_be_repeated(
+    tmp_path: Path,
+) -> None:
+    async with opened_house(tmp_path, PlainEngine()) as service:
+        catalog = Catalog({}, True, lambda _: "1")
+        app = FastAPI()
+        app.include_router(routes(House(service, catalog, Telemetry(), 2**20, 2**20, False)))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            body, headers = SMALL | {"model": "gpt-image-2"}, {"idempotency-key": "k"}
+            first = told(await client.post(PATH, json=body, headers=headers))
+            service.objects.clock = lambda: time.time() + REPEATED
+            assert told(await client.post(PATH, json=body, headers=headers)) == first
+
+
+@pytest.mark.parametrize("name", ["user", "safety_identifier"])
+async def test_half_of_a_surrogate_pair_is_told_as_it_came(serving: Serving, name: str) -> None:
+    content = json.dumps(SMALL | {name: "\ud800"})
+    async with serving(PlainEngine()) as client:
+        reply = await client.post(PATH, content=content)
+    assert told(reply)["safety_identifier"] == "\ud800"

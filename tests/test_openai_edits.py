@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from imagemill.images import encode
 from imagemill.materials import MASK
@@ -223,6 +224,30 @@ async def test_another_of_a_picture_of_ours_has_its_prompt(serving: Serving) -> 
     assert (asked.width, asked.num_images, asked.strength) == (256, 2, 0.6)
     assert len(told(stranger)["data"]) == 2
     assert [each.prompt for each in engine.submitted] == ["a picture", "owl"]
+
+
+def remarked(format: str) -> bytes:
+    """A picture whose remarks about itself nobody can read."""
+    buffer, nested = io.BytesIO(), PngInfo()
+    nested.add_itxt("imagemill", "[" * 200_000)
+    kinds: dict[str, dict[str, Any]] = {"webp": {"exif": b"Exif\0\0garbage!!"}}
+    remarks = kinds.get(format, {"pnginfo": nested})
+    Image.new("RGB", (64, 64)).save(buffer, format, **remarks)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+@pytest.mark.parametrize("path", [EDITS, VARIATIONS])
+async def test_a_picture_is_not_refused_for_broken_remarks_about_it(
+    serving: Serving, path: str, format: str
+) -> None:
+    engine = PlainEngine()
+    fields = {"prompt": "a picture"} if path == EDITS else {}
+    fields |= {"num_inference_steps": "1"}
+    async with serving(engine) as client:
+        files = {"image": ("a", remarked(format))}
+        told(await client.post(path, data=fields, files=files))
+    assert engine.submitted[0].prompt == "a picture"
 
 
 @pytest.mark.parametrize(

@@ -176,12 +176,13 @@ async def test_who_hangs_up_before_the_first_event_leaves_room_for_the_next(
     app = create_app(Settings(data_dir=tmp_path, queue=1), engine)
 
     async def never(message: Any) -> None:
-        raise OSError
+        raise BrokenPipeError
 
     async with app.router.lifespan_context(app):
         for _ in range(2):
             caller = Caller(app, request(None, json=STREAM), never)
-            await asyncio.wait([caller.call])
+            with pytest.raises(BrokenPipeError):
+                await caller.call
         last = Caller(app, request(None, json=SMALL))
         await last.call
     assert last.sent[0]["status"] == 200

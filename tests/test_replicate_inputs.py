@@ -96,6 +96,24 @@ async def test_the_size_follows_what_is_said_of_it(
     assert (generation.width, generation.height) == size
 
 
+@pytest.mark.parametrize(
+    ("input", "ignored"),
+    [
+        ({"width": 64, "height": 64}, {"aspect_ratio", "megapixels"}),
+        ({"target_size": {"width": 64, "height": 64}}, {"aspect_ratio", "megapixels"}),
+        ({"image": "data:,x", "aspect_ratio": "match_input_image"}, {"megapixels"}),
+        ({"width": 64, "height": 64, "aspect_ratio": "custom"}, {"megapixels"}),
+        ({"aspect_ratio": "custom"}, {"aspect_ratio"}),
+        ({"aspect_ratio": "match_input_image"}, {"aspect_ratio"}),
+        ({"width": None, "height": None}, set()),
+    ],
+)
+def test_what_has_no_say_in_the_size_is_told(input: dict[str, Any], ignored: set[str]) -> None:
+    asked: dict[str, Any] = {"prompt": "x", "aspect_ratio": "16:9", "megapixels": "1"} | input
+    _, remarks = predictor("a/b").read(Usual(**asked))
+    assert {each.partition(":")[0] for each in remarks} == ignored
+
+
 async def test_an_image_decides_the_shape_where_the_model_says_so(serving: Serving) -> None:
     given = {"image": picture((96, 64)), "aspect_ratio": "1:1", "prompt_strength": 0.5}
     generation, told = await asked(serving, DEV, **given)

@@ -4,23 +4,30 @@ import asyncio
 import base64
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any, get_args
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 from starlette.datastructures import Headers
 
 from imagemill.app import create_app
+from imagemill.catalog import Catalog
 from imagemill.catalog.hub import UNSAID
+from imagemill.dialects import nebius, together
 from imagemill.dialects.together import words
 from imagemill.dialects.together.read import Body, Ratio
+from imagemill.dialects.wire import SHORT, House
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.settings import Settings
+from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
 from tests.engines import PlainEngine
+from tests.houses import opened as opened_house
 
 pytestmark = pytest.mark.anyio
 
@@ -293,6 +300,7 @@ async def test_an_image_that_lies_elsewhere_may_have_changed(serving: Serving) -
         ({"mask_image": uri()}, "mask_image: mask needs an image", "mask_image"),
         ({"scheduler": "K_EULER"}, "unknown scheduler 'K_EULER'; one of", "scheduler"),
         ({"image_loras": [{"path": "a/b", "scale": 5}]}, "out of range; give -4", "image_loras"),
+        ({"reference_images": ["x"] * 17}, "reference_images: List should have at most 16", None),
         ({"image_loras": [{"path": "a/b"}] * 9}, "image_loras: List should have at most 8", None),
         (
             {"image_loras": [{"path": "a/b", "weight": 1}]},
@@ -439,6 +447,28 @@ async def test_a_base_url_with_or_without_v1_works(serving: Serving, prefix: str
     async with serving(PlainEngine()) as client:
         assert (await client.post(f"{prefix}/images/generations", json=asked())).status_code == 200
         assert (await client.get(f"{prefix}/models")).status_code == 200
+
+
+@pytest.mark.parametrize(("door", "steps"), [(together, "steps"), (nebius, "num_inference_steps")])
+async def test_a_long_body_is_read_beside_the_loop_that_answers_everybody(
+    tmp_path: Path, door: Any, steps: str
+) -> None:
+    readers = list[threading.Thread]()
+
+    def version(_: str) -> str:
+        readers.append(threading.current_thread())
+        return "1"
+
+    app, name = FastAPI(), door.__name__.rpartition(".")[2]
+    async with opened_house(tmp_path, PlainEngine()) as service:
+        house = House(service, Catalog({}, True, version), Telemetry(), 2**20, 2**20, False)
+        app.include_router(door.routes(house))
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            body = json.dumps({"model": MODEL, "prompt": "a red cat", steps: 1}) + " " * SHORT
+            reply = await client.post(f"/{name}/v1/images/generations", content=body)
+    assert reply.status_code == 200, reply.text
+    assert threading.current_thread() not in readers != []
 
 
 class Caller:

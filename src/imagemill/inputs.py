@@ -69,6 +69,7 @@ _STANDARD = str.maketrans("-_", "+/")  # from the URL-safe alphabet of base64
 # One picture at a time: Python filters warnings for the whole process, not for a thread, and
 # pictures of strangers must not fill the memory together.
 _DECODING = threading.Lock()
+_WHITE = b" \t\r\n\v\f"
 
 
 def read_image(content: bytes, field: str) -> bytes:
@@ -94,6 +95,11 @@ def read_alpha(content: bytes, field: str) -> bytes | None:
         alpha = image.convert("RGBA").getchannel("A")
         clear = alpha.point([255 - value for value in range(256)])
         return _png(clear) if clear.getbbox() is not None else None
+
+
+def unbroken(text: str) -> str:
+    """Without white space, which breaks base64 into lines."""
+    return text.encode("utf-8", "surrogatepass").translate(None, _WHITE).decode("utf-8", "replace")
 
 
 def data_uri(text: str, field: str, max_bytes: int) -> tuple[bytes, str]:

@@ -13,6 +13,7 @@ from imagemill.materials import OWN
 CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
 
 _HOST = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[\da-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
+_BEARER = re.compile(r"bearer\s+\S+", re.IGNORECASE)
 _FILE = re.compile(r"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
 
 
@@ -20,6 +21,12 @@ def caller_of(headers: Headers) -> str:
     """Who asks: a digest of the credential, empty where there is none."""
     credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
     return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
+
+
+def bearer_formed(headers: Headers) -> bool:
+    """Whether an Authorization is a Bearer's; there may be none."""
+    value = headers.get("authorization")
+    return value is None or _BEARER.fullmatch(value.strip()) is not None
 
 
 def base_of(request: Request, behind_proxy: bool = False) -> str:

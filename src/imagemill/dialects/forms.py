@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from email.utils import quote
 
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
@@ -37,7 +38,7 @@ async def parts(content_type: str, body: bytes) -> list[Part]:
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         told = f"the content type {content_type!r:.80} is no multipart/form-data with a boundary"
         raise invalid("body", f"{told}; {_WAY_OUT}")
-    reader = _Reader(content_type, body)
+    reader = _Reader(options[b"boundary"].decode("latin-1"), body)
     try:
         form = await reader.parse()
     except MultiPartException as error:
@@ -63,10 +64,10 @@ def digest(parts: list[Part]) -> bytes:
 class _Reader(MultiPartParser):
     """Sees to what the library leaves open: how many parts there are, and that the form ends."""
 
-    def __init__(self, content_type: str, body: bytes) -> None:
+    def __init__(self, boundary: str, body: bytes) -> None:
         # As UTF-8, values would be told without the bytes that it has no meaning for.
-        headers = Headers({"content-type": f"{content_type}; charset=latin-1"})
-        super().__init__(headers, _pieces(body), max_part_size=len(body))
+        kind = f'multipart/form-data; charset=latin-1; boundary="{quote(boundary)}"'
+        super().__init__(Headers({"content-type": kind}), _pieces(body), max_part_size=len(body))
         self.spool_max_size = len(body)  # files stay in memory, which has held them already
         self.begun, self.ended = 0, False
 

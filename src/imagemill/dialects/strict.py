@@ -1,7 +1,7 @@
 """Bodies taken at their word: JSON as the standard has it, and values that are what they say."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,6 +23,7 @@ SHOWN_ERRORS = 8  # of one body
 # Commas and brackets of a body: what it can cost to read and to complain of. Long ones are pictures
 # in base64, which has none of them; the longest prompt, and what not to paint, fit.
 MOST_SIGNS = 30_000
+DEEPEST = 64  # levels; what is told again must be written, with less room than it was read with
 
 # By pydantic's own name of what is wrong; {value} is what came.
 WRONG: dict[str, str] = {
@@ -87,7 +88,7 @@ def parse(body: str) -> Any:
     if sum(body.count(sign) for sign in ",[{") > MOST_SIGNS:
         raise invalid("body", f"the body has more than {MOST_SIGNS} values; a few are enough")
     try:
-        return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+        value = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise invalid("body", f"the body is not JSON: {error.msg} at {where}") from None
@@ -95,6 +96,23 @@ def parse(body: str) -> Any:
         raise invalid("body", "the body is nested too deeply; a few levels are enough") from None
     except ValueError:  # Python's own bound on the digits of an integer
         raise invalid("body", "the body has an integer of thousands of digits") from None
+    _check_levels(value)
+    return value
+
+
+def _check_levels(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in within(each)]
+    if level:
+        raise invalid("body", f"the body is nested too deeply; give at most {DEEPEST} levels")
+
+
+def within(value: Any) -> Iterable[Any]:
+    """What a JSON value consists of."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def take(model: type[Body], value: Any) -> Body:

@@ -35,6 +35,8 @@ RATIOS: dict[str, tuple[int, int]] = {
 }
 MATCH, CUSTOM = "match_input_image", "custom"
 
+MAX_ADDRESS = 8192  # characters
+
 # By their names at Replicate; what diffusers calls them is taken as well.
 SCHEDULERS: dict[str, str] = {
     "K_EULER": "EulerDiscreteScheduler",
@@ -96,7 +98,12 @@ Quality = Annotated[int, _said("Read; files have a quality of their own.", ge=0,
 SafetyChecker = Annotated[bool, _said("Read; there is no checker here.")]
 GoFast = Annotated[bool, _said("Read; there is one speed here.")]
 Weights = Annotated[
-    str, _said("A LoRA: the address of a safetensors file, or owner/name of the Hub.", min_length=1)
+    str,
+    _said(
+        "A LoRA: the address of a safetensors file, or owner/name of the Hub.",
+        min_length=1,
+        max_length=MAX_ADDRESS,
+    ),
 ]
 
 

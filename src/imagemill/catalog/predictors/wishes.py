@@ -102,27 +102,33 @@ def _size(
     asked: Usual, has_image: bool, follows: bool
 ) -> tuple[int | None, int | None, bool, list[str]]:
     """Width, height, whether the image decides on them instead, and remarks."""
-    given, ratio = asked.model_fields_set, asked.aspect_ratio
+    given = {name for name in asked.model_fields_set if getattr(asked, name) is not None}
+    ratio = asked.aspect_ratio
     shaped = "aspect_ratio" in given and ratio not in (MATCH, CUSTOM)
     if asked.target_size is not None:
         size = asked.target_size.width, asked.target_size.height
         for name, side in zip(("width", "height"), size, strict=True):
             if name in given and getattr(asked, name) != side:
                 raise invalid(name, f"{name} and target_size differ; give one")
-        return *size, False, _unshaped(shaped, "target_size is given")
+        return *size, False, _unheard(asked, "target_size is given", CUSTOM)
     if given & {"width", "height"}:
-        return asked.width, asked.height, False, _unshaped(shaped, "width and height are given")
+        remarks = _unheard(asked, "width and height are given", CUSTOM)
+        return asked.width, asked.height, False, remarks
     if has_image and (follows or not shaped):
-        return None, None, True, _unshaped(shaped, "the picture has the shape of the image")
+        return None, None, True, _unheard(asked, "the picture has the shape of the image", MATCH)
     if ratio is not None or asked.megapixels is not None:
         width, height = RATIOS.get(ratio or "", RATIOS["1:1"])
         scale = 2 if asked.megapixels == "0.25" else 1
-        return width // scale, height // scale, False, []
+        missing = {MATCH: "there is no image to match", CUSTOM: "there is no width and height"}
+        remarks = [f"aspect_ratio: {missing[ratio]}"] if ratio in missing else []
+        return width // scale, height // scale, False, remarks
     return asked.width, asked.height, False, []
 
 
-def _unshaped(shaped: bool, why: str) -> list[str]:
-    return [f"aspect_ratio: {why}"] if shaped else []
+def _unheard(asked: Usual, why: str, heard: str) -> list[str]:
+    """Remarks on what was given of the shape and has no say, but for the ratio `heard`."""
+    names = [name for name in ("aspect_ratio", "megapixels") if name in asked.model_fields_set]
+    return [f"{name}: {why}" for name in names if getattr(asked, name) not in (None, heard)]
 
 
 def _scheduler(asked: Usual) -> str | None:

@@ -25,6 +25,7 @@ from imagemill.dialects.strict import (
 )
 from imagemill.errors import invalid
 from imagemill.generation import MAX_SIDE, MIN_SIDE
+from imagemill.inputs import unbroken
 from imagemill.orders import Order
 
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
@@ -176,7 +177,7 @@ def _picture(text: str) -> str | None:
         head = binascii.a2b_base64(text.lstrip()[:_HEAD])
     except ValueError:
         return None
-    return f"data:image/png;base64,{''.join(text.split())}" if PICTURE.match(head) else None
+    return f"data:image/png;base64,{unbroken(text)}" if PICTURE.match(head) else None
 
 
 def _over(asked: Asked, sized: bool) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Nebius' requests, as orders."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -8,7 +7,7 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, hub
 from imagemill.dialects import strict
-from imagemill.dialects.callers import caller_of, own
+from imagemill.dialects.callers import bearer_formed, caller_of, own
 from imagemill.dialects.nebius.words import DOOR, WRONG, Refused, detail
 from imagemill.dialects.strict import Guidance, Negative, Scheduler, Strict
 from imagemill.errors import Fault, Kind
@@ -96,6 +95,5 @@ def _detail(error: Any) -> dict[str, Any]:
 
 def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not of Nebius' form; there may be none."""
-    value = headers.get("authorization")
-    if value is not None and not re.fullmatch(r"(?i:bearer)\s+\S+", value.strip()):
+    if not bearer_formed(headers):
         raise Fault(Kind.DENIED, "authorization is not of the form 'Bearer <key>'; send a key so")

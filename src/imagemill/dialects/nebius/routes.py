@@ -60,7 +60,7 @@ async def _generate(house: wire.House, request: Request) -> Response:
     _check(request)
     base = house.base(request)
     order = replace(
-        read(house.catalog, request.headers, body, base),
+        await wire.reading(body, read, house.catalog, request.headers, body, base),
         finish=house.finishes(DOOR),
         repeat=wire.repeat_of(request, body),
     )

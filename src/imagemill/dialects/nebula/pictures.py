@@ -52,7 +52,7 @@ def mask(text: str, size: tuple[int, int]) -> str:
 
 
 def _content(text: str, field: str) -> tuple[bytes, str]:
-    content = _decoded("".join(text.split()), field)  # `base64` on the command line breaks lines
+    content = _decoded(inputs.unbroken(text), field)  # `base64` on the command line breaks lines
     for beginning, media_type in _FORMATS:
         if re.match(beginning, content, re.DOTALL):
             return content, media_type

@@ -3,14 +3,16 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from imagemill.dialects import forms, strict
+from imagemill import inputs
+from imagemill.dialects import forms, strict, wire
 from imagemill.dialects.forms import Part
 from imagemill.dialects.openai.manners import LACKING
+from imagemill.dialects.openai.pictures import prompt_of
 from imagemill.dialects.openai.words import Wrong
 from imagemill.dialects.strict import (
     Guidance,
@@ -24,6 +26,7 @@ from imagemill.dialects.strict import (
 )
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_IMAGES
+from imagemill.materials import DATA
 
 MOST_INPUTS = 16  # images of one edit
 
@@ -101,12 +104,15 @@ Asked = TypeVar("Asked", bound=Painting)
 
 @dataclass(frozen=True)
 class Sent:
-    """A call and the files that came with it. identity: the same for the same call."""
+    """A call and the files that came with it. identity: the same for the same call. remark: the
+    prompt of the picture that is to be varied, as far as it tells that itself.
+    """
 
     asked: Painting
     identity: bytes
     images: tuple[bytes | str, ...] = ()  # a content, or a URL
     mask: bytes | str | None = None
+    remark: str | None = None
 
 
 FILES = ("image", "image[]", "mask")
@@ -122,13 +128,13 @@ SWITCHES: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": Fa
 async def generate(body: bytes, content_type: str) -> Sent:
     if forms.is_form(content_type):
         raise Wrong("A form is not taken here; send JSON.", None)
-    return await asyncio.to_thread(_generate, body)
+    return await wire.reading(body, _generate, body)
 
 
 async def edit(body: bytes, content_type: str) -> Sent:
     if forms.is_form(content_type):
         return await asyncio.to_thread(_form, Edit, await forms.parts(content_type, body))
-    return await asyncio.to_thread(_edit, body)
+    return await wire.reading(body, _edit, body)
 
 
 async def vary(body: bytes, content_type: str) -> Sent:
@@ -143,8 +149,8 @@ def _generate(body: bytes) -> Sent:
 
 def _edit(body: bytes) -> Sent:
     asked = take(Edit, strict.parse(strict.text(body)))
-    images = tuple(_url(each, "images") for each in asked.images or ())
-    mask = None if asked.mask is None else _url(asked.mask, "mask")
+    images = tuple(_given(each, "images", "image") for each in asked.images or ())
+    mask = None if asked.mask is None else _given(asked.mask, "mask", "mask")
     return Sent(asked, body, _some(images, "images"), mask)
 
 
@@ -152,7 +158,9 @@ def _vary(parts: list[Part]) -> Sent:
     sent = _form(Vary, parts)
     if len(sent.images) > 1 or sent.mask is not None:
         raise Wrong("One image is varied, without a mask; send that alone.", "image")
-    return sent
+    (picture,) = sent.images
+    assert isinstance(picture, bytes), "as in every form"
+    return replace(sent, remark=prompt_of(picture))
 
 
 def take(model: type[Asked], value: Any) -> Asked:
@@ -206,13 +214,16 @@ def _some(images: tuple[Any, ...], name: str) -> tuple[Any, ...]:
     return images
 
 
-def _url(reference: Reference, name: str) -> str:
+def _given(reference: Reference, name: str, field: str) -> bytes | str:
     if reference.file_id is not None:
         told = "files are not kept under ids here; give image_url, which may be a data URI"
         raise Fault(Kind.UNSUPPORTED, told, f"{name}.file_id")
     if not reference.image_url:
         told = f"Missing required parameter: '{name}.image_url'."
         raise Wrong(told, f"{name}.image_url", "missing_required_parameter")
+    if reference.image_url.startswith(DATA):
+        # The body that it came in was bounded already.
+        return inputs.data_uri(reference.image_url, field, len(reference.image_url))[0]
     return reference.image_url
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TypeVar
 
 from PIL import Image, ImageOps
 
@@ -14,37 +16,44 @@ from imagemill.dialects.openai.usage import of_given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
-from imagemill.materials import DATA, OWN
+from imagemill.materials import OWN
 from imagemill.service import DATA_KEPT, Service
 
+T = TypeVar("T")
+Size = tuple[int, int]
+
+FETCHES = 4  # pictures that are fetched at once, for all callers
 WRITTEN = 92  # the quality of JPEG and WebP files here; a higher one would add nothing but bytes
 
 
 @dataclass(frozen=True)
 class Given:
-    """What is painted over, as files of ours. tokens: of the images. prompt: of a picture that was
-    painted here, as it tells itself.
-    """
+    """What is painted over, as files of ours. tokens: of the images."""
 
     image: str
-    mask: str | None
-    tokens: int
-    prompt: str | None
+    mask: str | None = None
+    tokens: int = 0
+
+
+UNSEEN = Given(OWN)  # stands for what is not fetched before all else is checked
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Where pictures are made ready, for one caller. base: our own address."""
+    """Where pictures are made ready, for one caller. base: our own address. fetching: lets only so
+    many be fetched at once, for all callers.
+    """
 
     service: Service
     caller: str
     base: str
+    fetching: asyncio.Semaphore
 
     async def given(
         self,
         pictures: Sequence[bytes | str],
         mask: bytes | str | None,
-        size: tuple[int, int] | None,
+        size: Size | None,
         fades: bool,
     ) -> Given:
         """size: of what will be painted, None for that of the first image. fades: an image's own
@@ -53,44 +62,45 @@ class Desk:
         if mask is not None and len(pictures) > 1:
             told = "a mask cannot be told apart among several images; send one image with a mask"
             raise Fault(Kind.UNSUPPORTED, told, "mask")
-        contents = [await self._content(each, "image") for each in pictures]
-        clean = [await asyncio.to_thread(inputs.read_image, each, "image") for each in contents]
+        whole, tokens = await self._whole(pictures, size)
         masked: bytes | None = None
         if mask is not None:
-            masked = await asyncio.to_thread(_mask, await self._content(mask, "mask"))
-        elif fades and len(clean) == 1:
-            masked = await asyncio.to_thread(inputs.read_alpha, clean[0], "image")
-        sizes = [images.size_of(each) for each in clean]
-        whole = clean[0]
-        if len(clean) > 1:
-            whole = await asyncio.to_thread(collage, clean, size or sizes[0])
-        return Given(
-            await self._keep(whole),
-            None if masked is None else await self._keep(masked),
-            sum(of_given(*each) for each in sizes),
-            _prompt_of(contents[0]),
-        )
+            masked = await self._made(mask, "mask", _mask)
+        elif fades and len(pictures) == 1:
+            masked = await asyncio.to_thread(inputs.read_alpha, whole, "image")
+        kept = None if masked is None else await self._keep(masked)
+        return Given(await self._keep(whole), kept, tokens)
 
-    async def _content(self, given: bytes | str, field: str) -> bytes:
+    async def _whole(self, pictures: Sequence[bytes | str], size: Size | None) -> tuple[bytes, int]:
+        """What is painted over, and the tokens of what it was made from."""
+        if len(pictures) == 1:
+            return await self._made(pictures[0], "image", _clean)
+        collage = Collage(len(pictures), size)
+        for each in pictures:
+            await self._made(each, "image", collage.add)
+        return await asyncio.to_thread(collage.png), collage.tokens
+
+    async def _made(self, given: bytes | str, field: str, make: Callable[[bytes], T]) -> T:
+        """What `make` makes of a picture. Of one from elsewhere it does so in its turn, so that
+        few wait for that at a time.
+        """
         if isinstance(given, bytes):
-            return given
-        service, reference = self.service, own(given, self.base) or ""
+            return await asyncio.to_thread(make, given)
+        if not given.startswith(("http://", "https://")):
+            told = f"{field}: {given!r:.80} is no address; give https://... or a data URI"
+            raise Wrong(told, field)
+        url = own(given, self.base) or ""
+        async with nullcontext() if url.startswith(OWN) else self.fetching:
+            return await asyncio.to_thread(make, await self._content(url, field))
+
+    async def _content(self, url: str, field: str) -> bytes:
         try:
-            if reference.startswith(DATA):
-                # The body that it came in was bounded already.
-                return inputs.data_uri(reference, field, len(reference))[0]
-            if not given.startswith(("http://", "https://")):
-                told = f"{field}: {given!r:.80} is no address; give https://... or a data URI"
-                raise Wrong(told, field)
-            if not reference.startswith(OWN):
-                return (await service.fetcher.get(reference)).content
-            key = reference.removeprefix(OWN)
-            file = await service.objects.get(key)
+            if not url.startswith(OWN):
+                return (await self.service.fetcher.get(url)).content
+            file = await self.service.objects.get(url.removeprefix(OWN))
             if file is None or not file.open_to(self.caller):
                 raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
-            return await service.objects.read(key)
-        except Wrong:
-            raise
+            return await self.service.objects.read(file.key)
         except Fault as fault:
             raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
 
@@ -101,21 +111,39 @@ class Desk:
         return OWN + file.key
 
 
-def collage(pictures: Sequence[bytes], size: tuple[int, int]) -> bytes:
-    """Several images as one, side by side in rows, each filling its field."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    sheet = Image.new("RGB", size, "white")
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, columns)
-        in_row = min(columns, len(pictures) - row * columns)  # the last row may have fewer
-        left, right = (size[0] * at // in_row for at in (column, column + 1))
-        top, bottom = (size[1] * at // rows for at in (row, row + 1))
-        with Image.open(BytesIO(picture)) as image:
-            flat = Image.new("RGBA", image.size, "white")
-            flat.alpha_composite(image.convert("RGBA"))
-        sheet.paste(ImageOps.fit(flat.convert("RGB"), (right - left, bottom - top)), (left, top))
-    return _saved(sheet, "png")
+class Collage:
+    """Several images as one, side by side in rows, each filling its field.
+
+    Each is made small as it comes: together they would fill the memory. size: None for that of the
+    first. tokens: of all.
+    """
+
+    def __init__(self, count: int, size: Size | None) -> None:
+        self.count, self.added, self.tokens = count, 0, 0
+        self.columns = math.ceil(math.sqrt(count))
+        self.sheet = None if size is None else Image.new("RGB", size, "white")
+
+    def add(self, content: bytes) -> None:
+        with Image.open(BytesIO(inputs.read_image(content, "image"))) as image:
+            self.tokens += of_given(*image.size)
+            self.sheet = self.sheet or Image.new("RGB", image.size, "white")
+            left, top, right, bottom = self._field(*self.sheet.size)
+            shown = ImageOps.fit(image, (right - left, bottom - top))
+        self.sheet.paste(shown, (left, top), shown if shown.mode == "RGBA" else None)
+        self.added += 1
+
+    def png(self) -> bytes:
+        assert self.sheet is not None
+        return _saved(self.sheet, "png")
+
+    def _field(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Of the next one."""
+        rows = math.ceil(self.count / self.columns)
+        row, column = divmod(self.added, self.columns)
+        in_row = min(self.columns, self.count - row * self.columns)  # the last row may have fewer
+        left, right = (width * at // in_row for at in (column, column + 1))
+        top, bottom = (height * at // rows for at in (row, row + 1))
+        return left, top, right, bottom
 
 
 def converted(preview: bytes, format: Format) -> bytes:
@@ -135,6 +163,12 @@ def compressed(picture: bytes, format: Format, quality: int) -> bytes:
     return buffer.getvalue()
 
 
+def _clean(content: bytes) -> tuple[bytes, int]:
+    """A picture, and its tokens."""
+    clean = inputs.read_image(content, "image")
+    return clean, of_given(*images.size_of(clean))
+
+
 def _mask(content: bytes) -> bytes:
     found = inputs.read_alpha(content, "mask")
     if found is None:
@@ -146,10 +180,11 @@ def _mask(content: bytes) -> bytes:
     return found
 
 
-def _prompt_of(content: bytes) -> str | None:
+def prompt_of(content: bytes) -> str | None:
+    """The prompt of a picture that was painted here."""
     try:
         prompt = images.provenance_of(content).get("prompt")
-    except Fault:
+    except Exception:  # a picture is not refused for broken remarks about it
         return None
     return prompt if isinstance(prompt, str) else None
 

@@ -15,14 +15,17 @@ from imagemill.dialects.openai.manners import (
     check,
     manners_of,
 )
-from imagemill.dialects.openai.pictures import Desk, Given
+from imagemill.dialects.openai.pictures import UNSEEN, Desk, Given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_STEPS, Format
+from imagemill.generation import MAX_STEPS, Format, Generation
 from imagemill.orders import Order
+from imagemill.service import RAW_KEPT, REPEATED
 
 DOOR = "openai"
-SHORT = 60.0  # seconds that files live whose content is in the reply, and whose address is not
+# Seconds that files live whose content is in the reply, and whose address is not: for as long as
+# the call may be repeated, and be answered from them.
+KEPT = REPEATED + RAW_KEPT
 # What is painted where a variation is asked for of a picture that does not tell its prompt.
 ANYTHING = "a picture"
 EVENTS = {"generations": "image_generation", "edits": "image_edit"}
@@ -54,31 +57,19 @@ class Terms:
 
 
 async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Order, Terms]:
-    """Raises a Fault of what the model does not take."""
-    asked, given_fields = sent.asked, sent.asked.model_dump()
-    manners = manners_of(asked.model, given_fields)
+    """Raises a Fault of what the model does not take, before it looks at pictures."""
+    asked, fields = sent.asked, sent.asked.model_dump()
+    manners = manners_of(asked.model, fields)
     endpoint = endpoint_of(catalog, asked.model)
-    check(asked.model or endpoint.id, manners, task, given_fields)
-    width, height = _sides(asked, manners)
-    given: Given | None = None
+    check(asked.model or endpoint.id, manners, task, fields)
+    terms = _terms(asked, manners, task)
+    generation = _generation(sent, manners, endpoint, UNSEEN if sent.images else None)
     if sent.images:
-        size = (width, height) if width is not None and height is not None else None
+        size = None if generation.image_sized else (generation.width, generation.height)
         fades = manners.fades and task == "edits"
         given = await desk.given(sent.images, sent.mask, size, fades)
-    format = _format(asked)
-    terms = replace(_terms(asked, manners, task, format), image_tokens=given.tokens if given else 0)
-    wishes = _wishes(asked, endpoint) | _repainting(asked, given, width, height)
-    generation = endpoint.generation(
-        width=width,
-        height=height,
-        negative_prompt=asked.negative_prompt,
-        scheduler=asked.scheduler,
-        seed=None if asked.seed == -1 else asked.seed,
-        num_images=asked.n or 1,
-        format=format,
-        expand=manners.expands,
-        **wishes,
-    )
+        generation = _generation(sent, manners, endpoint, given)
+        terms = replace(terms, image_tokens=given.tokens)
     known = "auto" if generation.image_sized else f"{generation.width}x{generation.height}"
     order = Order(
         generation,
@@ -87,10 +78,37 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Ord
         wait=True,
         door=DOOR,
         caller=desk.caller,
-        keep=None if terms.urls else SHORT,
+        keep=None if terms.urls else KEPT,
         public=terms.urls,
     )
     return order, replace(terms, prompt=generation.prompt, size=known)
+
+
+def _generation(
+    sent: Sent, manners: Manners, endpoint: Endpoint, given: Given | None
+) -> Generation:
+    asked = sent.asked
+    width, height = _sides(asked, manners)
+    return endpoint.generation(
+        _prompt(sent),
+        _format(asked),
+        width=width,
+        height=height,
+        negative_prompt=asked.negative_prompt,
+        scheduler=asked.scheduler,
+        seed=None if asked.seed == -1 else asked.seed,
+        num_images=asked.n or 1,
+        expand=manners.expands,
+        **_effort(asked, endpoint),
+        **_repainting(asked, given, sized=(width, height) != (None, None)),
+    )
+
+
+def _prompt(sent: Sent) -> str:
+    if isinstance(sent.asked, Vary):
+        return sent.asked.prompt or sent.remark or ANYTHING
+    assert isinstance(sent.asked, Prompted)
+    return sent.asked.prompt
 
 
 def endpoint_of(catalog: Catalog, model: str | None) -> Endpoint:
@@ -103,8 +121,8 @@ def endpoint_of(catalog: Catalog, model: str | None) -> Endpoint:
         raise Fault(fault.kind, fault.message, "model") from None
 
 
-def _wishes(asked: Painting, endpoint: Endpoint) -> dict[str, Any]:
-    """What the call says of prompt, steps and guidance: the finer word wins over the coarser."""
+def _effort(asked: Painting, endpoint: Endpoint) -> dict[str, Any]:
+    """What the call says of steps and guidance: the finer word wins over the coarser."""
     steps, guidance = asked.num_inference_steps, asked.guidance_scale
     quality = getattr(asked, "quality", None)
     if steps is None and quality is not None:
@@ -113,26 +131,21 @@ def _wishes(asked: Painting, endpoint: Endpoint) -> dict[str, Any]:
     style = getattr(asked, "style", None)
     if guidance is None and style is not None:
         guidance = endpoint.defaults.guidance_scale * STYLES[style]
-    return {"prompt": getattr(asked, "prompt", None), "steps": steps, "guidance_scale": guidance}
+    return {"steps": steps, "guidance_scale": guidance}
 
 
-def _repainting(
-    asked: Painting, given: Given | None, width: int | None, height: int | None
-) -> dict[str, Any]:
+def _repainting(asked: Painting, given: Given | None, sized: bool) -> dict[str, Any]:
     if given is None or not isinstance(asked, Edit | Vary):
         return {}
     repainted = VARIED
     if isinstance(asked, Edit):
         repainted = FIDELITIES[asked.input_fidelity][given.mask is not None]
-    wishes: dict[str, Any] = {
+    return {
         "image": given.image,
         "mask": given.mask,
         "strength": repainted if asked.strength is None else asked.strength,
-        "image_sized": width is None and height is None,
+        "image_sized": not sized,
     }
-    if isinstance(asked, Vary):
-        wishes["prompt"] = asked.prompt or given.prompt or ANYTHING
-    return wishes
 
 
 def _sides(asked: Painting, manners: Manners) -> tuple[int | None, int | None]:
@@ -169,13 +182,13 @@ def _format(asked: Painting) -> Format:
     return format
 
 
-def _terms(asked: Painting, manners: Manners, task: str, format: Format) -> Terms:
+def _terms(asked: Painting, manners: Manners, task: str) -> Terms:
     wanted = asked.response_format
     terms = Terms(
         event=EVENTS.get(task, ""),
         prompt="",
         quality=QUALITIES[getattr(asked, "quality", None) or "auto"].told,
-        format=format,
+        format=_format(asked),
         urls=not manners.base64 and wanted != "b64_json",
         # Who says nothing and names no model of OpenAI's may be used to either.
         base64=manners.base64 or wanted == "b64_json" or (wanted is None and manners.tokens),

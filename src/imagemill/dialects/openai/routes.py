@@ -7,18 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 
 from imagemill.dialects import events, strict, wire
 from imagemill.dialects.callers import caller_of
 from imagemill.dialects.openai import bodies, write
-from imagemill.dialects.openai.pictures import Desk
+from imagemill.dialects.openai.pictures import FETCHES, Desk
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
-from imagemill.dialects.openai.words import STATUSES, Wrong, credential, refuse
+from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault
 from imagemill.job import FINAL, Job
 from imagemill.news import Preview
-from imagemill.orders import Order
 
 PREFIX = "/openai/v1"
 Reading = Callable[[bytes, str], Awaitable[bodies.Sent]]
@@ -29,6 +27,7 @@ class OpenAI:
 
     def __init__(self, house: wire.House) -> None:
         self.house, self.service = house, house.service
+        self.fetching = asyncio.Semaphore(FETCHES)
 
     async def generations(self, request: Request) -> Response:
         return await self._paint(request, "generations", bodies.generate, self.house.body_limit)
@@ -41,21 +40,24 @@ class OpenAI:
 
     async def models(self, request: Request) -> Response:
         credential(request.headers)
-        return JSONResponse(write.models(self.house.catalog, self.house.base(request)))
+        return Told(write.models(self.house.catalog, self.house.base(request)))
 
     async def model(self, request: Request, id: str) -> Response:
         credential(request.headers)
         endpoint_of(self.house.catalog, id)
-        return JSONResponse(write.model(id))
+        return Told(write.model(id))
 
     async def _paint(self, request: Request, task: str, reading: Reading, limit: int) -> Response:
-        began, base = time.monotonic(), self.house.base(request)
         body = await wire.read_body(request, limit)
         credential(request.headers)
         if request.url.query:
             raise Wrong("Parameters in the URL are not read; put them into the body.", None)
+        return await wire.while_listening(request, self._answer(request, task, reading, body))
+
+    async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
+        began, base = time.monotonic(), self.house.base(request)
         sent = await reading(body, request.headers.get("content-type", ""))
-        desk = Desk(self.service, caller_of(request.headers), base)
+        desk = Desk(self.service, caller_of(request.headers), base, self.fetching)
         order, terms = await read(self.house.catalog, task, sent, desk)
         order = replace(
             order,
@@ -66,19 +68,13 @@ class OpenAI:
             job = await self.service.begin(order)
             told = self._events(job, terms)
             return events.Watched(told, {}, lambda: self.service.leave(job))
-        return await self._whole(request, order, terms, base, began)
-
-    async def _whole(
-        self, request: Request, order: Order, terms: Terms, base: str, began: float
-    ) -> Response:
-        job = await wire.while_listening(request, self.service.wait_for(order))
+        job = await self.service.wait_for(order)
         answer = await write.finished(self.service, job, terms)
         wire.report(order, answer)
-        told = await write.reply(self.service, job, terms, answer, base)
+        whole = await write.reply(self.service, job, terms, answer, base)
         taken = round((time.monotonic() - began) * 1000)
-        return JSONResponse(
-            told, headers=wire.headers(answer) | {"openai-processing-ms": str(taken)}
-        )
+        headers = wire.headers(answer) | {"openai-processing-ms": str(taken)}
+        return Told(whole, headers=headers)
 
     async def _events(self, job: Job, terms: Terms) -> AsyncGenerator[str]:
         """Pictures on their way, at last the finished ones."""
@@ -176,7 +172,7 @@ def routes(house: wire.House) -> APIRouter:
             f"{PREFIX}/images/{path}",
             wire.answering(house, DOOR, refuse, handler),
             methods=["POST"],
-            response_class=JSONResponse,
+            response_class=Told,
             summary=summary,
             operation_id=f"openai_{path}",
             openapi_extra=asked,
@@ -190,7 +186,7 @@ def routes(house: wire.House) -> APIRouter:
             PREFIX + path,
             wire.answering(house, DOOR, refuse, found),
             methods=["GET"],
-            response_class=JSONResponse,
+            response_class=Told,
             summary=summary,
             operation_id=f"openai_{found.__name__}",
             responses={200: _MODELS, **refused},

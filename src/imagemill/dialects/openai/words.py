@@ -3,7 +3,7 @@
 The types and codes are those that OpenAI's API is known to answer with, where it has one.
 """
 
-import re
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
 from imagemill.dialects import wire
+from imagemill.dialects.callers import bearer_formed
 from imagemill.errors import Fault, Kind
 
 CALLERS = "invalid_request_error"
@@ -60,6 +61,13 @@ NAMES: dict[str, str | None] = {
 }
 
 
+class Told(JSONResponse):
+    """In ASCII: what JSON brings and a reply repeats may be what UTF-8 cannot hold."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 class Wrong(Fault):
     """A parameter that is not what it should be, with OpenAI's own code for that."""
 
@@ -80,12 +88,11 @@ def refuse(fault: Fault) -> Response:
     word, headers = ERRORS[fault.kind], wire.retry_header(fault)
     if not word.again:  # else the clients send what cannot succeed three times
         headers["x-should-retry"] = "false"
-    return JSONResponse(error_body(fault), word.status, headers)
+    return Told(error_body(fault), word.status, headers)
 
 
 def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not of OpenAI's form; there may be none."""
-    value = headers.get("authorization")
-    if value is not None and not re.fullmatch(r"(?i:bearer)\s+\S+", value.strip()):
+    if not bearer_formed(headers):
         told = "the header Authorization must be of the form 'Bearer KEY'; any key will do here"
         raise Fault(Kind.DENIED, told)

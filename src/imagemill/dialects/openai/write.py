@@ -113,16 +113,19 @@ def _size(file: File) -> str:
 
 
 async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Terms) -> str:
-    """Of the file as it is sent: where that was compressed, it takes the place of the first."""
+    """Of the file as it is sent: compressed, it lies beside the first, under the same key each time
+    that a call is repeated.
+    """
     stored = await service.objects.get(file.key)
     if stored is None or terms.compression >= WRITTEN:
         return file.key
     keep = None if stored.expires is None else stored.expires - service.objects.clock()
-    made = await service.objects.put(
-        picture, file.content_type, job=job.id, caller=job.caller, keep=keep, public=True
+    stem, _, suffix = file.key.rpartition(".")
+    key = f"{stem}_{terms.compression}.{suffix}"
+    await service.objects.put(
+        picture, file.content_type, job=job.id, caller=job.caller, keep=keep, public=True, key=key
     )
-    await service.objects.delete(file.key)
-    return made.key
+    return key
 
 
 def models(catalog: Catalog, base: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from imagemill.errors import Fault, Kind
 LENGTH = 26  # characters; in base32 they hold the 128 bits of a UUID
 SEAL = 32
 
-_ID = re.compile(r"[a-z2-7]{26}", re.ASCII)
+FORM = re.compile(r"[a-z2-7]{26}", re.ASCII)
 
 
 def encode(id: str) -> str:
@@ -21,7 +21,7 @@ def encode(id: str) -> str:
 
 def decode(id: str) -> str:
     """The UUID behind an id; a Fault where it is none of ours."""
-    found = _decoded(id) if _ID.fullmatch(id) else None
+    found = _decoded(id) if FORM.fullmatch(id) else None
     if found is None or encode(found) != id:
         raise Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
     return found

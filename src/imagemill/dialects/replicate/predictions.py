@@ -14,7 +14,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from imagemill.catalog.pages import Wish
-from imagemill.dialects import events, strict, wire
+from imagemill.dialects import events, wire
 from imagemill.dialects.callers import caller_of
 from imagemill.dialects.replicate import ids, read, write
 from imagemill.dialects.replicate.calls import Calls
@@ -22,7 +22,7 @@ from imagemill.dialects.replicate.files import Shelf
 from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
 from imagemill.dialects.replicate.streams import Stream
 from imagemill.dialects.replicate.targets import Target, by_model, by_version
-from imagemill.dialects.replicate.watchers import Watchers, overdue
+from imagemill.dialects.replicate.watchers import Watchers, overdue, watched
 from imagemill.dialects.replicate.words import STATUSES
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.job import Job, Status
@@ -47,13 +47,13 @@ class Predictions:
     async def by_version(self, request: Request) -> Response:
         """Creates a prediction with a version."""
         body = await self._body(request)
-        asked = read.take(CreateByVersion, strict.parse(strict.text(body)))
+        asked = await wire.reading(body, read.parsed, CreateByVersion, body)
         return await self._create(request, body, asked, by_version(self._catalog, asked.version))
 
     async def by_model(self, request: Request, owner: str, name: str) -> Response:
         """Creates a prediction with a model."""
         body = await self._body(request)
-        asked = read.take(Create, strict.parse(strict.text(body)))
+        asked = await wire.reading(body, read.parsed, Create, body)
         return await self._create(request, body, asked, by_model(self._catalog, f"{owner}/{name}"))
 
     async def get(self, request: Request, prediction_id: str) -> Response:
@@ -69,13 +69,13 @@ class Predictions:
         return await self._answer(request, job)
 
     async def list(self, request: Request) -> Response:
-        """The caller's predictions, the newest first."""
+        """The caller's predictions, the newest first; none where no credential tells whose."""
         read.credential(request.headers)
         query, base = request.query_params, self.house.base(request)
         trail, caller = _trail(query.get("cursor")), caller_of(request.headers)
         after, before = _time(query, "created_after"), _time(query, "created_before")
         found = list[Job]()
-        if _source(query) != "web":
+        if _source(query) != "web" and caller:
             earliest = min([*trail[-1:], *([before] if before is not None else [])], default=None)
             service = self.house.service
             found = await service.jobs_of(caller, DOOR, earliest, after, PAGE + 1)
@@ -107,20 +107,30 @@ class Predictions:
         self, request: Request, body: bytes, asked: Create, target: Target
     ) -> Response:
         order = await self._order(request, body, asked, target)
-        if read.is_patient(request.headers) and not order.wire["events"]:
-            job = await wire.while_listening(request, self.house.service.wait_for(order))
+        seconds = read.waits(request.headers)
+        if read.is_patient(request.headers):
+            job = await self._finished(request, order)
             if job.fault is not None:
                 raise job.fault
             return await self._answer(request, job, 201)
-        seconds = read.waits(request.headers)
         job = await self._submit(order)
         if seconds is None:
             return await self._answer(request, job, 201)
-        return await self._wait(request, order, job, seconds)
+        job = await self._wait(request, order, job, seconds)
+        if write.ended(job):
+            return await self._answer(request, job, 201)
+        # Any other word would make clients take the prediction for done, without an output.
+        return await self._answer(request, job, 202, status=STATUSES[Status.QUEUED])
+
+    async def _finished(self, request: Request, order: Order) -> Job:
+        """The job at its end, for clients that ask only once."""
+        if not watched(order.wire):
+            return await wire.while_listening(request, self.house.service.wait_for(order))
+        return await self._wait(request, order, await self._submit(order), None)
 
     async def _order(self, request: Request, body: bytes, asked: Create, target: Target) -> Order:
         base = self.house.base(request)
-        wish, remarks = read.wish(target, asked.input)
+        wish, remarks = await wire.reading(body, read.wish, target, asked.input)
         wish = await self._found(wish, base)
         return replace(
             read.order(target, asked, wish, remarks, request.headers, base),
@@ -148,7 +158,7 @@ class Predictions:
         async def make() -> str:
             if url is not None and order.callback is None:
                 await _check(service.fetcher.check, url)
-            job = await service.submit(order)
+            job = await service.submit(self.watchers.admit(order))
             self.watchers.begin(job)
             made[job.id] = job
             return job.id
@@ -156,28 +166,20 @@ class Predictions:
         id = await self.calls.once(order.caller, order.repeat, make)
         return made.get(id) or await service.job(id, order.caller)
 
-    async def _wait(self, request: Request, order: Order, job: Job, seconds: float) -> Response:
+    async def _wait(self, request: Request, order: Order, job: Job, seconds: float | None) -> Job:
         try:
-            ended = await wire.while_listening(request, self._within(job, seconds))
+            return await wire.while_listening(request, self._within(job, seconds))
         except wire.Gone:
             if not order.finish and order.repeat is None:
                 await self.house.service.cancel(job)
             raise
-        if ended is not None:
-            return await self._answer(request, ended, 201)
-        job = await self.house.service.job(job.id, job.caller)
-        if write.ended(job):
-            return await self._answer(request, job, 201)
-        # Any other word would make clients take the prediction for done, without an output.
-        return await self._answer(request, job, 202, status=STATUSES[Status.QUEUED])
 
-    async def _within(self, job: Job, seconds: float) -> Job | None:
-        """The job that has ended, None where it takes longer."""
-        try:
+    async def _within(self, job: Job, seconds: float | None) -> Job:
+        """The job when it has ended, or as it is after so long."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 return await self.house.service.ended(job.id)
-        except TimeoutError:
-            return None
+        return await self.house.service.job(job.id, job.caller)
 
     async def _job(self, request: Request, id: str) -> Job:
         read.credential(request.headers)
@@ -191,12 +193,7 @@ class Predictions:
 
     async def _stop(self, job: Job) -> Job:
         """Running work stops within two steps, which are waited for."""
-        service = self.house.service
-        job = await service.cancel(job)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOPPING):
-                job = await service.ended(job.id)
-        return job
+        return await self._within(await self.house.service.cancel(job), STOPPING)
 
     async def _answer(
         self, request: Request, job: Job, code: int = 200, status: str | None = None

@@ -7,17 +7,19 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 
+from imagemill.catalog import Endpoint
 from imagemill.catalog.pages import Wish
 from imagemill.dialects import strict
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.words import Invalid, Refused, refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.job import Priority
+from imagemill.generation import Generation
+from imagemill.materials import DATA
 from imagemill.orders import Order
 
 DOOR = "replicate"
 LONGEST_WAIT = 60.0  # seconds
-LEAST_LIFE = 5  # seconds
+LEAST_LIFE, LONGEST_LIFE = 5, 86_400  # seconds
 SHOWN_DATA = 200  # characters of a data URI that are told again
 
 Event = Literal["start", "output", "logs", "completed"]
@@ -29,6 +31,7 @@ WRAPS_DATA = ("replicate-python/", "replicate-javascript/")
 
 VERSION = r"^([0-9a-f]{64}|[A-Za-z0-9][\w-]*/[\w-]+(:[0-9a-f]{64})?)$"
 
+_ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
 _WAIT = re.compile(r"wait(?:=([1-9]|[1-5][0-9]|60))?")
 _LIFE = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s?)?", re.ASCII)
 Body = TypeVar("Body", bound=BaseModel)
@@ -57,6 +60,10 @@ def take(model: type[Body], value: Any, prefix: str = "") -> Body:
         raise refused(error, model, prefix) from None
 
 
+def parsed(model: type[Body], body: bytes) -> Body:
+    return take(model, strict.parse(strict.text(body)))
+
+
 def wish(target: Target, given: Mapping[str, Any]) -> tuple[Wish, list[str]]:
     return target.predictor.read(take(target.predictor.Input, dict(given), "input"))
 
@@ -67,7 +74,30 @@ def order(
     """What a call asks for; the references in the wish have been looked up."""
     url, events = _webhook(asked)
     life = lifetime(headers)
-    generation = target.endpoint.generation(
+    return Order(
+        _generation(target.endpoint, wish),
+        target.endpoint,
+        cacheable=False,
+        wait=True,
+        door=DOOR,
+        begin_within=life,
+        callback=url if "completed" in events else None,
+        wire={
+            "model": target.model,
+            "version": target.version,
+            "single": target.predictor.single,
+            "input": echo(asked.input),
+            "base": base,
+            "webhook": url,
+            "events": list(events),
+            "life": life,
+            "remarks": [*target.remarks, *(f"ignored: {each}" for each in remarks)],
+        },
+    )
+
+
+def _generation(endpoint: Endpoint, wish: Wish) -> Generation:
+    return endpoint.generation(
         wish.prompt,
         wish.format,
         negative_prompt=wish.negative_prompt,
@@ -84,27 +114,6 @@ def order(
         image_sized=wish.keep_size_of == "image",
         loras=wish.loras,
         expand=wish.expand,
-    )
-    return Order(
-        generation,
-        target.endpoint,
-        cacheable=False,
-        wait=True,
-        door=DOOR,
-        priority=Priority.NORMAL if waits(headers) is None else Priority.INTERACTIVE,
-        begin_within=life,
-        callback=url if "completed" in events else None,
-        wire={
-            "model": target.model,
-            "version": target.version,
-            "single": target.predictor.single,
-            "input": echo(asked.input),
-            "base": base,
-            "webhook": url,
-            "events": list(events),
-            "life": life,
-            "remarks": [*target.remarks, *(f"ignored: {each}" for each in remarks)],
-        },
     )
 
 
@@ -127,14 +136,14 @@ def echo(value: Any) -> Any:
         return {name: echo(each) for name, each in value.items()}
     if isinstance(value, list):
         return [echo(each) for each in value]
-    if isinstance(value, str) and value.startswith("data:") and len(value) > SHOWN_DATA:
+    if isinstance(value, str) and len(value) > SHOWN_DATA and value[:5].lower() == DATA:
         return f"{value[:SHOWN_DATA]}... ({len(value)} characters)"
     return value
 
 
 def reference(url: str | None, name: str) -> str | None:
     """The address of a picture; a Fault where it is none."""
-    if url is not None and not url.lower().startswith(("http://", "https://", "data:")):
+    if url is not None and not _ADDRESS.match(url):
         told = f"{name} {url!r:.40} is no address of a picture"
         raise invalid(name, f"{told}; give http(s), a data URI, or a file that was uploaded here")
     return url
@@ -169,6 +178,8 @@ def lifetime(headers: Headers) -> float | None:
     if total < LEAST_LIFE:
         told = f"Cancel-After: {given!r:.40} is no time of at least {LEAST_LIFE} s"
         raise invalid("cancel-after", f"{told}; give for example 30s, 5m or 1h30m")
+    if total > LONGEST_LIFE:
+        raise invalid("cancel-after", f"Cancel-After: {given!r:.40} is too long; give at most 24h")
     return float(total)
 
 

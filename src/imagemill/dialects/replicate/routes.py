@@ -18,6 +18,10 @@ from imagemill.dialects.replicate.watchers import Watchers
 from imagemill.dialects.replicate.write import PREFIX
 from imagemill.errors import Fault, Kind
 
+# Verb, path, handler, summary, and what the OpenAPI document says beyond them.
+Row = tuple[str, str, wire.Handler, str, dict[str, Any]]
+MODEL, DEPLOYMENT = "/models/{owner}/{name}", "/deployments/{owner}/{name}"
+
 # What is kept elsewhere here, and where.
 MODELS = "models are configured by the operator, with the setting models"
 DEPLOYMENTS = "every model can be called as a deployment; there is nothing to change"
@@ -50,37 +54,50 @@ def routes(house: wire.House) -> APIRouter:
     router = APIRouter(prefix=PREFIX, tags=["replicate"], lifespan=lifespan)
     predictions = Predictions(house, shelf, watchers, Calls(house.service.clock))
     files, models = Files(house, shelf), Models(house)
-    model, deployment = "/models/{owner}/{name}", "/deployments/{owner}/{name}"
-    for verb, path, handler, summary, told in (
+    for row in (*_of_predictions(predictions), *_of_models(models), *_of_files(files)):
+        _add(router, house, *row)
+    for verb, path, why in ABSENT:
+        _add(router, house, verb, path, _absent(why), "Not served here", None)
+    return router
+
+
+def _of_predictions(predictions: Predictions) -> tuple[Row, ...]:
+    return (
         ("POST", "/predictions", predictions.by_version, "Create a prediction", BY_VERSION),
-        ("POST", f"{model}/predictions", predictions.by_model, "Ask a model", BY_MODEL),
-        ("POST", f"{deployment}/predictions", predictions.by_model, "Ask a deployment", BY_MODEL),
+        ("POST", f"{MODEL}/predictions", predictions.by_model, "Ask a model", BY_MODEL),
+        ("POST", f"{DEPLOYMENT}/predictions", predictions.by_model, "Ask a deployment", BY_MODEL),
         ("GET", "/predictions", predictions.list, "List predictions", LISTING),
         ("GET", "/predictions/{prediction_id}", predictions.get, "A prediction", {}),
         ("POST", "/predictions/{prediction_id}/cancel", predictions.cancel, "Cancel it", {}),
         ("GET", "/streams/{token}", predictions.stream, "Watch a prediction", STREAM),
+    )
+
+
+def _of_models(models: Models) -> tuple[Row, ...]:
+    return (
         ("GET", "/models", models.list, "List models", CURSOR),
         ("QUERY", "/models", models.search, "Search models", {}),
-        ("GET", model, models.get, "A model", {}),
-        ("GET", f"{model}/versions", models.versions, "Versions of a model", {}),
-        ("GET", f"{model}/versions/{{version_id}}", models.version, "A version", {}),
+        ("GET", MODEL, models.get, "A model", {}),
+        ("GET", f"{MODEL}/versions", models.versions, "Versions of a model", {}),
+        ("GET", f"{MODEL}/versions/{{version_id}}", models.version, "A version", {}),
         ("GET", "/deployments", models.deployments, "List deployments", {}),
-        ("GET", deployment, models.deployment, "A deployment", {}),
+        ("GET", DEPLOYMENT, models.deployment, "A deployment", {}),
         ("GET", "/collections", models.collections, "List collections", {}),
         ("GET", "/collections/{slug}", models.collection, "A collection", {}),
         ("GET", "/hardware", models.hardware, "List hardware", {}),
         ("GET", "/account", models.account, "The account", {}),
         ("GET", "/webhooks/default/secret", models.secret, "What signs webhooks", {}),
+    )
+
+
+def _of_files(files: Files) -> tuple[Row, ...]:
+    return (
         ("POST", "/files", files.create, "Upload a file", UPLOAD),
         ("GET", "/files", files.list, "List files", {}),
         ("GET", "/files/{file_id}", files.get, "A file", {}),
         ("DELETE", "/files/{file_id}", files.delete, "Delete a file", {}),
         ("GET", "/files/{file_id}/download", files.download, "Download a file", SIGNED),
-    ):
-        _add(router, house, verb, path, handler, summary, told)
-    for verb, path, why in ABSENT:
-        _add(router, house, verb, path, _absent(why), "Not served here", None)
-    return router
+    )
 
 
 def _add(

@@ -1,21 +1,27 @@
 """Watchers: who looks after a prediction while nobody waits for it.
 
 They tell of what happens on the way, and end what has outlived its time. The end itself is told by
-the courier, which outlives this process; what is told here is lost with it.
+the courier, which outlives this process; what is told here is lost with it. While nothing happens
+to a prediction, nothing is done for it.
 """
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from imagemill.dialects.replicate import write
 from imagemill.errors import Fault
 from imagemill.job import Job, Line, Status
 from imagemill.news import Item
+from imagemill.orders import Order
 from imagemill.service import Service
 
 log = logging.getLogger(__name__)
 
+MOST = 256  # predictions that are told of on the way at a time
+LOOK = 60.0  # seconds of silence after which a job is looked up: another server may have ended it
 PAUSE = 0.5  # seconds between two that tell of the log
 ANSWER = 10.0  # seconds that a receiver has
 
@@ -24,15 +30,31 @@ ANSWER = 10.0  # seconds that a receiver has
 class Watchers:
     service: Service
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _deadlines: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+
+    def admit(self, order: Order) -> Order:
+        """The order; where too many are watched already, it says in its log what is not told."""
+        events = wanted(order.wire)
+        if not events or len(self._tasks) < MOST:
+            return order
+        told = f"webhook events not told: {', '.join(sorted(events))}"
+        remark = f"{told}; {MOST} predictions are watched already"
+        kept = [event for event in order.wire["events"] if event not in events]
+        changed = {"events": kept, "remarks": [*order.wire["remarks"], remark]}
+        return replace(order, wire={**order.wire, **changed})
 
     def begin(self, job: Job) -> None:
-        events = wanted(job)
+        events = wanted(job.wire)
         if events:
             self._keep(asyncio.create_task(Telling(self.service, job, events).run()))
         if job.wire["life"] is not None:
-            self._keep(asyncio.create_task(self._end(job)))
+            self._deadlines[job.id] = asyncio.get_running_loop().call_later(
+                left(job, self.service.now()), self._end, job.id, job.caller
+            )
 
     async def close(self) -> None:
+        for deadline in self._deadlines.values():
+            deadline.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -47,17 +69,24 @@ class Watchers:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("a prediction is not watched any more: %s", error)
 
-    async def _end(self, job: Job) -> None:
-        try:
-            async with asyncio.timeout(left(job, self.service.now())):
-                await self.service.ended(job.id)
-        except TimeoutError:
+    def _end(self, id: str, caller: str) -> None:
+        del self._deadlines[id]
+        self._keep(asyncio.create_task(self._cancel(id, caller)))
+
+    async def _cancel(self, id: str, caller: str) -> None:
+        job = await self.service.job(id, caller)
+        if not write.ended(job):
             await self.service.cancel(job)
 
 
-def wanted(job: Job) -> frozenset[str]:
+def watched(wire: Mapping[str, Any]) -> bool:
+    """Whether a job is looked after while it is on its way."""
+    return bool(wanted(wire)) or wire["life"] is not None
+
+
+def wanted(wire: Mapping[str, Any]) -> frozenset[str]:
     """The events that are told here: outputs come with the end, and need no second message."""
-    events = frozenset(job.wire["events"])
+    events = frozenset(wire["events"])
     return events - {"completed", "output"} if "completed" in events else events
 
 
@@ -85,15 +114,31 @@ class Telling:
     sent: int = 0
 
     async def run(self) -> None:
-        async for item in self.service.watch(self.job.id):
-            for event in self._events(item):
-                await self._tell(event)
+        with self.service.news.listen(self.job.id) as heard:
+            item: Item | None = await self._look()
+            while True:
+                for event in self._events(item):
+                    await self._tell(event)
+                if write.ended(self.job):
+                    return
+                item = await self._next(heard)
 
-    def _events(self, item: Item) -> list[str]:
+    async def _next(self, heard: asyncio.Queue[Item]) -> Item | None:
+        """What happens; None where it is time to tell of lines, the job itself after a silence."""
+        try:
+            async with asyncio.timeout(PAUSE if self.unsaid else LOOK):
+                return await heard.get()
+        except TimeoutError:
+            return None if self.unsaid else await self._look()
+
+    async def _look(self) -> Job:
+        return await self.service.job(self.job.id, self.job.caller)
+
+    def _events(self, item: Item | None) -> list[str]:
         """What an item is a reason to tell of."""
         found = []
         if isinstance(item, Line):
-            self.lines[item.number], self.unsaid = item, True
+            self.lines[item.number], self.unsaid = item, "logs" in self.events
         elif isinstance(item, Job):
             self.job = item
             if item.started is not None and not self.begun:

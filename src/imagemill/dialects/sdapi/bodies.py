@@ -2,14 +2,20 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from imagemill.dialects.sdapi.words import Wrong
+from imagemill.dialects.strict import SHOWN_ERRORS
 from imagemill.errors import Fault, Kind
+from imagemill.generation import MAX_PROMPT
 
-SHOWN_ERRORS = 8  # of one body
+# One is all that is taken; so many are counted.
+MOST_LISTED = 16
+
+Text = Annotated[str | None, Field(max_length=MAX_PROMPT)]  # before its syntax is read
+Listed = Annotated[list[str] | None, Field(max_length=MOST_LISTED)]
 
 
 class Asked(BaseModel):
@@ -17,11 +23,10 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    prompt: str | None = None
-    negative_prompt: str | None = None
-    styles: list[str] | None = None
+    prompt: Text = None
+    negative_prompt: Text = None
+    styles: Listed = None
     seed: int | None = Field(None, description="-1 draws one.")
-    subseed_strength: float | None = None
     sampler_name: str | None = None
     sampler_index: str | None = Field(None, description="The older name of sampler_name.")
     scheduler: str | None = None
@@ -52,7 +57,7 @@ class Txt2img(Asked):
 
 
 class Img2img(Asked):
-    init_images: list[str] | None = None
+    init_images: Listed = None
     resize_mode: int | None = None
     mask: str | None = None
     mask_blur: float | None = None
@@ -73,7 +78,7 @@ _ONE_PASS = "the whole size is painted in one pass"
 
 # Fields that change nothing, whatever they hold.
 IDLE: Mapping[str, str] = {
-    "subseed": "nothing is mixed without subseed_strength",
+    "subseed": "seeds are not mixed",
     "eta": _NO_NOISE,
     "s_tmin": _NO_NOISE,
     "s_tmax": _NO_NOISE,
@@ -127,6 +132,7 @@ _SAME: tuple[Any, ...] = (
 LACKING: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "restore_faces": (_NOTHING, "there is no face restorer; leave it out"),
     "tiling": (_NOTHING, "pictures that tile are not painted; leave it out"),
+    "subseed_strength": ((None, 0), "seeds are not mixed; give 0, and another seed"),
     "seed_resize_from_h": (_NOTHING, "noise is not resized; leave it out"),
     "seed_resize_from_w": (_NOTHING, "noise is not resized; leave it out"),
     "s_churn": (_NOTHING, "no noise is added on the way; give 0"),
@@ -181,7 +187,10 @@ Txt2imgBody: type[Txt2img] = _whole("Txt2imgBody", Txt2img)
 Img2imgBody: type[Img2img] = _whole("Img2imgBody", Img2img)
 
 
-def take(model: type[Asked], value: Any) -> Any:
+Body = TypeVar("Body", bound=Asked)
+
+
+def take(model: type[Body], value: Any) -> Body:
     """`value` as a `model`; raises Wrong for all that is wrong, a Fault for what is lacking."""
     try:
         asked = model.model_validate(value)

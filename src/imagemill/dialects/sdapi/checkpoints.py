@@ -5,7 +5,7 @@ import re
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.errors import Fault, Kind
 
-_HASH = re.compile(r"\s*\[[0-9a-f]{6,64}\]$")
+_HASH = re.compile(r"\[[0-9a-f]{6,64}\]$")
 _SUFFIX = re.compile(r"\.(safetensors|ckpt|sft)$", re.IGNORECASE)
 
 
@@ -27,7 +27,7 @@ def _there(catalog: Catalog, id: str) -> bool:
 
 def find(catalog: Catalog, name: str) -> Endpoint:
     """What a title, a name or a file name of A1111's means; nothing means the usual model."""
-    bare = _SUFFIX.sub("", _HASH.sub("", name.strip()))
+    bare = _SUFFIX.sub("", _HASH.sub("", name.strip()).rstrip())
     if bare in ("", "None"):
         return catalog.find(catalog.default)
     known = {id.lower(): id for id in ids(catalog)}

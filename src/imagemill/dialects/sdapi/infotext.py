@@ -15,7 +15,7 @@ NEGATIVE = "Negative prompt: "
 PARAMETERS = "parameters"  # the text chunk of a PNG
 _UNICODE = b"UNICODE\x00"
 
-_PAIR = re.compile(r'\s*(\w[\w \-/]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+_PAIR = re.compile(r'(\w[\w \-/]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 FEWEST = 3  # pairs that make a last line one of settings
 LONGEST = 10_000  # characters of that line

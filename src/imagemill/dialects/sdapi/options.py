@@ -2,11 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from imagemill.dialects.sdapi.words import Wrong, detail
+from imagemill.dialects.strict import SHOWN_ERRORS
 from imagemill.generation import Format
 
 CALLERS = 1000  # whose options are held; the one that was silent the longest is forgotten
@@ -58,6 +59,16 @@ KEPT: Mapping[str, tuple[Any, str]] = {
 }
 DEFAULTS: Mapping[str, Any] = {**HONOURED, **{name: value for name, (value, _) in KEPT.items()}}
 
+# By the type of an option's default. What is kept for anybody is small, and JSON can tell it.
+_SHORT = Annotated[str, Field(max_length=200)]
+_TYPES: Mapping[type, TypeAdapter[Any]] = {
+    bool: TypeAdapter(bool),
+    int: TypeAdapter(Annotated[int, Field(ge=-(2**53), le=2**53)]),
+    float: TypeAdapter(FiniteFloat),
+    str: TypeAdapter(_SHORT),
+    list: TypeAdapter(Annotated[list[_SHORT], Field(max_length=16)]),
+}
+
 Set = dict[str, Any]
 
 
@@ -95,7 +106,7 @@ def checked(given: Mapping[str, Any], within: str | None = None) -> Set:
         told = f"{found[FORMAT]!r:.80} is not written; one of {', '.join(FORMATS)}"
         wrong.append(_at(within, FORMAT, told, "value_error"))
     if wrong:
-        raise Wrong(wrong)
+        raise Wrong(wrong[:SHOWN_ERRORS])
     return found
 
 
@@ -107,9 +118,7 @@ def idle(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _typed(default: Any, value: Any) -> Any:
-    return TypeAdapter(list[str] if isinstance(default, list) else type(default)).validate_python(
-        value
-    )
+    return _TYPES[type(default)].validate_python(value)
 
 
 def _at(within: str | None, name: str, message: str, type: str) -> dict[str, Any]:

@@ -135,8 +135,8 @@ FITS: Mapping[int, Callable[[Image.Image, Size], Image.Image]] = {
 def _mask(content: bytes, brush: Brush) -> Image.Image:
     """White where is painted. Of a mask that is drawn on nothing, what is drawn counts."""
     mask = _open(content)
-    if mask.mode == "RGBA":
-        opacity = mask.getchannel("A")
+    opacity = mask.getchannel("A") if mask.mode == "RGBA" else None
+    if opacity is not None and opacity.getextrema() != (255, 255):
         rounded = opacity.point([255 * (value > BRUSHED) for value in range(256)])
         mask = rounded if brush.rounded else opacity
     mask = mask.convert("L")

@@ -8,10 +8,11 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import MAX_LORAS, Lora
 
 _TAG = re.compile(r"<(lora|lyco|hypernet):([^<>]{1,2000})>")
-_WEIGHTED = re.compile(r"(.+?)((?::[+-]?(?:\d+\.?\d*|\.\d+))*)", re.DOTALL)
+_NUMBER = re.compile(r"\s*+[+-]?(?:\d++\.?\d*+|\.\d++)\s*+")
 
 # Innermost brackets, with a weight or without. Others mean a change in mid-course, or are escaped.
-_ROUND = re.compile(r"(?<!\\)\(([^()\\]*?)(?::\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*)?\)")
+# No pattern tries a text in two ways: prompts come from anybody, and are read in the loop.
+_ROUND = re.compile(r"(?<!\\)\(([^()\\]*)\)")
 _SQUARE = re.compile(r"(?<!\\)\[([^\[\]:|\\]*)\]")
 _ESCAPED = re.compile(r"\\([()\[\]])")
 DEEPEST = 16  # brackets in brackets
@@ -38,7 +39,7 @@ def plain(prompt: str) -> tuple[str, bool]:
     """The words without the brackets that weigh them, and whether there were any."""
     found = 0
     for _ in range(DEEPEST):
-        prompt, round_ = _ROUND.subn(r"\1", prompt)
+        prompt, round_ = _ROUND.subn(lambda found: _weighed(found[1])[0], prompt)
         prompt, square = _SQUARE.subn(r"\1", prompt)
         if not round_ + square:
             break
@@ -46,13 +47,21 @@ def plain(prompt: str) -> tuple[str, bool]:
     return _ESCAPED.sub(r"\1", prompt), found > 0
 
 
+def _weighed(text: str) -> tuple[str, float | None]:
+    """What stands before the last colon, and the number behind it; all of it where none is."""
+    name, colon, weight = text.rpartition(":")
+    return (name, float(weight)) if colon and _NUMBER.fullmatch(weight) else (text, None)
+
+
 def _lora(kind: str, named: str, base: str) -> Lora:
     if kind == "hypernet":
         told = f"there are no hypernetworks here; leave <hypernet:{named:.80}> out"
         raise Fault(Kind.UNSUPPORTED, told, "prompt")
-    found = _WEIGHTED.fullmatch(named)
-    assert found is not None
-    name, weights = found[1], [float(each) for each in found[2].split(":")[1:]]
+    weights = list[float]()
+    name, weight = _weighed(named)
+    while weight is not None:
+        weights.append(weight)
+        name, weight = _weighed(name)
     if len(set(weights)) > 1:
         told = f"<{kind}:{named:.80}> has several weights; one is applied to the whole file"
         raise invalid("prompt", told)

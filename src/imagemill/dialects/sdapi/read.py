@@ -1,6 +1,7 @@
 """A1111's requests, as orders."""
 
 import binascii
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,15 +45,17 @@ class Plan:
 
 
 def value(body: bytes) -> Any:
-    """The JSON value of a body, without numbers that are none."""
+    """The JSON value of a body, without what could not be told again in JSON."""
     found = strict.parse(strict.text(body))
-    todo = [found]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, float) and each in (float("inf"), float("-inf")):
-            raise invalid("body", "a number is too large for JSON's readers; give a smaller one")
-        todo += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+    if not _finite(found):
+        raise invalid("body", "a number is too large for JSON's readers; give a smaller one")
     return found
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return all(_finite(each) for each in strict.within(value))
 
 
 async def plan(house: wire.House, asked: Asked, base: str, caller: str, kept: options.Set) -> Plan:

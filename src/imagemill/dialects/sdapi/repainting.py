@@ -112,7 +112,7 @@ def _init_image(asked: Img2img) -> str:
 
 def decoded(given: str, field: str) -> bytes:
     """The bytes of base64, bare or in a data URI."""
-    bare = "".join(given.split())
+    bare = inputs.unbroken(given)
     uri = bare if bare.startswith(DATA) else f"data:image/png;base64,{bare}"
     return inputs.data_uri(uri, field, DATA_BYTES)[0]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
@@ -29,6 +29,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL
 from imagemill.orders import Answer
 
+T = TypeVar("T")
 Handler = Callable[..., Awaitable[Response]]
 
 QUEUE = "/queue/status"  # of A1111's page, which Krita's plug-in asks to learn whether it lives
@@ -48,9 +49,12 @@ class Sdapi:
         return await self._paint(request, bodies.Img2imgBody)
 
     async def _paint(self, request: Request, model: type[bodies.Asked]) -> Response:
-        caller, body = await self._body(request)
-        asked, base = bodies.take(model, body), self.house.base(request)
-        return await wire.while_listening(request, self._answer(asked, base, caller))
+        def asked(body: bytes) -> bodies.Asked:
+            return bodies.take(model, read.value(body))
+
+        caller, found = await self._body(request, asked)
+        base = self.house.base(request)
+        return await wire.while_listening(request, self._answer(found, base, caller))
 
     async def _answer(self, asked: bodies.Asked, base: str, caller: str) -> Response:
         kept = self.options.of(caller)
@@ -114,8 +118,8 @@ class Sdapi:
         return Told(write.options(kept, title))
 
     async def set_options(self, request: Request) -> Response:
-        caller, body = await self._body(request)
-        given = options.checked(_object(body))
+        caller, body = await self._body(request, _object)
+        given = options.checked(body)
         if given.get(options.CHECKPOINT):
             found = checkpoints.find(self.house.catalog, given[options.CHECKPOINT])
             given[options.CHECKPOINT] = found.id
@@ -123,21 +127,20 @@ class Sdapi:
         return Told(None)
 
     async def png_info(self, request: Request) -> Response:
-        _, body = await self._body(request)
-        given = _object(body).get("image")
+        _, body = await self._body(request, _object)
+        given = body.get("image")
         if not isinstance(given, str) or not given.strip():
             raise words.Wrong([words.detail("png", "the image is missing", "missing")])
-        content = await asyncio.to_thread(repainting.decoded, given, "png")
-        text, items = await asyncio.to_thread(infotext.texts_of, content)
-        return Told({"info": text, "items": items, "parameters": infotext.read(text)})
+        return Told(await asyncio.to_thread(_png_info, given))
 
     def _caller(self, request: Request) -> str:
         read.credential(request.headers)
         return caller_of(request.headers)
 
-    async def _body(self, request: Request) -> tuple[str, Any]:
+    async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, T]:
+        """Who calls, and what `work` makes of the body."""
         body = await wire.read_body(request, self.house.input_limit)
-        return self._caller(request), read.value(body)
+        return self._caller(request), await wire.reading(body, work, body)
 
     def listing(self, name: str) -> Handler:
         async def told(request: Request) -> Response:
@@ -183,10 +186,16 @@ def _served_by(plan: read.Plan) -> str:
     return EMBEDDED if endpoint.source == EMBEDDED else endpoint.id
 
 
-def _object(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
+def _object(body: bytes) -> dict[str, Any]:
+    found = read.value(body)
+    if not isinstance(found, dict):
         raise words.Wrong([words.detail(None, "the body is not an object", "dict_type")])
-    return body
+    return found
+
+
+def _png_info(given: str) -> dict[str, Any]:
+    text, items = infotext.texts_of(repainting.decoded(given, "png"))
+    return {"info": text, "items": items, "parameters": infotext.read(text)}
 
 
 def refuse(fault: Fault) -> Response:

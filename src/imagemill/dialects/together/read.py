@@ -1,7 +1,6 @@
 """Together's requests, as orders."""
 
 import math
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -10,7 +9,7 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint, hub
 from imagemill.dialects import strict
-from imagemill.dialects.callers import caller_of, own
+from imagemill.dialects.callers import bearer_formed, caller_of, own
 from imagemill.dialects.strict import (
     Guidance,
     Negative,
@@ -30,6 +29,8 @@ from imagemill.orders import Order
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size
 MULTIPLE = 16  # px; what every family paints without cutting
+
+MOST_REFERENCES = 16
 
 Ratio = Literal["1:1", "16:9", "9:16", "3:2", "4:3", "2:3", "3:4"]
 
@@ -74,7 +75,8 @@ class Body(Strict):
     image_url: Annotated[str | None, Field(description="What to paint over: a URL.")] = None
     image_base64: Annotated[str | None, Field(description="The same, as base64.")] = None
     reference_images: Annotated[
-        list[str] | None, Field(description="The same again: one URL in a list.")
+        list[str] | None,
+        Field(description="The same again: one URL in a list.", max_length=MOST_REFERENCES),
     ] = None
     mask_image: Annotated[str | None, Field(description="White is painted over.")] = None
     strength: Annotated[float | None, Field(description="How much is painted over, 0 to 1.")] = None
@@ -86,8 +88,7 @@ class Body(Strict):
 
 def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not of Together's form; there may be none."""
-    value = headers.get("authorization")
-    if value is not None and not re.fullmatch(r"(?i:bearer)\s+\S+", value.strip()):
+    if not bearer_formed(headers):
         told = "Invalid API key provided: authorization is not of the form 'Bearer <key>'."
         raise Fault(Kind.DENIED, told, "authorization")
 

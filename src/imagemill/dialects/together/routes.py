@@ -73,7 +73,7 @@ async def _generate(house: wire.House, request: Request) -> Response:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     base = house.base(request)
     order = replace(
-        read(house.catalog, request.headers, body, base),
+        await wire.reading(body, read, house.catalog, request.headers, body, base),
         finish=house.finishes(DOOR),
         repeat=wire.repeat_of(request, body),
     )

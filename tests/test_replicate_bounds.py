@@ -1,0 +1,250 @@
+"""What Replicate's door keeps in bounds: the work, secrets and memory of each caller."""
+
+import asyncio
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.datastructures import Headers
+
+from imagemill.dialects.callers import caller_of
+from imagemill.dialects.replicate import read, watchers
+from imagemill.dialects.replicate.calls import CALLERS, KEPT, Calls
+from imagemill.dialects.replicate.watchers import Telling, Watchers
+from imagemill.orders import Repeat
+from tests.conftest import Serving
+from tests.engines import PlainEngine
+from tests.houses import opened
+from tests.test_replicate import KEY, ROOT, SCHNELL, SMALL, WAIT, create, ended, picture
+from tests.test_replicate_files import upload
+from tests.test_replicate_jobs import ended_in, make_order, receiving, submit
+
+pytestmark = pytest.mark.anyio
+
+HUGGING_FACE = {"user-agent": "unknown/None; hf_hub/2.4.0; python/3.11.7"}
+NAMED = Repeat("1", named=True)
+
+
+async def listed(client: httpx.AsyncClient, count: int) -> None:
+    """Returns once so many predictions have been made."""
+    async with asyncio.timeout(30):
+        while len((await client.get(f"{ROOT}/predictions", headers=KEY)).json()["results"]) < count:
+            await asyncio.sleep(0)
+
+
+async def test_who_waits_does_not_go_before_those_who_came_first(serving: Serving) -> None:
+    engine = PlainEngine()
+    engine.gate.clear()
+    async with serving(engine, running=1) as client:
+        for prompt in ("first", "second"):
+            await create(client, headers=KEY, prompt=prompt)
+        await engine.asked(1)
+        waiting = asyncio.create_task(create(client, prompt="third"))
+        await listed(client, 3)
+        engine.gate.set()
+        await waiting
+    assert [each.prompt for each in engine.submitted] == ["first", "second", "third"]
+
+
+async def test_a_slow_call_holds_up_only_those_that_repeat_it() -> None:
+    calls, slow, made = Calls(time.monotonic), asyncio.Event(), list[str]()
+
+    async def make_slowly() -> str:
+        await slow.wait()
+        made.append("slow")
+        return "slow"
+
+    async def make() -> str:
+        return "quick"
+
+    both = [asyncio.create_task(calls.once("mallory", NAMED, make_slowly)) for _ in range(2)]
+    async with asyncio.timeout(30):
+        await asyncio.sleep(0)
+        assert await calls.once("alice", NAMED, make) == "quick"
+        assert await calls.once("mallory", Repeat("2", named=True), make) == "quick"
+        slow.set()
+        assert await asyncio.gather(*both) == ["slow", "slow"]
+    assert made == ["slow"]
+
+
+async def test_a_call_that_failed_is_made_again() -> None:
+    calls = Calls(time.monotonic)
+
+    async def fail() -> str:
+        raise ValueError("the receiver is in a private network")
+
+    async def make() -> str:
+        return "made"
+
+    with pytest.raises(ValueError, match="private network"):
+        await calls.once("alice", NAMED, fail)
+    assert await calls.once("alice", NAMED, make) == "made"
+
+
+async def test_nobody_pushes_out_another_s_calls() -> None:
+    calls, count = Calls(time.monotonic), iter(range(10**6))
+
+    async def make() -> str:
+        return str(next(count))
+
+    first = await calls.once("alice", NAMED, make)
+    for number in range(KEPT + 1):
+        await calls.once("mallory", Repeat(str(number), named=True), make)
+    assert await calls.once("alice", NAMED, make) == first
+    again = await calls.once("mallory", Repeat("0", named=True), make)
+    assert again == str(KEPT + 2)
+    for number in range(CALLERS):
+        await calls.once(str(number), NAMED, make)
+    assert await calls.once("alice", NAMED, make) != first
+
+
+async def test_a_deadline_is_no_work_before_it_comes(tmp_path: Path) -> None:
+    engine = PlainEngine()
+    engine.gate.clear()
+    async with opened(tmp_path, engine, running=1) as service:
+        job, held = await service.submit(make_order("24h")), Watchers(service)
+        before = len(asyncio.all_tasks())
+        held.begin(job)
+        assert len(asyncio.all_tasks()) == before
+        await held.close()
+
+
+async def test_a_time_of_more_than_a_day_is_refused(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        told = await create(client, code=422, headers=KEY | {"cancel-after": "24h1s"})
+    assert "at most 24h" in told["detail"]
+
+
+async def test_what_is_not_watched_any_more_is_told_in_the_log(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "MOST", 1)
+    engine = PlainEngine(hold_at=1)
+    async with receiving() as receiver, serving(engine) as client:
+        asked: Any = {
+            "webhook": receiver.url,
+            "webhook_events_filter": ["start", "logs", "completed"],
+        }
+        watched, late = await submit(client, **asked), await submit(client, **asked)
+        await receiver.messages(1)
+        engine.gate.set()
+        told = [(await ended(client, each))["logs"] for each in (watched, late)]
+        while not any(late["id"] in headers["webhook-id"] for headers, _ in receiver.heard):
+            await receiver.messages(len(receiver.heard) + 1)
+    assert "not told" not in told[0]
+    assert "webhook events not told: logs, start; 1 predictions are watched already" in told[1]
+    names = [head["webhook-id"] for head, _ in receiver.heard if late["id"] in head["webhook-id"]]
+    assert names == [f"msg_{late['id']}_completed"]
+
+
+async def test_what_ends_elsewhere_is_not_watched_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "LOOK", 0.01)
+    engine = PlainEngine()
+    engine.gate.clear()
+    async with opened(tmp_path, engine, running=1) as service, asyncio.timeout(30):
+        running = await service.submit(make_order())
+        await engine.asked(1)
+        queued = await service.submit(make_order())
+        telling = asyncio.create_task(Telling(service, queued, frozenset({"logs"})).run())
+        await service.jobs.cancel(queued.id, service.now())  # as another server does
+        await telling
+        engine.gate.set()
+        await ended_in(service, running)
+
+
+async def test_a_client_that_is_held_is_not_held_beyond_its_time(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "LEAST_LIFE", 0)
+    engine = PlainEngine()
+    engine.gate.clear()
+    async with serving(engine) as client, asyncio.timeout(30):
+        headers = WAIT | HUGGING_FACE | {"cancel-after": "0s"}
+        told = await create(client, code=500, headers=headers)
+    assert told["detail"] == "the work was cancelled"
+
+
+async def test_a_client_that_is_held_may_have_a_webhook(serving: Serving) -> None:
+    async with receiving() as receiver, serving(PlainEngine()) as client:
+        body = {"input": SMALL, "webhook": receiver.url, "webhook_events_filter": ["start"]}
+        reply = await client.post(f"{SCHNELL}/predictions", json=body, headers=KEY | HUGGING_FACE)
+        assert (reply.status_code, reply.json()["status"]) == (201, "succeeded")
+        await receiver.messages(1)
+
+
+@pytest.mark.parametrize("name", ["image", "mask", "lora_weights", "hf_lora", "extra_lora"])
+async def test_an_address_without_end_is_refused(serving: Serving, name: str) -> None:
+    long = {"image": picture()} | {name: f"http://a.example/{'a' * 9000}"}
+    async with serving(PlainEngine()) as client:
+        told = await create(client, code=422, headers=KEY, **long)
+        assert told["invalid_fields"][0]["field"] == f"input.{name}"
+        assert "8192" in told["detail"]
+        await listed(client, 0)
+
+
+async def test_a_picture_is_told_in_short_however_it_is_spelt(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        given = "DATA:" + picture((512, 512)).removeprefix("data:")
+        told = await create(client, image=given)
+    assert told["status"] == "succeeded"
+    assert told["input"]["image"].endswith(f"... ({len(given)} characters)")
+
+
+async def test_who_sends_no_token_sees_nothing_of_others_who_send_none(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        file, told = await upload(client, {}), await create(client, headers={})
+        for place in ("files", "predictions"):
+            assert (await client.get(f"{ROOT}/{place}")).json()["results"] == []
+        secret = await client.get(f"{ROOT}/webhooks/default/secret")
+        assert (secret.status_code, "send a token" in secret.json()["detail"]) == (401, True)
+        # The addresses, which cannot be guessed, suffice.
+        assert (await client.get(told["urls"]["get"])).status_code == 200
+        assert (await client.get(file["urls"]["get"])).json() == file
+        assert (await create(client, image=file["urls"]["get"], headers={}))["status"]
+        assert (await client.delete(file["urls"]["get"])).status_code == 204
+
+
+async def test_a_list_of_files_is_no_file(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        for headers in ({}, KEY):
+            await upload(client, headers)
+            whose = caller_of(Headers(headers)) or "nobody"
+            for path in (f"of_{whose}", f"of_{whose}/download"):
+                reply = await client.get(f"{ROOT}/files/{path}", headers=headers)
+                assert reply.status_code == 404
+
+
+async def test_one_file_comes_in_an_upload(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        files = [("content", ("a", b"x")), ("content", ("b", b"y"))]
+        reply = await client.post(f"{ROOT}/files", files=files, headers=KEY)
+    assert (reply.status_code, "twice" in reply.json()["detail"]) == (422, True)
+
+
+class Recorder(ThreadPoolExecutor):
+    """Threads that tell what was done in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = set[str]()
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.done.add(getattr(work.args[0], "__name__", ""))
+        return super().submit(work, *args, **kwargs)
+
+
+async def test_a_long_body_is_read_away_from_the_loop(serving: Serving) -> None:
+    threads = Recorder()
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with serving(PlainEngine()) as client:
+        short = await create(client, headers=KEY, image=picture())
+        assert not threads.done & {"parsed", "wish"}
+        long = picture()[:-4] + "A" * 2**19
+        await create(client, headers=KEY, image=long)
+        assert {"parsed", "wish"} <= threads.done
+        await ended(client, short)
