@@ -56,31 +56,44 @@ FIRST = ("text to image", "image to image", "inpainting")
 # What cannot be, and why; all of it was tried.
 CANNOT: tuple[tuple[str, str, str], ...] = (
     (
-        "huggingface_hub from 1.22.0 on, @huggingface/inference from 4.13.22 on",
+        "huggingface_hub, @huggingface/inference",
         "router",
-        "the provider `nebius` was dropped: they refuse its name before they send anything",
+        "Pointed here by a setting, by the name of a provider: the router's address is fixed in "
+        "them. `imagemill exec` or a line of code leads them here.",
+    ),
+    (
+        "huggingface_hub 2.4.0, @huggingface/inference 4.13.30",
+        "router",
+        "The provider `nebius`: they have dropped it, and refuse its name before they send "
+        "anything. The earlier releases above have it.",
     ),
     (
         "huggingface_hub 0.28.1",
         "router",
-        "the provider `nebius` was not there yet, and is refused in the same way",
+        "The provider `nebius`: this release does not have it yet, and refuses its name.",
     ),
     (
-        "huggingface_hub and @huggingface/inference, by the name of a provider",
+        "huggingface_hub 0.28.1",
         "router",
-        "the router's address is fixed in them: no setting leads it here, but `imagemill exec` or "
-        "a line of code does",
+        "Text to image by the provider `together`: this release leaves out the model, and is told "
+        "`model: is required`.",
     ),
     (
-        "replicate (Python)",
+        "replicate (JavaScript) 1.4.0",
         "replicate",
-        "it ignores proxies: `REPLICATE_BASE_URL` leads it here, which `imagemill exec` sets",
+        'Files given with `fileEncodingStrategy: "data-uri"`: this release sends its own settings '
+        "in place of the input, its token among them. Without the option files are uploaded.",
     ),
     (
-        "replicate (JavaScript)",
-        "replicate",
-        'files that are given with `fileEncodingStrategy: "data-uri"`: this release sends itself '
-        "in their place; without it they are uploaded",
+        "together (Python) 3.1.1",
+        "together",
+        "`models.list()`: it asks for a project, which nothing here has, and for Together's "
+        "catalog. Earlier releases list the models.",
+    ),
+    (
+        "webuiapi 0.9.17",
+        "sdapi",
+        "`extra_single_image` and its like: nothing here enlarges pictures, and the error says so.",
     ),
 )
 
@@ -88,14 +101,16 @@ HEAD = """# Compatibility
 
 Written by the conformance suite: `python -m pytest conformance --compatibility`. Every row is a
 client as it was published, unmodified, and the calls that it made against a live server with the
-embedded model; a call is in it if all its tests passed. How to point each client here is said on
-the page of its door.
+embedded model; a call is named if all its tests passed. The page of each door says how to point
+clients here.
 
-- *Printed snippets* are the code blocks of the hosted APIs' own documents, run byte for byte but
-  for credentials, ids and the addresses that they leave open.
-- *Under exec* is a program that names no address of ours, run by [`imagemill exec`](exec.md), as
-  are the printed snippets that name hosted addresses.
-- *As X asks* are the requests that the application X sends, sent by another client.
+- *under exec*: the program named no address of ours; [`imagemill exec`](exec.md) ran it.
+- *printed snippets*: the code blocks of the hosted APIs' own documents, all under exec. Filled in
+  are credentials, ids and addresses that they leave open; an argument that one leaves out and
+  quotation marks that some do not escape are mended. What they do not show is printed by lines
+  behind them.
+- *printed body*: what those documents send to each provider with `fetch`.
+- *as X asks*: the requests that the application X sends, sent by another client.
 """
 SECTION = """
 ## {title} ([how]({page}))
@@ -106,7 +121,7 @@ SECTION = """
 FOOT = """
 ## What cannot be
 
-| client | door | why |
+| client | door | what, and why |
 | --- | --- | --- |
 """
 _DETAILED = re.compile(r"(?P<call>.*) \((?P<detail>.*)\)")

@@ -255,8 +255,7 @@ def opened(text: str) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(each.name, marks=pytest.mark.cell(*each.shows)) for each in PROGRAMS],
+    "name", [pytest.param(each.name, marks=pytest.mark.cell(*each.shows)) for each in PROGRAMS]
 )
 def test_each_block_gets_a_real_picture_from_the_address_that_it_names(
     name: str, whole: Run

@@ -48,6 +48,7 @@ def clear_on_the_left() -> io.BytesIO:
     return png(mask)
 
 
+@pytest.mark.cell("openai (Python)", "openai", "text to image (base64)", "usage")
 @pytest.mark.parametrize("model", ["gpt-image-1", "gpt-image-1.5", "gpt-image-2"])
 def test_a_model_of_today_answers_in_base64(client: OpenAI, model: str) -> None:
     reply = client.images.generate(
@@ -62,6 +63,7 @@ def test_a_model_of_today_answers_in_base64(client: OpenAI, model: str) -> None:
     assert reply.created > 1_700_000_000
 
 
+@pytest.mark.cell("openai (Python)", "openai", "text to image (url)")
 def test_a_model_of_old_answers_with_a_url(client: OpenAI) -> None:
     reply = client.images.generate(model="dall-e-2", prompt="a red cat", extra_body=OWN)
     (item,) = reply.data or []
@@ -70,6 +72,7 @@ def test_a_model_of_old_answers_with_a_url(client: OpenAI) -> None:
     assert Image.open(io.BytesIO(picture.content)).size == (128, 128)
 
 
+@pytest.mark.cell("openai (Python)", "openai", "text to image (svg)")
 def test_an_svg_is_traced_from_the_picture(client: OpenAI) -> None:
     reply = client.images.generate(
         model="gpt-image-1", prompt="a red cat", output_format="svg", extra_body=OWN
@@ -80,6 +83,7 @@ def test_an_svg_is_traced_from_the_picture(client: OpenAI) -> None:
     assert 'width="128" height="128"' in drawing
 
 
+@pytest.mark.cell("openai (Python)", "openai", "several images", "seed")
 def test_two_pictures_differ_and_the_same_seed_paints_the_same(client: OpenAI) -> None:
     def paint(n: int) -> list[Any]:
         reply = client.images.generate(
@@ -94,6 +98,7 @@ def test_two_pictures_differ_and_the_same_seed_paints_the_same(client: OpenAI) -
     assert (first != second).any()
 
 
+@pytest.mark.cell("openai (Python)", "openai", "inpainting")
 def test_what_the_mask_leaves_alone_stays_as_it_was(client: OpenAI) -> None:
     reply = client.images.edit(
         model="gpt-image-1", image=painted(), mask=clear_on_the_left(), prompt="a red cat",
@@ -105,6 +110,7 @@ def test_what_the_mask_leaves_alone_stays_as_it_was(client: OpenAI) -> None:
     assert changed[:, :56].mean() > 20
 
 
+@pytest.mark.cell("openai (Python)", "openai", "image to image", "several inputs", "usage")
 def test_several_images_are_edited_together(client: OpenAI) -> None:
     reply = client.images.edit(
         model="gpt-image-1.5", image=[painted("red"), painted("navy")], prompt="a boat on the sea",
@@ -117,6 +123,7 @@ def test_several_images_are_edited_together(client: OpenAI) -> None:
     assert reply.usage.input_tokens_details.image_tokens == 2 * 194
 
 
+@pytest.mark.cell("openai (Python)", "openai", "variations")
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # of the client's own method
 def test_a_picture_is_varied(client: OpenAI) -> None:
     reply = client.images.create_variation(
@@ -126,6 +133,7 @@ def test_a_picture_is_varied(client: OpenAI) -> None:
     assert [opened(item.b64_json).size for item in reply.data or []] == [(256, 256)] * 2
 
 
+@pytest.mark.cell("openai (Python)", "openai", "stream with partial images")
 def test_partial_pictures_come_before_the_last(client: OpenAI) -> None:
     events = list(
         client.images.generate(
@@ -142,6 +150,7 @@ def test_partial_pictures_come_before_the_last(client: OpenAI) -> None:
     assert opened(events[-1].b64_json).size == (128, 128)
 
 
+@pytest.mark.cell("openai (Python)", "openai", "stream with partial images")
 def test_an_edit_is_streamed(client: OpenAI) -> None:
     events = client.images.edit(
         model="gpt-image-1", image=painted(), prompt="a red cat", stream=True, partial_images=1,
@@ -151,6 +160,7 @@ def test_an_edit_is_streamed(client: OpenAI) -> None:
     assert types == ["image_edit.partial_image", "image_edit.completed"]
 
 
+@pytest.mark.cell("openai (Python)", "openai", "errors")
 def test_faults_are_the_clients_own_exceptions(client: OpenAI) -> None:
     with pytest.raises(BadRequestError, match="Supported values are: '1024x1024'") as wrong:
         client.images.generate(model="gpt-image-1", prompt="a", size="512x512")
@@ -165,12 +175,14 @@ def test_faults_are_the_clients_own_exceptions(client: OpenAI) -> None:
     assert missing.value.code == "model_not_found"
 
 
+@pytest.mark.cell("openai (Python)", "openai", "models")
 def test_models_are_listed(client: OpenAI) -> None:
     ids = [model.id for model in client.models.list()]
     assert {"gpt-image-1", FLUX} <= set(ids)
     assert client.models.retrieve(FLUX).owned_by == "black-forest-labs"
 
 
+@pytest.mark.cell("openai (Python)", "openai", "asynchronous")
 @pytest.mark.anyio
 async def test_the_asynchronous_client_paints_edits_and_streams(server: str) -> None:
     async with AsyncOpenAI(base_url=f"{server}/openai/v1", api_key="sk-x") as client:
@@ -223,6 +235,19 @@ process.stdout.write(JSON.stringify(told));
 """
 
 
+@pytest.mark.cell(
+    "openai (JavaScript)",
+    "openai",
+    "text to image (base64)",
+    "image to image",
+    "inpainting",
+    "several inputs",
+    "variations",
+    "stream with partial images",
+    "errors",
+    "models",
+    "usage",
+)
 def test_the_javascript_client_paints_edits_varies_and_streams(server: str, packages: Path) -> None:
     mask = base64.b64encode(clear_on_the_left().getvalue()).decode()
     code = SCRIPT % {"base": json.dumps(f"{server}/openai/v1"), "mask": json.dumps(mask)}

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import websockets
 
-from imagemill.interception import Outcome, Policy, Proxy, proxying
+from imagemill.exec.interception import Outcome, Policy, Proxy, proxying
+from imagemill.exec.tunnels import AGREED, Above, Place
 from imagemill.tls import Authority
-from imagemill.tunnels import AGREED, Above, Place
 
 anyio = pytest.mark.anyio
 

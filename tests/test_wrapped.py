@@ -19,11 +19,11 @@ from cryptography import x509
 
 from imagemill.addresses import HOSTS
 from imagemill.app import create_app
-from imagemill.calls import Call, calls, told
 from imagemill.errors import Fault
-from imagemill.interception import Outcome
+from imagemill.exec.calls import Call, calls, told
+from imagemill.exec.interception import Outcome
+from imagemill.exec.surroundings import PRELOAD, above, environment, roots
 from imagemill.settings import Settings
-from imagemill.surroundings import PRELOAD, above, environment, roots
 from tests.engines import PlainEngine
 
 IMAGEMILL = (sys.executable, "-m", "imagemill")

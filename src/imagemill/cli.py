@@ -181,7 +181,7 @@ def execute(
 
     The program is not changed: imagemill exec -- python paint.py
     """
-    from imagemill.wrapped import Wish, run
+    from imagemill.exec import Wish, run
 
     raise typer.Exit(run(Wish(command, url, offline, data_dir, host or ())))
 

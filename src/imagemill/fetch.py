@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import unquote, urljoin
 
@@ -83,6 +84,9 @@ async def look_up(host: str, port: int) -> list[str]:
     return [str(each[4][0]) for each in found]
 
 
+_trust = cache(httpcore.default_ssl_context)  # reading all the roots takes 50 ms
+
+
 class Fetcher:
     """tls: which certificates are trusted; by default those that the system and certifi know."""
 
@@ -92,7 +96,7 @@ class Fetcher:
         self._policy, self._gate = policy, Gate(policy, resolve)
         # Without a word about proxies: through one, the host would be looked up elsewhere.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or httpcore.default_ssl_context(),
+            ssl_context=tls or _trust(),
             max_connections=None,  # one slow server must not hold up the others
             max_keepalive_connections=0,
             network_backend=self._gate,

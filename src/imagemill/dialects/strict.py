@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -125,6 +126,7 @@ def take(model: type[Body], value: Any) -> Body:
         raise Fault(Kind.INVALID, message) from None  # its fields are the wire's, not canonical
 
 
+@cache
 def schema(model: type[BaseModel]) -> dict[str, Any]:
     """JSON Schema with everything in its place, as OpenAPI has no room for definitions beside."""
     whole = model.model_json_schema()

@@ -14,8 +14,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from imagemill.exec.tunnels import (
+    AGREED,
+    END,
+    PORTS,
+    Above,
+    Head,
+    Pipe,
+    Place,
+    join,
+    pair,
+    reach,
+    shake,
+)
 from imagemill.settings import LOOPBACK
-from imagemill.tunnels import AGREED, END, PORTS, Above, Head, Pipe, Place, join, pair, reach, shake
 
 DIAL_SECONDS = 30.0
 HTTPS = PORTS["https"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagemill.interception import Outcome
+from imagemill.exec.interception import Outcome
 
 # What stands for one job, and is another one the next time.
 _ID = re.compile(

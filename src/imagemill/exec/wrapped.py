@@ -22,12 +22,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from imagemill.addresses import HOSTS
-from imagemill.calls import calls, complaints, told
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.interception import Policy, proxying
-from imagemill.surroundings import above, environment, roots
+from imagemill.exec.calls import calls, complaints, told
+from imagemill.exec.interception import Policy, proxying
+from imagemill.exec.surroundings import above, environment, roots
+from imagemill.exec.tunnels import PORTS, Place
 from imagemill.tls import Authority
-from imagemill.tunnels import PORTS, Place
 
 LOOKS_APART = 0.05  # seconds, while the server starts
 STOP_SECONDS = 10.0

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from imagemill.errors import invalid
+from imagemill.exec.tunnels import PORTS, Above
 from imagemill.settings import LOOPBACK
-from imagemill.tunnels import PORTS, Above
 
 PRELOAD = Path(__file__).with_name("redirect.cjs")
 # Files of roots that somebody may have named before us.
