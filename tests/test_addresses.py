@@ -70,6 +70,7 @@ async def reached(
         ("v3.fal.media", "/files/a.png", "/fal/cdn/files/a.png"),
         ("rest.alpha.fal.ai", "/storage/upload/initiate", "/fal/rest/storage/upload/initiate"),
         ("api.fal.ai", "/v1/models", "/fal/api/v1/models"),
+        ("huggingface.co", "/api/inference-proxy/together/v1/models", "/together/v1/models"),
         ("api.replicate.com", "/v1/predictions", "/replicate/v1/predictions"),
         ("api.replicate.com", "/replicate/v1/predictions/a", "/replicate/v1/predictions/a"),
         ("api.replicate.com", "/replicated", "/replicate/replicated"),

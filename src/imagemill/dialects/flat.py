@@ -10,25 +10,10 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Endpoint
 from imagemill.dialects import strict, wire
 from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
-from imagemill.errors import Fault, Kind, invalid
+from imagemill.errors import Fault, invalid
 from imagemill.orders import Answer, Order
 
-STATUSES: dict[Kind, int] = {
-    Kind.INVALID: 400,
-    Kind.NOT_FOUND: 404,
-    Kind.TOO_LARGE: 413,
-    Kind.BUSY: 429,
-    Kind.LOADING: 503,
-    Kind.CANCELLED: 503,
-    Kind.DENIED: 401,
-    Kind.EARLY: 409,
-    Kind.TIMEOUT: 504,
-    Kind.FORBIDDEN: 422,
-    Kind.UNREACHABLE: 422,
-    Kind.UNREADABLE: 422,
-    Kind.UNSUPPORTED: 422,
-    Kind.FAILED: 500,
-}
+STATUSES = wire.STATUSES
 NAMES: dict[str, str] = {"steps": "inference_steps"}
 DEFAULT_STEPS = 25  # where the caller leaves them open, whatever the model
 PROMPTS = ("inputs", "prompt", "s")  # `s` is what the printed JavaScript sends

@@ -16,20 +16,10 @@ from imagemill.errors import Fault, Kind, invalid
 
 DOOR = "hub"
 STATUSES: dict[Kind, int] = {
-    Kind.INVALID: 400,
-    Kind.NOT_FOUND: 404,
-    Kind.TOO_LARGE: 413,
-    Kind.BUSY: 429,
+    **wire.STATUSES,
     Kind.LOADING: 500,  # never 503, which the JavaScript client sends again at once, for ever
     Kind.CANCELLED: 500,
-    Kind.DENIED: 401,
-    Kind.EARLY: 409,
-    Kind.TIMEOUT: 504,
     Kind.FORBIDDEN: 403,
-    Kind.UNREACHABLE: 422,
-    Kind.UNREADABLE: 422,
-    Kind.UNSUPPORTED: 422,
-    Kind.FAILED: 500,
 }
 # What the Hub's clients make an exception of their own of.
 CODES: dict[Kind, str] = {Kind.NOT_FOUND: "RepoNotFound"}

@@ -35,6 +35,25 @@ STOPPED = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
 UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
 
 
+# As HTTP has them; a dialect has a table of its own, with what its API says otherwise.
+STATUSES: Mapping[Kind, int] = {
+    Kind.INVALID: 400,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+    Kind.BUSY: 429,  # not 503, which Hugging Face's JavaScript client sends again at once, for ever
+    Kind.LOADING: 503,
+    Kind.CANCELLED: 503,
+    Kind.DENIED: 401,
+    Kind.EARLY: 409,
+    Kind.TIMEOUT: 504,
+    Kind.FORBIDDEN: 422,
+    Kind.UNREACHABLE: 422,
+    Kind.UNREADABLE: 422,
+    Kind.UNSUPPORTED: 422,
+    Kind.FAILED: 500,
+}
+
+
 @dataclass(frozen=True)
 class House:
     """What stands behind every door."""

@@ -1,13 +1,14 @@
 """A page: one public endpoint, its schemas and how it is read. A wish: its input in our words."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from imagemill.catalog.endpoints import Endpoint
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Format, Lora, Swatch
+from imagemill.generation import Format, Generation, Lora, Swatch
 
 Category = Literal["text-to-image", "image-to-image"]
 Loc = tuple[str | int, ...]
@@ -48,6 +49,13 @@ class Wish:
     sync: bool = False
     keep_size_of: Literal["image"] | None = None
     outpaint: bool = False
+
+    def generation(self, endpoint: Endpoint) -> Generation:
+        """What `endpoint` is to paint."""
+        asked = {each.name: getattr(self, each.name) for each in fields(self)}
+        sized = asked.pop("keep_size_of") == "image"
+        del asked["sync"]
+        return endpoint.generation(**asked, image_sized=sized)
 
 
 @dataclass(frozen=True)

@@ -100,30 +100,9 @@ def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str)
 def order_of(app: App, value: Any, base: str) -> Order:
     """What an input asks for."""
     wish = _wish(app.page_for(value), value)
-    generation = app.endpoint.generation(
-        wish.prompt,
-        wish.format,
-        negative_prompt=wish.negative_prompt,
-        width=wish.width,
-        height=wish.height,
-        steps=wish.steps,
-        guidance_scale=wish.guidance_scale,
-        scheduler=wish.scheduler,
-        seed=wish.seed,
-        num_images=wish.num_images,
-        guidance_range=wish.guidance_range,
-        image=own(wish.image, base),
-        mask=own(wish.mask, base),
-        strength=wish.strength,
-        outpaint=wish.outpaint,
-        image_sized=wish.keep_size_of == "image",
-        loras=wish.loras,
-        style=wish.style,
-        palette=wish.palette,
-        expand=wish.expand,
-    )
+    wish = replace(wish, image=own(wish.image, base), mask=own(wish.mask, base))
     return Order(
-        generation,
+        wish.generation(app.endpoint),
         app.endpoint,
         cacheable=False,
         wait=True,

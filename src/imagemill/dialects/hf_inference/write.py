@@ -11,22 +11,7 @@ from imagemill.dialects.strict import Strict
 from imagemill.errors import Fault, Kind
 from imagemill.orders import Answer, Order
 
-STATUSES: dict[Kind, int] = {
-    Kind.INVALID: 400,
-    Kind.NOT_FOUND: 404,
-    Kind.TOO_LARGE: 413,
-    Kind.BUSY: 429,  # not 503, which the JavaScript client sends again at once, for ever
-    Kind.LOADING: 503,
-    Kind.CANCELLED: 503,
-    Kind.DENIED: 401,
-    Kind.EARLY: 409,
-    Kind.TIMEOUT: 504,
-    Kind.FORBIDDEN: 422,
-    Kind.UNREACHABLE: 422,
-    Kind.UNREADABLE: 422,
-    Kind.UNSUPPORTED: 422,
-    Kind.FAILED: 500,
-}
+STATUSES = wire.STATUSES
 NAMES: dict[str, str] = {
     "prompt": "inputs",
     "image": "inputs",

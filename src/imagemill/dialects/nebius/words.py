@@ -11,22 +11,7 @@ from imagemill.errors import Fault, Kind
 
 DOOR = "nebius"
 
-STATUSES: dict[Kind, int] = {
-    Kind.INVALID: 422,
-    Kind.NOT_FOUND: 404,
-    Kind.TOO_LARGE: 413,
-    Kind.BUSY: 429,
-    Kind.LOADING: 503,  # said after a wait: Hugging Face's JavaScript client asks again at once
-    Kind.CANCELLED: 500,
-    Kind.DENIED: 401,
-    Kind.EARLY: 400,
-    Kind.TIMEOUT: 504,
-    Kind.FORBIDDEN: 422,
-    Kind.UNREACHABLE: 422,
-    Kind.UNREADABLE: 422,
-    Kind.UNSUPPORTED: 422,
-    Kind.FAILED: 500,
-}
+STATUSES = {**wire.STATUSES, Kind.INVALID: 422, Kind.CANCELLED: 500, Kind.EARLY: 400}
 NAMES: dict[str, str] = {
     "steps": "num_inference_steps",
     "num_images": "n",

@@ -1,6 +1,5 @@
 """Nebula Block's requests, as orders."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +7,7 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog
 from imagemill.dialects import strict
-from imagemill.dialects.callers import caller_of
+from imagemill.dialects.callers import bearer_formed, caller_of
 from imagemill.dialects.nebula import pictures
 from imagemill.dialects.nebula.words import (
     ALWAYS,
@@ -63,8 +62,7 @@ def read(catalog: Catalog, headers: Headers, body: bytes) -> Order:
 
 def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not of the usual form; there may be none."""
-    value = headers.get("authorization")
-    if value is not None and not re.fullmatch(r"(?i:bearer)\s+\S+", value.strip()):
+    if not bearer_formed(headers):
         raise Fault(Kind.DENIED, "authorization is not of the form 'Bearer KEY'; send a key so")
 
 

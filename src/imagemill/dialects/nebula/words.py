@@ -9,30 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.dialects import strict
+from imagemill.dialects import strict, wire
 from imagemill.dialects.strict import Guidance, Negative, Prompt, Side, Steps, Strict
-from imagemill.errors import Kind
 from imagemill.generation import MAX_SEED
 
 DOOR = "nebula"
 PREFIX = "/nebula/api/v1"
 
-STATUSES: dict[Kind, int] = {
-    Kind.INVALID: 400,
-    Kind.NOT_FOUND: 404,
-    Kind.TOO_LARGE: 413,
-    Kind.BUSY: 429,
-    Kind.LOADING: 503,
-    Kind.CANCELLED: 503,
-    Kind.DENIED: 401,
-    Kind.EARLY: 409,
-    Kind.TIMEOUT: 504,
-    Kind.FORBIDDEN: 422,
-    Kind.UNREACHABLE: 422,
-    Kind.UNREADABLE: 422,
-    Kind.UNSUPPORTED: 422,
-    Kind.FAILED: 500,
-}
+STATUSES = wire.STATUSES
 PAINTED = "Image generated successfully"
 LISTED = "Get models list successfully."
 NAMES: dict[str, str] = {"steps": "num_steps"}  # canonical names that are another here

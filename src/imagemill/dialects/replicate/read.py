@@ -7,13 +7,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.catalog import Endpoint
 from imagemill.catalog.pages import Wish
 from imagemill.dialects import strict
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.words import Invalid, Refused, refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import Generation
 from imagemill.materials import DATA
 from imagemill.orders import Order
 
@@ -75,7 +73,7 @@ def order(
     url, events = _webhook(asked)
     life = lifetime(headers)
     return Order(
-        _generation(target.endpoint, wish),
+        wish.generation(target.endpoint),
         target.endpoint,
         cacheable=False,
         wait=True,
@@ -93,27 +91,6 @@ def order(
             "life": life,
             "remarks": [*target.remarks, *(f"ignored: {each}" for each in remarks)],
         },
-    )
-
-
-def _generation(endpoint: Endpoint, wish: Wish) -> Generation:
-    return endpoint.generation(
-        wish.prompt,
-        wish.format,
-        negative_prompt=wish.negative_prompt,
-        width=wish.width,
-        height=wish.height,
-        steps=wish.steps,
-        guidance_scale=wish.guidance_scale,
-        scheduler=wish.scheduler,
-        seed=wish.seed,
-        num_images=wish.num_images,
-        image=wish.image,
-        mask=wish.mask,
-        strength=wish.strength,
-        image_sized=wish.keep_size_of == "image",
-        loras=wish.loras,
-        expand=wish.expand,
     )
 
 

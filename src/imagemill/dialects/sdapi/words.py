@@ -3,27 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from imagemill.dialects import wire
 from imagemill.errors import Fault, Kind
 from imagemill.job import Status
 
 DOOR = "sdapi"
 
-STATUSES: dict[Kind, int] = {
-    Kind.INVALID: 422,
-    Kind.NOT_FOUND: 404,
-    Kind.TOO_LARGE: 413,
-    Kind.BUSY: 429,
-    Kind.LOADING: 503,
-    Kind.CANCELLED: 503,
-    Kind.DENIED: 401,
-    Kind.EARLY: 409,
-    Kind.TIMEOUT: 504,
-    Kind.FORBIDDEN: 422,
-    Kind.UNREACHABLE: 422,
-    Kind.UNREADABLE: 422,
-    Kind.UNSUPPORTED: 422,
-    Kind.FAILED: 500,
-}
+STATUSES = {**wire.STATUSES, Kind.INVALID: 422}
 
 # What a person is shown of a job that is not painted yet; A1111 has a text for waiting alone.
 TEXTINFO: dict[Status, str | None] = {
