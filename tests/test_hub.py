@@ -12,6 +12,7 @@ from PIL import Image
 
 from imagemill.app import Calm, create_app
 from imagemill.catalog import hub
+from imagemill.dialects.callers import HUGGING_FACE
 from imagemill.dialects.fal import words
 from imagemill.dialects.hub import FACTS, STATUSES, refuse
 from imagemill.errors import Fault, Kind
@@ -375,7 +376,7 @@ async def test_the_direct_address_stays_strict_for_all_others(serving: Serving) 
 def test_hugging_face_s_clients_are_known_by_their_names(
     agent: str, ours: bool, held: bool
 ) -> None:
-    assert (words.HUGGING_FACE.search(agent) is not None) == ours
+    assert (HUGGING_FACE.search(agent) is not None) == ours
     assert (words.HELD.search(agent) is not None) == held
 
 

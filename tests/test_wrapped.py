@@ -1,7 +1,6 @@
 """`imagemill exec`: programs run with the hosted APIs answered, and know nothing of it."""
 
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -193,13 +192,11 @@ def test_a_program_gets_a_picture_from_the_hosted_address(server: str, home: Pat
     assert run.stderr == "imagemill: answered: router.huggingface.co (1)\n"
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
 def test_node_s_fetch_gets_a_picture_from_the_hosted_address(server: str, home: Path) -> None:
     run = ran(server, "node", "--input-type=module", "--eval", PAINT_IN_NODE)
     assert run.stdout == "200 image/jpeg true\n", run.stderr
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node here")
 def test_node_is_left_alone_where_there_is_no_proxy() -> None:
     line = ["node", "--require", str(PRELOAD), "--eval", "console.log(fetch.toString().length)"]
     bare = subprocess.run([line[0], *line[3:]], capture_output=True, check=True).stdout

@@ -29,7 +29,7 @@ class Catalog:
         fingerprint: Callable[[str], str] = fingerprint,
     ) -> None:
         for id in models:
-            if not (_ID.fullmatch(id) or _NAME.fullmatch(id)):
+            if not _named(id):
                 raise invalid("models", f"{id!r:.200} is not a model id; write it owner/name")
         self._models = {OWN_ID: EMBEDDED, **models}
         self._stand_ins = stand_ins
@@ -53,10 +53,7 @@ class Catalog:
         """What serves a page."""
         source = self._source(page)
         if source is None:
-            raise Fault(
-                Kind.NOT_FOUND,
-                f"model {page.id} is not available here; there are {', '.join(self._models)}",
-            )
+            raise self._missing(page.id)
         return self._endpoint(page.id, source, page.weights or page.id)
 
     def _source(self, page: Page[Any]) -> str | None:
@@ -67,15 +64,19 @@ class Catalog:
 
     def find(self, id: str) -> Endpoint:
         """What serves a model id; raises a Fault where nothing does."""
-        if not (_ID.fullmatch(id) or _NAME.fullmatch(id)):
+        if not _named(id):
             raise Fault(Kind.NOT_FOUND, f"{id!r:.200} is not a model id; ids look like owner/name")
-        source = self._models.get(id) or (EMBEDDED if self._stand_ins else None)
-        if source is None:
-            raise Fault(
-                Kind.NOT_FOUND,
-                f"model {id} is not available here; there are {', '.join(self._models)}",
-            )
-        return self._endpoint(id, source, id)
+        if not self.serves(id):
+            raise self._missing(id)
+        return self._endpoint(id, self._models.get(id) or EMBEDDED, id)
+
+    def serves(self, id: str) -> bool:
+        """Whether `find` finds it."""
+        return _named(id) and (self._stand_ins or bool(self._models.get(id)))
+
+    def _missing(self, id: str) -> Fault:
+        there = ", ".join(self._models)
+        return Fault(Kind.NOT_FOUND, f"model {id} is not available here; there are {there}")
 
     def _endpoint(self, id: str, source: str, weights: str) -> Endpoint:
         defaults = PICO if source == EMBEDDED else KNOWN.get(weights, WEIGHTS)
@@ -85,3 +86,7 @@ class Catalog:
         if source not in self._versions:
             self._versions[source] = self._fingerprint(source)
         return self._versions[source]
+
+
+def _named(id: str) -> bool:
+    return bool(_ID.fullmatch(id) or _NAME.fullmatch(id))

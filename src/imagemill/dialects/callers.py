@@ -12,6 +12,9 @@ from imagemill.materials import OWN
 # Hosts whose files are ours where this server answers for them.
 CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
 
+# The names by which the clients of Hugging Face say who they are.
+HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")
+
 _HOST = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[\da-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
 _BEARER = re.compile(r"bearer\s+\S+", re.IGNORECASE)
 _FILE = re.compile(r"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
@@ -21,6 +24,11 @@ def caller_of(headers: Headers) -> str:
     """Who asks: a digest of the credential, empty where there is none."""
     credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
     return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
+
+
+def of_hugging_face(headers: Headers) -> bool:
+    """Whether it is a client of Hugging Face's, which calls every provider in one way."""
+    return HUGGING_FACE.search(headers.get("user-agent", "")) is not None
 
 
 def bearer_formed(headers: Headers) -> bool:

@@ -140,15 +140,7 @@ def _listed(catalog: Catalog, query: QueryParams) -> list[dict[str, Any]]:
 def _ids(catalog: Catalog) -> Iterator[str]:
     """Every model that has a name of its own here and is served: configured ones before others."""
     own = [page.id for page in catalog.pages() if page.id not in PAGES]
-    return hub.with_tasks(id for id in dict.fromkeys([*own, *hub.KNOWN]) if _served(catalog, id))
-
-
-def _served(catalog: Catalog, id: str) -> bool:
-    try:
-        catalog.find(id)
-    except Fault:
-        return False
-    return True
+    return hub.with_tasks(id for id in dict.fromkeys([*own, *hub.KNOWN]) if catalog.serves(id))
 
 
 def _limit(given: str | None) -> int:

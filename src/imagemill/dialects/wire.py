@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
@@ -113,6 +113,19 @@ def answering(
             response, outcome = refuse(UNEXPECTED), UNEXPECTED.kind.value
         house.telemetry.requests.labels(door, outcome).inc()
         return response
+
+    return answer
+
+
+def answering_by(
+    house: House, door: str, refuse: Callable[[Headers, Fault], Response], handler: Handler
+) -> Handler:
+    """The same where the words depend on who asks."""
+
+    @wraps(handler)
+    async def answer(request: Request, *args: Any, **kwargs: Any) -> Response:
+        told = partial(refuse, request.headers)
+        return await answering(house, door, told, handler)(request, *args, **kwargs)
 
     return answer
 

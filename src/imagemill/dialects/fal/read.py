@@ -14,7 +14,7 @@ from imagemill.catalog.pages import PAGES, Page, Wish
 from imagemill.catalog.widened import widened
 from imagemill.dialects import strict
 from imagemill.dialects.callers import own
-from imagemill.dialects.fal.terms import lifecycle_of
+from imagemill.dialects.fal.terms import formed, lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.job import Priority
@@ -162,7 +162,6 @@ def _start_timeout(headers: Headers) -> float | None:
 
 
 def credential(headers: Headers) -> None:
-    """Raises a Fault where an Authorization is not of fal's form; there may be none."""
-    value = headers.get("authorization")
-    if value is not None and not re.fullmatch(r"(?i:key|bearer)\s+\S+", value.strip()):
+    """Raises a Fault, in the words of fal's queue, where an Authorization is not of its form."""
+    if not formed(headers):
         raise Fault(Kind.DENIED, "Invalid Key Authorization header format. Expected 'Key <key>'.")

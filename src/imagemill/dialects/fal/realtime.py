@@ -21,7 +21,6 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.websockets import WebSocketDisconnect
 
 from imagemill.dialects import strict, wire
-from imagemill.dialects.fal import words
 from imagemill.dialects.fal.terms import check_form
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.dialects.fal.tokens import routes as token_routes
@@ -143,8 +142,6 @@ class Talk:
             output = await self.run(self.app, arguments, self.caller)
         except Fault as fault:
             await _tell(self.socket, ERRORS[fault.kind], fault.message, echoed)
-        except words.Refused as refused:
-            await _tell(self.socket, "INVALID_PAYLOAD", _listed(refused), echoed)
         else:
             await self.socket.send_bytes(msgpack.packb(output | echoed))
 
@@ -202,10 +199,6 @@ def _echoed(arguments: dict[str, Any]) -> dict[str, Any]:
         told = f"request_id is not a string of at most {ID_LENGTH} characters; shorten it"
         raise invalid("request_id", told)
     return {"request_id": id}
-
-
-def _listed(refused: words.Refused) -> str:
-    return "; ".join(f"{'.'.join(map(str, each.loc))}: {each.message}" for each in refused.details)
 
 
 async def _tell(

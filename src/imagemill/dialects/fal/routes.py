@@ -1,6 +1,5 @@
 """fal's routes: run, stream, queue."""
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -9,9 +8,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from starlette.datastructures import Headers
 
 from imagemill.dialects import events, wire
+from imagemill.dialects.callers import of_hugging_face
 from imagemill.dialects.fal import describe, realtime, storage, words, write
 from imagemill.dialects.fal.read import DOOR, App, app, credential, order_of, read, routed
 from imagemill.dialects.fal.tokens import Tokens
@@ -210,7 +210,7 @@ ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]
 def _by_router(request: Request) -> bool:
     """Whether Hugging Face's clients ask, or somebody asks as they do."""
     place = f"{words.ROUTER}/"
-    return request.url.path.startswith(place) or words.of_hugging_face(request.headers)
+    return request.url.path.startswith(place) or of_hugging_face(request.headers)
 
 
 def _told(job: Job) -> dict[str, str]:
@@ -227,41 +227,22 @@ def _stream(told: AsyncGenerator[str], job: Job) -> Response:
 
 def answering(house: wire.House, handler: Handler) -> Handler:
     """A handler whose faults are told in fal's words, and which is counted."""
+    told = wire.answering_by(house, DOOR, refuse, handler)
 
     async def answer(request: Request, path: str) -> Response:
-        try:
-            response, outcome = await handler(request, path), "ok"
-        except (wire.Gone, ClientDisconnect):
-            response, outcome = Response(status_code=wire.GONE), "gone"
-        except words.Refused as refused:
-            body = {"detail": [detail.told() for detail in refused.details]}
-            told = _plainly(request, body)
-            response, outcome = JSONResponse(told, 422), Kind.INVALID.value
-        except Fault as fault:
-            response, outcome = refuse(fault, request), fault.kind.value
-        except asyncio.CancelledError:
-            response, outcome = refuse(wire.STOPPED, request), wire.STOPPED.kind.value
-        except Exception:
-            wire.log.exception("a request at the door %s failed", DOOR)
-            response, outcome = refuse(wire.UNEXPECTED, request), wire.UNEXPECTED.kind.value
-        house.telemetry.requests.labels(DOOR, outcome).inc()
+        response = await told(request, path)
         response.headers.setdefault("x-fal-request-id", request.headers.get("x-request-id", ""))
         return response
 
     return answer
 
 
-def refuse(fault: Fault, request: Request) -> Response:
-    headers = words.error_headers(fault) | wire.retry_header(fault)
-    body = _plainly(request, words.error_body(fault))
-    return JSONResponse(body, words.ERRORS[fault.kind].code, headers)
-
-
-def _plainly(request: Request, body: dict[str, Any]) -> dict[str, Any]:
-    """With the error in one string, for those who show no other."""
-    if not words.of_hugging_face(request.headers):
-        return body
-    return {"error": words.plainly(body)} | body
+def refuse(headers: Headers, fault: Fault) -> Response:
+    told = words.error_headers(fault) | wire.retry_header(fault)
+    body = words.error_body(fault)
+    if of_hugging_face(headers):  # whose clients show no error but one in a string
+        body = {"error": words.plainly(body)} | body
+    return JSONResponse(body, words.ERRORS[fault.kind].code, told)
 
 
 _REQUEST: dict[str, Any] = {

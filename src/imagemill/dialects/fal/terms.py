@@ -54,10 +54,15 @@ def bearer(headers: Headers) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def check_form(headers: Headers) -> None:
-    """Raises a Fault where an Authorization is not of fal's form; there may be none."""
+def formed(headers: Headers) -> bool:
+    """Whether an Authorization is of fal's form; there may be none."""
     value = headers.get("authorization")
-    if value is not None and not _CREDENTIAL.fullmatch(value.strip()):
+    return value is None or _CREDENTIAL.fullmatch(value.strip()) is not None
+
+
+def check_form(headers: Headers) -> None:
+    """Raises a Fault where it is not."""
+    if not formed(headers):
         raise Fault(Kind.DENIED, "the authorization is not of the form 'Key <key>'; send that")
 
 

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import Headers
-
 from imagemill.errors import Fault, Kind
 from imagemill.job import Status
 
@@ -23,9 +21,7 @@ STATUSES: dict[Status, str] = {
 CODES: dict[Status, int] = {
     status: 200 if word == "COMPLETED" else 202 for status, word in STATUSES.items()
 }
-# Hugging Face's clients, which call fal through its router or with a key of fal's own.
-HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")
-# Of these the one in JavaScript, whose pauses between two looks at the queue let Node end.
+# Hugging Face's client in JavaScript, whose pauses between two looks at the queue let Node end.
 HELD = re.compile(r"(^|\s)@huggingface/inference")
 ROUTER = "/fal-ai"  # where the router has fal
 ERROR_PAGE = "https://docs.fal.ai/errors/#"
@@ -88,24 +84,23 @@ class Detail:
         return told if self.ctx is None else told | {"ctx": self.ctx}
 
 
-class Refused(Exception):
+class Refused(Fault):
     """An input with everything that is wrong with it."""
 
     def __init__(self, details: list[Detail]) -> None:
-        super().__init__(details)
+        wrong = (f"{'.'.join(map(str, each.loc))}: {each.message}" for each in details)
+        super().__init__(Kind.INVALID, "; ".join(wrong))
         self.details = details
 
 
 def error_body(fault: Fault) -> dict[str, Any]:
+    if isinstance(fault, Refused):
+        return {"detail": [detail.told() for detail in fault.details]}
     word = ERRORS[fault.kind]
     if not word.of_model:
         return {"detail": fault.message, "error_type": word.type}
     loc = () if fault.field in (None, "body") else (NAMES.get(fault.field, fault.field),)
     return {"detail": [Detail(loc, fault.message, word.type).told()]}
-
-
-def of_hugging_face(headers: Headers) -> bool:
-    return HUGGING_FACE.search(headers.get("user-agent", "")) is not None
 
 
 def router_urls(base: str, model: str, id: str) -> dict[str, str]:
@@ -128,6 +123,8 @@ def plainly(body: dict[str, Any]) -> str:
 
 
 def error_headers(fault: Fault) -> dict[str, str]:
+    if isinstance(fault, Refused):  # each detail has a type of its own
+        return {}
     word = ERRORS[fault.kind]
     again = "true" if word.again else "false"
     headers = {

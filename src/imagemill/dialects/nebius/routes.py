@@ -36,7 +36,7 @@ def routes(house: wire.House) -> APIRouter:
     ):
         router.add_api_route(
             f"/nebius/v1/{path}",
-            _door(house, handler),
+            wire.answering_by(house, DOOR, words.refuse, partial(handler, house)),
             methods=[verb],
             response_class=JSONResponse,
             summary=name,
@@ -45,14 +45,6 @@ def routes(house: wire.House) -> APIRouter:
             responses=_IMAGES | _ERRORS if verb == "POST" else _ERRORS,
         )
     return router
-
-
-def _door(house: wire.House, handler: wire.Handler) -> wire.Handler:
-    async def answer(request: Request) -> Response:
-        refuse = partial(words.refuse, request.headers)
-        return await wire.answering(house, DOOR, refuse, handler)(house, request)
-
-    return answer
 
 
 async def _generate(house: wire.House, request: Request) -> Response:

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
 from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import of_hugging_face
 from imagemill.errors import Fault, Kind
 
 DOOR = "nebius"
@@ -30,9 +31,6 @@ WRONG: dict[str, str] = strict.WRONG | {
     "string_too_long": "the text is too long; {max_length} characters are read",
     "too_long": "{actual_length} are given; give at most {max_length}",
 }
-
-# In the User-Agent of clients that show an error only where it is a text named `error`.
-PLAIN_SPOKEN = ("hf_hub/", "@huggingface/inference")
 
 
 def detail(
@@ -59,7 +57,7 @@ def refuse(headers: Headers, fault: Fault) -> Response:
     message = f"{name}: {fault.message}" if name else fault.message
     # FastAPI's form alone is shown by none of OpenAI's clients, which look for a message.
     body: dict[str, Any] = {"detail": _details(fault), "error": {"message": message}}
-    if any(agent in headers.get("user-agent", "") for agent in PLAIN_SPOKEN):
+    if of_hugging_face(headers):  # which shows an error only where it is a text of that name
         body = {"error": message}
     return JSONResponse(body, STATUSES[fault.kind], wire.retry_header(fault))
 

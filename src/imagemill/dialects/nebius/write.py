@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import zip_longest
 from typing import Any
 
@@ -39,8 +38,8 @@ def model(catalog: Catalog, name: str) -> dict[str, Any]:
 
 def _names(catalog: Catalog) -> Iterator[str]:
     for id in dict.fromkeys(page.weights or page.id for page in catalog.pages()):
-        with suppress(Fault):  # fal's applications have no name that Nebius could say
-            yield hub.mapped(catalog.find(id).id).get(DOOR, id)
+        if catalog.serves(id):  # fal's applications have no name that Nebius could say
+            yield hub.mapped(id).get(DOOR, id)
 
 
 def _model(name: str) -> dict[str, Any]:

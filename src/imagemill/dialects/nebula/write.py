@@ -43,7 +43,7 @@ def painted(order: Order, answer: Answer) -> Response:
 
 def models(catalog: Catalog) -> Response:
     """The page's own models and those that are configured here."""
-    found = [_listed(model) for model in MODELS.values() if _served(catalog, model.id)]
+    found = [_listed(model) for model in MODELS.values() if catalog.serves(model.id)]
     known = {*MODELS, *PAGES}
     found += [
         Listed(model_name=page.id, model_alias=page.id, description=page.description)
@@ -68,11 +68,3 @@ def _listed(model: Model) -> Listed:
         description=model.description,
         huggingface_url=HUB + model.id,
     )
-
-
-def _served(catalog: Catalog, id: str) -> bool:
-    try:
-        catalog.find(id)
-    except Fault:
-        return False
-    return True

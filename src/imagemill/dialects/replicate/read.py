@@ -22,8 +22,6 @@ SHOWN_DATA = 200  # characters of a data URI that are told again
 
 Event = Literal["start", "output", "logs", "completed"]
 USUAL_EVENTS: tuple[Event, ...] = ("output", "completed")
-# Takes any status for the last word, and fetches pictures over HTTP.
-PATIENT = re.compile(r"\bhf_hub/|@huggingface/inference")
 # Makes files of outputs that are data or come by TLS, and leaves others as text.
 WRAPS_DATA = ("replicate-python/", "replicate-javascript/")
 
@@ -137,11 +135,6 @@ def waits(headers: Headers) -> float | None:
             raise invalid("prefer", f"Prefer: {preference!r:.40}; give wait, or wait=1 to wait=60")
         return float(found[1] or LONGEST_WAIT)
     return None
-
-
-def is_patient(headers: Headers) -> bool:
-    """Whether it is a client that has to be held until the end."""
-    return PATIENT.search(headers.get("user-agent", "")) is not None
 
 
 def lifetime(headers: Headers) -> float | None:

@@ -13,16 +13,8 @@ def ids(catalog: Catalog) -> list[str]:
     """The ids that are told; where stand-ins are allowed, others are answered too."""
     found = dict.fromkeys([catalog.default])
     for page in catalog.pages():
-        found |= dict.fromkeys(id for id in (page.weights, page.id) if id and _there(catalog, id))
+        found |= dict.fromkeys(id for id in (page.weights, page.id) if id and catalog.serves(id))
     return list(found)
-
-
-def _there(catalog: Catalog, id: str) -> bool:
-    try:
-        catalog.find(id)
-    except Fault:
-        return False
-    return True
 
 
 def find(catalog: Catalog, name: str) -> Endpoint:

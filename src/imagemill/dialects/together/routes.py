@@ -34,11 +34,7 @@ def routes(house: wire.House) -> APIRouter:
     router = APIRouter(tags=["together"])
 
     def door(handler: wire.Handler) -> wire.Handler:
-        async def answer(request: Request) -> Response:
-            refuse = partial(words.refuse, request.headers)
-            return await wire.answering(house, DOOR, refuse, handler)(house, request)
-
-        return answer
+        return wire.answering_by(house, DOOR, words.refuse, partial(handler, house))
 
     for prefix in PREFIXES:
         router.add_api_route(

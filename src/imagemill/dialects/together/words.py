@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
 from imagemill.dialects import wire
+from imagemill.dialects.callers import of_hugging_face
 from imagemill.errors import Fault, Kind
 
 DOOR = "together"
@@ -28,7 +29,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.TOO_LARGE: Word(413),
     Kind.BUSY: Word(429, "rate_limit"),
     Kind.LOADING: Word(503, "service_unavailable"),
-    Kind.CANCELLED: Word(500, "server_error"),  # not 503: see PLAIN_SPOKEN
+    Kind.CANCELLED: Word(500, "server_error"),  # not 503: see refuse
     Kind.DENIED: Word(401, code="invalid_api_key"),
     Kind.EARLY: Word(400),
     Kind.TIMEOUT: Word(504, "timeout"),
@@ -70,17 +71,17 @@ RATIOS: dict[str, tuple[int, int]] = {
     "3:4": (864, 1184),
 }
 
-# In the User-Agent of clients that show an `error` only where it is a text. The second sends again
-# at once, for ever, what was told with 503: so only who has waited for a model is told that.
-PLAIN_SPOKEN = ("hf_hub/", "@huggingface/inference")
-
 
 def refuse(headers: Headers, fault: Fault) -> Response:
-    """The error in the form that whoever sent `headers` can read."""
+    """The error in the form that whoever sent `headers` can read.
+
+    Hugging Face's clients show an `error` only where it is a text. Theirs in JavaScript sends again
+    at once, for ever, what was told with 503: so only who has waited for a model is told that.
+    """
     word, name = ERRORS[fault.kind], NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message
     error: object = message
-    if not any(agent in headers.get("user-agent", "") for agent in PLAIN_SPOKEN):
+    if not of_hugging_face(headers):
         param = name or fault.field
         error = {"message": message, "type": word.type, "param": param, "code": word.code}
     return JSONResponse({"error": error}, word.status, wire.retry_header(fault))

@@ -3,13 +3,11 @@
 import base64
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from imagemill.catalog import Catalog, Endpoint, hub
 from imagemill.catalog.pages import PAGES
 from imagemill.dialects.together.words import DOOR
-from imagemill.errors import Fault
 from imagemill.generation import Painted
 from imagemill.job import Job
 from imagemill.orders import Answer, Order
@@ -53,7 +51,7 @@ def models(catalog: Catalog, dedicated: bool) -> list[dict[str, Any]]:
 
 def _endpoints(catalog: Catalog) -> Iterator[Endpoint]:
     for id in dict.fromkeys(page.weights or page.id for page in catalog.pages()):
-        with suppress(Fault):  # fal's applications have no name that Together could say
+        if catalog.serves(id):  # fal's applications have no name that Together could say
             yield catalog.find(id)
 
 
