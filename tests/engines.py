@@ -37,6 +37,7 @@ class PlainEngine:
     submitted: list[Generation] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     inputs: list[Mapping[str, bytes]] = field(default_factory=list)
+    previewed: list[bool] = field(default_factory=list)
     steps: Counter[str] = field(default_factory=Counter)  # by prompt
     cancelled: list[str] = field(default_factory=list)  # ids
     closed: bool = False
@@ -62,6 +63,7 @@ class PlainEngine:
         self.submitted.append(generation)
         self.sources.append(source)
         self.inputs.append(inputs)
+        self.previewed.append(previews)
         await self._tell()
         for step in range(1, generation.steps + 1):
             await self.gate.wait()

@@ -81,6 +81,17 @@ def test_forwards_are_shared(pico: Loaded) -> None:
     assert len(ran) < 8 + 8 + 4 or pico.pipe.transformer.dtype is torch.float32
 
 
+def test_who_comes_later_joins_the_next_step_of_the_others(pico: Loaded) -> None:
+    studio = Studio()
+    studio.start(pico, first=ASKED)
+    while studio.steps("first") < 2:
+        studio.runner.step()
+    studio.start(pico, second=replace(ASKED, seed=2, steps=50))
+    while studio.steps("second") < 1:
+        studio.runner.step()
+    assert studio.steps("first") == 3
+
+
 def test_the_pictures_of_one_generation_are_those_of_the_seeds_that_follow(pico: Loaded) -> None:
     assert alone(pico, replace(ASKED, num_images=3))[2] == alone(pico, replace(ASKED, seed=3))[0]
 

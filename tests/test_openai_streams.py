@@ -43,7 +43,8 @@ def format_of(event: dict[str, Any]) -> str | None:
 async def test_as_many_partial_pictures_come_as_are_wanted(
     serving: Serving, partials: int | None
 ) -> None:
-    async with serving(PlainEngine()) as client:
+    engine = PlainEngine()
+    async with serving(engine) as client:
         told = events(await client.post(PATH, json=STREAM | {"partial_images": partials}))
     assert [each["type"] for each in told] == [
         *["image_generation.partial_image"] * (partials or 0),
@@ -51,6 +52,7 @@ async def test_as_many_partial_pictures_come_as_are_wanted(
     ]
     assert [each.get("partial_image_index") for each in told[:-1]] == list(range(partials or 0))
     assert told[-1]["usage"]["output_tokens"] == 2 * 3 + 100 * (partials or 0)
+    assert engine.previewed == [bool(partials)]
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.engine.scheduler import PATIENCE, Call, Scheduler
+from imagemill.engine.scheduler import PATIENCE, TRIFLE, Call, Scheduler
 
 BUDGET = 20
 
@@ -117,6 +117,21 @@ def test_short_work_overtakes_long_work_that_came_before() -> None:
     run.step()
     run.arrive(99, 4, cost=BUDGET)
     assert [run.step() for _ in range(4)] == [(99,)] * 4
+
+
+def test_a_trifle_goes_before_all_steps() -> None:
+    steps, prompt = Call(0, "steps", TRIFLE, 4 * TRIFLE, 0), Call(1, "prompts", 1, 50 * TRIFLE, 0)
+    assert Scheduler(TRIFLE).plan([steps, prompt]) == (1,)
+
+
+def test_an_endless_stream_of_trifles_holds_steps_up_for_a_while_only() -> None:
+    run = Simulation(Scheduler(TRIFLE))
+    run.arrive(0, 50, "steps", cost=TRIFLE)
+    trifles = 0
+    while run.steps[0] == 50:
+        run.arrive(trifles := trifles + 1, 1, "prompts", cost=1)
+        run.step()
+    assert trifles <= PATIENCE * TRIFLE + 1
 
 
 def test_work_that_vanished_is_never_planned_again() -> None:

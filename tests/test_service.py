@@ -73,6 +73,17 @@ async def test_a_picture_is_painted_by_the_endpoint_s_weights(make_service: Make
     assert engine.sources == ["pico"]
 
 
+async def test_previews_are_made_for_those_alone_who_will_look_at_them(make_service: Make) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    await service.paint(make_order())
+    for previews in (True, False):
+        job = await service.begin(make_order(seed=7), previews)
+        await service.ended(job.id)
+        await service.leave(job)
+    assert engine.previewed == [False, True, False]
+
+
 async def test_the_same_again_is_a_hit_after_a_restart_too(make_service: Make) -> None:
     engine = PlainEngine()
     first = await (await make_service(engine)).paint(make_order())

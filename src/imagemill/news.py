@@ -13,7 +13,7 @@ Item = Job | Line | Preview  # a job that has moved, a line of its log, a pictur
 class News:
     def __init__(self) -> None:
         self._listeners: dict[str, list[asyncio.Queue[Item]]] = {}
-        self._expected = set[str]()  # who is about to listen, or does
+        self._previewed = set[str]()  # jobs of which somebody wants to see pictures on their way
         self.submitted = asyncio.Event()  # there may be something to claim
 
     @contextmanager
@@ -27,15 +27,15 @@ class News:
             if not self._listeners[id]:
                 del self._listeners[id]
 
-    def expect(self, id: str) -> None:
-        """Somebody will listen, and wants all that happens until `left` is called."""
-        self._expected.add(id)
+    def preview(self, id: str) -> None:
+        """Somebody wants previews, until `left` is called."""
+        self._previewed.add(id)
 
     def left(self, id: str) -> None:
-        self._expected.discard(id)
+        self._previewed.discard(id)
 
-    def wanted(self, id: str) -> bool:
-        return id in self._listeners or id in self._expected
+    def previewed(self, id: str) -> bool:
+        return id in self._previewed
 
     def tell(self, id: str, item: Item) -> None:
         for heard in self._listeners.get(id, ()):

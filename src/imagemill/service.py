@@ -100,10 +100,10 @@ class Service:
         await self.fetcher.close()
         await self.database.close()
 
-    async def submit(self, order: Order, attended: bool = False, watched: bool = False) -> Job:
+    async def submit(self, order: Order, attended: bool = False, previews: bool = False) -> Job:
         """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be.
 
-        attended: somebody waits on a connection. watched: and wants to see it on its way.
+        attended: somebody waits on a connection. previews: and wants to see pictures on their way.
         """
         if self._closing:
             raise _closing()
@@ -126,8 +126,8 @@ class Service:
             stored=order.stored,
             wire=order.wire,
         )
-        if watched:
-            self.news.expect(job.id)
+        if previews:
+            self.news.preview(job.id)
         try:
             await self.jobs.add(job)
         except asyncio.CancelledError:
@@ -342,19 +342,22 @@ class Service:
         self._pace += SMOOTHING * (pace - self._pace)
         return job
 
-    async def begin(self, order: Order) -> Job:
-        """Submits a job that is watched until `leave` is called."""
+    async def begin(self, order: Order, previews: bool = True) -> Job:
+        """Submits a job that is watched until `leave` is called.
+
+        previews: whether pictures on their way are wanted, of which each costs a decoding.
+        """
         self._admit(order)
         try:
             await self._ready()
-            return await self._submit_at_once(order, watched=True)
+            return await self._submit_at_once(order, previews)
         except BaseException:
             self._accepted -= 1
             raise
 
-    async def _submit_at_once(self, order: Order, watched: bool = False) -> Job:
+    async def _submit_at_once(self, order: Order, previews: bool = False) -> Job:
         order = replace(order, priority=Priority.INTERACTIVE)
-        return await self.submit(order, attended=not order.finish, watched=watched)
+        return await self.submit(order, attended=not order.finish, previews=previews)
 
     async def leave(self, job: Job) -> None:
         """The watcher of a job that was begun has gone, or seen its end."""

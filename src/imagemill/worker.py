@@ -211,7 +211,7 @@ class Painting:
 
     async def _ask(self, generation: Generation, inputs: dict[str, bytes]) -> Painted:
         job, worker = self.job, self.worker
-        previews = worker.news.wanted(job.id)
+        previews = worker.news.previewed(job.id)
         running = False
         painted: Painted | None = None
         try:

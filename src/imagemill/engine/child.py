@@ -36,9 +36,10 @@ class Arrived:
 class Child:
     def __init__(self, connection: Connection, options: Options) -> None:
         self.connection, self.writing = connection, threading.Lock()
+        self.unsaid: queue.SimpleQueue[Ready | Said] = queue.SimpleQueue()
         self.inbox: queue.SimpleQueue[Wanted | Cancel | Arrived] = queue.SimpleQueue()
         budget = options.budget or ROW_BUDGET[device()]
-        self.runner = Runner(budget, self._say, self._finish, time.monotonic)
+        self.runner = Runner(budget, self._note, self._finish, time.monotonic)
         self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)
         self.loader, self.encoder = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
@@ -46,11 +47,13 @@ class Child:
         for source in preload:
             self.shelf.arrived(Key(source), prepare(source))
         threading.Thread(target=self._read, daemon=True).start()
-        self._send(Ready())
+        self.unsaid.put(Ready())
+        self._send()
         with torch.inference_mode():
             while True:
                 began = self.shelf.advance(each.loaded for each in self.runner.paintings.values())
                 busy = self.runner.step() or began
+                self._send()
                 while not busy or not self.inbox.empty():
                     self._handle(self.inbox.get())
                     busy = True
@@ -122,11 +125,19 @@ class Child:
             self._say(painting.id, Failed(Fault(Kind.FAILED, "the picture could not be encoded")))
 
     def _say(self, id: str, event: Event) -> None:
-        self._send(Said(id, event))
+        self._note(id, event)
+        self._send()
 
-    def _send(self, message: Ready | Said) -> None:
+    def _note(self, id: str, event: Event) -> None:
+        """Is sent with the next."""
+        self.unsaid.put(Said(id, event))
+
+    def _send(self) -> None:
+        """All that is unsaid, at once: each message would interrupt the next step anew."""
         with self.writing:
-            self.connection.send(message)
+            messages = [self.unsaid.get() for _ in range(self.unsaid.qsize())]
+            if messages:
+                self.connection.send(messages)
 
 
 def main(connection: Connection, options: Options) -> None:

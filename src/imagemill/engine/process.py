@@ -115,10 +115,14 @@ class EngineProcess:
         """Runs in a thread of its own, for the life of one process."""
         try:
             while True:
-                self._loop.call_soon_threadsafe(self._hear, connection.recv())
+                self._loop.call_soon_threadsafe(self._hear_all, connection.recv())
         except (EOFError, OSError):
             if not self._closing:
                 self._loop.call_soon_threadsafe(self._died)
+
+    def _hear_all(self, messages: list[Ready | Said]) -> None:
+        for message in messages:
+            self._hear(message)
 
     def _hear(self, message: Ready | Said) -> None:
         match message:

@@ -4,13 +4,16 @@ A trajectory (one picture on its way) parks at a call of a heavy module. Calls o
 share a forward; the plan is one group's most urgent calls, up to a budget. Urgency is work left,
 less what the call has waited, so short work overtakes long work. Work left counts only up to a
 patience, so a call has waited long enough at the latest when others have had that much: even under
-an endless stream of short work, long work keeps a share.
+an endless stream of short work, long work keeps a share. What costs next to nothing, as encoding a
+prompt does, is as urgent as if it were all that is left: others lose nothing by it, and its
+trajectory joins their batches soon.
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 PATIENCE = 8  # full forwards of others that a call waits for at most
+TRIFLE = 1024  # such a part of the budget is next to nothing
 
 
 @dataclass(frozen=True)
@@ -59,5 +62,6 @@ class Scheduler:
         return self.budget > 0
 
     def _urgency(self, call: Call) -> tuple[int, int]:
-        left = min(call.left, PATIENCE * self.budget)
+        trifling = call.cost * TRIFLE <= self.budget
+        left = call.cost if trifling else min(call.left, PATIENCE * self.budget)
         return left - (self.clock - call.since), call.id

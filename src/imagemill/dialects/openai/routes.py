@@ -65,7 +65,7 @@ class OpenAI:
             repeat=wire.repeat_of(request, sent.identity),
         )
         if terms.stream:
-            job = await self.service.begin(order)
+            job = await self.service.begin(order, previews=terms.partials > 0)
             told = self._events(job, terms)
             return events.Watched(told, {}, lambda: self.service.leave(job))
         job = await self.service.wait_for(order)
