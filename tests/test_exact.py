@@ -55,6 +55,13 @@ def test_a_bucket_is_used_alone_when_enough_values_have_agreed() -> None:
     assert module.ran == [4, 2, 2, 4, 2, 2, 4]
 
 
+def test_equal_calls_prove_as_much_as_one() -> None:
+    module, exact = T5EncoderModel(), Exact(enough=8)
+    for _ in range(5):
+        exact.run(calls(module, 2)[:1] * 4)
+    assert module.ran == [8, 2, 2, 2, 2] * 4 + [8]
+
+
 def test_a_bucket_that_agrees_once_and_not_the_next_time_is_never_answered_from() -> None:
     module, exact = T5EncoderModel(), Exact(enough=8)
     exact.run(calls(module, 2, 2))
@@ -95,10 +102,19 @@ def test_calls_of_different_constants_are_of_different_groups() -> None:
     assert describe(module, "forward", (ids + 1,), {}).group == plain.group
 
 
-def test_a_module_without_facts_runs_call_by_call() -> None:
-    class Unheard(T5EncoderModel):
-        pass
+class Unheard(T5EncoderModel):
+    """Its facts are not known."""
 
+
+def test_a_module_without_facts_costs_what_it_is_given() -> None:
+    given = {"timestep": torch.tensor(0.5), "states": [torch.zeros(2, 30, 8), torch.zeros(2, 7)]}
+    call = describe(Unheard(), "forward", (torch.zeros(2, 4, 16, 16),), given)
+    assert (call.rows, call.cells) == (2, 256)
+    bare = describe(Unheard(), "forward", (), {"timestep": 0.5})
+    assert (bare.rows, bare.cells) == (1, 1)
+
+
+def test_a_module_without_facts_runs_call_by_call() -> None:
     module = Unheard()
     assert values(Exact().run(calls(module, 2, 1))) == [[0.0, 2.0], [4.0]]
     assert module.ran == [2, 1]

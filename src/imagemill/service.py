@@ -130,8 +130,9 @@ class Service:
             self.news.preview(job.id)
         try:
             await self.jobs.add(job)
-        except asyncio.CancelledError:
-            if attended:  # it may be written all the same
+        except BaseException as error:
+            self.news.left(job.id)
+            if attended and isinstance(error, asyncio.CancelledError):  # it may be written
                 await asyncio.shield(self._give_up(job))
             raise
         self.news.submitted.set()
@@ -140,7 +141,6 @@ class Service:
     async def _give_up(self, job: Job) -> None:
         """Of a caller who hung up while their job was being written."""
         await self.jobs.settled()
-        self.news.left(job.id)
         await self.cancel(job)
 
     async def _check(self, callback: str) -> None:

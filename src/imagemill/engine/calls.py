@@ -45,6 +45,9 @@ class ModuleCall:
         return run(**arguments)
 
 
+_NONE = tree_flatten({})[1]
+
+
 @cache
 def know_distributions() -> None:
     """Lets the rows of what a VAE encodes be split: pytrees take a strange class for one leaf."""
@@ -61,7 +64,10 @@ def describe(
     bound = dict(zip(_parameters(getattr(type(module), method)), args, strict=False)) | kwargs
     facts = FACTS.get((type(module).__name__, method))
     if facts is None:
-        return ModuleCall(module, method, None, 1, 1, [], tree_flatten({})[1], bound, object())
+        tensors = (leaf for leaf in tree_flatten(bound)[0] if torch.is_tensor(leaf) and leaf.dim())
+        sizes = ((leaf.shape[0], _places(leaf)) for leaf in tensors)
+        rows, cells = max(sizes, default=(1, 1), key=math.prod)
+        return ModuleCall(module, method, None, rows, cells, [], _NONE, bound, object())
     inside = {
         name: value for name, value in bound.items() if name in facts.rowed and value is not None
     }

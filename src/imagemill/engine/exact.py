@@ -36,11 +36,13 @@ class Proof:
     values: int | None = 0
 
     def add(self, together: list[Any], separate: list[Any]) -> None:
-        pairs = list(zip(_leaves(together), _leaves(separate), strict=True))
-        if self.values is None or not all(_same(a, b) for a, b in pairs):
+        """The outputs of the same calls; equal ones, as of one prompt, count once."""
+        if self.values is None or not all(map(_same, together, separate)):
             self.values = None
-        else:
-            self.values += sum(a.numel() for a, _ in pairs if torch.is_tensor(a))
+            return
+        for i, output in enumerate(separate):
+            if not any(_same(output, other) for other in separate[:i]):
+                self.values += sum(x.numel() for x in _leaves(output) if torch.is_tensor(x))
 
 
 @dataclass
@@ -97,9 +99,12 @@ def _parts(
     return calls[:middle], calls[middle:]
 
 
-def _leaves(outputs: list[Any]) -> list[Any]:
-    return tree_flatten(outputs)[0]
+def _leaves(output: Any) -> list[Any]:
+    return tree_flatten(output)[0]
 
 
 def _same(a: Any, b: Any) -> bool:
-    return torch.equal(a, b) if torch.is_tensor(a) else bool(a == b)
+    return all(
+        torch.equal(x, y) if torch.is_tensor(x) else x == y
+        for x, y in zip(_leaves(a), _leaves(b), strict=True)
+    )

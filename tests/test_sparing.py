@@ -1,0 +1,71 @@
+"""Cheaper modules paint what the stock ones paint."""
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers import StableDiffusion3Pipeline
+from diffusers.models.activations import GELU
+from diffusers.models.normalization import RMSNorm
+
+from imagemill.pico import autoencoder, folder, text
+from imagemill.pipelines.sparing import spare
+
+__all__ = ["autoencoder", "text"]  # the pipeline's own classes
+
+
+def stock(dtype: torch.dtype) -> StableDiffusion3Pipeline:
+    return StableDiffusion3Pipeline.from_pretrained(folder(), dtype=dtype)
+
+
+def asked(dtype: torch.dtype) -> dict[str, Any]:
+    """Of the transformer."""
+    made = torch.Generator().manual_seed(0)
+    shapes = {
+        "hidden_states": (4, 16, 16, 16),
+        "encoder_hidden_states": (4, 21, 192),
+        "pooled_projections": (4, 192),
+    }
+    drawn = {name: torch.randn(shape, generator=made) for name, shape in shapes.items()}
+    given: dict[str, Any] = {name: value.to(dtype) for name, value in drawn.items()}
+    return given | {"timestep": torch.rand(4, generator=made) * 1000, "return_dict": False}
+
+
+@torch.inference_mode()
+def answer(pipe: StableDiffusion3Pipeline) -> torch.Tensor:
+    output: torch.Tensor = pipe.transformer(**asked(pipe.transformer.dtype))[0]
+    return output.float()
+
+
+def test_what_is_put_in_is_as_near_to_float32_as_what_was_there() -> None:
+    exact, pipe = answer(stock(torch.float32)), stock(torch.bfloat16)
+    before = (answer(pipe) - exact).square().mean().sqrt()
+    names = set(pipe.transformer.state_dict())
+    spare(pipe)
+    after = (answer(pipe) - exact).square().mean().sqrt()
+    assert 0 < after < 1.1 * before
+    assert set(pipe.transformer.state_dict()) == names
+    left = list(pipe.transformer.modules())
+    assert not any(isinstance(part, RMSNorm) for part in left)
+    assert {part.approximate for part in left if isinstance(part, GELU)} == {"none"}
+
+
+def test_float32_keeps_the_modules_that_it_has() -> None:
+    pipe = stock(torch.float32)
+    before = answer(pipe)
+    spare(pipe)
+    assert torch.equal(answer(pipe), before)
+
+
+@pytest.mark.parametrize(("weighted", "bias"), [(False, False), (True, False), (True, True)])
+def test_a_norm_of_any_kind_gives_what_it_gave(weighted: bool, bias: bool) -> None:
+    pipe = stock(torch.bfloat16)
+    norm = RMSNorm(192, 1e-6, elementwise_affine=weighted, bias=bias)
+    for weight in norm.parameters():
+        torch.nn.init.normal_(weight)
+    pipe.transformer.context_embedder = torch.nn.Sequential(norm.to(torch.bfloat16))
+    row = torch.randn(3, 192, dtype=torch.bfloat16)
+    before = pipe.transformer.context_embedder(row)
+    spare(pipe)
+    after = pipe.transformer.context_embedder(row)
+    assert torch.allclose(after, before, rtol=2**-6, atol=2**-6)
