@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from imagemill.generation import MAX_SIDE, MIN_SIDE
 from imagemill.pipelines.composition import CELL, LARGEST, NATIVE, compose, refining_steps
-from training import scenes
+from training import grounds, scenes
 
 sides = st.integers(MIN_SIDE, MAX_SIDE)
 
 
 def test_the_shapes_are_those_that_were_trained() -> None:
     assert set(NATIVE) == set(scenes.SHAPES)
-    assert CELL == scenes.CELL
+    assert CELL == grounds.CELL
 
 
 @given(sides, sides)

@@ -16,7 +16,7 @@ from imagemill.pico.text import (
     tokenizer,
 )
 from imagemill.pico.vocabulary import vocabulary
-from training import scenes
+from training import captions, scenes
 
 KNOWN = vocabulary()
 WORDS = tokenizer(KNOWN)
@@ -70,6 +70,31 @@ def test_two_things_joined_by_and_stand_side_by_side() -> None:
     assert read("a large and red cat") == "large red cat"
 
 
+def test_three_things_joined_by_commas_and_and_stand_in_a_row() -> None:
+    assert read("a red cat, a blue dog and a bird") == "red cat , blue dog left bird"
+    assert read("a red cat, a blue dog, and a bird") == "red cat , blue dog left bird"
+    assert read("a cat and a dog and a bird") == "cat left dog left bird"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("a cat and a blue gradient background", "cat blue gradient background"),
+        ("a cat, and a starry night background", "cat , night background"),
+        ("a cat and a night sky", "cat night"),
+        ("a ship on the ocean, in pixel art", "ship sea , pixel"),
+        ("a sheep on a green meadow, outlined", "sheep green grass , outline"),
+        ("a tiny star inside of a heart", "small star inside heart"),
+        ("a cat in the middle of a meadow", "cat grass"),
+        ("a sky blue car below a starry night sky", "blue car below night"),
+        ("a sea green cup on a midnight blue background", "green cup blue background"),
+        ("a sweet kitten beside a glass of water", "cat left glass"),
+    ],
+)
+def test_grounds_and_styles_are_read_as(prompt: str, said: str) -> None:
+    assert read(prompt) == said
+
+
 @pytest.mark.parametrize("prompt", ["", "   ", "dragon", "赤い猫", "?!,.", "\x00\x01", "🐱"])
 def test_a_prompt_without_a_known_word_is_as_an_empty_one(prompt: str) -> None:
     assert read(prompt) == ""
@@ -104,6 +129,8 @@ def test_words_beyond_the_limit_fall() -> None:
         "\n",
         "é",
         "and a ",
+        ", and a ",
+        "and a gradient ",
         "on the left side ",
         "\x00",
         "🐱",
@@ -142,9 +169,9 @@ def test_what_the_training_says_is_read_whole() -> None:
     rng = random.Random(0)
     for _ in range(500):
         scene = scenes.sample(rng, KNOWN.words["objects"])
-        caption = scenes.caption(scene, rng)
+        caption = captions.caption(scene, rng)
         assert read(caption) == caption.replace(",", " ,")
-        assert KNOWN.unknown(scenes.plain(scene)) == []
+        assert KNOWN.unknown(captions.plain(scene)) == []
 
 
 def test_the_words_have_room_to_grow() -> None:

@@ -48,3 +48,12 @@ def test_words_keep_their_embeddings_when_the_list_changes() -> None:
     know(model, before, words)
     now = listed(words)
     assert all(torch.equal(table[now.index(word)], row) for word, row in old.items())
+
+
+def test_new_words_take_no_other_words_embedding() -> None:
+    model, words = Pico(layers=1), tokenizer(vocabulary())
+    before = listed(words)[:4] + listed(words)[30:]
+    table = model.text_encoder.get_input_embeddings().weight.data
+    know(model, before, words)
+    now = table[: len(words)]
+    assert len(now.unique(dim=0)) == len(words)

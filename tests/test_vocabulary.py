@@ -6,17 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.pico.vocabulary import PATH, Vocabulary, vocabulary
-from training import icons, scenes
+from training import captions, grounds, icons, scenes, styles
 from training.vocabulary import contents
 
 KNOWN = vocabulary()
 
 
 def test_it_holds_what_the_pictures_can_show() -> None:
-    assert KNOWN.words["colours"] == list(scenes.COLOURS)
+    assert KNOWN.words["colours"] == list(grounds.COLOURS)
     assert KNOWN.words["sizes"] == list(scenes.SIZES)
     assert KNOWN.words["relations"] == list(scenes.RELATIONS)
     assert KNOWN.words["counts"] == list(scenes.COUNTS.values())
+    assert KNOWN.words["grounds"] == list(grounds.KINDS)
+    assert KNOWN.words["styles"] == list(styles.STYLES)
     assert set(KNOWN.words["objects"]) <= set(icons.atlas())
 
 
@@ -39,7 +41,7 @@ def test_synonyms_are_of_known_words_and_written_as_the_rules_leave_a_text() -> 
 
 @pytest.mark.parametrize("name", KNOWN.words["objects"])
 def test_every_object_is_known_by_its_plural(name: str) -> None:
-    assert KNOWN.unknown(f"two {scenes.plural(name)}") == []
+    assert KNOWN.unknown(f"two {captions.plural(name)}") == []
 
 
 def test_unknown_words_are_told_once_each_in_order() -> None:

@@ -17,7 +17,8 @@ import torch
 from torch.nn import functional as F
 
 from imagemill.pico.autoencoder import PatchAutoencoder
-from training import icons, scenes
+from training import icons, scenes, styles
+from training.grounds import CELL, COLOURS, LATTICE
 
 CROP = 128
 BATCH = 64
@@ -27,16 +28,40 @@ def batch(rng: random.Random) -> torch.Tensor:  # (BATCH, 3, CROP, CROP), -1..1
     crops: list[scenes.Picture] = []
     while len(crops) < BATCH:
         if rng.random() < 0.5:
-            picture = scenes.loose(rng)
+            picture = loose(rng)
         else:
             shape = rng.choices(list(scenes.SHAPES), list(scenes.SHAPES.values()))[0]
             picture = scenes.draw(scenes.sample(rng, list(icons.atlas()), shape))
         height, width = picture.shape[:2]
         for _ in range(2):
-            y = rng.randrange(0, height - CROP + 1, scenes.LATTICE)
-            x = rng.randrange(0, width - CROP + 1, scenes.LATTICE)
+            y = rng.randrange(0, height - CROP + 1, LATTICE)
+            x = rng.randrange(0, width - CROP + 1, LATTICE)
             crops.append(picture[y : y + CROP, x : x + CROP])
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def loose(rng: random.Random) -> scenes.Picture:
+    """Off the lattice, any colours, sizes and grounds: what the autoencoder must also bear."""
+    shape = rng.choices(list(scenes.SHAPES), list(scenes.SHAPES.values()))[0]
+    width, height = (n * CELL for n in shape)
+    ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    top, bottom = (np.asarray(_colour(rng), np.float32) for _ in range(2))
+    picture = np.broadcast_to(
+        top + (bottom - top) * ramp * (rng.random() < 0.4), (height, width, 3)
+    ).copy()
+    for _ in range(rng.randint(1, 5)):
+        side = rng.randint(24, 192)
+        mask = styles.mask(rng.choice(list(icons.atlas())), side)
+        mask = mask[:, ::-1] if rng.random() < 0.5 else mask
+        x, y = rng.randint(0, max(0, width - side)), rng.randint(0, max(0, height - side))
+        scenes.paste(picture, mask, _colour(rng), x, y)
+    return picture.round().astype(np.uint8)
+
+
+def _colour(rng: random.Random) -> tuple[int, int, int]:
+    if rng.random() < 0.5:
+        return rng.choice(list(COLOURS.values()))
+    return rng.randrange(256), rng.randrange(256), rng.randrange(256)
 
 
 def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

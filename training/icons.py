@@ -56,13 +56,10 @@ def atlas() -> dict[str, Image.Image]:
     }
 
 
-@cache
-def mask(name: str, side: int) -> Mask:
-    """The object's silhouette at `side` px: 1 inside, 0 outside."""
-    picture = atlas()[name].resize(
-        (side, side), Image.Resampling.BOX if side < SIDE else Image.Resampling.BICUBIC
-    )
-    return np.asarray(picture, dtype=np.float32) / np.float32(255)
+def scaled(picture: Image.Image, side: int) -> Mask:
+    """1 inside, 0 outside."""
+    how = Image.Resampling.BOX if side < SIDE else Image.Resampling.BICUBIC
+    return np.asarray(picture.resize((side, side), how), dtype=np.float32) / np.float32(255)
 
 
 if __name__ == "__main__":

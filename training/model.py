@@ -70,14 +70,17 @@ def listed(words: PreTrainedTokenizerFast) -> list[str]:
 
 
 def know(model: Pico, before: list[str], words: PreTrainedTokenizerFast) -> None:
-    """Gives the words of today the embeddings that they had, wherever they stood in the list."""
-    now = listed(words)
-    rows = torch.arange(len(now))
-    for old, word in enumerate(before):
-        rows[now.index(word)] = old
+    """Gives the words of today the embeddings that they had, wherever they stood in the list.
+
+    New ones take rows that no word had, not that of the word whose place they take.
+    """
+    spare = iter(range(len(before), RESERVED))
+    rows = torch.tensor(
+        [before.index(word) if word in before else next(spare) for word in listed(words)]
+    )
     for encoder in (model.text_encoder, model.text_encoder_2):
         table = encoder.get_input_embeddings().weight.data
-        table[: len(now)] = table[rows].clone()
+        table[: len(rows)] = table[rows].clone()
 
 
 def shipped(folder: Path, layers: int = LAYERS) -> Pico:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from imagemill.pico.autoencoder import PatchAutoencoder
 from imagemill.pico.text import MAX_LENGTH
 from imagemill.pico.vocabulary import vocabulary
-from training import scenes
+from training import captions, scenes
 from training.model import LARGEST
 
 DROP = 0.1  # captions left empty, for guidance
@@ -111,12 +111,12 @@ class Pictures:
         mean = self.autoencoder.encoder(drawn.pictures.to(device, torch.bfloat16)).float()
         pool.add(drawn, ((mean - config.shift_factor) * config.scaling_factor).half().cpu())
         chosen = [self.rng.randrange(len(pool.shown)) for _ in range(rows)]
-        captions = [
-            "" if self.rng.random() < DROP else scenes.caption(pool.shown[i], self.rng)
+        said = [
+            "" if self.rng.random() < DROP else captions.caption(pool.shown[i], self.rng)
             for i in chosen
         ]
         ids = self.words(
-            captions,
+            said,
             padding="max_length",
             max_length=MAX_LENGTH,
             truncation=True,

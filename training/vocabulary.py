@@ -7,7 +7,7 @@ import json
 import sys
 
 from imagemill.pico.vocabulary import PATH
-from training import icons, scenes
+from training import grounds, icons, scenes, styles
 
 SYNONYMS = """
 cat: cats kitty kitties kitten kittens
@@ -67,12 +67,75 @@ bicycle: bicycles bike bikes
 balloon: balloons
 gift: gifts present presents
 leaf: leaves
+penguin: penguins
+owl: owls
+bee: bees bumblebee bumblebees honeybee honeybees
+snake: snakes serpent serpents
+spider: spiders
+ladybug: ladybugs ladybird ladybirds
+cow: cows
+sheep: lamb lambs
+pig: pigs piggy piglet piglets
+dolphin: dolphins
+shark: sharks
+jellyfish: jellyfishes
+bat: bats
+tulip: tulips
+clover: clovers shamrock shamrocks
+pineapple: pineapples
+watermelon: watermelons melon melons
+corn: corns maize
+fire: fires flame flames
+drop: drops, droplet, droplets, raindrop, raindrops, water drop, water drops, drop of water
+barn: barns
+church: churches chapel chapels
+lighthouse: lighthouses, light house
+tent: tents
+bridge: bridges
+train: trains locomotive locomotives
+motorbike: motorbikes motorcycle motorcycles scooter scooters
+helicopter: helicopters chopper choppers
+ship: ships ferry ferries
+tractor: tractors
+ufo: ufos, flying saucer, flying saucers
+candle: candles
+pencil: pencils
+brush: brushes paintbrush paintbrushes
+wrench: wrenches spanner spanners
+saw: saws, saw blade, saw blades
+axe: axes ax hatchet hatchets
+shovel: shovels spade spades
+magnet: magnets
+ring: rings
+diamond: diamonds gem gems jewel jewels
+hat: hats fedora fedoras
+shirt: shirts, t shirt, t shirts, tshirt, tshirts
+shoe: shoes sneaker sneakers
+watch: watches wristwatch wristwatches
+clock: clocks
+piano: pianos
+trumpet: trumpets
+violin: violins fiddle fiddles
+coffee: coffees, cup of coffee, coffee cup, mug, mugs
+bottle: bottles, wine bottle, wine bottles
+glass: wine glass, wine glasses, wineglass, wineglasses
+hamburger: hamburgers burger burgers
+icecream: icecreams, ice cream, ice creams, ice cream cone, ice cream cones
+cookie: cookies biscuit biscuits
+candy: candies sweets
+egg: eggs
+bread: breads, slice of bread, slices of bread, toast
+cheese: cheeses
+alien: aliens
+snowman: snowmen, snow man
+puzzle: puzzles, puzzle piece, puzzle pieces, jigsaw
+dice: die
 gray: grey silver
 red: crimson scarlet
 orange: amber
 yellow: golden gold
-green: lime
-blue: navy
+green: lime, sea green, grass green
+blue: navy, sky blue, midnight blue
 cyan: turquoise teal aqua
 purple: violet lilac
 small: little tiny mini
@@ -81,7 +144,16 @@ left: left of, to left of, to the left of, on the left of, on the left side of, 
 right: right of, to right of, to the right of, on the right of, on the right side of
 above: over, on top of, atop
 below: under beneath underneath
+inside: inside of, within
 background: ground backdrop
+gradient: gradients, colour gradient, color gradient
+sky: skies, blue sky, cloudy sky
+night: nights, night sky, starry night sky, starry night, starry sky, starry, midnight
+sea: seas, blue sea, ocean waves, ocean, oceans, waves, seaside
+grass: green grass, grassy, meadow, meadows, lawn, lawns, grassland
+style: styles styled
+outline: outlines, outlined, contour, contours, line art, line drawing, line drawings
+pixel: pixels, pixel art, pixelated, pixelart, 8 bit, 8bit
 two: 2, pair of, a pair of, couple of
 three: 3
 four: 4
@@ -108,7 +180,10 @@ def contents(objects: int) -> dict[str, object]:
     """What the file holds where the model knows the first `objects` of objects.txt."""
     words: dict[str, list[str]] = {
         "ground": ["background"],
-        "colours": list(scenes.COLOURS),
+        "grounds": list(grounds.KINDS),
+        "style": ["style"],
+        "styles": list(styles.STYLES),
+        "colours": list(grounds.COLOURS),
         "sizes": list(scenes.SIZES),
         "relations": list(scenes.RELATIONS),
         "counts": list(scenes.COUNTS.values()),

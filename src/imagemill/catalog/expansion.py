@@ -63,7 +63,7 @@ PHRASES: dict[Slot, dict[Kind, tuple[str, ...]]] = {
     "composition": {
         "person": (
             "a balanced composition that keeps attention on the subject",
-            "seen from a natural distance with a clear outline",
+            "seen from a natural distance with a distinct shape",
             "calm framing with generous space around the subject",
             "composed so that the eye settles on the subject first",
         ),
@@ -76,7 +76,7 @@ PHRASES: dict[Slot, dict[Kind, tuple[str, ...]]] = {
         "object": (
             "a balanced composition with a clear centre of interest",
             "generous space around the subject",
-            "seen at a natural angle with a clear outline",
+            "seen at a natural angle with a distinct shape",
             "calm framing that lets the subject stand out",
         ),
     },

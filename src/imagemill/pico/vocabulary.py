@@ -15,7 +15,10 @@ PATH = Path(__file__).parent / "vocabulary.json"
 _PARTING = "[^a-z0-9,\u00c0-\u1fff\u2c00-\u2dff\u3040-\ufdff\uff10-\uffef\U00010000-\U0001efff]"
 _PAUSE = "[.;:!?\n\r\u2026\u3001\u3002]"
 # "A cat and a dog" are painted side by side; "and a blue background" is none of the two.
-_PAIRING = "(?<![^ ,])and(?= (?:a|an|one) (?!(?:[^ ,]+ )?(?:background|backdrop|ground)(?![^ ,])))"
+_GROUND = (
+    "(?:gradient )?(?:background|backdrop|ground|gradient|sky|night|sea|ocean|grass|meadow|lawn)"
+)
+_PAIRING = f"and(?= (?:a|an|one) (?!(?:[^ ,]+ )?{_GROUND}(?![^ ,])))"
 
 Rule = tuple[str, str]  # a pattern, and what takes its place
 
@@ -43,7 +46,8 @@ class Vocabulary:
             (_PAUSE, ","),
             (_PARTING, " "),
             (" +", " "),
-            (_PAIRING, "left"),
+            (f", ?(?={_PAIRING})", " "),  # "a cat, a dog, and a bird"
+            (f"(?<![^ ,]){_PAIRING}", "left"),
             *((whole(said), word) for word, said in self.synonyms.items()),
         ]
 

@@ -1,8 +1,8 @@
 """The same computations at less cost, for a processor that computes in bfloat16.
 
-What is put in is as near to the same network in float32. Measured on pico, 32 rows at once: GELU by
-tanh was a seventh of a forward, the norms of queries and keys saved a thirtieth; the root mean square of
-what bfloat16 puts off is 0.012 with either.
+What is put in is as near to the same network in float32: the root mean square of what bfloat16 puts
+off is 0.012 with either. Measured on pico, 32 rows at once: GELU by tanh was a seventh of a
+forward, and the norms of queries and keys saved a thirtieth.
 """
 
 from collections.abc import Callable
