@@ -23,7 +23,12 @@ def judged(picture: Picture, scene: Scene) -> dict[str, list[bool]]:
 def tallies(request: pytest.FixtureRequest) -> tuple[Tally, Tally]:
     """Of perfect pictures, by their own prompt and by the next one's."""
     asked = evaluate.cases(150, 0, list(OBJECTS), request.param)
-    return evaluate.score((scenes.draw(case.scene) for case in asked), asked, OBJECTS)
+    pictures = [scenes.draw(case.scene) for case in asked]
+    own, following = (
+        evaluate.score(pictures, judged_by, OBJECTS)
+        for judged_by in (asked, evaluate.shuffled(asked))
+    )
+    return own, following
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

@@ -1,6 +1,7 @@
 """How a scene is said: to the model that learns (caption), and as a person would (plain)."""
 
 import random
+from collections.abc import Callable
 
 from imagemill.pico.vocabulary import vocabulary
 from training import grounds
@@ -71,12 +72,9 @@ def plain(scene: Scene) -> str:
     """The scene as a person would say it."""
     said = []
     for thing in scene.things:
-        silent = thing.size == "medium" or scene.relation == "inside"  # which says the sizes
-        size = "" if silent else f"{thing.size} "
-        many = f"{COUNTS[thing.count]} " if thing.count > 1 else "a "
         name = plural(thing.name) if thing.count > 1 else thing.name
-        said.append(f"{many}{size}{thing.colour} {name}")
-    text = said[0] if scene.relation is None else f" {WHERE[scene.relation]} ".join(said)
+        said.append(f"{_count_and_size(thing, scene)}{thing.colour} {name}")
+    text = _related(said, scene)
     style = "" if scene.style == "flat" else f", in {scene.style} style"
     return f"{text} on a {scene.ground} background{style}"
 
@@ -85,7 +83,7 @@ def free(scene: Scene, rng: random.Random) -> str:
     """The scene as people say it who were told nothing: with fillers, synonyms, in any order."""
     after = rng.random() < 0.3
     said = [_loosely(thing, scene, after, rng) for thing in scene.things]
-    text = said[0] if scene.relation is None else f" {WHERE[scene.relation]} ".join(said)
+    text = _related(said, scene)
     ground = "" if scene.ground == DEFAULT_GROUND else f"on a {scene.ground} background"
     style = "" if scene.style == "flat" else f"in {scene.style} style"
     around = [part for part in (ground, style) if part]
@@ -101,11 +99,24 @@ def _loosely(thing: Thing, scene: Scene, after: bool, rng: random.Random) -> str
     def other(word: str) -> str:
         return rng.choice([word, *words.synonyms.get(word, [])])
 
-    silent = thing.size == "medium" or scene.relation == "inside"
+    first, name, colour = (
+        _count_and_size(thing, scene, other),
+        other(thing.name),
+        other(thing.colour),
+    )
+    return f"{first}{name} that is {colour}" if after else f"{first}{colour} {name}"
+
+
+def _count_and_size(thing: Thing, scene: Scene, other: Callable[[str], str] = str) -> str:
+    """The beginning of a phrase; other: says a word otherwise."""
+    silent = thing.size == "medium" or scene.relation == "inside"  # which says the sizes
     size = "" if silent else f"{other(thing.size)} "
     many = f"{other(COUNTS[thing.count])} " if thing.count > 1 else "a "
-    name, colour = other(thing.name), other(thing.colour)
-    return f"{many}{size}{name} that is {colour}" if after else f"{many}{size}{colour} {name}"
+    return many + size
+
+
+def _related(said: list[str], scene: Scene) -> str:
+    return said[0] if scene.relation is None else f" {WHERE[scene.relation]} ".join(said)
 
 
 def plural(name: str) -> str:

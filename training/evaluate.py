@@ -82,17 +82,16 @@ def interval(right: int, count: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def table(tally: Tally, shuffled: Tally | None, chance: float) -> str:
-    """Markdown."""
-    titles = ["", "right", "95 % interval", "of", *(["shuffled prompts"] if shuffled else [])]
+def table(tally: Tally, other: Tally | None, chance: float) -> str:
+    """Markdown; other: of the shuffled prompts."""
+    titles = ["", "right", "95 % interval", "of", *(["shuffled prompts"] if other else [])]
     rows = [titles, ["---"] * len(titles)]
     for question in QUESTIONS:
         answers = tally.answers[question]
         low, high = interval(sum(answers), len(answers))
         about = f" (chance {chance:.1%})" if question == "object" else ""
         row = [question + about, f"{tally.share(question):.1%}", f"{low:.1%} to {high:.1%}"]
-        other = [f"{shuffled.share(question):.1%}"] if shuffled else []
-        rows.append([*row, str(len(answers)), *other])
+        rows.append([*row, str(len(answers)), *([f"{other.share(question):.1%}"] if other else [])])
     return _markdown(rows)
 
 
@@ -112,15 +111,16 @@ def _markdown(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def score(
-    pictures: Iterator[Picture], asked: Sequence[Case], objects: tuple[str, ...]
-) -> tuple[Tally, Tally]:
-    """By the own prompt, and by the next one's."""
-    own, following = Tally(), Tally()
-    for i, picture in enumerate(pictures):
-        for tally, case in ((own, asked[i]), (following, asked[(i + 1) % len(asked)])):
-            tally.judge(picture, case.scene, objects, scenes.unseen)
-    return own, following
+def score(pictures: Sequence[Picture], asked: Sequence[Case], objects: tuple[str, ...]) -> Tally:
+    tally = Tally()
+    for picture, case in zip(pictures, asked, strict=True):
+        tally.judge(picture, case.scene, objects, scenes.unseen)
+    return tally
+
+
+def shuffled(asked: Sequence[Case]) -> list[Case]:
+    """For each the next."""
+    return [*asked[1:], *asked[:1]]
 
 
 def main() -> None:
@@ -141,9 +141,11 @@ def main() -> None:
     objects = vocabulary().words["objects"]
     asked = cases(args.count, args.seed, objects, (width, height), args.freely)[:: args.every]
     began = time.monotonic()
-    pictures = paint(load(args.pipeline, "cpu").pipe, asked, args.steps, args.guidance_scale)
-    own, following = score(pictures, asked, tuple(objects))
-    print(table(own, following if args.shuffled else None, 1 / len(objects)))
+    pipe = load(args.pipeline, "cpu").pipe
+    pictures = list(paint(pipe, asked, args.steps, args.guidance_scale))
+    own = score(pictures, asked, tuple(objects))
+    other = score(pictures, shuffled(asked), tuple(objects)) if args.shuffled else None
+    print(table(own, other, 1 / len(objects)))
     print(f"\n{breakdown(own)}")
     worst = [f"{name} {right}/{count}" for name, right, count in own.worst()[:12] if right < count]
     print(f"\nLeast recognised: {', '.join(worst) or 'none'}.")

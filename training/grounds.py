@@ -63,8 +63,7 @@ def _sky(width: int, height: int, scale: int) -> Pixels:
     """Light blue, lighter below, with a white cloud in every square of four cells."""
     pixels = _ramp(width, height, (112, 182, 242), (196, 226, 248))
     x, y = _places(width, height, scale)
-    y = y % 128 - 40
-    x = (x + 64 * (np.floor(_places(width, height, scale)[1] / 128) % 2)) % 128 - 56
+    x, y = (x + 64 * (np.floor(y / 128) % 2)) % 128 - 56, y % 128 - 40
     puffs = ((-18, 4, 12), (0, -4, 18), (20, 4, 12))
     parts = [np.hypot(x - left, y - down) - radius for left, down, radius in puffs]
     bottom = np.maximum(np.minimum.reduce(parts), y - 12)
@@ -82,14 +81,22 @@ def _night(width: int, height: int, scale: int) -> Pixels:
     return pixels
 
 
+def _below(
+    pixels: Pixels, eighths: int, colour: tuple[int, int, int], scale: int
+) -> tuple[Pixels, Pixels, Pixels]:
+    """Paints what is below a horizon so many eighths down; x, depth below it, and rows of it."""
+    height, width, _ = pixels.shape
+    horizon = height // scale * eighths // 8 // LATTICE * LATTICE
+    pixels[horizon * scale :] = colour
+    x, y = _places(width, height, scale)
+    return x, y - horizon, np.floor((y - horizon) / 32)
+
+
 def _sea(width: int, height: int, scale: int) -> Pixels:
     """Pale air above, and from three eighths on blue water with rows of waves."""
-    horizon = height // scale * 3 // 8 // LATTICE * LATTICE
     pixels = _ramp(width, height, (222, 238, 246), (222, 238, 246))
-    pixels[horizon * scale :] = (24, 104, 182)
-    x, y = _places(width, height, scale)
-    row = np.floor((y - horizon) / 32)
-    crest = (y - horizon) % 32 - 16 - 2.5 * np.cos(x * (2 * np.pi / 32))
+    x, depth, row = _below(pixels, 3, (24, 104, 182), scale)
+    crest = depth % 32 - 16 - 2.5 * np.cos(x * (2 * np.pi / 32))
     dash = (x + 32 * (row % 2)) % 64 < 32
     wave = _soft(np.abs(crest) - 2, scale) * dash * (row >= 0)
     _blend(pixels, wave, (96, 166, 222))
@@ -98,12 +105,9 @@ def _sea(width: int, height: int, scale: int) -> Pixels:
 
 def _grass(width: int, height: int, scale: int) -> Pixels:
     """Pale sky, and from five eighths on green with darker blades."""
-    horizon = height // scale * 5 // 8 // LATTICE * LATTICE
     pixels = _ramp(width, height, (186, 222, 246), (186, 222, 246))
-    pixels[horizon * scale :] = (98, 178, 72)
-    x, y = _places(width, height, scale)
-    row = np.floor((y - horizon) / 32)
-    side, up = np.abs((x + 16 * (row % 2)) % 32 - 16), (y - horizon) % 32 - 8
+    x, depth, row = _below(pixels, 5, (98, 178, 72), scale)
+    side, up = np.abs((x + 16 * (row % 2)) % 32 - 16), depth % 32 - 8
     blade = np.maximum(side - up / 4, np.abs(up - 8) - 8)
     _blend(pixels, _soft(blade, scale) * (row >= 0), (62, 138, 50))
     return pixels

@@ -99,20 +99,7 @@ def answering(
 
     @wraps(handler)
     async def answer(*args: Any, **kwargs: Any) -> Response:
-        try:
-            response, outcome = await handler(*args, **kwargs), "ok"
-        except (Gone, ClientDisconnect):
-            response, outcome = Response(status_code=GONE), "gone"
-        except Fault as fault:
-            response, outcome = refuse(fault), fault.kind.value
-        except asyncio.CancelledError:
-            # By the HTTP server, whose patience at a shutdown has ended; the caller still listens.
-            response, outcome = refuse(STOPPED), STOPPED.kind.value
-        except Exception:
-            log.exception("a request at the door %s failed", door)
-            response, outcome = refuse(UNEXPECTED), UNEXPECTED.kind.value
-        house.telemetry.requests.labels(door, outcome).inc()
-        return response
+        return await _answered(house, door, refuse, handler(*args, **kwargs))
 
     return answer
 
@@ -125,14 +112,33 @@ def answering_by(
     @wraps(handler)
     async def answer(request: Request, *args: Any, **kwargs: Any) -> Response:
         told = partial(refuse, request.headers)
-        return await answering(house, door, told, handler)(request, *args, **kwargs)
+        return await _answered(house, door, told, handler(request, *args, **kwargs))
 
     return answer
 
 
+async def _answered(
+    house: House, door: str, refuse: Callable[[Fault], Response], work: Awaitable[Response]
+) -> Response:
+    try:
+        response, outcome = await work, "ok"
+    except (Gone, ClientDisconnect):
+        response, outcome = Response(status_code=GONE), "gone"
+    except Fault as fault:
+        response, outcome = refuse(fault), fault.kind.value
+    except asyncio.CancelledError:
+        # By the HTTP server, whose patience at a shutdown has ended; the caller still listens.
+        response, outcome = refuse(STOPPED), STOPPED.kind.value
+    except Exception:
+        log.exception("a request at the door %s failed", door)
+        response, outcome = refuse(UNEXPECTED), UNEXPECTED.kind.value
+    house.telemetry.requests.labels(door, outcome).inc()
+    return response
+
+
 async def answer(house: House, door: Door, model: str, request: Request) -> Response:
     """Answers one request for pictures of `model`."""
-    return await answering(house, door.name, door.refuse, _paint)(house, door, model, request)
+    return await _answered(house, door.name, door.refuse, _paint(house, door, model, request))
 
 
 async def _paint(house: House, door: Door, model: str, request: Request) -> Response:
