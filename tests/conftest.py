@@ -43,6 +43,7 @@ def serving(tmp_path: Path) -> Serving:
 
     @asynccontextmanager
     async def serve(engine: PlainEngine, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        settings = {"hosts": ["server"], **settings}
         app = create_app(Settings(data_dir=tmp_path, **settings), engine)
         transport = httpx.ASGITransport(app)
         async with (

@@ -155,7 +155,7 @@ async def test_at_shutdown_running_work_is_finished(tmp_path: Path) -> None:
     engine = PlainEngine(hold_at=1)
     app = create_app(Settings(data_dir=tmp_path), engine)
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         async with app.router.lifespan_context(app):
             call = asyncio.create_task(client.post("/", json={"inputs": "a cat"}))
             await engine.reached("a cat", 1)
@@ -169,7 +169,7 @@ async def test_at_shutdown_work_that_takes_too_long_is_told_so(tmp_path: Path) -
     engine = PlainEngine(hold_at=1)
     app = create_app(Settings(data_dir=tmp_path, shutdown_time=0), engine)
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         async with app.router.lifespan_context(app):
             call = asyncio.create_task(client.post("/", json={"inputs": "a cat"}))
             await engine.reached("a cat", 1)

@@ -321,7 +321,7 @@ async def test_what_is_asked_again_after_a_timeout_is_painted_once(tmp_path: Pat
             nonlocal sent
             sent += message.get("body", b"")
 
-        headers = [(b"host", b"server"), (b"x-stainless-retry-count", str(count).encode())]
+        headers = [(b"host", b"localhost"), (b"x-stainless-retry-count", str(count).encode())]
         scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b""}
         await app(scope | {"headers": headers}, receive, send)
 

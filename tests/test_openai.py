@@ -436,7 +436,7 @@ async def test_pictures_within_a_reply_are_kept_for_as_long_as_a_call_may_be_rep
         app = FastAPI()
         app.include_router(routes(House(service, catalog, Telemetry(), 2**20, 2**20, False)))
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             body, headers = SMALL | {"model": "gpt-image-2"}, {"idempotency-key": "k"}
             first = told(await client.post(PATH, json=body, headers=headers))
             service.objects.clock = lambda: time.time() + REPEATED

@@ -79,7 +79,7 @@ async def test_nothing_is_fetched_for_who_has_hung_up(tmp_path: Path, stream: bo
     app = create_app(Settings(data_dir=tmp_path), engine)
     async with listening(site) as url, app.router.lifespan_context(app):
         body = edit(url, stream=stream)
-        caller = Caller(app, httpx.Request("POST", f"http://server{EDITS}", json=body))
+        caller = Caller(app, httpx.Request("POST", f"http://localhost{EDITS}", json=body))
         await site.until(1)
         caller.gone.set()
         await caller.call

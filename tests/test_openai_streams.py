@@ -132,7 +132,7 @@ class Caller:
 def request(count: int | None, **content: Any) -> httpx.Request:
     path = EDITS if "files" in content else PATH
     headers = {} if count is None else {"x-stainless-retry-count": str(count)}
-    return httpx.Request("POST", f"http://server{path}", headers=headers, **content)
+    return httpx.Request("POST", f"http://localhost{path}", headers=headers, **content)
 
 
 @pytest.mark.parametrize("content", [{"json": SMALL}, {"files": made(("image", png()))}])

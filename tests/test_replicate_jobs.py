@@ -272,7 +272,7 @@ async def test_who_hangs_up_while_waiting_cancels_only_where_the_operator_says_s
         "path": f"{SCHNELL}/predictions",
         "query_string": b"",
         "headers": [
-            (b"host", b"server"),
+            (b"host", b"localhost"),
             (b"prefer", b"wait"),
             (b"authorization", b"Bearer r8_secret"),
         ],
@@ -293,7 +293,7 @@ async def test_who_hangs_up_while_waiting_cancels_only_where_the_operator_says_s
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://server") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         await app(scope, receive, send)
         assert sent[0]["status"] == 499

@@ -37,7 +37,7 @@ LEVELS = (
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level("catalog service flights worker materials news orders", ROUTES | TENSORS | {"dialects"}),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
-    level("app addresses assembly cluster cli exec __main__", TENSORS),
+    level("app addresses admission assembly cluster cli exec __main__", TENSORS),
 )
 LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.rooms}
 

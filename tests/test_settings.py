@@ -28,6 +28,12 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "input_limit": ("2048", "2048", 2048),
     "fetch_hosts": ('["a.local"]', '["a.local"]', ["a.local"]),
     "behind_proxy": ("true", "true", True),
+    "hosts": ('["Images.Example.com"]', '["images.example.com."]', ["images.example.com"]),
+    "origins": (
+        '["http://localhost:3000/"]',
+        '["http://localhost:3000"]',
+        ["http://localhost:3000"],
+    ),
     "on_hang_up": ('{ fal = "finish" }', '{"fal": "finish"}', {"fal": "finish"}),
     "chat_url": ('"http://chat/v1"', "http://chat/v1", "http://chat/v1"),
     "chat_key": ('"secret"', "secret", "secret"),

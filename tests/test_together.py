@@ -464,7 +464,7 @@ async def test_a_long_body_is_read_beside_the_loop_that_answers_everybody(
         house = House(service, Catalog({}, True, version), Telemetry(), 2**20, 2**20, False)
         app.include_router(door.routes(house))
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             body = json.dumps({"model": MODEL, "prompt": "a red cat", steps: 1}) + " " * SHORT
             reply = await client.post(f"/{name}/v1/images/generations", content=body)
     assert reply.status_code == 200, reply.text
@@ -480,7 +480,7 @@ class Caller:
             "method": "POST",
             "path": PATH,
             "query_string": b"",
-            "headers": [(b"host", b"server"), (b"x-stainless-retry-count", str(count).encode())],
+            "headers": [(b"host", b"localhost"), (b"x-stainless-retry-count", str(count).encode())],
         }
         self.gone = asyncio.Event()
         self.sent = b""
@@ -525,7 +525,7 @@ async def test_who_hangs_up_without_a_word_cancels_unless_the_operator_says_othe
     engine = PlainEngine(hold_at=1)
     app = create_app(Settings(data_dir=tmp_path, on_hang_up={"together": policy}), engine)
     caller = Caller(asked(), 0)
-    caller.scope["headers"] = [(b"host", b"server")]
+    caller.scope["headers"] = [(b"host", b"localhost")]
     async with app.router.lifespan_context(app):
         call = asyncio.create_task(app(caller.scope, caller.receive, caller.send))
         await engine.reached("a red cat", 1)

@@ -15,11 +15,11 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill import __version__, telemetry
 from imagemill.addresses import Addressed
+from imagemill.admission import Admission
 from imagemill.assembly import assemble
 from imagemill.catalog import Catalog
 from imagemill.dialects import (
@@ -88,8 +88,8 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
         app.include_router(routes(house))
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
-    app.add_middleware(Open)
     app.add_middleware(Calm)
+    app.add_middleware(Admission, settings)
     app.add_middleware(Marked)
     app.add_middleware(Addressed, settings.input_limit, catalog.default)
     return app
@@ -164,24 +164,6 @@ async def _refuse(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     told = f"{request.method} {request.url.path[:200]}: {error.detail.lower()}; see /docs"
     return JSONResponse({"error": told}, error.status_code, error.headers)
-
-
-class Open:
-    """Lets pages of any origin call fal's door, as fal does; no door knows cookies."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.open = CORSMiddleware(
-            app,
-            allow_origins=["*"],
-            allow_methods=["GET", "POST", "PUT"],
-            allow_headers=["*"],
-            expose_headers=["x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type"],
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        opened = scope["type"] == "http" and scope["path"].startswith("/fal/")
-        await (self.open if opened else self.app)(scope, receive, send)
 
 
 class Calm:

@@ -4,11 +4,13 @@ What is given on the command line wins over the environment (`IMAGEMILL_PORT=900
 the configuration file (TOML, `port = 9000`), which wins over the defaults.
 """
 
+import ipaddress
 import os
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +23,36 @@ from imagemill.errors import Fault, Kind, invalid
 PREFIX = "IMAGEMILL_"
 FOR_OTHERS = {"IMAGEMILL_URL"}  # what `imagemill exec` tells the programs that it runs
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ANY = "*"  # stands for every host, or every origin
+
+_HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@*\s]*")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether who listens on `host` is reached from this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _host(text: str) -> str:
+    host = text.strip().lower().removesuffix(".")
+    if not _HOST.fullmatch(host):
+        raise ValueError("give names without scheme, port and path, as images.example.com")
+    return host
+
+
+def _origin(text: str) -> str:
+    origin = text.strip().lower().removesuffix("/")
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError("give scheme, host and port, as http://localhost:3000")
+    return origin
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Settings(BaseSettings):
@@ -75,6 +107,13 @@ class Settings(BaseSettings):
     )
     behind_proxy: bool = Field(
         default=False, description="Believe the headers x-forwarded-proto and x-forwarded-host."
+    )
+    hosts: list[Host] = Field(
+        default_factory=list,
+        description="Names by which the server may be called, besides its address and localhost.",
+    )
+    origins: list[Origin] = Field(
+        default_factory=list, description="Origins whose web pages may call the server."
     )
     on_hang_up: dict[str, Literal["cancel", "finish"]] = Field(
         default_factory=dict,

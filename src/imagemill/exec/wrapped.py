@@ -6,6 +6,7 @@ program in an environment that leads it there. Its input, output, signals and ex
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import signal
@@ -152,6 +153,7 @@ def _settings(wish: Wish) -> dict[str, str]:
     found.pop("IMAGEMILL_URL", None)  # of an `exec` around this one; no setting
     found |= {"IMAGEMILL_LOG_FORMAT": "json", "IMAGEMILL_TLS": "false"}
     found |= {"IMAGEMILL_LOG_LEVEL": "info", "IMAGEMILL_BEHIND_PROXY": "false"}
+    found["IMAGEMILL_HOSTS"] = json.dumps([*wish.hosts])
     found.setdefault("IMAGEMILL_SHUTDOWN_TIME", "1")  # nobody waits for what is left
     return found | ({"HF_HUB_OFFLINE": "1"} if wish.offline else {})
 

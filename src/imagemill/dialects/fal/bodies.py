@@ -29,11 +29,6 @@ CORS = {
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "etag, content-range, content-disposition, accept-ranges",
 }
-PREFLIGHT = {
-    "access-control-allow-methods": "GET, HEAD, POST, PUT",
-    "access-control-allow-headers": "authorization, *",  # which the asterisk does not stand for
-    "access-control-max-age": "86400",
-}
 Handler = Callable[..., Awaitable[Response]]
 
 _UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
@@ -78,8 +73,8 @@ async def json(request: Request, limits: Limits) -> Any:
     return strict.parse(strict.text(b"".join([piece async for piece in coming])))
 
 
-def answering(handler: Handler, limits: Limits) -> Handler:
-    """A handler whose faults are told in fal's words; pages of other origins may read it all."""
+def answering(handler: Handler, limits: Limits, shown: bool = False) -> Handler:
+    """A handler whose faults are told in fal's words. shown: pages of any origin may read it."""
 
     @wraps(handler)
     async def answer(request: Request, **path: Any) -> Response:
@@ -92,7 +87,7 @@ def answering(handler: Handler, limits: Limits) -> Handler:
         except Exception:
             log.exception("a request to fal's storage failed")
             response = await _refuse(request, _UNEXPECTED, limits)
-        response.headers.update(CORS)
+        response.headers.update(CORS if shown else {})
         return response
 
     return answer

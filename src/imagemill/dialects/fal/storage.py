@@ -123,10 +123,6 @@ class Storage:
         told = "this file is private; send the credential that it was made with"
         return JSONResponse({"detail": told}, 403)
 
-    async def preflight(self, request: Request, rest: str) -> Response:
-        """Tells a browser that it may."""
-        return Response(status_code=204, headers=bodies.PREFLIGHT)
-
     async def _initiate(self, request: Request, parts: bool) -> Response:
         kind = request.query_params.get("storage_type", STORAGE_TYPES[0])
         if kind not in STORAGE_TYPES:
@@ -215,16 +211,14 @@ def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = 
         ("POST", files + "/multipart/{id}/complete", storage.complete_at),
         ("GET", files, storage.file),
         ("HEAD", files, storage.file),
-        ("OPTIONS", rest + "/{rest:path}", storage.preflight),
-        ("OPTIONS", "/fal/cdn/{rest:path}", storage.preflight),
     ):
         router.add_api_route(
             path,
-            bodies.answering(handler, limits),
+            bodies.answering(handler, limits, shown=path == files),
             methods=[verb],
             response_class=Response,
             operation_id=f"fal_storage_{handler.__name__}",
-            include_in_schema=verb not in ("HEAD", "OPTIONS"),
+            include_in_schema=verb != "HEAD",
         )
     return router
 

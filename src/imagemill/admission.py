@@ -1,0 +1,197 @@
+"""Admission: by which names this server may be called, and from which web pages.
+
+A browser lends every page that it shows its way to this machine and its network. It tells where a
+page comes from (`Origin`, `Sec-Fetch-Site`), but not when the page's own name has been led here
+(DNS rebinding): then `Host` is that name. So both are looked at. Programs send neither mark, and
+nothing changes for them.
+"""
+
+import ipaddress
+import logging
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imagemill.addresses import FILES, HOSTS
+from imagemill.settings import ANY, Settings, is_loopback
+
+log = logging.getLogger(__name__)
+
+# Open whoever calls: load balancers ask by addresses that nobody has listed.
+OPEN = frozenset({"/health"})
+# Below these are files under unguessable names, which pages of any origin may show.
+SHOWN = (FILES, "/fal/cdn/files/")
+READS = frozenset({"GET", "HEAD"})
+# Below these no name is given away in the public DNS, so that no stranger can lead one here.
+PRIVATE_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
+MISDIRECTED, FORBIDDEN, POLICY_VIOLATION = 421, 403, 1008
+EXPOSED = (
+    *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-request-id"),
+    *("x-imagemill-model", "x-imagemill-seed", "x-imagemill-cache", "x-imagemill-ignored"),
+    *("retry-after", "location", "etag", "content-range", "content-disposition", "accept-ranges"),
+)
+
+_HOST = re.compile(r"(?P<name>[\w.-]{1,253}|\[[\da-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
+_DEFAULT_PORT = re.compile(r":(80|443)$")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A status, and a sentence with the way out."""
+
+    status: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """bound: the address that the server listens on. given: by the operator, and no others then."""
+
+    bound: str
+    given: Sequence[str] = ()
+    own: str = field(default_factory=socket.gethostname)
+
+    def admit(self, host: str, by_page: bool) -> bool:
+        """Whether a call under the name `host` is one for this server.
+
+        A server that others are to reach may have names that it does not know. Programs call it by
+        any; browsers by those that no stranger can lead here.
+        """
+        found = _HOST.fullmatch(host.lower())
+        name = found["name"].removesuffix(".") if found else ""
+        if name and (is_address(name) or name in self._known or self._is_given(name)):
+            return True
+        if self.given or is_loopback(self.bound):
+            return False
+        return not by_page or (name != "" and ("." not in name or name.endswith(PRIVATE_DOMAINS)))
+
+    @property
+    def _known(self) -> set[str]:
+        return {"localhost", self.bound.lower(), self.own.lower(), *HOSTS}
+
+    def _is_given(self, name: str) -> bool:
+        exact = ANY in self.given or name in self.given
+        return exact or any(name.endswith(each[1:]) for each in self.given if each[:2] == "*.")
+
+
+class Admission:
+    """Refuses what is not meant for this server, or comes from pages that may not call it; answers
+    browsers that ask first (CORS).
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.names = Names(settings.host, settings.hosts)
+        self.origins, self.behind_proxy = settings.origins, settings.behind_proxy
+        common: dict[str, Any] = {"allow_headers": ["*"], "expose_headers": EXPOSED}
+        self.shown = CORSMiddleware(app, ["*"], [*READS], **common)
+        self.listed = CORSMiddleware(app, self.origins, ["*"], allow_private_network=True, **common)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = None if _path(scope) in OPEN else self._judge(scope, headers)
+        if refusal is None:
+            await self._way(scope, headers)(scope, receive, send)
+            return
+        log.info("refused with %d: %s", refusal.status, refusal.words)
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+        # Under both names, as the dialects have one or the other.
+        told = {"error": refusal.words, "detail": refusal.words}
+        await JSONResponse(told, refusal.status)(scope, receive, send)
+
+    def _judge(self, scope: Scope, headers: Headers) -> Refusal | None:
+        by_page = is_of_page(headers)
+        for host in headers.getlist("host"):
+            if not self.names.admit(host, by_page):
+                return _misdirected(host)
+        if not self._is_foreign(headers) or self._is_listed(headers):
+            return None
+        if _is_shown(scope, headers) or _is_visit(scope, headers):
+            return None
+        return _foreign(headers.get("origin"))
+
+    def _is_foreign(self, headers: Headers) -> bool:
+        """Whether a page asks that is not of this server."""
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site in ("same-origin", "none"):
+            return False
+        if origin is None:
+            return site is not None
+        own = [headers.get("host", "")]
+        if self.behind_proxy:
+            own.append(headers.get("x-forwarded-host", "").partition(",")[0].strip())
+        return _authority(origin) not in map(_plain, own)
+
+    def _is_listed(self, headers: Headers) -> bool:
+        return ANY in self.origins or headers.get("origin") in self.origins
+
+    def _way(self, scope: Scope, headers: Headers) -> ASGIApp:
+        if "origin" not in headers or scope["type"] != "http":
+            return self.app
+        if self._is_listed(headers):
+            return self.listed
+        return self.shown if _is_shown(scope, headers) else self.app
+
+
+def is_of_page(headers: Headers) -> bool:
+    """Whether a browser asks, as far as it tells. Node's fetch sends `Sec-Fetch-Mode` alone."""
+    agent = headers.get("user-agent", "")
+    return "origin" in headers or "sec-fetch-site" in headers or agent.startswith("Mozilla/")
+
+
+def is_address(name: str) -> bool:
+    """Whether a host is an address itself, which no DNS can lead elsewhere."""
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_shown(scope: Scope, headers: Headers) -> bool:
+    """Whether a file is to be read, or a browser asks whether it may be."""
+    verb = scope.get("method")
+    asked = headers.get("access-control-request-method") if verb == "OPTIONS" else verb
+    return asked in READS and _path(scope).startswith(SHOWN)
+
+
+def _is_visit(scope: Scope, headers: Headers) -> bool:
+    """Whether somebody has followed a link, of which the page that had it can read nothing."""
+    marks = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return scope.get("method") in READS and marks == ("navigate", "document")
+
+
+def _authority(origin: str) -> str:
+    """Host and port of an origin; `null` has none."""
+    return _plain(origin.partition("://")[2])
+
+
+def _plain(host: str) -> str:
+    return _DEFAULT_PORT.sub("", host.lower())
+
+
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def _misdirected(host: str) -> Refusal:
+    told = f"this server is not known as {host!r:.100}; call it by an IP address or as localhost"
+    return Refusal(MISDIRECTED, f"{told}, or have its operator add the name to the setting hosts")
+
+
+def _foreign(origin: str | None) -> Refusal:
+    whose = f"of {origin!r:.100}" if origin else "of another origin"
+    told = f"pages {whose} may not call this server"
+    return Refusal(FORBIDDEN, f"{told}; its operator can list their origin in the setting origins")
