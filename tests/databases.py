@@ -33,15 +33,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    """`async with database() as db:` an empty database, of each kind in turn."""
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "postgres":
+        return await _fresh(request.getfixturevalue("postgres"))
+    return at(tmp_path)
+
+
+@pytest.fixture
+def database(database_url: str) -> Opened:
+    """`async with database() as db:` opens it."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Database]:
-        url = at(tmp_path)
-        if request.param == "postgres":
-            url = await _fresh(request.getfixturevalue("postgres"))
-        found = Database(url)
+        found = Database(database_url)
         await found.open()
         try:
             yield found

@@ -13,9 +13,9 @@ from imagemill.store import Jobs
 from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.jobs import MAX_ATTEMPTS
 from imagemill.store.records import FORGOTTEN
-from tests.databases import Opened, database, postgres
+from tests.databases import Opened, database, database_url, postgres
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "database_url", "postgres"]
 pytestmark = pytest.mark.anyio
 
 GENERATION = Generation(

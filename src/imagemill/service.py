@@ -227,6 +227,8 @@ class Service:
         found = await self.jobs.cancel(job.id, self.now())
         if found is None:
             return job
+        if found.status is Status.RUNNING:
+            self.worker.stop(job.id)  # it may have been claimed since
         if found.status in FINAL:
             self.news.tell(job.id, found)
             self.courier.wake()

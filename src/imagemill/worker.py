@@ -58,10 +58,12 @@ class Worker:
     lease: float = LEASE
     closing: bool = False  # nothing new is claimed
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _running: dict[str, "Painting"] = field(default_factory=dict)
     _begun: int = 0
     _queued: int = 0
-    _unwanted: set[str] = field(default_factory=set)
+    _claiming: bool = False  # the answer to a claim is on its way
+    _unwanted: set[str] = field(default_factory=set)  # cancelled meanwhile
+    _strays: frozenset[str] = frozenset()  # ours by the database, and not here
     _unwritten: list[tuple[str, Line]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,49 +86,82 @@ class Worker:
 
     async def idle(self) -> None:
         """Returns when everything that is claimed now has ended."""
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks(), return_exceptions=True)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [painting.task for painting in self._running.values()]
 
     async def _release(self) -> None:
-        for task in list(self._running.values()):
-            task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.sleep(0)  # a task that has not had its first step would not end its job
+        for painting in self._running.values():
+            if not painting.ending:
+                painting.task.cancel()
+        await asyncio.gather(*self._tasks(), return_exceptions=True)
 
     async def _claim(self) -> None:
         self.news.submitted.clear()
         free = self.at_once - len(self._running)
         claimed = list[Job]()
         if free > 0 and not self.closing and self.engine.state is not State.DEAD:
-            claimed = await self.jobs.claim(self.name, free, self.clock(), self.lease)
+            claimed = await self._claimed(free)
         for job in claimed:
             self.news.tell(job.id, job)
-            task = asyncio.create_task(self._work(job))
-            self._running[job.id] = task
-            task.add_done_callback(lambda _, id=job.id: self._done(id))  # type: ignore[misc]
+            painting = self._running[job.id] = Painting(self, job, job.id in self._unwanted)
+            painting.task = asyncio.create_task(self._work(painting))
+            painting.task.add_done_callback(lambda _, id=job.id: self._done(id))  # type: ignore[misc]
+        self._unwanted.clear()
         if len(claimed) < free or free <= 0:
             await _until(self.news.submitted, LOOK)
 
+    async def _claimed(self, limit: int) -> list[Job]:
+        self._claiming = True
+        try:
+            return await self.jobs.claim(self.name, limit, self.clock(), self.lease)
+        finally:
+            self._claiming = False
+
     def _done(self, id: str) -> None:
         del self._running[id]
-        self._unwanted.discard(id)
         self.news.submitted.set()  # there is room again
 
     async def _renew(self) -> None:
         await asyncio.sleep(self.lease / RENEWED)
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Prolongs what is claimed, stops what nobody wants or another has, and ends or requeues
+        what nobody works on any more.
+        """
+        # Before the question: what is claimed while the answer comes is not in it.
+        known = list(self._running.values())
+        claims = await self.jobs.renew(self.name, self.clock(), self.lease)
+        for painting in known:
+            painting.unwanted |= painting.job.id in claims.unwanted
+            painting.lost |= painting.job.id not in claims.held
+            painting.interrupt()
+        await self._give_back(claims.held)
         for job in await self.jobs.recover(self.clock()):
             self._tell(job)
         self._queued = await self.jobs.waiting()
-        if not self._running:
-            return
-        claims = await self.jobs.renew(self.name, self.clock(), self.lease)
-        for id in list(self._running):
-            if id in claims.unwanted or id not in claims.held:
-                self.stop(id)
+
+    async def _give_back(self, held: frozenset[str]) -> None:
+        """Requeues what is ours by the database and not here, if it was so a renewal ago.
+
+        The answer to its claim was lost on the way.
+        """
+        strays = frozenset() if self._claiming else held - self._running.keys()
+        for id in strays & self._strays:
+            log.warning("job %s is claimed and not worked on; it goes back to the queue", id)
+            await self.jobs.finish(id, self.name, Status.QUEUED, self.clock())
+        self._strays = strays
 
     def stop(self, id: str) -> None:
-        """Stops work that nobody wants, if it is here."""
-        if id in self._running:
+        """Stops work that nobody wants, if it is here or about to come."""
+        if painting := self._running.get(id):
+            painting.unwanted = True
+            painting.interrupt()
+        elif self._claiming:
             self._unwanted.add(id)
-            self._running[id].cancel()
 
     async def _write_lines(self) -> None:
         await asyncio.sleep(0.2)
@@ -141,26 +176,27 @@ class Worker:
         await self.objects.prune(now)
         await asyncio.sleep(TIDIED)
 
-    async def _work(self, job: Job) -> None:
-        painting = Painting(self, job)
+    async def _work(self, painting: "Painting") -> None:
         try:
             result = await painting.paint()
         except Fault as fault:
             status = Status.CANCELLED if fault.kind is Kind.CANCELLED else Status.FAILED
             await self._end(painting, status, fault=fault)
         except asyncio.CancelledError:
-            self.engine.cancel(job.id)
+            painting.ending = True
+            self.engine.cancel(painting.job.id)
             await asyncio.shield(self._stopped(painting))
         except Exception:
-            log.exception("job %s failed", job.id)
+            log.exception("job %s failed", painting.job.id)
             await self._end(painting, Status.FAILED, fault=_UNEXPECTED)
         else:
             await self._end(painting, Status.SUCCEEDED, result=result)
 
     async def _stopped(self, painting: "Painting") -> None:
         """What was stopped by a shutdown waits for the next worker, if anybody will still ask."""
-        job = painting.job
-        if job.attended or job.id in self._unwanted:
+        if painting.lost:
+            return
+        if painting.unwanted or painting.job.attended:
             await self._end(painting, Status.CANCELLED, fault=_CANCELLED)
         else:
             await self._end(painting, Status.QUEUED)
@@ -172,6 +208,7 @@ class Worker:
         result: Result | None = None,
         fault: Fault | None = None,
     ) -> None:
+        painting.ending = True
         id = painting.job.id
         mine = [line for job, line in self._unwritten if job == id]
         self._unwritten = [(job, line) for job, line in self._unwritten if job != id]
@@ -190,14 +227,35 @@ class Worker:
 
 @dataclass
 class Painting:
-    """One attempt at one job."""
+    """One attempt at one job.
+
+    unwanted: nobody wants the picture any more. lost: the job is another worker's by now, or has
+    ended. ending: all that is left is to write how it ended.
+    """
 
     worker: Worker
     job: Job
+    unwanted: bool = False
+    lost: bool = False
+    ending: bool = False
+    begun: bool = False
     lines: int = 0
     told: int = -1
+    task: asyncio.Task[None] = field(init=False)
+
+    def interrupt(self) -> None:
+        """Stops the work where it is unwanted or lost, but not on its last steps.
+
+        What has not begun looks for itself: a task that is cancelled before its first step takes
+        not even that one, so that nobody would end its job.
+        """
+        if (self.unwanted or self.lost) and self.begun and not self.ending:
+            self.task.cancel()
 
     async def paint(self) -> Result:
+        self.begun = True
+        if self.unwanted or self.lost:
+            raise asyncio.CancelledError
         job, worker = self.job, self.worker
         generation, inputs = await worker.materials.gather(job)
         if generation.prompt != job.generation.prompt:
@@ -220,7 +278,7 @@ class Painting:
             ):
                 match event:
                     case Progress(step, steps):
-                        running = running or self._begun()
+                        running = running or self._counted()
                         self._progress(step, steps)
                     case Preview():
                         worker.news.tell(job.id, event)
@@ -237,7 +295,7 @@ class Painting:
         worker.telemetry.engine_seconds.observe(painted.seconds)
         return painted
 
-    def _begun(self) -> bool:
+    def _counted(self) -> bool:
         self.worker._begun += 1
         return True
 

@@ -1,0 +1,168 @@
+"""The worker: what it claims it ends, in whatever order the database's answers come."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagemill.catalog import Catalog
+from imagemill.errors import Fault
+from imagemill.job import FINAL, Job, Line, Result, Status
+from imagemill.orders import Order
+from imagemill.service import Service
+from imagemill.store import Database, Jobs
+from imagemill.store.jobs import Claims
+from tests.databases import database_url, postgres
+from tests.engines import PlainEngine
+from tests.houses import opened
+
+__all__ = ["database_url", "postgres"]
+pytestmark = pytest.mark.anyio
+
+Make = Callable[[PlainEngine], Awaitable[Service]]
+
+
+@pytest.fixture
+async def make_service(database_url: str, tmp_path: Path) -> AsyncIterator[Make]:
+    """`await make_service(engine)`: a service whose worker renews only when it is told to."""
+    async with AsyncExitStack() as stack:
+
+        async def make(engine: PlainEngine) -> Service:
+            service = await stack.enter_async_context(
+                opened(tmp_path, engine, database=database_url, running=2)
+            )
+            service.worker.lease = 1e6
+            service.jobs = service.worker.jobs = SlowJobs(service.database)
+            return service
+
+        yield make
+
+
+class SlowJobs(Jobs):
+    """A database whose answers are held back on their way, by the name of the question."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.held: dict[str, asyncio.Event] = {}
+        self.on_the_way = asyncio.Semaphore(0)
+        self.soon: Callable[[str], None] | None = None  # called between a claim and its work
+
+    def hold(self, question: str) -> asyncio.Event:
+        """The next answer comes once the event is set."""
+        self.held[question] = event = asyncio.Event()
+        return event
+
+    async def _way(self, question: str) -> None:
+        if event := self.held.pop(question, None):
+            self.on_the_way.release()
+            await event.wait()
+
+    async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
+        found = await super().claim(worker, limit, now, lease)
+        await self._way("claim" if found else "")
+        if self.soon:
+            for job in found:
+                asyncio.get_running_loop().call_soon(self.soon, job.id)
+        return found
+
+    async def renew(self, worker: str, now: float, lease: float) -> Claims:
+        found = await super().renew(worker, now, lease)
+        await self._way("renew")
+        return found
+
+    async def finish(
+        self, id: str, worker: str, status: Status, now: float,
+        result: Result | None = None, fault: Fault | None = None, lines: Sequence[Line] = (),
+    ) -> Job | None:  # fmt: skip
+        found = await super().finish(id, worker, status, now, result, fault, lines)
+        await self._way("finish")
+        return found
+
+
+def slow(service: Service) -> SlowJobs:
+    assert isinstance(service.jobs, SlowJobs)
+    return service.jobs
+
+
+def make_order(prompt: str, **changes: Any) -> Order:
+    endpoint = Catalog({}, True, lambda _: "1").find("a/b")
+    generation = endpoint.generation(prompt, "png", width=64, height=64, steps=4, seed=1)
+    return Order(generation, endpoint, door="fal", **changes)
+
+
+async def test_a_job_claimed_while_a_renewal_is_answered_is_painted(make_service: Make) -> None:
+    engine = PlainEngine(hold_at=1)
+    service = await make_service(engine)
+    first = await service.submit(make_order("first"))
+    await engine.reached("first", 1)
+    answer = slow(service).hold("renew")
+    renewing = asyncio.create_task(service.worker.renew())
+    await slow(service).on_the_way.acquire()
+    second = await service.submit(make_order("second"))
+    await engine.asked(2)
+    answer.set()
+    await renewing
+    engine.gate.set()
+    for job in (first, second):
+        assert (await service.ended(job.id)).status is Status.SUCCEEDED
+
+
+async def test_a_job_that_ends_while_a_renewal_is_answered_is_told_at_once(
+    make_service: Make,
+) -> None:
+    engine = PlainEngine(hold_at=1)
+    service = await make_service(engine)
+    job = await service.submit(make_order("a cat"))
+    await engine.reached("a cat", 1)
+    ended, renewed = slow(service).hold("finish"), slow(service).hold("renew")
+    with service.news.listen(job.id) as heard:
+        engine.gate.set()
+        await slow(service).on_the_way.acquire()
+        renewing = asyncio.create_task(service.worker.renew())
+        await slow(service).on_the_way.acquire()
+        renewed.set()
+        await renewing
+        ended.set()
+        while not isinstance(item := await heard.get(), Job) or item.status not in FINAL:
+            pass
+    assert item.status is Status.SUCCEEDED
+    assert engine.cancelled == []
+
+
+async def test_a_job_cancelled_while_its_claim_is_answered_is_not_painted(
+    make_service: Make,
+) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    answer = slow(service).hold("claim")
+    job = await service.submit(make_order("a cat"))
+    await slow(service).on_the_way.acquire()
+    assert (await service.cancel(job)).status is Status.RUNNING
+    answer.set()
+    assert (await service.ended(job.id)).status is Status.CANCELLED
+    assert engine.submitted == []
+
+
+async def test_a_job_cancelled_before_the_first_step_of_its_work_ends(make_service: Make) -> None:
+    """A task that is cancelled before it ran would have left it claimed for ever."""
+    engine = PlainEngine()
+    service = await make_service(engine)
+    slow(service).soon = service.worker.stop
+    job = await service.submit(make_order("a cat"))
+    assert (await service.ended(job.id)).status is Status.CANCELLED
+
+
+async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_service: Make) -> None:
+    engine = PlainEngine()
+    service = await make_service(engine)
+    service.worker.closing = True  # so that the claim is another's
+    job = await service.submit(make_order("a cat"))
+    lost = await Jobs(service.database).claim(service.worker.name, 1, service.now(), 1e6)
+    assert [each.id for each in lost] == [job.id]
+    for _ in range(2):
+        await service.worker.renew()
+    service.worker.closing = False
+    assert (await service.ended(job.id)).status is Status.SUCCEEDED
