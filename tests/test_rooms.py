@@ -31,7 +31,7 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 LEVELS = (
     level("__init__ errors generation job accounts credits", None),
     level(
-        "settings telemetry images fetch files store webhooks finishing tls inputs",
+        "settings telemetry images fetch files store webhooks finishing tls inputs threads",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),

@@ -21,6 +21,7 @@ import httpx
 
 from imagemill import __version__
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.threads import NAMES
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # a host and a port give IP addresses
@@ -80,7 +81,7 @@ class Fetched:
 
 async def look_up(host: str, port: int) -> list[str]:
     """The addresses by which the system knows a host."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await NAMES.run(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     return [str(each[4][0]) for each in found]
 
 

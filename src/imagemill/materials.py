@@ -1,6 +1,5 @@
 """What a job needs before it can be painted: the pictures that it names, and its whole prompt."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -14,6 +13,7 @@ from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
 from imagemill.job import Job
+from imagemill.threads import DECODING
 
 OWN = "file:"  # begins the reference to a file of our own
 DATA = "data:"
@@ -34,10 +34,10 @@ class Materials:
         generation, found = job.generation, dict[str, bytes]()
         if generation.image is not None:
             given = await self._bytes(generation.image, "image", job.caller)
-            found[generation.image] = await asyncio.to_thread(inputs.read_image, given, "image")
+            found[generation.image] = await DECODING.run(inputs.read_image, given, "image")
         if generation.mask is not None:
             given = await self._bytes(generation.mask, "mask", job.caller)
-            found[MASK] = await asyncio.to_thread(inputs.read_mask, given, "mask")
+            found[MASK] = await DECODING.run(inputs.read_mask, given, "mask")
             _check_sizes(found[generation.image or ""], found[MASK])
             generation = replace(generation, mask=MASK)
         if generation.image_sized:
@@ -45,7 +45,7 @@ class Materials:
         for lora in generation.loras:
             found[lora.path] = await self._bytes(lora.path, "loras", job.caller, LORA_BYTES)
         if generation.outpaint:
-            generation = await asyncio.to_thread(_outpainted, generation, found)
+            generation = await DECODING.run(_outpainted, generation, found)
         if generation.expand:
             prompt = await self.expand(generation.prompt, generation.seed)
             generation = replace(generation, prompt=prompt, expand=False)

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from imagemill import files, inputs
 from imagemill.engine.events import Engine, Preview, State
@@ -28,6 +28,7 @@ from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
 from imagemill.store import Database, Jobs
 from imagemill.telemetry import Telemetry
+from imagemill.threads import BODIES, DISK
 from imagemill.webhooks import Courier, Signer, signing_key
 from imagemill.worker import Worker
 
@@ -45,7 +46,6 @@ RETURNS = 15.0  # seconds in which a client that timed out sends the same again
 REPEATED = 600.0  # seconds in which a call that was named may be repeated
 TICK = 1.0  # seconds after which a watched job is looked at, whatever the news
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -159,7 +159,7 @@ class Service:
             if given is None:
                 continue
             if given[: len(DATA)].lower() == DATA:
-                content, content_type = await _aside(inputs.data_uri, given, name, DATA_BYTES)
+                content, content_type = await BODIES.run(inputs.data_uri, given, name, DATA_BYTES)
                 file = await self.objects.put(
                     content, content_type, caller=order.caller, keep=DATA_KEPT, public=False
                 )
@@ -274,16 +274,16 @@ class Service:
 
     async def _look_up(self, order: Order) -> tuple[Order, Painted | None]:
         if order.drawn:
-            seed = await _aside(self.cache.get, order.unseeded)
+            seed = await DISK.run(self.cache.get, order.unseeded)
             if seed is not None:
                 order = replace(order, generation=replace(order.generation, seed=int(seed)))
-        content = await _aside(self.cache.get, order.seeded)
+        content = await DISK.run(self.cache.get, order.seeded)
         return order, files.unpack(content) if content is not None else None
 
     async def _keep(self, order: Order, painted: Painted) -> None:
-        await _aside(self.cache.put, order.seeded, files.pack(painted))
+        await DISK.run(self.cache.put, order.seeded, files.pack(painted))
         if order.drawn:
-            await _aside(self.cache.put, order.unseeded, str(order.generation.seed).encode())
+            await DISK.run(self.cache.put, order.unseeded, str(order.generation.seed).encode())
 
     def _admit(self, order: Order) -> None:
         if self.engine.state is State.STARTING and not order.wait:
@@ -389,8 +389,3 @@ async def _next(heard: asyncio.Queue[Item], seconds: float) -> Item | None:
             return await heard.get()
     except TimeoutError:
         return None
-
-
-def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-    """Disk work, away from the loop that answers everybody."""
-    return asyncio.to_thread(work, *args, **kwargs)

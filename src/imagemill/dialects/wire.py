@@ -20,6 +20,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.orders import Answer, Order, Repeat
 from imagemill.service import Service
 from imagemill.telemetry import Telemetry
+from imagemill.threads import BODIES
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -189,7 +190,7 @@ async def reading(body: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.
     """What `work` makes of a body; away from the loop that answers everybody where it is long."""
     if len(body) <= SHORT:
         return work(*args, **kwargs)
-    return await asyncio.to_thread(work, *args, **kwargs)
+    return await BODIES.run(work, *args, **kwargs)
 
 
 def repeat_of(request: Request, body: bytes) -> Repeat | None:

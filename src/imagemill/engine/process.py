@@ -18,6 +18,7 @@ from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished, State
 from imagemill.engine.messages import Cancel, Close, Options, Ready, Said, Submit
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
+from imagemill.threads import PROCESSES
 
 log = logging.getLogger(__name__)
 TRIES = 2  # of one submission, and of starting in a row
@@ -94,9 +95,9 @@ class EngineProcess:
             return
         self._send(Close())
         self._outbox.put(None)
-        await asyncio.to_thread(self._process.join, CLOSING_SECONDS)
+        await PROCESSES.run(self._process.join, CLOSING_SECONDS)
         self._process.kill()
-        await asyncio.to_thread(self._process.join)
+        await PROCESSES.run(self._process.join)
         self._state = State.DEAD
         self._fail_all()
 

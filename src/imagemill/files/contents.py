@@ -1,6 +1,5 @@
 """Contents: bytes by key, in a folder or a bucket. Whose they are and how long, `Objects` knows."""
 
-import asyncio
 import glob
 import hashlib
 import shutil
@@ -12,6 +11,7 @@ import obstore
 from obstore.store import LocalStore, ObjectStore
 
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.threads import DISK
 
 Content = bytes | AsyncIterable[bytes]
 
@@ -101,7 +101,7 @@ class Contents:
         """
         if isinstance(self._store, LocalStore) and self._store.prefix is not None:
             root = self._store.prefix
-            await asyncio.to_thread(_sweep, root / key, root / _folder(id))
+            await DISK.run(_sweep, root / key, root / _folder(id))
 
 
 def _folder(id: str) -> str:

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine, Executable, StaticPool, create_engine
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from imagemill.threads import DISK
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -140,7 +142,7 @@ async def _checkpoints(file: str | None) -> None:
     while True:
         await asyncio.sleep(CHECKPOINT_EVERY)
         if file:
-            await asyncio.to_thread(_checkpoint, file)
+            await DISK.run(_checkpoint, file)
 
 
 def _checkpoint(file: str) -> None:

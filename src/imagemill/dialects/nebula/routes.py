@@ -1,6 +1,5 @@
 """Nebula Block's routes: a picture, and the list of models."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from imagemill.dialects.nebula.words import (
     Reply,
 )
 from imagemill.errors import invalid
+from imagemill.threads import DECODING
 
 _ERRORS = wire.responses(STATUSES, strict.schema(ErrorBody))
 
@@ -30,7 +30,7 @@ def routes(house: wire.House) -> APIRouter:
     async def generate(request: Request) -> Response:
         body = await wire.read_body(request, house.input_limit)
         _check_query(request)
-        order = await asyncio.to_thread(read, house.catalog, request.headers, body)
+        order = await DECODING.run(read, house.catalog, request.headers, body)
         finish, repeat = house.finishes(DOOR), wire.repeat_of(request, body)
         order = replace(order, finish=finish, repeat=repeat)
         painted = await wire.while_listening(request, house.service.paint(order))

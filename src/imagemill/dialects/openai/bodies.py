@@ -1,6 +1,5 @@
 """What OpenAI's callers send: the fields of each call, as JSON or as a form."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from imagemill.dialects.strict import (
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_IMAGES
 from imagemill.materials import DATA
+from imagemill.threads import BODIES
 
 MOST_INPUTS = 16  # images of one edit
 
@@ -133,14 +133,14 @@ async def generate(body: bytes, content_type: str) -> Sent:
 
 async def edit(body: bytes, content_type: str) -> Sent:
     if forms.is_form(content_type):
-        return await asyncio.to_thread(_form, Edit, await forms.parts(content_type, body))
+        return await BODIES.run(_form, Edit, await forms.parts(content_type, body))
     return await wire.reading(body, _edit, body)
 
 
 async def vary(body: bytes, content_type: str) -> Sent:
     if not forms.is_form(content_type):
         raise Wrong("Variations are asked for with multipart/form-data.", None)
-    return await asyncio.to_thread(_vary, await forms.parts(content_type, body))
+    return await BODIES.run(_vary, await forms.parts(content_type, body))
 
 
 def _generate(body: bytes) -> Sent:

@@ -18,6 +18,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
 from imagemill.materials import OWN
 from imagemill.service import DATA_KEPT, Service
+from imagemill.threads import DECODING
 
 T = TypeVar("T")
 Size = tuple[int, int]
@@ -67,7 +68,7 @@ class Desk:
         if mask is not None:
             masked = await self._made(mask, "mask", _mask)
         elif fades and len(pictures) == 1:
-            masked = await asyncio.to_thread(inputs.read_alpha, whole, "image")
+            masked = await DECODING.run(inputs.read_alpha, whole, "image")
         kept = None if masked is None else await self._keep(masked)
         return Given(await self._keep(whole), kept, tokens)
 
@@ -78,20 +79,20 @@ class Desk:
         collage = Collage(len(pictures), size)
         for each in pictures:
             await self._made(each, "image", collage.add)
-        return await asyncio.to_thread(collage.png), collage.tokens
+        return await DECODING.run(collage.png), collage.tokens
 
     async def _made(self, given: bytes | str, field: str, make: Callable[[bytes], T]) -> T:
         """What `make` makes of a picture. Of one from elsewhere it does so in its turn, so that
         few wait for that at a time.
         """
         if isinstance(given, bytes):
-            return await asyncio.to_thread(make, given)
+            return await DECODING.run(make, given)
         if not given.startswith(("http://", "https://")):
             told = f"{field}: {given!r:.80} is no address; give https://... or a data URI"
             raise Wrong(told, field)
         url = own(given, self.base) or ""
         async with nullcontext() if url.startswith(OWN) else self.fetching:
-            return await asyncio.to_thread(make, await self._content(url, field))
+            return await DECODING.run(make, await self._content(url, field))
 
     async def _content(self, url: str, field: str) -> bytes:
         try:

@@ -17,6 +17,7 @@ from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, r
 from imagemill.errors import Fault
 from imagemill.job import FINAL, Job
 from imagemill.news import Preview
+from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"
 Reading = Callable[[bytes, str], Awaitable[bodies.Sent]]
@@ -83,7 +84,7 @@ class OpenAI:
             if isinstance(item, Preview):
                 if write.wanted(terms, item, sent):
                     now = self.service.now()
-                    yield await asyncio.to_thread(write.partial, terms, item, sent, now)
+                    yield await ENCODING.run(write.partial, terms, item, sent, now)
                     sent += 1
                     pulse.beat()
             elif isinstance(item, Job) and item.status in FINAL:

@@ -1,6 +1,5 @@
 """Jobs, in OpenAI's words."""
 
-import asyncio
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +17,7 @@ from imagemill.job import File, Job
 from imagemill.news import Preview
 from imagemill.orders import Answer
 from imagemill.service import Service
+from imagemill.threads import ENCODING
 
 BORN = 0  # when a model came to be, which nobody knows here
 # By how many previews are wanted: the quarters that must be done before each is sent.
@@ -29,7 +29,7 @@ async def finished(service: Service, job: Job, terms: Terms) -> Answer:
     painted = await service.painted(job)
     if terms.compression < WRITTEN:
         pictures = [
-            await asyncio.to_thread(compressed, each, terms.format, terms.compression)
+            await ENCODING.run(compressed, each, terms.format, terms.compression)
             for each in painted.pictures
         ]
         painted = replace(painted, pictures=tuple(pictures))

@@ -1,6 +1,5 @@
 """What img2img paints over: its pictures from wherever they come, its mask, its size."""
 
-import asyncio
 import base64
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.materials import DATA, OWN
 from imagemill.service import DATA_BYTES, Service
+from imagemill.threads import BODIES, DECODING
 
 STRENGTH = 0.75  # where the caller leaves it open
 BLUR = 4.0  # px, likewise
@@ -37,13 +37,13 @@ class Canvases:
         mask = await self._content(asked.mask, "mask") if asked.mask else None
         width, height = asked.width, asked.height
         if width is None or height is None:
-            given = await asyncio.to_thread(pictures.size_of, image)
+            given = await DECODING.run(pictures.size_of, image)
             width = given[0] if width is None else width
             height = given[1] if height is None else height
         # Checked before anything is scaled to it.
         endpoint.generation("checked", "png", width=width, height=height)
         size = width, height
-        return await asyncio.to_thread(pictures.prepared, image, mask, size, mode, brush)
+        return await DECODING.run(pictures.prepared, image, mask, size, mode, brush)
 
     async def _content(self, given: str, field: str) -> bytes:
         """The bytes of a picture in base64, as a data URI or at an address."""
@@ -58,7 +58,7 @@ class Canvases:
                 return (await self.service.fetcher.get(reference)).content
             except Fault as fault:
                 raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
-        return await asyncio.to_thread(decoded, given, field)
+        return await BODIES.run(decoded, given, field)
 
 
 def painted_over(canvas: pictures.Canvas, asked: Img2img) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL
 from imagemill.orders import Answer
+from imagemill.threads import DECODING, ENCODING
 
 T = TypeVar("T")
 Handler = Callable[..., Awaitable[Response]]
@@ -84,7 +85,7 @@ class Sdapi:
         wire.report(plan.order, answer)
         format = plan.order.generation.format
         whole = [
-            await asyncio.to_thread(pictures.finished, each, plan.canvas, format)
+            await ENCODING.run(pictures.finished, each, plan.canvas, format)
             for each in painted.pictures
         ]
         told = write.painted(plan, job, whole, painted.served_by, base)
@@ -95,7 +96,7 @@ class Sdapi:
         current = self.board.current(caller)
         shown = self.options.of(caller)[options.PREVIEWS] and not skip_current_image
         newest = current.newest if current is not None and shown else None
-        picture = None if newest is None else await asyncio.to_thread(pictures.as_png, newest)
+        picture = None if newest is None else await ENCODING.run(pictures.as_png, newest)
         now, count = self.service.now(), self.board.count(caller)
         return Told(write.progress(current, count, now, picture))
 
@@ -131,7 +132,7 @@ class Sdapi:
         given = body.get("image")
         if not isinstance(given, str) or not given.strip():
             raise words.Wrong([words.detail("png", "the image is missing", "missing")])
-        return Told(await asyncio.to_thread(_png_info, given))
+        return Told(await DECODING.run(_png_info, given))
 
     def _caller(self, request: Request) -> str:
         read.credential(request.headers)
@@ -176,7 +177,7 @@ async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
         facts = images.provenance(generation, seed, _served_by(plan))
         size, format = (generation.width, generation.height), generation.format
         found.append(
-            await asyncio.to_thread(pictures.unfinished, preview, size, plan.canvas, format, facts)
+            await ENCODING.run(pictures.unfinished, preview, size, plan.canvas, format, facts)
         )
     return found
 
