@@ -30,16 +30,21 @@ def inference_on_one_thread() -> Iterator[None]:
 
 @dataclass
 class Studio:
-    """inputs: for all generations. previews: whether they are wanted."""
+    """inputs: for all generations. previews: whether they are wanted. lanes: as many
+    processors are free.
+    """
 
     budget: int = ROW_BUDGET["cpu"]
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     previews: bool = False
+    lanes: int = 1
     said: dict[str, list[Event]] = field(default_factory=dict)
     finished: dict[str, Painting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.runner = Runner(self.budget, self._hear, self._keep, clock=lambda: 0.0)
+        self.runner = Runner(
+            self.budget, self._hear, self._keep, lambda: 0.0, self.lanes, lambda: self.lanes
+        )
 
     def _hear(self, id: str, event: Event) -> None:
         self.said.setdefault(id, []).append(event)

@@ -1,5 +1,7 @@
 """Batches that give each call the bytes it would have alone, or are not used."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +12,13 @@ from hypothesis import strategies as st
 
 from imagemill.engine.calls import ModuleCall, describe
 from imagemill.engine.exact import Exact
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 class T5EncoderModel(torch.nn.Module):
@@ -91,6 +100,57 @@ def test_little_of_a_bucket_is_padding() -> None:
         exact.run(calls(module, *[2] * 9))
     assert max(module.ran) == 16
     assert module.ran[-2:] == [16, 2]
+
+
+class ByThreads(T5EncoderModel):
+    """Its facts are T5's. `error` more where several threads compute, with `exact` unset."""
+
+    exact = True
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: Any = None) -> tuple[torch.Tensor]:
+        (output,) = super().forward(input_ids)
+        self.threads = torch.get_num_threads()
+        return (output + (0 if self.exact or self.threads == 1 else 0.25),)
+
+
+ByThreads.__name__ = "T5EncoderModel"
+
+
+@pytest.mark.parametrize(("same", "threads"), [(True, 2), (False, 1)])
+@pytest.mark.parametrize("rows", [(2,), (2, 2)])
+def test_threads_are_used_where_they_change_no_bit(
+    rows: tuple[int, ...], same: bool, threads: int
+) -> None:
+    module, exact = ByThreads(), Exact(enough=1)
+    module.exact = same
+    for _ in range(2):
+        assert values(exact.run(calls(module, *rows), 2)) == doubled(module, *rows)
+    assert module.threads == threads
+
+
+def test_heavy_calls_have_all_threads_for_their_reference() -> None:
+    module, exact = ByThreads(), Exact(most=2)
+    exact.run([replace(call, heavy=True) for call in calls(module, 2)], 2)
+    assert (module.ran, module.threads) == ([2], 2)
+
+
+def test_calls_are_put_together_until_the_least_buckets_were_refuted() -> None:
+    module, exact = T5EncoderModel(upto=2), Exact()
+    for rows in ([2, 2], [2, 2, 2], [2, 2, 2, 2]):
+        assert exact.shares(calls(module, 2)[0])
+        exact.run(calls(module, *rows))
+    assert not exact.shares(calls(module, 2)[0])
+
+
+def test_a_call_is_heavy_by_its_size_alone() -> None:
+    module, ids = T5EncoderModel(), torch.zeros(2, 4)
+    assert not describe(module, "forward", (ids,), {}).heavy
+    with torch.device("meta"):
+        module.weight = torch.nn.Parameter(torch.empty(2**38))
+    assert not describe(module, "forward", (ids,), {}).heavy  # looked at once
+    other = T5EncoderModel()
+    other.weight = module.weight
+    assert describe(other, "forward", (ids,), {}).heavy
 
 
 def test_calls_of_different_constants_are_of_different_groups() -> None:

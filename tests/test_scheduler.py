@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,6 +133,50 @@ def test_an_endless_stream_of_trifles_holds_steps_up_for_a_while_only() -> None:
         run.arrive(trifles := trifles + 1, 1, "prompts", cost=1)
         run.step()
     assert trifles <= PATIENCE * TRIFLE + 1
+
+
+@given(arrivals, st.integers(1, 4), st.integers(0, 60))
+def test_a_lane_takes_its_share_and_leaves_the_rest_to_the_next(
+    of: list[tuple[int, str, int]], lanes: int, running: int
+) -> None:
+    calls = [Call(id, group, cost, steps * cost, 0) for id, (steps, group, cost) in enumerate(of)]
+    plan = Scheduler(BUDGET, lanes).plan(calls, running)
+    taken = sum(calls[id].cost for id in plan)
+    share = (sum(call.cost for call in calls) + running) / lanes
+    assert len(plan) == 1 or taken < share + 1
+
+
+def test_two_lanes_halve_what_waits_at_one_module() -> None:
+    calls = [Call(id, "a", 2, 20, 0) for id in range(4)]
+    scheduler = Scheduler(BUDGET, lanes=2)
+    assert scheduler.plan(calls) == (0, 1)
+    assert scheduler.plan(calls[2:], running=4) == (2, 3)
+
+
+def test_a_heavy_call_waits_until_no_other_runs_and_lets_none_before_it() -> None:
+    heavy, light = Call(0, "a", 9, 9, 0, heavy=True), Call(1, "b", 9, 99, 0)
+    scheduler = Scheduler(BUDGET, lanes=4)
+    assert scheduler.plan([heavy, light], running=1) == ()
+    assert scheduler.plan([heavy, light]) == (0,)
+
+
+@given(st.integers(1, 64), st.integers(0, 64), st.integers(1, 99), st.integers(1, 99))
+def test_threads_of_all_lanes_are_never_more_than_there_are_processors(
+    lanes: int, running: int, trajectories: int, free: int
+) -> None:
+    threads = Scheduler(BUDGET, lanes).threads(min(running, lanes - 1), trajectories, free)
+    assert 1 <= threads <= max(1, min(lanes - min(running, lanes - 1), free))
+    assert threads == 1 or threads * trajectories <= lanes
+
+
+@pytest.mark.parametrize(
+    ("lanes", "trajectories", "free", "threads"),
+    [(2, 1, 2, 2), (2, 1, 1, 1), (2, 2, 2, 1), (6, 1, 6, 6), (6, 1, 5, 4), (16, 3, 16, 4)],
+)
+def test_who_is_alone_computes_with_what_others_leave(
+    lanes: int, trajectories: int, free: int, threads: int
+) -> None:
+    assert Scheduler(BUDGET, lanes).threads(0, trajectories, free) == threads
 
 
 def test_work_that_vanished_is_never_planned_again() -> None:

@@ -139,7 +139,9 @@ class Settings(BaseSettings):
         default=30.0, ge=0, description="Seconds that running work may take to finish at shutdown."
     )
     threads: int = Field(
-        default=0, ge=0, description="Threads of the engine; 0 takes one for each core."
+        default=0,
+        ge=0,
+        description="Processors that the engine computes on; 0 takes all that the process may use.",
     )
     models: dict[str, str] = Field(
         default_factory=dict, description="Model id to the folder or Hub id that serves it."

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
@@ -33,6 +34,7 @@ class ModuleCall:
     facts: Rows | None
     rows: int
     cells: int  # of one row: what it costs, in places of the largest tensor
+    heavy: bool  # too much for one thread
     rowed: list[torch.Tensor]
     rowed_spec: Any
     rest: dict[str, Any]
@@ -45,6 +47,8 @@ class ModuleCall:
         return run(**arguments)
 
 
+HEAVY = 2**39  # operations of one call, some ten seconds of one thread
+_SIZES: WeakKeyDictionary[torch.nn.Module, int] = WeakKeyDictionary()  # parameters
 _NONE = tree_flatten({})[1]
 
 
@@ -67,7 +71,8 @@ def describe(
         tensors = (leaf for leaf in tree_flatten(bound)[0] if torch.is_tensor(leaf) and leaf.dim())
         sizes = ((leaf.shape[0], _places(leaf)) for leaf in tensors)
         rows, cells = max(sizes, default=(1, 1), key=math.prod)
-        return ModuleCall(module, method, None, rows, cells, [], _NONE, bound, object())
+        heavy = _heavy(module, rows * cells)
+        return ModuleCall(module, method, None, rows, cells, heavy, [], _NONE, bound, object())
     inside = {
         name: value for name, value in bound.items() if name in facts.rowed and value is not None
     }
@@ -84,7 +89,8 @@ def describe(
     shapes = tuple((tuple(leaf.shape[1:]), leaf.dtype) for leaf in leaves)
     key = (id(module), method, str(spec), shapes, _value(rest))
     cells = max(1, max(_places(leaf) for leaf in leaves) // facts.places)
-    return ModuleCall(module, method, facts, rows, cells, leaves, spec, rest, key)
+    heavy = _heavy(module, facts.least * cells)
+    return ModuleCall(module, method, facts, rows, cells, heavy, leaves, spec, rest, key)
 
 
 def pad(tensors: Sequence[torch.Tensor], rows: int) -> list[torch.Tensor]:
@@ -108,6 +114,13 @@ def split(output: Any, sizes: Sequence[int]) -> list[Any]:
         tree_map(lambda x, a=start, n=size: x[a : a + n] if torch.is_tensor(x) else x, output)
         for start, size in zip(starts, sizes, strict=True)
     ]
+
+
+def _heavy(module: torch.nn.Module, cost: int) -> bool:
+    """By the shapes alone, so that it is the same on every machine and in any company."""
+    if module not in _SIZES:
+        _SIZES[module] = sum(each.numel() for each in module.parameters())
+    return 2 * _SIZES[module] * cost > HEAVY
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The engine process: one thread moves tensors; others read messages, load models, encode."""
+"""The engine process: one thread moves trajectories; others compute, read, load and encode."""
 
 import logging
 import os
@@ -14,9 +14,10 @@ import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
-from imagemill.engine.hub import adapt, device, prepare
+from imagemill.engine.hub import adapt, device, lanes_for, prepare
 from imagemill.engine.messages import Cancel, Close, Options, Ready, Said, Submit
-from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.processors import Load
+from imagemill.engine.runner import ROW_BUDGET, Computed, Painting, Runner
 from imagemill.engine.shelf import Key, Shelf, Wanted
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.loading import Loaded
@@ -33,13 +34,23 @@ class Arrived:
     loaded: Loaded | Fault
 
 
+Received = Wanted | Cancel | Arrived | Computed
+
+
 class Child:
     def __init__(self, connection: Connection, options: Options) -> None:
         self.connection, self.writing = connection, threading.Lock()
         self.unsaid: queue.SimpleQueue[Ready | Said] = queue.SimpleQueue()
-        self.inbox: queue.SimpleQueue[Wanted | Cancel | Arrived] = queue.SimpleQueue()
-        budget = options.budget or ROW_BUDGET[device()]
-        self.runner = Runner(budget, self._note, self._finish, time.monotonic)
+        self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
+        self.runner = Runner(
+            options.budget or ROW_BUDGET[device()],
+            self._note,
+            self._finish,
+            time.monotonic,
+            lanes := lanes_for(options.threads),
+            Load(lanes).free,
+            self.inbox.put,
+        )
         self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)
         self.loader, self.encoder = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
@@ -51,12 +62,13 @@ class Child:
         self._send()
         with torch.inference_mode():
             while True:
-                began = self.shelf.advance(each.loaded for each in self.runner.paintings.values())
-                busy = self.runner.step() or began
+                while self.shelf.advance(each.loaded for each in self.runner.paintings.values()):
+                    pass
+                self.runner.begin()
                 self._send()
-                while not busy or not self.inbox.empty():
+                self._handle(self.inbox.get())
+                while not self.inbox.empty():
                     self._handle(self.inbox.get())
-                    busy = True
 
     def _read(self) -> None:
         """In a thread of its own: ends the process with the server, however that ended."""
@@ -82,8 +94,10 @@ class Child:
         else:
             self.inbox.put(Wanted(replace(submit, inputs=NO_INPUTS), given))
 
-    def _handle(self, message: Wanted | Cancel | Arrived) -> None:
+    def _handle(self, message: Received) -> None:
         match message:
+            case Computed():
+                self.runner.end(message)
             case Wanted():
                 self.shelf.want(message)
             case Cancel(id):
@@ -142,5 +156,5 @@ class Child:
 
 def main(connection: Connection, options: Options) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
-    torch.set_num_threads(options.threads or os.cpu_count() or 1)
+    torch.set_num_threads(1)  # lanes take more where that is of use
     Child(connection, options).run(options.preload)

@@ -1,6 +1,5 @@
 """Paints one generation in this process: for the command line, where no server is wanted."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 
@@ -8,7 +7,8 @@ import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
-from imagemill.engine.hub import adapt, device, prepare
+from imagemill.engine.hub import adapt, device, lanes_for, prepare
+from imagemill.engine.processors import Load
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.generation import Generation, Painted
 from imagemill.pipelines.sources import read
@@ -23,10 +23,10 @@ def paint(
 ) -> Painted:
     """Paints with the model at `source`; `on_progress(done, steps)` hears of every step.
 
-    threads: of the arithmetic, None for one a core. inputs: what the generation's references stand
-    for. Raises a Fault where the model is not there or cannot do what is asked.
+    threads: of the arithmetic at most, None for one a processor. inputs: what the generation's
+    references stand for. Raises a Fault where the model is not there or cannot do what is asked.
     """
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(1)  # lanes take more where that is of use
     given = read(generation, inputs)
     finished: list[Painting] = []
 
@@ -37,7 +37,8 @@ def paint(
             case Failed(fault):
                 raise fault
 
-    runner = Runner(ROW_BUDGET[device()], tell, finished.append, time.monotonic)
+    budget, lanes = ROW_BUDGET[device()], lanes_for(threads)
+    runner = Runner(budget, tell, finished.append, time.monotonic, lanes, Load(lanes).free)
     loaded = prepare(source)
     if given.weights:
         loaded = adapt(loaded, given.weights)

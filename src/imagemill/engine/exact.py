@@ -1,18 +1,21 @@
 """Batched forwards that give every row the bytes it would have alone.
 
-Kernels choose their order of summation by shape, so the rows beside a row can change its last bits.
-Forwards therefore run in a few fixed numbers of rows (buckets), and a bucket is used only when it
-has been shown, on this machine and for this module and shape, to give the same bits as the least
-bucket, in which every call runs when it is alone. The proof is made at the first uses of a bucket;
-where it fails, the bucket is never used again. Rounding depends on the order of summation, not on
+Kernels choose their order of summation by shape and by the number of threads, so the rows beside a
+row can change its last bits. Forwards therefore run in a few fixed numbers of rows (buckets), and a
+bucket is used with some threads only when it has been shown, on this machine and for this module
+and shape, to give the same bits as the reference: every call in its least bucket, on one thread, or
+on all of them where one would take too long. The proof is made at the first uses; where it fails,
+they are the last. Rounding depends on the order of summation, not on
 the data, but it takes many values until another order changes one: measured, a network of a few
 thousand values agreed once and differed the next time. So there is a number of values that must
 have agreed; pictures of a common size have them at once.
 
-Measured on an x86-64 CPU with AVX-512: in bfloat16 all even numbers of rows of a transformer agree
-to the bit and 1 does not; in float32 already 4 rows differ from 2, so there calls run one by one.
+Measured on x86-64: in bfloat16 with AVX-512 all even numbers of rows of a transformer agree to the
+bit and 1 does not; in float32 with AVX2 likewise, once its layers on pooled vectors take two rows
+at a time (`pipelines.sparing`).
 """
 
+import threading
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -26,6 +29,7 @@ from imagemill.engine.calls import ModuleCall, merge, pad, split
 
 BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32)
 ENOUGH = 2**15  # values that prove a bucket
+TRIED = 3  # buckets that must have been refuted until calls of a kind are not put together
 WASTE = 0.2  # of a bucket that may be padding; else the calls are split over smaller ones
 
 
@@ -47,42 +51,75 @@ class Proof:
 
 @dataclass
 class Exact:
-    """Runs groups of calls; `proofs` remembers which buckets have been proved or refuted.
+    """Runs groups of calls, from several threads at a time; `proofs` remembers which buckets have
+    been proved or refuted, with how many threads.
 
-    It forgets a module that is gone: the next one may be given its id.
+    It forgets a module that is gone: the next one may be given its id. most: threads of the
+    reference of heavy calls.
     """
 
+    most: int = 1
     enough: int = ENOUGH
     proofs: WeakKeyDictionary[torch.nn.Module, dict[Hashable, Proof]] = field(
         default_factory=WeakKeyDictionary
     )
+    _proving: threading.Lock = field(default_factory=threading.Lock)
+    _unlisted: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, calls: Sequence[ModuleCall]) -> list[Any]:
-        """The output of each call, all of one group."""
+    def run(self, calls: Sequence[ModuleCall], threads: int = 1) -> list[Any]:
+        """The output of each call, all of one group. threads: of the arithmetic."""
         first = calls[0]
         if first.facts is None:
-            return [call.run(call.rowed) for call in calls]
-        if len(calls) == 1:
-            return [self._alone(first)]
+            with self._unlisted:  # nothing says that it may run twice at a time
+                _compute_with(self._threads(first))
+                return [call.run(call.rowed) for call in calls]
+        if len(calls) == 1 and threads == self._threads(first):
+            return [self._reference(first)]
         rows = sum(call.rows for call in calls)
         bucket = _bucket(rows, first.facts.least)
-        proof = self.proofs.setdefault(first.module, {}).setdefault((first.group, bucket), Proof())
+        proof = self._proof(first, bucket, threads)
         if bucket is None or bucket - rows > bucket * WASTE or proof.values is None:
-            return [output for part in _parts(calls, rows) for output in self.run(part)]
-        together = _batched(calls, bucket)
+            if len(calls) == 1:
+                return [self._reference(first)]
+            return [output for part in _parts(calls, rows) for output in self.run(part, threads)]
+        together = _batched(calls, bucket, threads)
         if proof.values >= self.enough:
             return together
-        separate = [self._alone(call) for call in calls]
-        proof.add(together, separate)
+        separate = [self._reference(call) for call in calls]
+        with self._proving:
+            proof.add(together, separate)
         return separate
 
-    def _alone(self, call: ModuleCall) -> Any:
+    def shares(self, call: ModuleCall) -> bool:
+        """Whether it is worth while to run such calls together."""
+        sizes = [size for size in BUCKETS if size >= 2 * call.rows][:TRIED]
+        return call.facts is not None and any(
+            self._proof(call, size, self._threads(call)).values is not None for size in sizes
+        )
+
+    def _proof(self, call: ModuleCall, bucket: int | None, threads: int) -> Proof:
+        with self._proving:
+            known = self.proofs.setdefault(call.module, {})
+            return known.setdefault((call.group, bucket, threads), Proof())
+
+    def _threads(self, call: ModuleCall) -> int:
+        return self.most if call.heavy else 1
+
+    def _reference(self, call: ModuleCall) -> Any:
         assert call.facts is not None
-        return _batched([call], _bucket(call.rows, call.facts.least) or call.rows)[0]
+        size = _bucket(call.rows, call.facts.least) or call.rows
+        return _batched([call], size, self._threads(call))[0]
 
 
-def _batched(calls: Sequence[ModuleCall], bucket: int) -> list[Any]:
+def _batched(calls: Sequence[ModuleCall], bucket: int, threads: int) -> list[Any]:
+    _compute_with(threads)
     return split(calls[0].run(pad(merge(calls), bucket)), [call.rows for call in calls])
+
+
+def _compute_with(threads: int) -> None:
+    """The calling thread alone: torch keeps the number by thread."""
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 def _bucket(rows: int, least: int) -> int | None:

@@ -19,6 +19,7 @@ from greenlet import getcurrent
 from imagemill.engine.calls import describe, know_distributions
 from imagemill.engine.heap import keep_freed_memory
 from imagemill.engine.modules import PARKED
+from imagemill.engine.processors import usable
 from imagemill.pipelines.adapters import fused
 from imagemill.pipelines.loading import Loaded, load
 from imagemill.pipelines.sources import Weights
@@ -56,6 +57,11 @@ def adapt(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:
 
 def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def lanes_for(threads: int | None) -> int:
+    """How many forwards run side by side: on a processor as many as threads may compute."""
+    return usable(threads) if device() == "cpu" else 1
 
 
 def _standing_in(loaded: Loaded) -> Loaded:

@@ -9,8 +9,9 @@ from imagemill.generation import Generation
 
 @dataclass(frozen=True)
 class Options:
-    """threads: of the engine's arithmetic, None for one a core. budget: cost of one forward, None
-    for the device's own. preload: sources loaded before the engine says that it is ready."""
+    """threads: of the engine's arithmetic at most, None for one a processor. budget: cost of one
+    forward, None for the device's own. preload: sources loaded before the engine says that it is
+    ready."""
 
     threads: int | None = None
     budget: int | None = None

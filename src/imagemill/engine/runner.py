@@ -1,11 +1,14 @@
 """Moves trajectories from call to call: the scheduler decides, Exact computes, the scheduler
 counts.
 
-Everything happens in the thread that calls `step`; only `cancel` may be called from another.
+Forwards run in lanes, side by side, each on a thread of its own. Everything else happens in the
+thread that calls `begin` and `end`; only `cancel` may be called from another.
 """
 
 import logging
+import queue
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, count
 from typing import Any
@@ -72,8 +75,34 @@ class Failure:
     error: Exception
 
 
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """Calls that run together. ids: of their trajectories. threads: of the arithmetic."""
+
+    ids: tuple[int, ...]
+    calls: tuple[ModuleCall, ...]
+    threads: int
+
+    @property
+    def cost(self) -> int:
+        return sum(_cost(call) for call in self.calls)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A forward that has ended. outputs: one a call, or a Failure."""
+
+    forward: Forward
+    outputs: list[Any]
+    out_of_memory: int  # times
+
+
 class Runner:
-    """tell: hears of progress and failure. finish: gets a painting whose pictures are all there."""
+    """tell: hears of progress and failure. finish: gets a painting whose pictures are all there.
+
+    lanes: forwards that run side by side at most. free: tells how many processors other processes
+    leave. computed: is told, in another thread, of a forward that has ended, for `end`.
+    """
 
     def __init__(
         self,
@@ -81,13 +110,20 @@ class Runner:
         tell: Callable[[str, Event], None],
         finish: Callable[[Painting], None],
         clock: Callable[[], float],
+        lanes: int = 1,
+        free: Callable[[], int] = lambda: 1,
+        computed: Callable[[Computed], None] | None = None,
     ) -> None:
-        self.scheduler, self.exact = Scheduler(budget), Exact()
-        self.tell, self.finish, self.clock = tell, finish, clock
+        self.scheduler, self.exact = Scheduler(budget, lanes), Exact(lanes)
+        self.tell, self.finish, self.clock, self.free = tell, finish, clock, free
         self.paintings: dict[str, Painting] = {}
         self.trajectories: dict[int, Trajectory] = {}
+        self.running: set[Forward] = set()
         self.cancelled: set[str] = set()
         self.numbers = count()
+        self._ended: queue.SimpleQueue[Computed] = queue.SimpleQueue()
+        self._computed = computed or self._ended.put
+        self._lanes = ThreadPoolExecutor(lanes, "lane")
 
     def start(
         self,
@@ -114,22 +150,55 @@ class Runner:
         self.cancelled.add(id)
 
     def step(self) -> bool:
-        """Runs one forward; False where nothing is waiting for one."""
+        """Waits for the end of one forward; False where none can be begun."""
+        self.begin()
+        if self.running:
+            self.end(self._ended.get())
+            return True
+        return False
+
+    def begin(self) -> None:
+        """Begins forwards in the lanes that are free, as far as there is work."""
         self._drop_cancelled()
-        waiting = {number: t.call for number, t in self.trajectories.items() if t.call is not None}
-        plan = self.scheduler.plan(
-            [self._described(number, call) for number, call in waiting.items()]
-        )
-        if not plan:
-            return False
-        calls = [waiting[number] for number in plan]
-        outputs = self._compute(calls)
+        while forward := self._planned():
+            self.running.add(forward)
+            for number in forward.ids:
+                self.trajectories[number].call = None
+            self._lanes.submit(self._run, forward)
+
+    def end(self, computed: Computed) -> None:
+        """Moves on whose call has been answered."""
+        forward = computed.forward
+        self.running.discard(forward)
         self._drop_cancelled()
-        self.scheduler.count(sum(_cost(call) for call in calls))
-        for number, output in zip(plan, outputs, strict=True):
+        for _ in range(computed.out_of_memory):
+            self.scheduler.shrink()
+        self.scheduler.count(forward.cost)
+        for number, output in zip(forward.ids, computed.outputs, strict=True):
             if number in self.trajectories:
                 self._advance(number, output)
-        return True
+
+    def _planned(self) -> Forward | None:
+        busy = sum(forward.threads for forward in self.running)
+        if busy >= self.scheduler.lanes:
+            return None
+        parked = {number: t.call for number, t in self.trajectories.items() if t.call is not None}
+        plan = self.scheduler.plan(
+            [self._described(number, call) for number, call in parked.items()],
+            sum(forward.cost for forward in self.running),
+        )
+        if not plan:
+            return None
+        sharing = 1 if parked[plan[0]].heavy else len(self.trajectories)
+        spare = self.free() if sharing < self.scheduler.lanes else 1
+        threads = self.scheduler.threads(busy, sharing, spare)
+        return Forward(plan, tuple(parked[number] for number in plan), threads)
+
+    def _run(self, forward: Forward) -> None:
+        """In a lane."""
+        with torch.inference_mode():
+            outputs, out_of_memory = self._compute(forward.calls, forward.threads)
+        self._computed(Computed(forward, outputs, out_of_memory))
 
     def _job(self, trajectory: Trajectory) -> Callable[[], Picture]:
         painting = trajectory.painting
@@ -153,20 +222,24 @@ class Runner:
 
     def _described(self, number: int, call: ModuleCall) -> Call:
         trajectory = self.trajectories[number]
-        return Call(number, call.group, _cost(call), trajectory.left, trajectory.since)
+        group = call.group if self.exact.shares(call) else number
+        return Call(number, group, _cost(call), trajectory.left, trajectory.since, call.heavy)
 
-    def _compute(self, calls: Sequence[ModuleCall]) -> list[Any]:
-        """An output, or a Failure, for each call; what fails together is tried alone."""
+    def _compute(self, calls: Sequence[ModuleCall], threads: int) -> tuple[list[Any], int]:
+        """An output, or a Failure, for each call, and how often memory ran out; what fails together
+        is tried alone.
+        """
         try:
-            return self.exact.run(calls)
+            return self.exact.run(calls, threads), 0
         except Exception as error:
-            if _out_of_memory(error):
+            out_of_memory = int(_out_of_memory(error))
+            if out_of_memory:
                 log.warning("out of memory with %d calls in a batch", len(calls))
-                self.scheduler.shrink()
             if len(calls) == 1:
-                return [Failure(error)]
+                return [Failure(error)], out_of_memory
         middle = len(calls) // 2
-        return [*self._compute(calls[:middle]), *self._compute(calls[middle:])]
+        first, second = (self._compute(part, threads) for part in (calls[:middle], calls[middle:]))
+        return first[0] + second[0], out_of_memory + first[1] + second[1]
 
     def _advance(self, number: int, *output: Any) -> None:
         trajectory = self.trajectories[number]
