@@ -22,7 +22,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.serving import GATEWAY, RESULTS, free_port, machine
+from benchmarks.results import machine, write
+from benchmarks.serving import free_port
 
 CLIENTS, CALLS, WAITING = 16, 3000, 5000
 APP = "fal-ai/flux/schnell"
@@ -152,6 +153,4 @@ if __name__ == "__main__":
     found = table()
     print(found)
     if args.write:
-        before = RESULTS.read_text("utf-8").partition(GATEWAY)[0].rstrip()
-        section = f"{GATEWAY}\n\n## The gateway\n\n{machine()}\n\n{found}\n"
-        RESULTS.write_text(f"{before}\n\n{section}", "utf-8")
+        write("gateway", f"## The gateway\n\n{machine()}\n\n{found}")

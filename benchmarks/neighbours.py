@@ -1,281 +1,199 @@
-"""What does one caller's flood cost another?
+"""What does imagemill paint beside others: busy processes, or in half a processor?
 
-`python -m benchmarks.neighbours [question ...]` prints a row for each flood: how long another
-caller waits beside it, and alone. The server is whole but for its engine, which paints the same
-picture every 15 ms. Slow hosts and receivers are sockets of this process that take a request and
-never answer. Every wait is bounded; what took longer is told as more than that.
+`python -m benchmarks.neighbours --earlier COMMIT` asks this build, an earlier one and the peer in
+turn, under each condition in the same run, and prints a table; `--write` puts it into RESULTS.md.
+The earlier build is checked out of this repository. A busy process counts without end, at the
+priority of the server. The control group needs a system that lets this process make one.
 """
 
 import argparse
-import asyncio
-import base64
-import socket
+import subprocess
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from io import BytesIO
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import httpx
-import numpy as np
-import uvicorn
-from PIL import Image
+from benchmarks.results import ROOT, machine, write
+from benchmarks.serving import CLIENTS, STEPS, Server, started
 
-from benchmarks.gateway import serving
-from imagemill.app import create_app
-from imagemill.engine.events import NO_INPUTS, Event, Finished, Progress, State
-from imagemill.generation import Generation, Painted
-from imagemill.settings import Settings
-
-MODULE = "benchmarks.neighbours"
-PACE = 0.015  # seconds a picture
-APP, REMIX = "fal-ai/flux/schnell", "fal-ai/ideogram/v3/remix"
-SMALL: dict[str, Any] = {
-    "prompt": "a red cat", "image_size": {"width": 64, "height": 64}, "num_inference_steps": 1,
-}  # fmt: skip
-MOST = 60.0  # seconds that are waited for anything
-Row = tuple[str, str, str]
+SIDE = 256  # px
+LONE = 5  # pictures asked for one after another
+GROUPS = Path("/sys/fs/cgroup")
+PERIOD = 100_000  # microseconds
 
 
-class SteadyEngine:
-    """One picture after another, each of which takes PACE."""
+@dataclass(frozen=True)
+class Condition:
+    """busy: processes. quota: of processors that the server may use, None for all."""
 
-    state = State.READY
-
-    def __init__(self) -> None:
-        self.machine, self.picture = asyncio.Lock(), png(64)
-
-    async def start(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-    async def submit(
-        self,
-        id: str,
-        generation: Generation,
-        source: str,
-        inputs: Mapping[str, bytes] = NO_INPUTS,
-        previews: bool = False,
-    ) -> AsyncIterator[Event]:
-        async with self.machine:
-            yield Progress(1, 1)
-            await asyncio.sleep(PACE)
-        yield Finished(Painted((self.picture,) * generation.num_images, PACE, "steady"))
-
-    def cancel(self, id: str) -> None:
-        pass
+    name: str
+    busy: int = 0
+    quota: float | None = None
 
 
-def png(side: int) -> bytes:
-    """A picture that is hard to pack."""
-    pixels = np.random.default_rng(side).integers(0, 255, (side, side, 3), dtype=np.uint8)
-    buffer = BytesIO()
-    Image.fromarray(pixels).save(buffer, "png", compress_level=1)
-    return buffer.getvalue()
+CONDITIONS = (
+    Condition("quiet"),
+    Condition("beside one busy process", busy=1),
+    Condition("beside two", busy=2),
+    Condition("beside three", busy=3),
+    Condition("in half a processor", quota=0.5),
+)
 
 
-def key(caller: object) -> dict[str, str]:
-    return {"authorization": f"Key {caller}:secret"}
+@dataclass(frozen=True)
+class Build:
+    name: str
+    command: tuple[str, ...]
+    source: Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """rate: pictures a second at CLIENTS clients. lone: seconds of one request."""
+
+    rate: float
+    lone: float
 
 
 @contextmanager
-def hanging(hosts: int) -> Iterator[list[str]]:
-    """Addresses of hosts that take a request and never answer, each at an address of its own."""
-    with ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server((f"127.0.1.{host + 1}", 0), backlog=128))
-            for host in range(hosts)
-        ]
-        places = (each.getsockname() for each in sockets)
-        yield [f"http://{host}:{port}/picture.png" for host, port in places]
+def busy(processes: int) -> Iterator[None]:
+    command = [sys.executable, "-c", "while True: pass"]
+    running = [subprocess.Popen(command) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()
 
 
-async def submit(
-    client: httpx.AsyncClient, caller: object, body: dict[str, Any], app: str = APP, **query: str
-) -> str:
-    """The address of the request."""
-    reply = await client.post(f"/fal/queue/{app}", json=body, headers=key(caller), params=query)
-    return str(reply.raise_for_status().json()["status_url"])
+@contextmanager
+def control_group(quota: float | None) -> Iterator[Path | None]:
+    """Version 1 or 2, whichever governs processors here."""
+    if quota is None:
+        yield None
+        return
+    first = (GROUPS / "cpu").is_dir()
+    group = (GROUPS / "cpu" if first else GROUPS) / "imagemill-benchmark"
+    group.mkdir()
+    try:
+        if first:
+            (group / "cpu.cfs_period_us").write_text(str(PERIOD), "ascii")
+            (group / "cpu.cfs_quota_us").write_text(str(round(quota * PERIOD)), "ascii")
+        else:
+            (group / "cpu.max").write_text(f"{round(quota * PERIOD)} {PERIOD}", "ascii")
+        yield group
+    finally:
+        _remove(group)
 
 
-async def done(client: httpx.AsyncClient, caller: object, status_url: str) -> float:
-    """Seconds until a request is done."""
-
-    async def look() -> bool:
-        reply = await client.get(status_url, headers=key(caller))
-        return bool(reply.json()["status"] == "COMPLETED")
-
-    return await until(look)
-
-
-async def until(look: Callable[[], Awaitable[bool]]) -> float:
-    began = time.perf_counter()
-    while time.perf_counter() - began < MOST and not await look():
-        await asyncio.sleep(0.02)
-    return time.perf_counter() - began
+def _remove(group: Path) -> None:
+    """Once its last process is gone."""
+    while True:
+        try:
+            group.rmdir()
+            return
+        except OSError:
+            time.sleep(0.1)
 
 
-def seconds(taken: float) -> str:
-    return f"more than {MOST:.0f} s" if taken >= MOST else f"{taken:.2f} s"
+def rate(server: Server, seconds: float) -> float:
+    """Pictures a second, once every client has had one, or has waited for one for so long."""
+    numbers, over, ended = count(), threading.Event(), list[float]()
 
+    def client(_: int) -> None:
+        while not over.is_set():
+            server.ask(SIDE, STEPS[next(numbers) % len(STEPS)])
+            ended.append(time.perf_counter())
 
-async def _first(client: httpx.AsyncClient, caller: object = "other") -> float:
-    return await done(client, caller, await submit(client, caller, SMALL))
-
-
-async def fetches(client: httpx.AsyncClient, hosts: int) -> Row:
-    """64 jobs whose pictures never come; then one that needs none."""
-    alone = await _first(client)
-    with hanging(hosts) as urls:
-        for number in range(64):
-            body = {"prompt": "a cat", "image_url": urls[number % hosts]}
-            await submit(client, number if hosts > 1 else "slow", body, REMIX)
-        await asyncio.sleep(0.5)
-        beside = await _first(client)
-    return f"64 jobs with slow pictures, from {hosts} hosts", seconds(alone), seconds(beside)
-
-
-async def webhooks(client: httpx.AsyncClient, hosts: int) -> Row:
-    """64 webhooks to receivers that hang, 3 s later one to a receiver that answers."""
-    told = dict[str, float]()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = await reader.readline()
-        told[line.decode().split()[1]] = time.perf_counter()
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    async def honest(path: str) -> float:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
-        await submit(client, "honest", SMALL, fal_webhook=url)
-
-        async def heard() -> bool:
-            return path in told
-
-        return await until(heard)
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        alone = await honest("/alone")
-        with hanging(hosts) as urls:
-            for number in range(64):
-                await submit(client, number, SMALL, fal_webhook=urls[number % hosts])
-            await asyncio.sleep(3)
-            beside = await honest("/beside")
-    return f"64 webhooks that hang, at {hosts} hosts", seconds(alone), seconds(beside)
-
-
-async def streams(client: httpx.AsyncClient, callers: int) -> Row:
-    """64 connections that each wait for one picture after another; then 20 jobs of the queue."""
-    ended, painted = time.perf_counter() + 45, 0
-
-    async def wait(number: int) -> None:
-        nonlocal painted
-        headers = {"authorization": f"Bearer {number % callers}", "x-use-cache": "false"}
-        while time.perf_counter() < ended:
-            body = {"inputs": "a cat", "parameters": {"width": 64, "height": 64}}
-            with suppress(httpx.TransportError):  # a connection that idled too long
-                reply = await client.post("/models/a/b", json=body, headers=headers)
-                painted += reply.status_code == 200
-
-    waiting = [asyncio.create_task(wait(number)) for number in range(64)]
-    await asyncio.sleep(1)
-    began = time.perf_counter()
-    urls = [await submit(client, "queued", SMALL) for _ in range(20)]
-
-    async def over() -> bool:
-        left = [url for url in urls if not await one(url)]
-        urls[:] = left
-        return not left or time.perf_counter() > ended
-
-    async def one(url: str) -> bool:
-        reply = await client.get(url, headers=key("queued"))
-        return bool(reply.json()["status"] == "COMPLETED")
-
-    await until(over)
-    taken, left = time.perf_counter() - began, len(urls)
-    ended = time.perf_counter()
-    await asyncio.gather(*waiting)
-    told = f"{seconds(taken)}, {left} of 20 not done, {painted} others painted"
-    return f"20 jobs beside 64 who wait ({callers} callers)", seconds(20 * PACE), told
-
-
-async def queues(client: httpx.AsyncClient) -> Row:
-    """3,000 jobs of one caller, then the first of another."""
-    alone = await _first(client)
-    for _ in range(30):
-        await asyncio.gather(*(submit(client, "flood", SMALL) for _ in range(100)))
-    return "3,000 jobs of one caller", seconds(alone), seconds(await _first(client))
-
-
-async def answers(client: httpx.AsyncClient) -> Row:
-    """Cached answers beside 40 large pictures at once for img2img."""
-    body = {"inputs": "a cat", "parameters": {"width": 64, "height": 64, "seed": 1}}
-    picture = base64.b64encode(png(2000)).decode()
-
-    async def cached() -> float:
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        pending = clients.map(client, range(CLIENTS))
+        limit = time.perf_counter() + seconds
+        while len(ended) < CLIENTS and time.perf_counter() < limit:
+            time.sleep(0.1)
         began = time.perf_counter()
-        (await client.post("/models/a/b", json=body)).raise_for_status()
-        return time.perf_counter() - began
-
-    async def repaint() -> None:
-        asked = {"prompt": "a cat", "init_images": [picture], "steps": 1, "width": 64, "height": 64}
-        await client.post("/sdapi/v1/img2img", json=asked)
-
-    await cached()
-    alone = [await cached() for _ in range(50)]
-    painting = [asyncio.create_task(repaint()) for _ in range(40)]
-    await asyncio.sleep(1)
-    beside = list[float]()
-    while not all(each.done() for each in painting):
-        beside.append(await cached())
-        await asyncio.sleep(0.05)
-    told = f"{1000 * median(beside):.1f} ms, at worst {1000 * max(beside):.0f} ms"
-    return "cached answers, 40 pictures for sdapi", f"{1000 * median(alone):.1f} ms", told
+        time.sleep(seconds)
+        taken = time.perf_counter() - began
+        inside = sum(began <= each <= began + taken for each in ended)
+        over.set()
+        list(pending)
+    return inside / taken
 
 
-QUESTIONS: Mapping[str, Callable[[httpx.AsyncClient], Awaitable[Row]]] = {
-    "fetches-1": lambda client: fetches(client, 1),
-    "fetches-64": lambda client: fetches(client, 64),
-    "webhooks-1": lambda client: webhooks(client, 1),
-    "webhooks-64": lambda client: webhooks(client, 64),
-    "streams-1": lambda client: streams(client, 1),
-    "streams-64": lambda client: streams(client, 64),
-    "queues": queues,
-    "answers": answers,
-}
+def measure(build: Build, condition: Condition, seconds: float) -> Measured:
+    with ExitStack() as stack:
+        group = stack.enter_context(control_group(condition.quota))
+        data = stack.enter_context(tempfile.TemporaryDirectory())
+        command = [part.replace("DATA", data) for part in build.command]
+        server = stack.enter_context(started(command, build.source, group))
+        stack.enter_context(busy(condition.busy))
+        lone = median(server.ask(SIDE, 20) for _ in range(LONE))
+        return Measured(rate(server, seconds), lone)
 
 
-async def ask(question: str, address: str) -> Row:
-    limits = httpx.Limits(max_connections=256, keepalive_expiry=1.0)  # before the server ends them
-    async with httpx.AsyncClient(base_url=address, timeout=4 * MOST, limits=limits) as client:
-        return await QUESTIONS[question](client)
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """An earlier build, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = ["git", "archive", "--format=tar", commit]
+        content = subprocess.run(archive, cwd=ROOT, check=True, capture_output=True).stdout
+        subprocess.run(["tar", "-x", "-C", folder], input=content, check=True)
+        yield Path(folder)
 
 
-def main(questions: list[str]) -> None:
-    print("| beside | alone | beside it |\n| --- | --- | --- |")
-    for question in questions or list(QUESTIONS):
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            serving(MODULE, "--serve", "PORT", folder) as address,
-        ):
-            print(f"| {' | '.join(asyncio.run(ask(question, address)))} |", flush=True)
+def rows(builds: list[Build], seconds: float) -> Iterator[str]:
+    yield "| | " + " | ".join(each.name for each in builds) + " | of earlier | of the peer |"
+    yield "|---" * (len(builds) + 3) + "|"
+    for condition in CONDITIONS:
+        ours, *others = (measure(build, condition, seconds) for build in builds)
+        cells = [f"{each.rate:.2f} pictures/s" for each in (ours, *others)]
+        ratios = [f"{ours.rate / each.rate:.1f}" if each.rate else "never" for each in others]
+        yield "| " + " | ".join([f"{CLIENTS} clients, {condition.name}", *cells, *ratios]) + " |"
+        cells = [f"{each.lone:.2f} s" for each in (ours, *others)]
+        ratios = [f"{each.lone / ours.lone:.1f}" for each in others]
+        yield "| " + " | ".join([f"one request, {condition.name}", *cells, *ratios]) + " |"
 
 
-def serve(port: str, folder: str) -> None:
-    settings = Settings(data_dir=Path(folder), port=int(port), log_level="warning")
-    app = create_app(settings, SteadyEngine())
-    uvicorn.run(app, port=int(port), log_config=None, access_log=False)
+HEAD = f"""## Beside others
+
+Written by `python -m benchmarks.neighbours --earlier COMMIT --write`: {SIDE} px, steps of the
+clients {", ".join(map(str, STEPS))} in turn, a lone request of 20. The last columns say how many
+times better this build is. The peer is `benchmarks/peer.py` in the type in which this processor
+computes fastest.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--earlier", required=True, metavar="COMMIT")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each rate")
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    from imagemill.pipelines.loading import dtype_for
+
+    dtype, serve = str(dtype_for("cpu")).removeprefix("torch."), ("imagemill", "serve")
+    with checked_out(asked.earlier) as folder:
+        builds = [
+            Build("imagemill", (*serve, "--data-dir", "DATA"), ROOT),
+            Build("earlier", (*serve, "--data-dir", "DATA"), folder),
+            Build(f"peer, {dtype}", ("benchmarks.peer", "--dtype", dtype), ROOT),
+        ]
+        lines = [HEAD, machine(earlier=asked.earlier), ""]
+        for line in lines:
+            print(line)
+        for line in rows(builds, asked.seconds):
+            print(line, flush=True)
+            lines.append(line)
+    if asked.write:
+        write("neighbours", "\n".join(lines))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("questions", nargs="*", help=", ".join(QUESTIONS))
-    parser.add_argument("--serve", nargs=2, metavar=("PORT", "FOLDER"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    serve(*args.serve) if args.serve else main(args.questions)
+    main()

@@ -28,9 +28,9 @@ class Asked(BaseModel):
     parameters: Parameters
 
 
-def make_app() -> FastAPI:
+def make_app(dtype: torch.dtype) -> FastAPI:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    pipe = StableDiffusion3Pipeline.from_pretrained(folder(), dtype=torch.float32).to(device)
+    pipe = StableDiffusion3Pipeline.from_pretrained(folder(), dtype=dtype).to(device)
     pipe.set_progress_bar_config(disable=True)
     lock, app = threading.Lock(), FastAPI()
 
@@ -50,5 +50,6 @@ def make_app() -> FastAPI:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
-    uvicorn.run(make_app(), port=arguments.port, log_level="warning")
+    uvicorn.run(make_app(getattr(torch, arguments.dtype)), port=arguments.port, log_level="warning")

@@ -6,8 +6,7 @@ its cores with the askers. No picture is asked for twice, and caching is switche
 """
 
 import argparse
-import platform
-import re
+import os
 import socket
 import subprocess
 import sys
@@ -18,18 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from itertools import count
-from os import cpu_count
 from pathlib import Path
 from statistics import median
 
 import psutil
 import requests
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
-GATEWAY = "<!-- gateway -->"  # begins what `benchmarks.gateway` writes
+from benchmarks.results import ROOT, machine, write
+
 CLIENTS = 16
 STEPS = (8, 12, 20, 28)
 PROMPTS = (
@@ -92,11 +88,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(command: list[str]) -> Iterator[Server]:
+def started(command: list[str], source: Path = ROOT, group: Path | None = None) -> Iterator[Server]:
+    """A server that has painted a picture. source: of what build. group: a control group for it."""
     began, port = time.perf_counter(), free_port()
     command = [sys.executable, "-m", *command, "--port", str(port)]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, cwd=ROOT, stdout=quiet, stderr=quiet) as process:
+    if group is not None:
+        enter = f'echo $$ > "{group}/cgroup.procs" && exec "$@"'
+        command = ["sh", "-c", enter, "sh", *command]
+    environment, quiet = os.environ | {"PYTHONPATH": str(source / "src")}, subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=source, env=environment, stdout=quiet, stderr=quiet
+    ) as process:
         try:
             server = Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
             _wait(server, process)
@@ -195,20 +197,7 @@ def line(what: str, unit: str, ours: float, theirs: float, more: bool = False) -
     return f"| {what} | {ours:.3g} {unit} | {theirs:.3g} {unit} | {ratio:.2g} |"
 
 
-def machine() -> str:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text("utf-8") if info.exists() else ""
-    name = re.search(r"model name\s*: (.*)", text)
-    versions = ", ".join(f"{each} {version(each)}" for each in ("torch", "diffusers"))
-    git = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    return (
-        f"{name[1] if name else platform.processor()}, {cpu_count()} cores; "
-        f"Python {platform.python_version()}, {versions}; commit {commit.strip() or 'unknown'}"
-    )
-
-
-HEAD = f"""# Results
+HEAD = f"""## Serving
 
 Written by `python -m benchmarks.serving`. Both sides have the same weights, prompts and requests
 over HTTP, one after the other on the same machine, which also runs the clients. Steps at
@@ -226,11 +215,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="little work, nothing written")
     quick = parser.parse_args().quick
-    text = "\n".join([HEAD, machine(), "", *report(QUICK if quick else PROPER), ""])
+    text = "\n".join([HEAD, machine(), "", *report(QUICK if quick else PROPER)])
     print(text)
     if not quick:
-        kept = RESULTS.read_text("utf-8").partition(GATEWAY)
-        RESULTS.write_text(text + "\n" * bool(kept[1]) + kept[1] + kept[2], "utf-8")
+        write("serving", text)
 
 
 if __name__ == "__main__":
