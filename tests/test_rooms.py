@@ -29,7 +29,7 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 
 LEVELS = (
-    level("__init__ errors generation job accounts credits", None),
+    level("__init__ errors generation job turns accounts credits", None),
     level(
         "settings telemetry images fetch files store webhooks finishing tls inputs threads",
         ROUTES | TENSORS,

@@ -29,7 +29,7 @@ FINAL = frozenset(status for status, moves in MOVES.items() if not moves)
 
 
 class Priority(IntEnum):
-    """The lower goes first."""
+    """The lower is the more urgent."""
 
     INTERACTIVE = 0  # somebody waits on an open connection
     NORMAL = 1
@@ -116,15 +116,3 @@ class Line:
     number: int
     at: float
     message: str
-
-
-# Seconds of waiting that a picture of 512 px and 20 steps is worth: a job of half the cost goes
-# before one that came half of this earlier. A turn is fixed at submission, so that none starves.
-WORTH = 2.0
-USUAL_COST = 512 * 512 * 20
-
-
-def turn(generation: Generation, created: float) -> float:
-    """When a job's turn comes, against others of its priority: short ones earlier."""
-    cost = generation.width * generation.height * generation.steps * generation.num_images
-    return created + WORTH * cost / USUAL_COST

@@ -5,8 +5,6 @@ given to another, and a late end is refused.
 """
 
 import asyncio
-import time
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +12,15 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
 from imagemill.errors import Fault, Kind
-from imagemill.job import FINAL, Job, Line, Result, Status, turn
+from imagemill.job import FINAL, Job, Line, Result, Status
 from imagemill.store import records
 from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.deliveries import delivery_row
+from imagemill.store.queue import Standing, next_jobs, places
 from imagemill.store.schema import DELIVERIES, JOBS, LINES
+from imagemill.turns import Shares
 
 MAX_ATTEMPTS = 5
-FRESH = 1e-4  # seconds, for each job that waits, for which a list of the queue is good
 _LOST = Fault(Kind.FAILED, f"the work was begun {MAX_ATTEMPTS} times and never finished")
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
 _DESERTED = Fault(Kind.CANCELLED, "the caller is gone")
@@ -41,8 +40,7 @@ class Jobs:
         self._database = database
         self._adding: list[tuple[Job, asyncio.Future[None]]] = []
         self._adder: asyncio.Task[None] | None = None
-        self._queue: list[tuple[int, float, str]] = []
-        self._listed = 0.0
+        self._shares, self._standing = Shares(), Standing()
 
     async def add(self, job: Job) -> None:
         """Returns once the job will survive the death of this process.
@@ -75,7 +73,8 @@ class Jobs:
     @unbroken
     async def _insert(self, jobs: Sequence[Job]) -> None:
         async with self._database.writing() as connection:
-            rows = [records.row(job) | {"turn": turn(job.generation, job.created)} for job in jobs]
+            found = await places(connection, jobs)
+            rows = [records.row(job) | place for job, place in zip(jobs, found, strict=True)]
             await connection.execute(insert(JOBS), rows)
             for job in jobs:
                 if job.status in FINAL:
@@ -104,19 +103,9 @@ class Jobs:
 
     @unbroken
     async def position(self, job: Job) -> int:
-        """How many jobs will be claimed before this one.
-
-        Of a long queue as it was a moment ago, so that many who ask do not each count it.
-        """
-        now = time.monotonic()
-        if now - self._listed > len(self._queue) * FRESH:
-            places = select(JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
-                JOBS.c.status == Status.QUEUED
-            )
-            async with self._database.reading() as connection:
-                rows = await connection.execute(places.order_by(*places.selected_columns))
-            self._queue, self._listed = [tuple(row) for row in rows], now
-        return bisect_left(self._queue, (job.priority, turn(job.generation, job.created), job.id))
+        """About how many jobs will be claimed before this one."""
+        async with self._database.reading() as connection:
+            return await self._standing.position(connection, job.id)
 
     @unbroken
     async def waiting(self) -> int:
@@ -127,15 +116,9 @@ class Jobs:
     @unbroken
     async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
         """The next jobs, which are the worker's for `lease` seconds."""
-        queued = (
-            select(JOBS)
-            .where(JOBS.c.status == Status.QUEUED)
-            .order_by(JOBS.c.priority, JOBS.c.turn, JOBS.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
         async with self._database.writing() as connection:
-            claimed = [job.move(Status.RUNNING, now) for job in await _jobs(connection, queued)]
+            found = await next_jobs(connection, self._shares, limit)
+            claimed = [job.move(Status.RUNNING, now) for job in found]
             await _write(connection, *claimed, worker=worker, lease=now + lease)
         return claimed
 

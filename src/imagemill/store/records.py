@@ -12,7 +12,7 @@ FORGOTTEN = "(not kept)"  # stands for a prompt that was not to be kept
 
 
 def row(job: Job) -> dict[str, Any]:
-    """All of a new job; `turn` is the store's to add."""
+    """All of a new job but its place in the queue."""
     return {
         "id": job.id,
         "door": job.door,

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 METADATA = MetaData(
@@ -25,6 +26,8 @@ METADATA = MetaData(
     }
 )
 
+BEGUN = text("started IS NOT NULL")
+
 JOBS = Table(
     "jobs",
     METADATA,
@@ -34,6 +37,7 @@ JOBS = Table(
     Column("status", String(16), nullable=False),
     Column("priority", Integer, nullable=False),
     Column("turn", Float, nullable=False),  # the order of claims within a priority
+    Column("flow", String(80), nullable=False),  # whose share of the queue it takes
     Column("attended", Boolean, nullable=False),
     Column("created", Float, nullable=False),
     Column("start_by", Float),
@@ -55,6 +59,8 @@ JOBS = Table(
     Index("ix_jobs_queue", "status", "priority", "turn", "id"),
     Index("ix_jobs_finished", "finished"),
     Index("ix_jobs_caller", "door", "caller", "created"),
+    Index("ix_jobs_flow", "flow", "status", "turn"),
+    Index("ix_jobs_begun", "priority", "turn", sqlite_where=BEGUN, postgresql_where=BEGUN),
 )
 
 LINES = Table(

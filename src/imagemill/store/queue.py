@@ -1,0 +1,137 @@
+"""The queue's order: the turns of jobs that come, who is claimed next, where a job stands.
+
+The queue is the jobs table. Turns are found in the transaction that writes a job, so that several
+servers on one database make one queue. Two that write jobs of the same flow at the same moment may
+give the same turn to both; that flow is served a little more then, and nobody is left out.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
+
+from imagemill.job import Job, Priority, Status
+from imagemill.store import records
+from imagemill.store.database import Asked
+from imagemill.store.schema import JOBS
+from imagemill.turns import Shares, ahead, cost, flow, turn
+
+FRESH = 1e-4  # seconds, for each job that waits, for which a list of the queue is good
+TOGETHER = 50  # flows that are looked up by one statement; SQLite takes up to 500 parts
+
+
+async def places(connection: Asked, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """The columns `flow` and `turn` of jobs that are about to be written, in their order."""
+    flows = list(dict.fromkeys(map(flow, jobs)))
+    last = dict[str, float]()
+    for start in range(0, len(flows), TOGETHER):
+        some = flows[start : start + TOGETHER]
+        named = {f"flow{number}": name for number, name in enumerate(some)}
+        for number, found in await connection.execute(_last(len(some)), named):
+            if found is not None:
+                last[some[number]] = max(found, last.get(some[number], found))
+    begun = await _begun(connection, {job.priority for job in jobs})
+    found = list[dict[str, Any]]()
+    for job in jobs:
+        name, before = flow(job), begun.get(job.priority, job.created)
+        last[name] = turn(before, last.get(name), cost(job.generation))
+        found.append({"flow": name, "turn": last[name]})
+    return found
+
+
+@cache
+def _last(flows: int) -> CompoundSelect[Any]:
+    """The last turn in each of several flows, of jobs that wait and of jobs that are begun."""
+    return union_all(
+        *(
+            select(literal(number), func.max(JOBS.c.turn)).where(
+                JOBS.c.flow == bindparam(f"flow{number}"), JOBS.c.status == status
+            )
+            for number in range(flows)
+            for status in (Status.QUEUED, Status.RUNNING)
+        )
+    )
+
+
+async def _begun(connection: Asked, priorities: Iterable[Priority]) -> dict[Priority, float]:
+    """The turn of the job that was begun last, of those that are kept."""
+    found = dict[Priority, float]()
+    for priority in priorities:
+        wanted = select(func.max(JOBS.c.turn)).where(
+            JOBS.c.priority == int(priority), JOBS.c.started.is_not(None)
+        )
+        begun = (await connection.execute(wanted)).scalar_one()
+        if begun is not None:
+            found[priority] = begun
+    return found
+
+
+async def next_jobs(
+    connection: Asked, shares: Shares, limit: int, *which: ColumnElement[bool]
+) -> list[Job]:
+    """The jobs that are next, locked; of those that wait and fulfil `which`."""
+    waiting = dict[Priority, list[Job]]()
+    for priority in Priority:
+        rows = await connection.execute(_waiting(priority, which, limit))
+        waiting[priority] = [records.job(row._mapping) for row in rows]
+    return shares.take(waiting, limit)
+
+
+def _waiting(priority: Priority, which: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
+    queued = (JOBS.c.status == Status.QUEUED, JOBS.c.priority == int(priority))
+    return (
+        select(JOBS)
+        .where(*queued, *which)
+        .order_by(JOBS.c.turn, JOBS.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+class Standing:
+    """Where jobs stand in the queue; of a long one as it was a moment ago, so that many who ask do
+    not each count it.
+    """
+
+    def __init__(self) -> None:
+        self._queue: Mapping[Priority, list[tuple[float, str]]] = {}
+        self._listed, self._length = 0.0, 0
+
+    async def position(self, connection: Asked, id: str) -> int:
+        """About how many jobs will be claimed before this one; 0 where it does not wait."""
+        now = time.monotonic()
+        if now - self._listed > self._length * FRESH:
+            await self._list(connection)
+            self._listed = now
+        wanted = select(JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
+            JOBS.c.id == id, JOBS.c.status == Status.QUEUED
+        )
+        row = (await connection.execute(wanted)).first()
+        return 0 if row is None else self._ahead(row)
+
+    def _ahead(self, row: Row[Any]) -> int:
+        priority = Priority(row.priority)
+        before = bisect_left(self._queue[priority], (row.turn, row.id))
+        return ahead(before, priority, {each: len(jobs) for each, jobs in self._queue.items()})
+
+    async def _list(self, connection: Asked) -> None:
+        queue: dict[Priority, list[tuple[float, str]]] = {each: [] for each in Priority}
+        places = select(JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
+            JOBS.c.status == Status.QUEUED
+        )
+        for row in await connection.execute(places.order_by(*places.selected_columns)):
+            queue[Priority(row.priority)].append((row.turn, row.id))
+        self._queue, self._length = queue, sum(map(len, queue.values()))
