@@ -21,6 +21,8 @@ from imagemill.settings import Settings
 
 class IdleEngine:
     state = State.READY
+    trouble = ""
+    resting = 0.0
 
     async def start(self) -> None:
         pass

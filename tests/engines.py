@@ -31,6 +31,8 @@ class PlainEngine:
     """
 
     state: State = State.READY
+    trouble: str = ""
+    resting: float = 0.0
     ignored: tuple[str, ...] = ()
     hold_at: int | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)

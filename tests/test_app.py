@@ -31,7 +31,7 @@ def test_importing_the_app_imports_no_torch() -> None:
 @anyio
 @pytest.mark.parametrize(
     ("state", "status", "ready"),
-    [(State.READY, 200, True), (State.STARTING, 503, False), (State.DEAD, 503, False)],
+    [(state, 200 if state is State.READY else 503, state is State.READY) for state in State],
 )
 async def test_health_tells_the_state_of_the_model(
     serving: Serving, state: State, status: int, ready: bool

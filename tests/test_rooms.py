@@ -44,6 +44,11 @@ LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.
 # Modules that know less than their room does.
 NARROWER: dict[str, frozenset[str] | None] = {
     "engine.scheduler": None,
+    "engine.suspects": None,
+    "engine.set_aside": None,
+    "engine.exits": None,
+    "engine.watchdog": TENSORS,
+    "engine.link": TENSORS,
     "engine.events": TENSORS,
     "engine.messages": TENSORS,
     "engine.process": TENSORS,

@@ -43,6 +43,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "wait_time": ("1.5", "1.5", 1.5),
     "shutdown_time": ("0", "0", 0.0),
     "threads": ("2", "2", 2),
+    "step_timeout": ("60", "60", 60.0),
     "models": ('{ "a/b" = "folder" }', '{"a/b": "folder"}', {"a/b": "folder"}),
     "log_format": ('"json"', "json", "json"),
     "log_level": ('"debug"', "debug", "debug"),

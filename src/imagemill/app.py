@@ -142,10 +142,12 @@ def _house_routes(house: wire.House) -> APIRouter:
     router = APIRouter(tags=["server"])
 
     async def health() -> JSONResponse:
-        """Whether the server lives, and whether its engine is ready to paint."""
-        state = house.service.engine.state
-        ready = state is State.READY
-        body = {"live": True, "ready": ready, "model": state.value, "version": __version__}
+        """Whether the server lives, whether its engine is ready to paint, and why it is not."""
+        engine = house.service.engine
+        ready = engine.state is State.READY
+        body = {"live": True, "ready": ready, "model": engine.state.value, "version": __version__}
+        if engine.trouble:
+            body["why"] = engine.trouble
         return JSONResponse(body, 200 if ready else 503)
 
     async def metrics() -> Response:

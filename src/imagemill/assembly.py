@@ -14,6 +14,7 @@ from imagemill.dialects import fal, replicate
 from imagemill.engine.events import Engine
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
+from imagemill.engine.watchdog import Limits
 from imagemill.fetch import Fetcher, Policy
 from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
@@ -95,7 +96,8 @@ def assemble(
 def _engine(settings: Settings, catalog: Catalog) -> EngineProcess:
     first = catalog.find(catalog.default).source
     sources = (first, EMBEDDED) if settings.stand_ins else (first,)
-    return EngineProcess(Options(settings.threads or None, preload=tuple(dict.fromkeys(sources))))
+    options = Options(settings.threads or None, preload=tuple(dict.fromkeys(sources)))
+    return EngineProcess(options, Limits(step=settings.step_timeout))
 
 
 def _expander(settings: Settings) -> Expand:

@@ -35,6 +35,7 @@ from imagemill.worker import Worker
 log = logging.getLogger(__name__)
 
 STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for who asks meanwhile
+ON_ITS_WAY = frozenset({State.STARTING, State.DEGRADED})
 FIRST_PACE = 2.0  # seconds per generation, until one has been seen
 SMOOTHING = 0.2  # share of the newest generation in the pace
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
@@ -286,7 +287,7 @@ class Service:
             await DISK.run(self.cache.put, order.unseeded, str(order.generation.seed).encode())
 
     def _admit(self, order: Order) -> None:
-        if self.engine.state is State.STARTING and not order.wait:
+        if self.engine.state in ON_ITS_WAY and not order.wait:
             raise self._loading()
         if self._accepted >= self.queue:
             come_again = max(1.0, self._accepted * self._pace)
@@ -301,7 +302,9 @@ class Service:
     async def _ready(self) -> None:
         try:
             async with asyncio.timeout(self.wait_time):
-                while self.engine.state is State.STARTING:
+                while self.engine.state in ON_ITS_WAY:
+                    if self.engine.resting:
+                        raise self._loading()
                     await asyncio.sleep(LOOK_EVERY)
         except TimeoutError:
             raise self._loading() from None
@@ -309,6 +312,9 @@ class Service:
             raise Fault(Kind.FAILED, "the engine has stopped; the operator must restart the server")
 
     def _loading(self) -> Fault:
+        if self.engine.state is State.DEGRADED:
+            again = round(self.engine.resting + STARTING_SECONDS, 1)
+            return Fault(Kind.LOADING, self.engine.trouble, retry_after=again)
         since = self.clock() - (self.clock() if self._opened is None else self._opened)
         left = max(1.0, STARTING_SECONDS - since)
         return Fault(Kind.LOADING, "the model is currently loading", retry_after=round(left, 1))

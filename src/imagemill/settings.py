@@ -143,6 +143,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Processors that the engine computes on; 0 takes all that the process may use.",
     )
+    step_timeout: float = Field(
+        default=600.0,
+        gt=0,
+        description="Seconds without a finished step after which the engine is taken for hung.",
+    )
     models: dict[str, str] = Field(
         default_factory=dict, description="Model id to the folder or Hub id that serves it."
     )

@@ -38,4 +38,3 @@ DECODING = Pool("decoding", 2)
 ENCODING = Pool("encoding", 2)
 BODIES = Pool("bodies", 2)  # long bodies, parsed and checked; Python lets one at a time do that
 NAMES = Pool("names", 128)  # look-ups of hosts, each of which may wait for seconds
-PROCESSES = Pool("processes", 2)  # waiting for children to end

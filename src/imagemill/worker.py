@@ -102,7 +102,8 @@ class Worker:
         self.news.submitted.clear()
         free = self.at_once - len(self._running)
         claimed = list[Job]()
-        if free > 0 and not self.closing and self.engine.state is not State.DEAD:
+        # While there is no engine, who comes waits in the queue: another server may take it.
+        if free > 0 and not self.closing and self.engine.state is State.READY:
             claimed = await self._claimed(free)
         for job in claimed:
             self.news.tell(job.id, job)

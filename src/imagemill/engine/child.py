@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
@@ -15,9 +16,19 @@ import torch
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
-from imagemill.engine.messages import Cancel, Close, Options, Ready, Said, Submit
+from imagemill.engine.messages import (
+    Beat,
+    Cancel,
+    Close,
+    Heard,
+    Loading,
+    Options,
+    Ready,
+    Said,
+    Submit,
+)
 from imagemill.engine.processors import Load
-from imagemill.engine.runner import ROW_BUDGET, Computed, Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET, Computed, Forward, Painting, Runner
 from imagemill.engine.shelf import Key, Shelf, Wanted
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.loading import Loaded
@@ -40,7 +51,7 @@ Received = Wanted | Cancel | Arrived | Computed
 class Child:
     def __init__(self, connection: Connection, options: Options) -> None:
         self.connection, self.writing = connection, threading.Lock()
-        self.unsaid: queue.SimpleQueue[Ready | Said] = queue.SimpleQueue()
+        self.unsaid: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
         self.runner = Runner(
             options.budget or ROW_BUDGET[device()],
@@ -53,13 +64,14 @@ class Child:
         )
         self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)
         self.loader, self.encoder = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self.loading, self.beat = False, options.beat
+        self.turns, self.turn = 0, set[Forward]()
 
     def run(self, preload: tuple[str, ...]) -> None:
-        for source in preload:
-            self.shelf.arrived(Key(source), prepare(source))
-        threading.Thread(target=self._read, daemon=True).start()
-        self.unsaid.put(Ready())
-        self._send()
+        for work in (self._read, self._beat):
+            threading.Thread(target=work, daemon=True).start()
+        failed = tuple(source for source in preload if not self._preloaded(source))
+        self._tell(Ready(failed))
         with torch.inference_mode():
             while True:
                 while self.shelf.advance(each.loaded for each in self.runner.paintings.values()):
@@ -69,6 +81,31 @@ class Child:
                 self._handle(self.inbox.get())
                 while not self.inbox.empty():
                     self._handle(self.inbox.get())
+
+    def _beat(self) -> None:
+        """In a thread of its own: shows that the process lives, and how far it has come."""
+        with suppress(OSError):  # the server is gone; `_read` sees to that
+            while True:
+                self._tell(Beat(self.turns, self.loading))
+                time.sleep(self.beat)
+
+    def _preloaded(self, source: str) -> bool:
+        """A model that cannot be loaded stops no other: who wants it is told so."""
+        try:
+            self.shelf.arrived(Key(source), self._prepared(source))
+        except Exception:
+            log.exception("could not load %s", source)
+            return False
+        return True
+
+    def _prepared(self, source: str) -> Loaded:
+        self.loading = True
+        self._tell(Loading(source))
+        try:
+            return prepare(source)
+        finally:
+            self.loading = False
+            self._tell(Loading(None))
 
     def _read(self) -> None:
         """In a thread of its own: ends the process with the server, however that ended."""
@@ -98,6 +135,7 @@ class Child:
         match message:
             case Computed():
                 self.runner.end(message)
+                self._count(message.forward)
             case Wanted():
                 self.shelf.want(message)
             case Cancel(id):
@@ -110,6 +148,13 @@ class Child:
             case Arrived(key, Loaded() as loaded):
                 self.shelf.arrived(key, loaded)
 
+    def _count(self, ended: Forward) -> None:
+        """A turn ends once all forwards have that ran when the last one did, so that lanes that get
+        on do not hide one that hangs."""
+        self.turn.discard(ended)
+        if not self.turn:
+            self.turns, self.turn = self.turns + 1, set(self.runner.running)
+
     def _start(self, order: Wanted, loaded: Loaded) -> None:
         submit = order.submit
         given = replace(order.given, weights=())  # their bytes are needed no more
@@ -120,7 +165,7 @@ class Child:
 
     def _load(self, key: Key, weights: tuple[Weights, ...], plain: Loaded | None) -> None:
         try:
-            loaded = prepare(key.source) if plain is None else adapt(plain, weights)
+            loaded = self._prepared(key.source) if plain is None else adapt(plain, weights)
             self.inbox.put(Arrived(key, loaded))
         except Fault as fault:
             self.inbox.put(Arrived(key, fault))
@@ -139,7 +184,10 @@ class Child:
             self._say(painting.id, Failed(Fault(Kind.FAILED, "the picture could not be encoded")))
 
     def _say(self, id: str, event: Event) -> None:
-        self._note(id, event)
+        self._tell(Said(id, event))
+
+    def _tell(self, message: Heard) -> None:
+        self.unsaid.put(message)
         self._send()
 
     def _note(self, id: str, event: Event) -> None:
@@ -157,4 +205,9 @@ class Child:
 def main(connection: Connection, options: Options) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
     torch.set_num_threads(1)  # lanes take more where that is of use
-    Child(connection, options).run(options.preload)
+    try:
+        Child(connection, options).run(options.preload)
+    except Exception:
+        log.exception("the engine has a fault, and ends")
+    finally:
+        os._exit(1)  # whatever its threads still do

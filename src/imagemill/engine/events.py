@@ -11,6 +11,12 @@ from imagemill.generation import Generation, Painted
 
 
 @dataclass(frozen=True)
+class Begun:
+    """The work is in the engine's hands, and may from then on be what kills it. Comes again where
+    the engine has died."""
+
+
+@dataclass(frozen=True)
 class Progress:
     step: int  # done, over all pictures and stages
     steps: int
@@ -36,15 +42,16 @@ class Failed:
     fault: Fault
 
 
-Event = Progress | Preview | Finished | Failed
+Event = Begun | Progress | Preview | Finished | Failed
 
 NO_INPUTS: Mapping[str, bytes] = MappingProxyType({})
 
 
 class State(StrEnum):
-    STARTING = "starting"
+    STARTING = "starting"  # for the first time
     READY = "ready"
-    DEAD = "dead"
+    DEGRADED = "degraded"  # it died, and is or will be started again
+    DEAD = "dead"  # closed, or never started
 
 
 class Engine(Protocol):
@@ -74,5 +81,13 @@ class Engine(Protocol):
 
     @property
     def state(self) -> State: ...
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from painting all that it should, for everybody to read; else empty."""
+
+    @property
+    def resting(self) -> float:
+        """Seconds until it is started again; 0 where it is there or on its way."""
 
     async def close(self) -> None: ...

@@ -1,58 +1,99 @@
 """The engine as a supervised process of its own, so that HTTP never waits for tensors.
 
-No torch is imported here. When the process dies, it is started again and the work in flight is
-submitted once more; work that was in flight at two deaths has failed.
+No torch is imported here. When the process dies or hangs, another is started, for as long as the
+server lives, and gets the work that was in flight; `suspects` finds out whether some of that work
+killed it, and only that fails.
 """
 
 import asyncio
+import hashlib
 import logging
-import multiprocessing
-import queue
-import threading
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 
-from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished, State
-from imagemill.engine.messages import Cancel, Close, Options, Ready, Said, Submit
+from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, State
+from imagemill.engine.exits import Exit, Starvation
+from imagemill.engine.link import Entry, Link
+from imagemill.engine.messages import Beat, Cancel, Heard, Loading, Options, Ready, Said, Submit
+from imagemill.engine.set_aside import SetAside
+from imagemill.engine.suspects import Suspects, Work
+from imagemill.engine.watchdog import Limits, Watchdog
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
-from imagemill.threads import PROCESSES
 
 log = logging.getLogger(__name__)
-TRIES = 2  # of one submission, and of starting in a row
 CLOSING_SECONDS = 5.0
+LEAST_REST, MOST_REST = 1.0, 60.0  # seconds between starts, from the second failure in a row on
+SOUND_SECONDS = 60.0  # a process that lived so long has started well
 
-Message = Submit | Cancel | Close
-Outbox = queue.SimpleQueue[Message | None]  # None: nothing more
+
+def enter(connection: Connection, options: Options) -> None:
+    from imagemill.engine.child import main  # torch, which only the child needs
+
+    main(connection, options)
 
 
 @dataclass
 class InFlight:
+    """id: the caller's name for it; `submit.id` is its ticket, by which the process knows it."""
+
+    id: str
     submit: Submit
     events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
-    tries: int = 0
 
 
 class EngineProcess:
     """Implements `engine.events.Engine`; used from one event loop."""
 
-    def __init__(self, options: Options = Options(preload=("pico",))) -> None:  # noqa: B008 frozen
-        self.options = options
-        self._state, self._in_flight = State.DEAD, dict[str, InFlight]()
-        self._process: SpawnProcess | None = None
-        self._outbox: Outbox = queue.SimpleQueue()
-        self._failed_starts, self._closing = 0, False
+    def __init__(
+        self,
+        options: Options = Options(preload=("pico",)),  # noqa: B008 frozen
+        limits: Limits = Limits(),  # noqa: B008 frozen
+        entry: Entry = enter,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.options, self.limits, self.entry = options, limits, entry
+        self.clock, self.sleep = clock, sleep
+        self._state, self._in_flight = State.DEAD, dict[str, InFlight]()  # by ticket
+        self._numbers = count()
+        self._suspects = Suspects()
+        self._sources, self._generations = SetAside(30.0, 300.0), SetAside(600.0, 86_400.0)
+        self._link: Link | None = None
+        self._supervising: asyncio.Task[None] | None = None
+        self._failures = 0  # of starts, in a row
+        self._starts_at, self._last = 0.0, ""  # when the next start is; how the last process ended
+        # Of the sources to be preloaded: not tried this time, and not there.
+        self._left_out, self._missing = frozenset[str](), frozenset[str]()
+        self._loading: str | None = None
 
     @property
     def state(self) -> State:
         return self._state
 
+    @property
+    def trouble(self) -> str:
+        if self._state is State.DEGRADED:
+            when = f"in {math.ceil(self.resting)} seconds" if self.resting else "now"
+            return f"the engine stopped: {self._last}; it is started again {when}"
+        if self._state is State.READY and self._missing:
+            count, all_ = len(self._missing), len(self.options.preload)
+            return f"{count} of {all_} models could not be loaded; the server's log tells why"
+        return ""
+
+    @property
+    def resting(self) -> float:
+        resting = self._state is State.DEGRADED and self._link is None
+        return max(0.0, self._starts_at - self.clock()) if resting else 0.0
+
     async def start(self) -> None:
         """Begins starting; does not wait for the model."""
-        self._loop = asyncio.get_running_loop()
-        self._spawn()
+        self._state = State.STARTING
+        self._supervising = asyncio.create_task(self._supervise())
 
     async def submit(
         self,
@@ -63,12 +104,16 @@ class EngineProcess:
         previews: bool = False,
     ) -> AsyncIterator[Event]:
         """Paints with the weights at `source`; ends with Finished or Failed, closing it cancels."""
-        submit = Submit(id, generation, source, dict(inputs), previews)
-        waiting = self._in_flight[id] = InFlight(submit)
-        if self._state is State.READY:
-            self._dispatch(waiting)
-        elif self._state is State.DEAD:
-            self._hear(Said(id, Failed(_gone())))
+        # A number of its own: what is submitted again after it was cancelled is not cancelled.
+        ticket = f"{id}.{next(self._numbers)}"
+        submit = Submit(ticket, generation, source, dict(inputs), previews)
+        refused = _gone() if self._state is State.DEAD else self._refused(submit)
+        if refused:
+            yield Failed(refused)
+            return
+        waiting = self._in_flight[ticket] = InFlight(id, submit)
+        self._suspects.add(Work(ticket, source, _cost(generation)))
+        self._dispatch()
         try:
             while True:
                 event = await waiting.events.get()
@@ -76,106 +121,215 @@ class EngineProcess:
                 if isinstance(event, Finished | Failed):
                     return
         finally:
-            if self._in_flight.get(id) is waiting:
-                self.cancel(id)
-                self._in_flight.pop(id, None)
+            if ticket in self._in_flight:
+                self._leave(ticket)
 
     def cancel(self, id: str) -> None:
         """Stops the work within two steps; its iterator ends with Failed of kind CANCELLED."""
-        waiting = self._in_flight.get(id)
-        if waiting and waiting.tries:
-            self._send(Cancel(id))
-        elif waiting:
-            self._hear(Said(id, Failed(Fault(Kind.CANCELLED, "the work was cancelled"))))
+        for ticket in [ticket for ticket, each in self._in_flight.items() if each.id == id]:
+            if ticket in self._suspects.running:
+                self._send(Cancel(ticket))
+            else:
+                self._end(ticket, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
 
     async def close(self) -> None:
         """Ends the process; what is in flight fails."""
-        self._closing = True
-        if self._process is None:
-            return
-        self._send(Close())
-        self._outbox.put(None)
-        await PROCESSES.run(self._process.join, CLOSING_SECONDS)
-        self._process.kill()
-        await PROCESSES.run(self._process.join)
-        self._state = State.DEAD
-        self._fail_all()
+        self._state, link, self._link = State.DEAD, self._link, None
+        if self._supervising is not None:
+            self._supervising.cancel()
+            await asyncio.gather(self._supervising, return_exceptions=True)
+        if link is not None:
+            await link.close(CLOSING_SECONDS)
+        for ticket in list(self._in_flight):
+            self._end(ticket, Failed(_gone()))
 
-    def _spawn(self) -> None:
-        self._state = State.STARTING
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        self._process = context.Process(target=_enter, args=(theirs, self.options), daemon=True)
-        self._process.start()
-        theirs.close()
-        self._outbox = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(ours,), daemon=True).start()
-        threading.Thread(target=_write, args=(ours, self._outbox), daemon=True).start()
+    # The process
 
-    def _read(self, connection: Connection) -> None:
-        """Runs in a thread of its own, for the life of one process."""
+    async def _supervise(self) -> None:
+        while True:
+            began = self.clock()
+            ended = await self._live()
+            self._died(ended, self.clock() - began)
+            await self.sleep(max(0.0, self._starts_at - self.clock()))
+
+    async def _live(self) -> Exit:
+        """Starts a process and returns when it has ended."""
+        starvation, watchdog = Starvation(), Watchdog(self.limits)
+        starvation.look()
+        preload = self._preload()
+        self._left_out = frozenset(self.options.preload) - set(preload)
+
+        def hear(messages: Sequence[Heard]) -> None:
+            for message in messages if self._link is link else ():
+                self._hear(message, watchdog)
+
+        options = replace(self.options, preload=preload, beat=self.limits.beat)
         try:
-            while True:
-                self._loop.call_soon_threadsafe(self._hear_all, connection.recv())
-        except (EOFError, OSError):
-            if not self._closing:
-                self._loop.call_soon_threadsafe(self._died)
+            self._link = link = Link(self.entry, options, hear)
+        except Exception:
+            log.exception("no process can be started for the engine")
+            return Exit(None)
+        watching = asyncio.create_task(self._watch(link, watchdog, starvation))
+        try:
+            code = await asyncio.shield(link.code)
+        finally:
+            watching.cancel()
+        (hung,) = await asyncio.gather(watching, return_exceptions=True)
+        return Exit(code, hung if isinstance(hung, str) else "", starvation.happened)
 
-    def _hear_all(self, messages: list[Ready | Said]) -> None:
-        for message in messages:
-            self._hear(message)
+    async def _watch(self, link: Link, watchdog: Watchdog, starvation: Starvation) -> str:
+        """Kills the process when it hangs; returns why."""
+        then = self.clock()
+        while True:
+            await asyncio.sleep(self.limits.beat)
+            starvation.look()
+            then, passed = self.clock(), self.clock() - then
+            if hung := watchdog.tick(passed, bool(self._suspects.running)):
+                link.kill()
+                return hung
 
-    def _hear(self, message: Ready | Said) -> None:
+    def _preload(self) -> tuple[str, ...]:
+        """Without what killed the process while it was loaded, unless that is everything."""
+        sound = tuple(each for each in self.options.preload if not self._suspects.broken(each))
+        return sound or self.options.preload
+
+    def _died(self, ended: Exit, lived: float) -> None:
+        working = self._state is State.READY and self._suspects.running
+        self._link, self._last = None, str(ended)
+        self._state = State.DEGRADED
+        log.error(
+            "the engine process died: %s; %d generations were in flight",
+            ended,
+            len(self._suspects.running),
+        )
+        # What dies at work says who did it, in few deaths; what dies without work may die for ever.
+        self._failures = 0 if working or lived >= SOUND_SECONDS else self._failures + 1
+        self._starts_at = self.clock() + _rest(self._failures)
+        self._suspects.died(self._loading, ended.from_outside)
+        if self._loading is not None and self._suspects.broken(self._loading):
+            self._sources.put(self._loading, self.clock())
+        self._loading = None
+        self._judge()
+
+    def _send(self, message: Submit | Cancel) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    # The work
+
+    def _hear(self, message: Heard, watchdog: Watchdog) -> None:
         match message:
-            case Ready():
-                self._state, self._failed_starts = State.READY, 0
-                for waiting in self._in_flight.values():
-                    self._dispatch(waiting)
-            case Said(id, event) if heard := self._in_flight.get(id):
-                if isinstance(event, Finished | Failed):
-                    del self._in_flight[id]
-                heard.events.put_nowait(event)
+            case Beat():
+                watchdog.heard(message)
+            case Loading(source):
+                if self._loading is not None:
+                    self._suspects.loaded(self._loading)
+                self._loading = source
+            case Ready(failed):
+                self._missing, self._state = self._left_out | set(failed), State.READY
+                self._dispatch()
+            case Said(ticket, event):
+                self._tell(ticket, event)
 
-    def _died(self) -> None:
-        self._outbox.put(None)
-        log.error("the engine process died; %d generations were in flight", len(self._in_flight))
-        self._failed_starts += self._state is State.STARTING
-        for id, waiting in list(self._in_flight.items()):
-            if waiting.tries >= TRIES:
-                self._hear(Said(id, Failed(_gone())))
-        if self._failed_starts < TRIES:
-            self._spawn()
-        else:
-            self._state = State.DEAD
-            self._fail_all()
-
-    def _fail_all(self) -> None:
-        for id in list(self._in_flight):
-            self._hear(Said(id, Failed(_gone())))
-
-    def _dispatch(self, waiting: InFlight) -> None:
-        waiting.tries += 1
-        self._send(waiting.submit)
-
-    def _send(self, message: Message) -> None:
-        self._outbox.put(message)
-
-
-def _write(connection: Connection, outbox: Outbox) -> None:
-    """Runs in a thread of its own: files of many megabytes must not hold up the event loop."""
-    while (message := outbox.get()) is not None:
-        try:
-            connection.send(message)
-        except OSError:
-            log.warning("the engine process is gone; waiting for its successor")
+    def _tell(self, ticket: str, event: Event) -> None:
+        if ticket not in self._in_flight:
             return
+        if isinstance(event, Finished):
+            self._worked(self._in_flight[ticket].submit.source)
+        if isinstance(event, Finished | Failed):
+            self._end(ticket, event)
+        else:
+            self._in_flight[ticket].events.put_nowait(event)
+
+    def _worked(self, source: str) -> None:
+        self._failures = 0
+        self._suspects.painted(source)
+        self._sources.release(source)
+        self._missing = self._missing - {source}
+
+    def _end(self, ticket: str, event: Finished | Failed) -> None:
+        self._in_flight.pop(ticket).events.put_nowait(event)
+        cancelled = isinstance(event, Failed) and event.fault.kind is Kind.CANCELLED
+        self._ended(ticket, cleared=not cancelled)
+
+    def _leave(self, ticket: str) -> None:
+        """Of work whose iterator is closed: nobody hears how it ends."""
+        self._send(Cancel(ticket))
+        del self._in_flight[ticket]
+        self._ended(ticket, cleared=False)
+
+    def _ended(self, ticket: str, cleared: bool) -> None:
+        self._suspects.ended(ticket, cleared)
+        self._judge()
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        for ticket in self._suspects.due() if self._state is State.READY else ():
+            self._in_flight[ticket].events.put_nowait(Begun())
+            self._send(self._in_flight[ticket].submit)
+
+    # The blame
+
+    def _judge(self) -> None:
+        """Fails what killed the process; `_end` asks again, so one at a time."""
+        for work in self._suspects.guilty()[:1]:
+            submit, now = self._in_flight[work.id].submit, self.clock()
+            if self._suspects.struck(work.source):
+                seconds = self._sources.left(work.source, now) or self._sources.put(
+                    work.source, now
+                )
+                fault = _struck(seconds)
+            else:
+                fault = _killed(self._generations.put(_key(submit), now))
+            log.error("%s killed the engine and is set aside: %s", work.id, fault)
+            self._end(work.id, Failed(fault))
+
+    def _refused(self, submit: Submit) -> Fault | None:
+        """Of a submission that would kill the process once more."""
+        source, now = submit.source, self.clock()
+        if left := self._generations.left(_key(submit), now):
+            return _killed(left)
+        if left := self._sources.left(source, now):
+            return _struck(left)
+        if self._suspects.struck(source):  # one may try; the others wait for how that ends
+            self._suspects.forgive(source)
+            self._sources.put(source, now)
+        return None
+
+
+def _rest(failures: int) -> float:
+    """Seconds until the next start, after so many failures in a row."""
+    return 0.0 if failures < 2 else float(min(MOST_REST, LEAST_REST * 2 ** (failures - 2)))
+
+
+def _cost(generation: Generation) -> int:
+    area = generation.width * generation.height
+    return area * generation.steps * generation.num_images
+
+
+def _key(submit: Submit) -> str:
+    """The same for all seeds: who is refused draws another and asks again."""
+    same = repr((submit.source, replace(submit.generation, seed=0)))
+    return hashlib.sha256(same.encode()).hexdigest()
 
 
 def _gone() -> Fault:
     return Fault(Kind.FAILED, "the engine stopped while painting; try again")
 
 
-def _enter(connection: Connection, options: Options) -> None:
-    from imagemill.engine.child import main  # torch, which only the child needs
+def _killed(seconds: float) -> Fault:
+    return Fault(
+        Kind.FAILED,
+        "the engine stopped whenever it painted this, so it is not tried again for "
+        f"{seconds:.0f} seconds; ask for a smaller size, other inputs or another model",
+        retry_after=seconds,
+    )
 
-    main(connection, options)
+
+def _struck(seconds: float) -> Fault:
+    return Fault(
+        Kind.LOADING,
+        "the engine stopped whenever it used this model, so it is set aside; "
+        f"try again in {seconds:.0f} seconds, or ask for another model",
+        retry_after=seconds,
+    )

@@ -165,7 +165,7 @@ async def _ready(process: asyncio.subprocess.Process, log: Path) -> str:
     async with httpx.AsyncClient(trust_env=False) as client:
         while not (health := (await client.get(f"{url}/health")).json())["ready"]:
             await _alive(process, log)
-            if health["model"] == "dead":
+            if health["model"] == "degraded":  # so early: it will not come up
                 raise Fault(Kind.FAILED, f"the engine did not start: {complaints(log)}")
     return url
 

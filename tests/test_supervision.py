@@ -1,0 +1,220 @@
+"""The engine's supervisor never gives up, and fails nobody for what others did: real processes,
+which paint nothing (`tests.stub_engines`)."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from imagemill.engine.events import Begun, Event, Failed, Finished, State
+from imagemill.engine.link import Entry
+from imagemill.engine.messages import Options
+from imagemill.engine.process import EngineProcess
+from imagemill.engine.watchdog import Limits
+from imagemill.errors import Fault, Kind
+from imagemill.generation import Generation
+from tests.stub_engines import failing, gated, silent, stub
+
+pytestmark = pytest.mark.anyio
+
+
+class Naps:
+    """Sleeps at once, and remembers for how long."""
+
+    def __init__(self) -> None:
+        self.now, self.taken = 0.0, list[float]()
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(
+    entry: Entry = stub,
+    limits: Limits = Limits(beat=0.05),  # noqa: B008 frozen
+    preload: tuple[str, ...] = ("good",),
+    naps: Naps | None = None,
+) -> AsyncIterator[EngineProcess]:
+    naps = naps or Naps()
+    engine = EngineProcess(Options(preload=preload), limits, entry, naps.clock, naps.sleep)
+    await engine.start()
+    try:
+        async with asyncio.timeout(60):
+            yield engine
+    finally:
+        await engine.close()
+
+
+def asked(prompt: str, seed: int = 0, steps: int = 3) -> Generation:
+    return Generation(prompt, "a/b", 64, 64, steps, 1.0, seed)
+
+
+async def events(engine: EngineProcess, id: str, what: Generation, source: str) -> list[Event]:
+    return [event async for event in engine.submit(id, what, source)]
+
+
+def paint(
+    engine: EngineProcess, prompt: str, id: str = "x", source: str = "good", steps: int = 3
+) -> asyncio.Task[list[Event]]:
+    return asyncio.create_task(events(engine, id, asked(prompt, steps=steps), source))
+
+
+def fault(events: list[Event]) -> Fault:
+    last = events[-1]
+    assert isinstance(last, Failed), last
+    return last.fault
+
+
+def finished(events: list[Event]) -> bool:
+    return isinstance(events[-1], Finished)
+
+
+def deaths(events: list[Event]) -> int:
+    """That the work saw: it was begun once more after each."""
+    return sum(isinstance(event, Begun) for event in events) - 1
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Between looks at another process."""
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+def child() -> psutil.Process | None:
+    children = psutil.Process().children()
+    return next((each for each in children if "spawn_main" in " ".join(each.cmdline())), None)
+
+
+async def test_what_kills_the_engine_fails_alone_and_all_its_neighbours_finish() -> None:
+    async with running() as engine:
+        neighbours = [paint(engine, "a cat", f"cat{n}") for n in range(31)]
+        killer = paint(engine, "kills", "killer")
+        told = fault(await killer)
+        assert all(map(finished, await asyncio.gather(*neighbours)))
+        assert told.kind is Kind.FAILED
+        assert "the engine stopped whenever it painted this" in told.message
+        assert deaths(await killer) <= 6  # of 32, by halves
+        again = fault(await paint(engine, "kills", "again"))
+        assert "not tried again" in again.message
+        assert again.retry_after
+        assert finished(await paint(engine, "a dog"))
+
+
+async def test_who_kills_alone_is_failed_at_the_third_death() -> None:
+    async with running() as engine:
+        told = await paint(engine, "kills")
+        assert (deaths(told), fault(told).kind) == (2, Kind.FAILED)
+
+
+async def test_two_starts_that_die_and_one_that_works(tmp_path: Path) -> None:
+    naps = Naps()
+    async with running(partial(failing, tmp_path / "starts", 4), naps=naps) as engine:
+        assert finished(await paint(engine, "a cat"))
+        assert engine.state is State.READY
+    assert naps.taken == [0.0, 1.0, 2.0, 4.0]
+
+
+async def test_while_it_rests_the_engine_says_when_it_is_started_again(tmp_path: Path) -> None:
+    naps, resting = Naps(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            resting.set()
+            await asyncio.Event().wait()
+
+    engine = EngineProcess(
+        Options(), Limits(), partial(failing, tmp_path / "starts", 9), naps.clock, sleep
+    )
+    await engine.start()
+    await resting.wait()
+    assert (engine.state, engine.resting) == (State.DEGRADED, 1.0)
+    assert engine.trouble == (
+        "the engine stopped: it ended with exit code 5; it is started again in 1 seconds"
+    )
+    waiting = paint(engine, "a cat")
+    await engine.close()
+    assert fault(await waiting).kind is Kind.FAILED
+
+
+async def test_kills_from_outside_are_nobody_s_fault(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with running(partial(gated, gate)) as engine:
+        tasks = [paint(engine, "a cat", f"cat{n}") for n in range(4)]
+        for number in (signal.SIGKILL, signal.SIGTERM) * 4:
+            await until(lambda: len(engine._suspects.running) == 4)
+            process = child()
+            assert process is not None
+            os.kill(process.pid, number)
+            await until(lambda: engine.state is State.DEGRADED)
+        gate.touch()
+        ends = await asyncio.gather(*tasks)
+        assert all(map(finished, ends))
+        assert [deaths(end) for end in ends] == [8] * 4
+
+
+@pytest.mark.parametrize("how", ["hangs", "stops"])
+async def test_an_engine_that_hangs_is_killed_and_its_neighbours_are_painted(how: str) -> None:
+    limits = Limits(step=0.5, silence=0.5, beat=0.05)
+    engine = EngineProcess(Options(), limits, stub)
+    await engine.start()
+    async with asyncio.timeout(60):
+        hanging, neighbour = paint(engine, how, "hangs"), paint(engine, "a cat", steps=4)
+        assert finished(await neighbour)
+        assert fault(await hanging).kind is Kind.FAILED
+    await engine.close()
+
+
+async def test_an_engine_that_hangs_while_it_starts_is_started_again() -> None:
+    naps = Naps()
+    limits = Limits(step=0.3, silence=0.1, beat=0.05)
+    engine = EngineProcess(Options(), limits, silent, sleep=naps.sleep)
+    await engine.start()
+    async with asyncio.timeout(60):
+        await until(lambda: len(naps.taken) >= 2)
+    assert "it gave no sign of life" in engine.trouble
+    await engine.close()
+
+
+async def test_a_model_that_kills_while_it_is_loaded_is_left_out() -> None:
+    async with running(preload=("deadly", "good")) as engine:
+        assert finished(await paint(engine, "a cat"))
+        assert (engine.state, engine.trouble) == (
+            State.READY, "1 of 2 models could not be loaded; the server's log tells why",
+        )  # fmt: skip
+        told = fault(await paint(engine, "a cat", source="deadly"))
+        assert (told.kind, told.retry_after) == (Kind.LOADING, 29.0)  # a second on, which it rested
+        assert "it is set aside; try again in 29 seconds" in told.message
+
+
+async def test_a_model_that_kills_when_it_is_wanted_takes_nobody_with_it() -> None:
+    async with running() as engine:
+        bad = [paint(engine, "a cat", f"bad{n}", "deadly") for n in range(4)]
+        good = [paint(engine, "a cat", f"good{n}") for n in range(4)]
+        assert all(map(finished, await asyncio.gather(*good)))
+        assert {fault(each).kind for each in await asyncio.gather(*bad)} == {Kind.LOADING}
+        assert max(deaths(each.result()) for each in bad) <= 2
+
+
+async def test_work_that_is_submitted_again_is_not_cancelled_with_the_first(
+    tmp_path: Path,
+) -> None:
+    gate = tmp_path / "gate"
+    async with running(partial(gated, gate)) as engine:
+        first = paint(engine, "a cat")
+        await until(lambda: bool(engine._suspects.running))
+        engine.cancel("x")
+        second = paint(engine, "a cat")
+        gate.touch()
+        assert fault(await first).kind is Kind.CANCELLED
+        assert finished(await second)
