@@ -37,18 +37,19 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def serving(tmp_path: Path) -> Serving:
-    """`async with serving(engine, queue=3) as client:` a whole server, without a socket."""
+    """`async with serving(engine, queue=3) as client:` a whole server, without a socket, and a
+    program on the same machine.
+    """
 
     from imagemill.app import create_app
 
     @asynccontextmanager
     async def serve(engine: PlainEngine, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-        settings = {"hosts": ["server"], **settings}
         app = create_app(Settings(data_dir=tmp_path, **settings), engine)
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://server") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
             yield client
 

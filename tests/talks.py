@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgpack
 import uvicorn
@@ -41,7 +41,9 @@ class Painter:
     fault: Exception | None = None
     asked: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
 
-    async def __call__(self, app: str, arguments: dict[str, Any], caller: str) -> dict[str, Any]:
+    async def __call__(
+        self, app: str, arguments: dict[str, Any], caller: str, local: bool
+    ) -> dict[str, Any]:
         self.asked.append((app, arguments, caller))
         if self.fault is not None:
             raise self.fault
@@ -55,7 +57,9 @@ class Sleeper:
     began: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, app: str, arguments: dict[str, Any], caller: str) -> dict[str, Any]:
+    async def __call__(
+        self, app: str, arguments: dict[str, Any], caller: str, local: bool
+    ) -> dict[str, Any]:
         never: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.began.set()
         try:
@@ -76,10 +80,10 @@ def make_app(run: Run, tokens: Tokens | None = None, silence: float = 60.0) -> F
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[int]:
+async def serving(app: FastAPI, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[int]:
     """A real server; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
-        config = uvicorn.Config(app, log_config=None, lifespan="off")
+        config = uvicorn.Config(app, log_config=None, lifespan=lifespan)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve(sockets=[bound]))
         try:

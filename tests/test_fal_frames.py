@@ -50,7 +50,7 @@ async def test_inputs_that_come_while_one_is_painted_wait_and_the_oldest_make_ro
     left = [{"type": "websocket.connect"}, *(frame_of(prompt) for prompt in prompts)]
     all_in, began, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def run(app: str, arguments: dict[str, Any], caller: str) -> dict[str, Any]:
+    async def run(_: str, arguments: dict[str, Any], *__: object) -> dict[str, Any]:
         began.set()
         await all_in.wait()
         return arguments

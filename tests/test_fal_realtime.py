@@ -219,7 +219,7 @@ async def test_a_failure_ends_the_talk_without_its_cause(
 
 @anyio
 async def test_an_output_that_msgpack_cannot_hold_is_a_failure_of_ours() -> None:
-    async def run(app: str, arguments: dict[str, Any], caller: str) -> dict[str, Any]:
+    async def run(*_: object) -> dict[str, Any]:
         return {"images": object()}
 
     async with connected(make_app(run)) as talk:

@@ -1,127 +1,39 @@
-"""Safe downloads and posts: against real servers on this machine, without any other network."""
+"""Safe downloads and posts: against real servers on this machine, without any other network.
+
+Callers are on this machine, too, unless a test says otherwise.
+"""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
-from hypothesis import strategies as st
 
 from imagemill.errors import Fault, Kind
-from imagemill.fetch import REPLY_BYTES, Fetched, Fetcher, Policy, Resolve, look_up, public
+from imagemill.fetch import REPLY_BYTES, Fetched, Policy
+from tests.sites import (
+    METADATA,
+    POLICY,
+    Answer,
+    drip,
+    hang,
+    make_answer,
+    make_tls,
+    open_fetcher,
+    open_site,
+    redirect,
+    refused,
+    resolving,
+)
 
 pytestmark = pytest.mark.anyio
 
-LOCAL = Policy(loopback=True, seconds=20.0)
-STRICT = Policy(seconds=20.0)
-METADATA = "169.254.169.254"
-# Reading all certificates that the system trusts takes longer than most of these tests.
-TRUSTING_NONE = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Site:
-    """A server that answers each request by the next of its answers, the last one for ever."""
-
-    def __init__(self, *answers: bytes | Answer) -> None:
-        self.answers, self.heard = list(answers), list[bytes]()
-        self.port = 0
-
-    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            self.heard.append(await reader.readuntil(b"\r\n\r\n"))
-            answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            if isinstance(answer, bytes):
-                writer.write(answer)
-            else:
-                await answer(reader, writer)
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client went
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def open_site(
-    *answers: bytes | Answer, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Site]:
-    site = Site(*answers)
-    server = await asyncio.start_server(site.serve, host, 0, ssl=tls)
-    async with server:
-        site.port = server.sockets[0].getsockname()[1]
-        yield site
-
-
-def make_answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
-    headers = {"content_length": str(len(body))} | headers
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([f"HTTP/1.1 {status} Word", *lines, "", ""]).encode() + body
-
-
-def redirect(location: str, status: int = 302) -> bytes:
-    return make_answer(status, location=location)
-
-
-@asynccontextmanager
-async def open_fetcher(
-    policy: Policy = LOCAL, resolve: Resolve = look_up, tls: ssl.SSLContext | None = TRUSTING_NONE
-) -> AsyncIterator[Fetcher]:
-    fetcher = Fetcher(policy, resolve, tls)
-    yield fetcher
-    await fetcher.close()
-
-
-def resolving(*found: str) -> Resolve:
-    async def resolve(host: str, port: int) -> list[str]:
-        return list(found)
-
-    return resolve
-
-
-async def fetched(url: str, policy: Policy = LOCAL, max_bytes: int | None = None) -> Fetched:
-    async with open_fetcher(policy) as fetcher:
-        return await fetcher.get(url, max_bytes)
-
-
-async def refused(
-    url: str,
-    policy: Policy = LOCAL,
-    resolve: Resolve = look_up,
-    kind: Kind = Kind.UNREACHABLE,
-    max_bytes: int | None = None,
-) -> str:
-    async with open_fetcher(policy, resolve) as fetcher:
-        with pytest.raises(Fault) as caught:
-            await fetcher.get(url, max_bytes)
-    assert caught.value.kind is kind
-    assert len(caught.value.message) < 400
-    return caught.value.message
-
-
-async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
-
-
-async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A byte at a time and no end: no single read ever waits long."""
-    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-    while not reader.at_eof():
-        writer.write(b".")
-        await writer.drain()
-        await asyncio.sleep(0)
+async def fetched(url: str, max_bytes: int | None = None) -> Fetched:
+    """For a caller on this machine."""
+    async with open_fetcher() as fetcher:
+        return await fetcher.get(url, max_bytes, local=True)
 
 
 async def test_a_file_comes_with_its_type_and_name() -> None:
@@ -199,96 +111,31 @@ async def test_a_redirect_leads_only_to_http(location: str) -> None:
     assert len(site.heard) == 1
 
 
-@pytest.mark.parametrize("target", ["127.0.0.1", "10.1.2.3", METADATA, "[::1]", "0.0.0.0"])
-async def test_a_redirect_into_the_private_network_is_refused(target: str) -> None:
-    policy = Policy(hosts=frozenset({"localhost"}), seconds=20.0)
-    async with (
-        open_site(make_answer()) as inner,
-        open_site(redirect(inner.url("/", target))) as outer,
-    ):
-        message = await refused(outer.url("/", "localhost"), policy, kind=Kind.FORBIDDEN)
+@pytest.mark.parametrize("target", ["10.1.2.3", METADATA, "0.0.0.0"])
+async def test_a_caller_on_this_machine_is_told_why_a_redirect_is_refused(target: str) -> None:
+    async with open_site(redirect(f"http://{target}/")) as site:
+        message = await refused(site.url(), kind=Kind.FORBIDDEN)
     assert "points into a private network" in message
     assert "fetch_hosts" in message
-    assert inner.heard == []
 
 
-PRIVATE = [
-    *["0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "172.16.0.1", "192.168.1.1", "198.18.0.1"],
-    *["224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.0.9", "192.0.0.192", "192.88.99.1"],
-    *[METADATA, "100.100.100.200", "fd00:ec2::254", "168.63.129.16"],
-    *["::", "::1", "fe80::1", "fe80::1%lo", "fec0::1", "fc00::1", "ff02::1", "ff0e::1"],
-    *["2001:db8::1", "3fff::1", "5f00::1", "100::1", "64:ff9b:1::808:808", "::8.8.8.8"],
-    *["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::10.0.0.1"],
-    *["2002:7f00:1::", "2002:a9fe:a9fe::1", "2001:0:a00:1::f7f7:f7f7", "2001:0:808:808::f5ff:fffe"],
-]
+async def test_a_name_service_that_is_away_is_no_word_on_the_name() -> None:
+    async def away(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_AGAIN, "a text of the system")
+
+    async with open_fetcher(POLICY, away) as fetcher:
+        for use in (fetcher.check("http://a.test/"), fetcher.get("http://a.test/")):
+            with pytest.raises(Fault, match="cannot be looked up at the moment") as caught:
+                await use
+            assert caught.value.kind is Kind.UNREACHABLE
 
 
-@pytest.mark.parametrize("address", PRIVATE)
-async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -> None:
-    resolve = resolving("8.8.8.8", address)
-    message = await refused("http://inner.test/", STRICT, resolve, Kind.FORBIDDEN)
-    assert message.startswith(f"inner.test points into a private network ({address})")
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "64:ff9b::808:808"])
-async def test_a_public_address_is_allowed(address: str) -> None:
-    async with open_fetcher(STRICT, resolving(address)) as fetcher:
-        await fetcher.check("https://outer.test/hook")
-
-
-@given(st.integers(0, 2**32 - 1).map(IPv4Address))
-def test_an_address_is_judged_alike_in_every_wrapping(address: IPv4Address) -> None:
-    number = int(address)
-    for wrapped in (
-        IPv6Address(0xFFFF << 32 | number),
-        IPv6Address(0x64FF9B << 96 | number),
-        IPv6Address(0x2002 << 112 | number << 80 | 1),
-    ):
-        assert public(wrapped) == public(address)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        *["127.0.0.1", "127.1", "0x7f.1", "0x7f000001", "2130706433", "017700000001", "0"],
-        *["localhost", "LocalHost", "127。0。0。1", "[::1]", "[::ffff:127.0.0.1]", "[::127.0.0.1]"],
-        *["[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:0001]", "[64:ff9b::7f00:1]"],
-    ],
-)
-async def test_no_spelling_of_this_machine_slips_through(host: str) -> None:
-    async with open_site(make_answer()) as site:
-        told = await refused(site.url("/", host), STRICT, kind=Kind.FORBIDDEN)
-        assert "private network" in told
-    assert site.heard == []
-
-
-@pytest.mark.parametrize("host", ["localhost.", "127.0.0.1.", "inner.test."])
-async def test_a_trailing_dot_changes_nothing(host: str) -> None:
-    url = f"http://{host}/"
-    told = await refused(url, STRICT, resolving("127.0.0.1"), Kind.FORBIDDEN)
-    assert "private network" in told
-
-
-async def test_loopback_is_all_that_a_local_server_may_reach_besides() -> None:
+async def test_loopback_is_all_that_a_local_caller_may_name_besides() -> None:
     for address in ("10.0.0.1", METADATA, "0.0.0.0", "::", "2002:7f00:1::"):
-        told = await refused("http://a.test/", LOCAL, resolving(address), Kind.FORBIDDEN)
-        assert "private network" in told
-    async with open_fetcher(LOCAL, resolving("127.0.0.1", "::1", "::ffff:127.0.0.1")) as fetcher:
-        await fetcher.check("http://a.test/")
-
-
-@pytest.mark.parametrize("named", ["files.test", "FILES.test", "files.test."])
-async def test_a_host_that_the_operator_named_may_be_private(named: str) -> None:
-    policy = Policy(hosts=frozenset({named}), seconds=20.0)
-    async with (
-        open_site(make_answer(body=b"ours")) as site,
-        open_fetcher(policy, resolving("127.0.0.1")) as fetcher,
-    ):
-        assert (await fetcher.get(site.url("/", "files.test"))).content == b"ours"
-        for other in ("other.test", "files.test.other", "sub.files.test"):
-            with pytest.raises(Fault, match="private network"):
-                await fetcher.get(site.url("/", other))
-    assert f"host: files.test:{site.port}".encode() in site.heard[0].lower()
+        told = await refused("http://a.test/", POLICY, resolving(address), Kind.FORBIDDEN)
+        assert told.startswith(f"a.test points into a private network ({address})")
+    async with open_fetcher(POLICY, resolving("127.0.0.1", "::1", "::ffff:127.0.0.1")) as fetcher:
+        await fetcher.check("http://a.test/", local=True)
 
 
 async def test_a_name_is_looked_up_once_a_hop_so_that_it_cannot_be_rebound() -> None:
@@ -300,21 +147,21 @@ async def test_a_name_is_looked_up_once_a_hop_so_that_it_cannot_be_rebound() -> 
 
     async with (
         open_site(make_answer(body=b"one"), redirect("/next")) as site,
-        open_fetcher(LOCAL, resolve) as fetcher,
+        open_fetcher(POLICY, resolve) as fetcher,
     ):
-        assert (await fetcher.get(site.url("/", "rebound.test"))).content == b"one"
+        assert (await fetcher.get(site.url("/", "rebound.test"), local=True)).content == b"one"
         assert asked == ["rebound.test"]
         with pytest.raises(Fault, match=r"private network \(10\.0\.0\.1\)"):
-            await fetcher.get(site.url("/", "rebound.test"))
+            await fetcher.get(site.url("/", "rebound.test"), local=True)
     assert asked == ["rebound.test"] * 3
 
 
 async def test_the_next_address_is_tried_where_one_is_dead() -> None:
     async with (
         open_site(make_answer(body=b"alive")) as site,
-        open_fetcher(LOCAL, resolving("127.0.0.2", "127.0.0.1")) as fetcher,
+        open_fetcher(POLICY, resolving("127.0.0.2", "127.0.0.1")) as fetcher,
     ):
-        assert (await fetcher.get(site.url("/", "two.test"))).content == b"alive"
+        assert (await fetcher.get(site.url("/", "two.test"), local=True)).content == b"alive"
 
 
 async def test_an_address_of_ipv6_is_reached() -> None:
@@ -391,7 +238,7 @@ async def test_an_announced_size_is_refused_before_it_is_read() -> None:
 async def test_an_endless_body_is_cut_off() -> None:
     async with open_site(drip) as site:
         await refused(site.url(), kind=Kind.TOO_LARGE, max_bytes=1000)
-        await refused(site.url(), Policy(loopback=True, max_bytes=10), kind=Kind.TOO_LARGE)
+        await refused(site.url(), Policy(max_bytes=10), kind=Kind.TOO_LARGE)
 
 
 async def test_a_file_of_just_the_limit_is_read() -> None:
@@ -419,7 +266,7 @@ async def test_what_does_not_speak_http_is_told(answer: bytes) -> None:
 
 @pytest.mark.parametrize("answer", [hang, drip])
 async def test_the_time_is_limited_in_all_and_not_for_each_read(answer: Answer) -> None:
-    policy = Policy(loopback=True, seconds=0.2, max_bytes=2**40)
+    policy = Policy(seconds=0.2, max_bytes=2**40)
     async with open_site(answer) as site:
         assert "127.0.0.1 took more than 0.2 seconds" in await refused(site.url(), policy)
 
@@ -455,33 +302,8 @@ async def test_tls_is_checked_for_the_name_and_not_for_the_address(
                 assert (await fetcher.get(url)).content == b"safe"
             else:
                 with pytest.raises(Fault, match=f"{host} has no TLS that can be trusted"):
-                    await fetcher.get(url)
+                    await fetcher.get(url, local=True)
     assert names == ["files.test", "other.test"]
-
-
-def make_tls(folder: Path) -> tuple[ssl.SSLContext, str, list[str]]:
-    """A server's context, its certificate for files.test, and the names that clients ask for."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "files.test")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("files.test")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (folder / "both.pem").write_bytes(certificate + secret)
-    context, names = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), list[str]()
-    context.load_cert_chain(folder / "both.pem")
-    context.sni_callback = lambda socket, asked, own: names.append(asked)
-    return context, certificate.decode(), names
 
 
 async def test_a_post_brings_body_and_headers_and_gives_the_status() -> None:
@@ -494,7 +316,8 @@ async def test_a_post_brings_body_and_headers_and_gives_the_status() -> None:
     headers = {"X-Signature": "abc", "Content-Type": "application/json", "User-Agent": "mine"}
     secrets = {"Authorization": "s", "cookie": "s", "Host": "s", "Content-Length": "9"}
     async with open_site(answer) as site, open_fetcher() as fetcher:
-        assert await fetcher.post(site.url("/hook"), b"body", headers | secrets, 20.0) == 503
+        sent = headers | secrets
+        assert await fetcher.post(site.url("/hook"), b"body", sent, 20.0, local=True) == 503
     head = site.heard[0].lower()
     assert bodies == [b"body"]
     assert head.startswith(b"post /hook ")
@@ -508,7 +331,7 @@ async def test_a_post_brings_body_and_headers_and_gives_the_status() -> None:
 
 async def test_a_post_follows_no_redirect() -> None:
     async with open_site(redirect("/next")) as site, open_fetcher() as fetcher:
-        assert await fetcher.post(site.url(), b"", {}, 20.0) == 302
+        assert await fetcher.post(site.url(), b"", {}, 20.0, local=True) == 302
     assert len(site.heard) == 1
 
 
@@ -520,20 +343,20 @@ async def test_a_post_does_not_read_an_endless_answer() -> None:
             await writer.drain()
 
     async with open_site(flood) as site, open_fetcher() as fetcher:
-        assert await fetcher.post(site.url(), b"", {}, 20.0) == 200
+        assert await fetcher.post(site.url(), b"", {}, 20.0, local=True) == 200
 
 
 async def test_a_post_goes_nowhere_private_and_waits_no_longer_than_told() -> None:
-    async with open_site(hang) as site:
-        async with open_fetcher(STRICT) as fetcher:
-            for use in (fetcher.post(site.url(), b"", {}, 20.0), fetcher.check(site.url())):
-                with pytest.raises(Fault, match="private network") as caught:
-                    await use
-                assert caught.value.kind is Kind.FORBIDDEN
+    async with open_site(hang) as site, open_fetcher() as fetcher:
+        posted, checked = fetcher.post(site.url(), b"", {}, 20.0), fetcher.check(site.url())
+        # What came of a post is for the operator, who is told where the name leads.
+        for use, told in ((posted, "private network"), (checked, "cannot be told of results")):
+            with pytest.raises(Fault, match=told) as caught:
+                await use
+            assert caught.value.kind is Kind.FORBIDDEN
         assert site.heard == []
-        async with open_fetcher(LOCAL) as fetcher:
-            with pytest.raises(Fault, match=r"took more than 0\.2 seconds"):
-                await fetcher.post(site.url(), b"", {}, 0.2)
+        with pytest.raises(Fault, match=r"took more than 0\.2 seconds"):
+            await fetcher.post(site.url(), b"", {}, 0.2, local=True)
 
 
 async def test_a_slow_server_does_not_hold_up_others() -> None:
@@ -542,14 +365,10 @@ async def test_a_slow_server_does_not_hold_up_others() -> None:
         open_site(make_answer(body=b"fast")) as fast,
         open_fetcher() as fetcher,
     ):
-        waiting = [asyncio.create_task(fetcher.get(slow.url())) for _ in range(30)]
+        waiting = [asyncio.create_task(fetcher.get(slow.url(), local=True)) for _ in range(30)]
         while len(slow.heard) < 30:
             await asyncio.sleep(0)
-        assert (await fetcher.get(fast.url())).content == b"fast"
+        assert (await fetcher.get(fast.url(), local=True)).content == b"fast"
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
-
-
-def test_the_private_addresses_of_this_suite_are_private() -> None:
-    assert [each for each in PRIVATE if public(ip_address(each))] == []

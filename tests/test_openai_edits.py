@@ -171,7 +171,7 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"images": [{"image_url": "cat.png"}]}, "image", "invalid_value"),
     ({"images": [{"image_url": uri(b"<html>")}]}, "image", "invalid_image_file"),
     ({"images": [{"image_url": "http://10.0.0.1/x"}]}, "image", "invalid_image_url"),
-    ({"images": [{"image_url": "http://server/files/a/b.png"}]}, "image", "invalid_image_url"),
+    ({"images": [{"image_url": "http://localhost/files/a/b.png"}]}, "image", "invalid_image_url"),
     ({"images": [{"image_url": uri(png())}] * 17}, "images", "array_above_max_length"),
     ({"mask": {"image_url": uri(png())}}, "mask", "invalid_image_file"),
     ({"mask": {"image_url": uri(half_clear((96, 96)))}}, "mask", "invalid_value"),

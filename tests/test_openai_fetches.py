@@ -76,7 +76,7 @@ def edit(url: str, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_nothing_is_fetched_for_who_has_hung_up(tmp_path: Path, stream: bool) -> None:
     engine, site = PlainEngine(), Site()
-    app = create_app(Settings(data_dir=tmp_path), engine)
+    app = create_app(Settings(data_dir=tmp_path, fetch_hosts=["127.0.0.1"]), engine)
     async with listening(site) as url, app.router.lifespan_context(app):
         body = edit(url, stream=stream)
         caller = Caller(app, httpx.Request("POST", f"http://localhost{EDITS}", json=body))

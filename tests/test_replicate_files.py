@@ -100,7 +100,7 @@ async def test_an_uploaded_file_is_an_input(serving: Serving) -> None:
             assert (await create(client, image=url))["status"] == "succeeded"
         painted = (await create(client))["output"][0]
         assert (await create(client, image=painted))["status"] == "succeeded"
-        gone = await create(client, code=404, image=f"http://server{ROOT}/files/{'a' * 26}")
+        gone = await create(client, code=404, image=f"http://localhost{ROOT}/files/{'a' * 26}")
         assert "no such file" in gone["detail"]
         # It is its owner's, whoever names it.
         stolen = await create(client, headers=WAIT | OTHER, image=aliases[0])

@@ -140,7 +140,7 @@ async def test_where_nothing_is_said_pictures_come_as_addresses(
         )
         (item,) = reply.json()["data"]
         assert list(item) == ["index", "type", "url"]
-        assert item["url"].startswith("http://server/files/")
+        assert item["url"].startswith("http://localhost/files/")
         picture = await client.get(item["url"])  # without a key
     assert Image.open(io.BytesIO(picture.content)).size == (96, 64)
     assert reply.headers["x-imagemill-model"] == "pico"

@@ -1,9 +1,12 @@
-"""Admission: by which names this server may be called, and from which web pages.
+"""Admission: by which names this server may be called, from which web pages, and who is local.
 
 A browser lends every page that it shows its way to this machine and its network. It tells where a
 page comes from (`Origin`, `Sec-Fetch-Site`), but not when the page's own name has been led here
 (DNS rebinding): then `Host` is that name. So both are looked at. Programs send neither mark, and
 nothing changes for them.
+
+A caller is local who is a program on this machine: only such a one may have the server fetch from
+the machine's other servers, which it could do by itself. Whoever comes through a proxy is not.
 """
 
 import ipaddress
@@ -20,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imagemill.addresses import FILES, HOSTS
+from imagemill.dialects.callers import LOCAL
 from imagemill.settings import ANY, Settings, is_loopback
 
 log = logging.getLogger(__name__)
@@ -29,6 +33,12 @@ OPEN = frozenset({"/health"})
 # Below these are files under unguessable names, which pages of any origin may show.
 SHOWN = (FILES, "/fal/cdn/files/")
 READS = frozenset({"GET", "HEAD"})
+# What proxies write of those whom they speak for.
+FORWARDED = (
+    *("forwarded", "via", "x-forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip"),
+    *("x-original-", "x-envoy-", "x-amzn-", "x-azure-", "x-appengine-", "x-arr-"),
+    *("true-client-ip", "cf-", "fastly-", "fly-"),
+)
 # Below these no name is given away in the public DNS, so that no stranger can lead one here.
 PRIVATE_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 MISDIRECTED, FORBIDDEN, POLICY_VIOLATION = 421, 403, 1008
@@ -101,6 +111,7 @@ class Admission:
         headers = Headers(scope=scope)
         refusal = None if _path(scope) in OPEN else self._judge(scope, headers)
         if refusal is None:
+            scope = {**scope, LOCAL: self._is_local(scope, headers)}
             await self._way(scope, headers)(scope, receive, send)
             return
         log.info("refused with %d: %s", refusal.status, refusal.words)
@@ -133,6 +144,25 @@ class Admission:
         if self.behind_proxy:
             own.append(headers.get("x-forwarded-host", "").partition(",")[0].strip())
         return _authority(origin) not in map(_plain, own)
+
+    def _is_local(self, scope: Scope, headers: Headers) -> bool:
+        """Whether a program of this machine asks, as far as can be told; no page, and no proxy.
+
+        Some proxies say nothing of themselves but that they speak HTTP/1.0, as nginx long did, or
+        hand on the name that they were called by.
+        """
+        peer, named = scope.get("client"), _HOST.fullmatch(headers.get("host", "").lower())
+        return (
+            is_loopback(self.names.bound)
+            and not self.behind_proxy
+            and peer is not None
+            and is_loopback(str(peer[0]).removeprefix("::ffff:"))
+            and named is not None
+            and is_loopback(named["name"].strip("[]"))
+            and scope.get("http_version") != "1.0"
+            and not any(name.startswith(FORWARDED) for name in headers)
+            and not self._is_foreign(headers)
+        )
 
     def _is_listed(self, headers: Headers) -> bool:
         return ANY in self.origins or headers.get("origin") in self.origins

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from secrets import token_bytes
 from typing import Any
@@ -22,7 +23,7 @@ from imagemill.job import Job
 from imagemill.materials import Expand, Materials
 from imagemill.news import News
 from imagemill.service import Service
-from imagemill.settings import LOOPBACK, Settings
+from imagemill.settings import Settings
 from imagemill.store import Database, Jobs, at
 from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.files import FileTable
@@ -50,16 +51,15 @@ def assemble(
     objects = Objects(
         open_store(settings.files or str(settings.data_dir / "files")), table, time.time
     )
-    fetcher = Fetcher(
-        Policy(loopback=settings.host in LOOPBACK, hosts=frozenset(settings.fetch_hosts))
-    )
+    fetcher = Fetcher(Policy(hosts=frozenset(settings.fetch_hosts)))
     news = News()
 
     async def render(id: str) -> Message | None:
         job = await jobs.get(id)
         if job is None or job.door not in MESSAGES:
             return None
-        return await MESSAGES[job.door](service, await service.signer(), job, time.time())
+        told = await MESSAGES[job.door](service, await service.signer(), job, time.time())
+        return replace(told, local=job.local)
 
     courier = Courier(DeliveryTable(database), render, fetcher.post)
     worker = Worker(

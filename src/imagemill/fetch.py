@@ -1,16 +1,28 @@
 """Fetch: what strangers name is downloaded, and told, without leading into the local network.
 
+Callers on this machine may name its own servers, too: they reach them anyway. All others are told
+neither where a name leads nor whether anything listens there.
+
 Every connection looks its host up once, checks every address that was found, and goes to one of
 those very addresses: there is no second look-up that could answer otherwise. Redirects are followed
 by hand, each on a connection of its own, so that each is checked alike.
 """
 
 import asyncio
+import logging
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -23,10 +35,17 @@ from imagemill import __version__
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.threads import NAMES
 
+log = logging.getLogger(__name__)
+
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # a host and a port give IP addresses
 
 REPLY_BYTES = 64 * 2**10  # of the answer to a POST; nobody reads it
+_NOT_FETCHED = (
+    "{host} could not be fetched; it needs a public address, a server that answers in time, "
+    "and for https a certificate that is trusted here"
+)
+_NOT_TOLD = "{host} cannot be told of results; it needs a public address"
 _CONNECT_SECONDS = 5.0  # for one address of several, so that a dead one leaves time for the next
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -59,15 +78,17 @@ _NEARBY = (
 class Policy:
     """What may be fetched, and how much of it.
 
-    loopback: this machine's own servers too, where ours is open to nobody else. hosts: names given
-    by the operator, wherever they lead. seconds: in all, redirects included.
+    hosts: names given by the operator, wherever they lead. seconds: in all, redirects included.
     """
 
-    loopback: bool = False
     hosts: frozenset[str] = frozenset()
     max_bytes: int = 50 * 2**20
     seconds: float = 30.0
     redirects: int = 5
+
+
+class Unreached(Fault):
+    """A place that was not spoken with. Why is for callers on this machine, and for the log."""
 
 
 @dataclass(frozen=True)
@@ -89,26 +110,29 @@ _trust = cache(httpcore.default_ssl_context)  # reading all the roots takes 50 m
 
 
 class Fetcher:
-    """tls: which certificates are trusted; by default those that the system and certifi know."""
+    """tls: which certificates are trusted; by default those that the system and certifi know.
+
+    `local` is said of callers who are on this machine themselves.
+    """
 
     def __init__(
         self, policy: Policy, resolve: Resolve = look_up, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._policy, self._gate = policy, Gate(policy, resolve)
-        # Without a word about proxies: through one, the host would be looked up elsewhere.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or _trust(),
-            max_connections=None,  # one slow server must not hold up the others
-            max_keepalive_connections=0,
-            network_backend=self._gate,
-        )
+        self._policy = policy
+        self._gates = {local: Gate(policy.hosts, resolve, local) for local in (False, True)}
+        self._pools = {local: _pool(gate, tls or _trust()) for local, gate in self._gates.items()}
 
-    async def get(self, url: str, max_bytes: int | None = None) -> Fetched:
+    async def get(self, url: str, max_bytes: int | None = None, local: bool = False) -> Fetched:
         limit = self._policy.max_bytes if max_bytes is None else max_bytes
-        asked = target = parse(url)
+        asked = parse(url)
+        with _discreet(local, Kind.UNREACHABLE, _NOT_FETCHED, asked):
+            return await self._get(asked, limit, local)
+
+    async def _get(self, asked: httpx.URL, limit: int, local: bool) -> Fetched:
+        target = asked
         async with _within(self._policy.seconds, asked):
             for _ in range(self._policy.redirects + 1):
-                async with self._reply("GET", target, {}) as reply:
+                async with self._reply("GET", target, {}, local=local) as reply:
                     location = _header(reply, "location")
                     if reply.status not in _REDIRECTS or not location:
                         content = await _content(reply, target, limit)
@@ -117,16 +141,25 @@ class Fetcher:
         count = self._policy.redirects
         raise _unreachable(asked, f"redirects more than {count} times; give the final address")
 
-    async def check(self, url: str) -> None:
+    async def check(self, url: str, local: bool = False) -> None:
         """Raises where `post` would not go."""
         target = parse(url)
-        async with _within(self._policy.seconds, target):
-            await self._gate.admit(_host(target), target.port or 0)
+        with _discreet(local, Kind.FORBIDDEN, _NOT_TOLD, target):
+            async with _within(self._policy.seconds, target):
+                await self._gates[local].admit(_host(target), target.port or 0)
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
-        """The status of the answer; no redirect is followed, no credentials are sent."""
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, local: bool = False
+    ) -> int:
+        """The status of the answer; no redirect is followed, no credentials are sent.
+
+        What is raised is for the operator: it tells why a place was not reached.
+        """
         target, got = parse(url), 0
-        async with _within(seconds, target), self._reply("POST", target, headers, body) as reply:
+        async with (
+            _within(seconds, target),
+            self._reply("POST", target, headers, body, local=local) as reply,
+        ):
             async for chunk in reply.aiter_stream():
                 got += len(chunk)
                 if got >= REPLY_BYTES:
@@ -134,11 +167,18 @@ class Fetcher:
             return reply.status
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
 
     @asynccontextmanager
     async def _reply(
-        self, method: str, target: httpx.URL, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        method: str,
+        target: httpx.URL,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        local: bool,
     ) -> AsyncIterator[httpcore.Response]:
         """The answer's head; its body is there to be streamed."""
         lower = {name.lower(): value for name, value in headers.items()}
@@ -148,39 +188,49 @@ class Fetcher:
         )
         head = [("host", target.netloc.decode("ascii")), *(_HEADERS | given).items()]
         try:
-            async with self._pool.stream(method, url, headers=head, content=body) as reply:
+            pool = self._pools[local]
+            async with pool.stream(method, url, headers=head, content=body) as reply:
                 yield reply
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
-            raise _unreachable(target, _what(error)) from None
+            raise _unreached(target, _what(error)) from None
 
 
 class Gate(httpcore.AsyncNetworkBackend):
-    """Opens connections to addresses that the policy allows, and to no others."""
+    """Opens connections to public addresses, to those of the hosts that the operator named, and to
+    this machine's own for a caller who is local.
+    """
 
-    def __init__(self, policy: Policy, resolve: Resolve) -> None:
-        self._loopback, self._resolve = policy.loopback, resolve
-        self._named = frozenset(map(_plain, policy.hosts))
+    def __init__(self, hosts: Iterable[str], resolve: Resolve, local: bool) -> None:
+        self._local, self._resolve = local, resolve
+        self._named = frozenset(map(_plain, hosts))
         self._network = httpcore.AnyIOBackend()
 
     async def admit(self, host: str, port: int) -> list[str]:
         """The addresses of a host; a Fault where one of them is not allowed."""
-        try:
-            found = list(dict.fromkeys(await self._resolve(host, port)))
-        except (OSError, UnicodeError):
-            found = []
-        if not found:
-            raise Fault(Kind.UNREACHABLE, f"{host} has no address; check how it is spelt")
+        found = await self._found(host, port)
         refused = [each for each in found if not self._allowed(ip_address(each))]
         if refused and _plain(host) not in self._named:
-            raise Fault(
+            raise Unreached(
                 Kind.FORBIDDEN,
                 f"{host} points into a private network ({refused[0]}); "
                 "the operator can allow it with the setting fetch_hosts",
             )
         return found
 
+    async def _found(self, host: str, port: int) -> list[str]:
+        try:
+            found = list(dict.fromkeys(await self._resolve(host, port)))
+        except (OSError, UnicodeError) as error:
+            if getattr(error, "errno", None) == socket.EAI_AGAIN:  # the name service is away
+                told = f"the name {host} cannot be looked up at the moment; try again"
+                raise Fault(Kind.UNREACHABLE, told) from None
+            found = []
+        if not found:
+            raise Unreached(Kind.UNREACHABLE, f"{host} has no address; check how it is spelt")
+        return found
+
     def _allowed(self, address: Address) -> bool:
-        return public(address) or (self._loopback and own(address))
+        return public(address) or (self._local and own(address))
 
     async def connect_tcp(
         self, host: str, port: int, *_: object, **__: object
@@ -257,7 +307,7 @@ async def _within(seconds: float, target: httpx.URL) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise _unreachable(target, f"took more than {seconds:g} seconds; try again") from None
+        raise _unreached(target, f"took more than {seconds:g} seconds; try again") from None
 
 
 async def _content(reply: httpcore.Response, target: httpx.URL, limit: int) -> bytes:
@@ -275,6 +325,29 @@ async def _content(reply: httpcore.Response, target: httpx.URL, limit: int) -> b
         what = f"the file from {_host(target)} has more than {limit} bytes; give a smaller one"
         raise Fault(Kind.TOO_LARGE, what)
     return bytes(content)
+
+
+@contextmanager
+def _discreet(local: bool, kind: Kind, told: str, asked: httpx.URL) -> Iterator[None]:
+    """Tells strangers of every place that was not reached in the same words."""
+    try:
+        yield
+    except Unreached as fault:
+        if local:
+            raise
+        host = _host(asked)
+        log.info("a place that a caller named was not reached, %s: %s", host, fault)
+        raise Fault(kind, told.format(host=host)) from None
+
+
+def _pool(gate: Gate, tls: ssl.SSLContext) -> httpcore.AsyncConnectionPool:
+    # Without a word about proxies: through one, the host would be looked up elsewhere.
+    return httpcore.AsyncConnectionPool(
+        ssl_context=tls,
+        max_connections=None,  # one slow server must not hold up the others
+        max_keepalive_connections=0,
+        network_backend=gate,
+    )
 
 
 def _header(reply: httpcore.Response, name: str) -> str:
@@ -303,3 +376,7 @@ def _what(error: Exception) -> str:
 
 def _unreachable(target: httpx.URL, what: str) -> Fault:
     return Fault(Kind.UNREACHABLE, f"{_host(target)} {what}")
+
+
+def _unreached(target: httpx.URL, what: str) -> Fault:
+    return Unreached(Kind.UNREACHABLE, f"{_host(target)} {what}")

@@ -67,7 +67,8 @@ class Job:
     picture once that is gone. start_by: when it has failed if it has not begun. callback: the URL
     that is told of the end. keep: seconds that its files live, None for the server's own rule.
     public: whether who knows a file's address may read it. stored: whether what was asked may be
-    kept after the end. wire: what the dialect must know again to tell of the job; JSON.
+    kept after the end. local: the caller is on this machine, so that URLs of theirs may lead to its
+    other servers. wire: what the dialect must know again to tell of the job; JSON.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Job:
     keep: float | None = None
     public: bool = True
     stored: bool = True
+    local: bool = False
     wire: Mapping[str, Any] = field(default_factory=dict)
     status: Status = Status.QUEUED
     started: float | None = None

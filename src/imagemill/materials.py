@@ -33,17 +33,17 @@ class Materials:
         """The generation as it is to be painted, and what its references stand for."""
         generation, found = job.generation, dict[str, bytes]()
         if generation.image is not None:
-            given = await self._bytes(generation.image, "image", job.caller)
+            given = await self._bytes(generation.image, "image", job)
             found[generation.image] = await DECODING.run(inputs.read_image, given, "image")
         if generation.mask is not None:
-            given = await self._bytes(generation.mask, "mask", job.caller)
+            given = await self._bytes(generation.mask, "mask", job)
             found[MASK] = await DECODING.run(inputs.read_mask, given, "mask")
             _check_sizes(found[generation.image or ""], found[MASK])
             generation = replace(generation, mask=MASK)
         if generation.image_sized:
             generation = _image_sized(generation, found[generation.image or ""])
         for lora in generation.loras:
-            found[lora.path] = await self._bytes(lora.path, "loras", job.caller, LORA_BYTES)
+            found[lora.path] = await self._bytes(lora.path, "loras", job, LORA_BYTES)
         if generation.outpaint:
             generation = await DECODING.run(_outpainted, generation, found)
         if generation.expand:
@@ -51,15 +51,13 @@ class Materials:
             generation = replace(generation, prompt=prompt, expand=False)
         return generation, found
 
-    async def _bytes(
-        self, reference: str, field: str, caller: str, limit: int | None = None
-    ) -> bytes:
+    async def _bytes(self, reference: str, field: str, job: Job, limit: int | None = None) -> bytes:
         try:
             if not reference.startswith(OWN):
-                return (await self.fetcher.get(reference, limit)).content
+                return (await self.fetcher.get(reference, limit, job.local)).content
             key = reference.removeprefix(OWN)
             file = await self.objects.get(key)
-            if file is None or not (file.public or file.caller == caller):
+            if file is None or not (file.public or file.caller == job.caller):
                 raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
             return await self.objects.read(key)
         except Fault as fault:

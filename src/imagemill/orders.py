@@ -47,6 +47,7 @@ class Order:
     keep: float | None = None
     public: bool = True
     stored: bool = True
+    local: bool = False
     wire: Mapping[str, Any] = field(default_factory=dict)
     finish: bool = False
     repeat: Repeat | None = None

@@ -109,7 +109,7 @@ class Service:
         if self._closing:
             raise _closing()
         if order.callback is not None:
-            await self._check(order.callback)
+            await self.check_receiver(order.callback, order.local)
         now = self.now()
         job = Job(
             id=str(uuid.uuid4()),
@@ -125,6 +125,7 @@ class Service:
             keep=order.keep,
             public=order.public,
             stored=order.stored,
+            local=order.local,
             wire=order.wire,
         )
         if previews:
@@ -144,10 +145,10 @@ class Service:
         await self.jobs.settled()
         await self.cancel(job)
 
-    async def _check(self, callback: str) -> None:
+    async def check_receiver(self, url: str, local: bool) -> None:
         """Refuses a place that may not be told; one that is away may be back in time."""
         try:
-            await self.fetcher.check(callback)
+            await self.fetcher.check(url, local)
         except Fault as fault:
             if fault.kind is not Kind.UNREACHABLE:
                 raise Fault(fault.kind, fault.message, "webhook") from None

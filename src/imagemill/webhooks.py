@@ -84,11 +84,12 @@ async def signing_key(database: Database) -> Signer:
 
 @dataclass(frozen=True)
 class Message:
-    """One attempt, ready to be sent: signed for the time it was made."""
+    """One attempt, ready to be sent: signed for the time it was made. local: as in Job."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
+    local: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Post(Protocol):
     """Sends and gives the status; raises a Fault where there is none. Follows no redirect."""
 
     def __call__(
-        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, /
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, local: bool, /
     ) -> Awaitable[int]: ...
 
 
@@ -270,7 +271,9 @@ class Courier:
     async def _told(self, message: Message, seconds: float) -> Outcome:
         try:
             async with asyncio.timeout(seconds):
-                status = await self._post(message.url, message.body, message.headers, seconds)
+                status = await self._post(
+                    message.url, message.body, message.headers, seconds, message.local
+                )
         except TimeoutError:
             return Outcome(f"the receiver did not answer within {seconds:g} seconds")
         return judge(status)

@@ -5,9 +5,13 @@ import re
 
 from fastapi import Request
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
 from imagemill.errors import invalid
 from imagemill.materials import OWN
+
+# What the server's own threshold has written into a call's scope.
+LOCAL = "imagemill.local"
 
 # Hosts whose files are ours where this server answers for them.
 CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
@@ -24,6 +28,11 @@ def caller_of(headers: Headers) -> str:
     """Who asks: a digest of the credential, empty where there is none."""
     credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
     return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
+
+
+def is_local(connection: HTTPConnection) -> bool:
+    """Whether the caller is a program on this machine, so that nobody else is led by it."""
+    return connection.scope.get(LOCAL) is True
 
 
 def of_hugging_face(headers: Headers) -> bool:

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from imagemill.catalog import Catalog, Endpoint
-from imagemill.dialects.callers import base_of
+from imagemill.dialects.callers import base_of, is_local
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.orders import Answer, Order, Repeat
 from imagemill.service import Service
@@ -148,7 +148,7 @@ async def _paint(house: House, door: Door, model: str, request: Request) -> Resp
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     endpoint = house.catalog.find(model)
     order = await reading(body, door.read, endpoint, request.headers, body)
-    order = replace(order, finish=house.finishes(door.name), repeat=repeat_of(request, body))
+    order = called(house, request, body, order, door.name)
     painted = await while_listening(request, house.service.paint(order))
     report(order, painted)
     return door.write(order, painted)
@@ -191,6 +191,27 @@ async def reading(body: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.
     if len(body) <= SHORT:
         return work(*args, **kwargs)
     return await BODIES.run(work, *args, **kwargs)
+
+
+def called(
+    house: House,
+    request: Request,
+    body: bytes,
+    order: Order,
+    door: str = "",
+    finishes: bool = False,
+) -> Order:
+    """The order, with what is read of every call alike, whatever its dialect.
+
+    body: what tells the call from the caller's others. door: where it is not the order's own.
+    finishes: whether work is usually wanted whose caller has hung up.
+    """
+    return replace(
+        order,
+        finish=house.finishes(door or order.door, finishes),
+        repeat=repeat_of(request, body),
+        local=is_local(request),
+    )
 
 
 def repeat_of(request: Request, body: bytes) -> Repeat | None:

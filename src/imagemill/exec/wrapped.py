@@ -28,6 +28,7 @@ from imagemill.exec.calls import calls, complaints, told
 from imagemill.exec.interception import Policy, proxying
 from imagemill.exec.surroundings import above, environment, roots
 from imagemill.exec.tunnels import PORTS, Place
+from imagemill.settings import LOOPBACK
 from imagemill.tls import Authority
 
 LOOKS_APART = 0.05  # seconds, while the server starts
@@ -154,8 +155,18 @@ def _settings(wish: Wish) -> dict[str, str]:
     found |= {"IMAGEMILL_LOG_FORMAT": "json", "IMAGEMILL_TLS": "false"}
     found |= {"IMAGEMILL_LOG_LEVEL": "info", "IMAGEMILL_BEHIND_PROXY": "false"}
     found["IMAGEMILL_HOSTS"] = json.dumps([*wish.hosts])
+    # The program calls by the names of others, so that the server cannot know that it is local.
+    found["IMAGEMILL_FETCH_HOSTS"] = _extended(found.get("IMAGEMILL_FETCH_HOSTS"), LOOPBACK)
     found.setdefault("IMAGEMILL_SHUTDOWN_TIME", "1")  # nobody waits for what is left
     return found | ({"HF_HUB_OFFLINE": "1"} if wish.offline else {})
+
+
+def _extended(listed: str | None, more: Sequence[str]) -> str:
+    """A setting that is a list, with `more`; what is none is left for the server to refuse."""
+    try:
+        return json.dumps([*json.loads(listed or "[]"), *more])
+    except (ValueError, TypeError):
+        return listed or ""
 
 
 async def _ready(process: asyncio.subprocess.Process, log: Path) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -51,6 +52,7 @@ JOBS = Table(
     Column("keep", Float),
     Column("public", Boolean, nullable=False),
     Column("stored", Boolean, nullable=False),
+    Column("local", Boolean, nullable=False, server_default=false()),
     Column("source", Text, nullable=False),
     Column("generation", JSON, nullable=False),
     Column("wire", JSON, nullable=False),

@@ -21,6 +21,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.websockets import WebSocketDisconnect
 
 from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import is_local
 from imagemill.dialects.fal.terms import check_form
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.dialects.fal.tokens import routes as token_routes
@@ -30,7 +31,7 @@ __all__ = ["Tokens", "routes"]
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[str, dict[str, Any], str], Awaitable[dict[str, Any]]]
+Run = Callable[[str, dict[str, Any], str, bool], Awaitable[dict[str, Any]]]
 Frame = bytes | str
 Word = Literal["INVALID_PAYLOAD", "INTERNAL_ERROR", "TIMEOUT", "Unauthorized"]
 
@@ -139,7 +140,8 @@ class Talk:
         try:
             arguments = read(frame)
             echoed = _echoed(arguments)
-            output = await self.run(self.app, arguments, self.caller)
+            local = is_local(self.socket)
+            output = await self.run(self.app, arguments, self.caller, local)
         except Fault as fault:
             await _tell(self.socket, ERRORS[fault.kind], fault.message, echoed)
         else:
@@ -231,7 +233,9 @@ def _room(query: QueryParams) -> int:
 
 
 def routes(run: Run, tokens: Tokens, silence: float = SILENCE) -> APIRouter:
-    """run: application, input and caller in, output out, its pictures as bytes; raises Faults."""
+    """run: application, input, caller and whether that is on this machine in; output out, its
+    pictures as bytes; raises Faults.
+    """
     router = APIRouter()
 
     async def talk(socket: WebSocket, app: str) -> None:

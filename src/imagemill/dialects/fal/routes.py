@@ -60,10 +60,12 @@ class Fal:
         body = await write.output(self.service, job, str(order.wire["base"]))
         return JSONResponse(body, headers=_told(job))
 
-    async def converse(self, path: str, asked: dict[str, Any], caller: str) -> dict[str, Any]:
+    async def converse(
+        self, path: str, asked: dict[str, Any], caller: str, local: bool
+    ) -> dict[str, Any]:
         """One answer of a realtime connection, with its pictures as bytes."""
         order = order_of(app(self.house.catalog, path), asked, "")
-        order = replace(order, caller=caller, keep=SPOKEN_KEPT)
+        order = replace(order, caller=caller, local=local, keep=SPOKEN_KEPT)
         job = await self.service.wait_for(order)
         return await write.spoken(self.service, job)
 
@@ -96,12 +98,7 @@ class Fal:
         caller = self._caller(request, found.page.id)
         headers, query, base = request.headers, request.query_params, self.house.base(request)
         order = await wire.reading(body, read, found, headers, query, body, base)
-        return replace(
-            order,
-            caller=caller,
-            finish=self.house.finishes(DOOR),
-            repeat=wire.repeat_of(request, body),
-        )
+        return wire.called(self.house, request, body, replace(order, caller=caller))
 
     async def _check_length(self, given: str | None) -> None:
         if given is None or not given.isascii() or not given.isdigit():

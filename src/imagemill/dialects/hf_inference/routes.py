@@ -81,8 +81,7 @@ async def _order(house: wire.House, model: str, request: Request) -> Order:
     if asked.image is not None:
         base = house.base(request)
         asked = replace(asked, image=own(asked.image, base), mask=own(asked.mask, base))
-    finish, repeat = house.finishes(DOOR.name), wire.repeat_of(request, body)
-    return replace(order, generation=asked, finish=finish, repeat=repeat)
+    return wire.called(house, request, body, replace(order, generation=asked), DOOR.name)
 
 
 _FLAGS = {"type": "boolean"}

@@ -1,7 +1,6 @@
 """Nebius' routes: images, models."""
 
 import uuid
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -51,11 +50,8 @@ async def _generate(house: wire.House, request: Request) -> Response:
     body = await wire.read_body(request, house.body_limit)
     _check(request)
     base = house.base(request)
-    order = replace(
-        await wire.reading(body, read, house.catalog, request.headers, body, base),
-        finish=house.finishes(DOOR),
-        repeat=wire.repeat_of(request, body),
-    )
+    order = await wire.reading(body, read, house.catalog, request.headers, body, base)
+    order = wire.called(house, request, body, order, DOOR)
     return await wire.while_listening(request, _answer(house.service, order, base))
 
 

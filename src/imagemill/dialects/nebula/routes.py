@@ -1,6 +1,5 @@
 """Nebula Block's routes: a picture, and the list of models."""
 
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -31,8 +30,7 @@ def routes(house: wire.House) -> APIRouter:
         body = await wire.read_body(request, house.input_limit)
         _check_query(request)
         order = await DECODING.run(read, house.catalog, request.headers, body)
-        finish, repeat = house.finishes(DOOR), wire.repeat_of(request, body)
-        order = replace(order, finish=finish, repeat=repeat)
+        order = wire.called(house, request, body, order, DOOR)
         painted = await wire.while_listening(request, house.service.paint(order))
         wire.report(order, painted)
         return write.painted(order, painted)

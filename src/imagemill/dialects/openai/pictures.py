@@ -42,13 +42,14 @@ UNSEEN = Given(OWN)  # stands for what is not fetched before all else is checked
 @dataclass(frozen=True)
 class Desk:
     """Where pictures are made ready, for one caller. base: our own address. fetching: lets only so
-    many be fetched at once, for all callers.
+    many be fetched at once, for all callers. local: the caller is on this machine.
     """
 
     service: Service
     caller: str
     base: str
     fetching: asyncio.Semaphore
+    local: bool = False
 
     async def given(
         self,
@@ -97,7 +98,7 @@ class Desk:
     async def _content(self, url: str, field: str) -> bytes:
         try:
             if not url.startswith(OWN):
-                return (await self.service.fetcher.get(url)).content
+                return (await self.service.fetcher.get(url, local=self.local)).content
             file = await self.service.objects.get(url.removeprefix(OWN))
             if file is None or not file.open_to(self.caller):
                 raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")

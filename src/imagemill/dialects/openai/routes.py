@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from imagemill.dialects import events, strict, wire
-from imagemill.dialects.callers import caller_of
+from imagemill.dialects.callers import caller_of, is_local
 from imagemill.dialects.openai import bodies, write
 from imagemill.dialects.openai.pictures import FETCHES, Desk
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
@@ -58,13 +57,10 @@ class OpenAI:
     async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
         began, base = time.monotonic(), self.house.base(request)
         sent = await reading(body, request.headers.get("content-type", ""))
-        desk = Desk(self.service, caller_of(request.headers), base, self.fetching)
+        caller, local = caller_of(request.headers), is_local(request)
+        desk = Desk(self.service, caller, base, self.fetching, local)
         order, terms = await read(self.house.catalog, task, sent, desk)
-        order = replace(
-            order,
-            finish=self.house.finishes(DOOR),
-            repeat=wire.repeat_of(request, sent.identity),
-        )
+        order = wire.called(self.house, request, sent.identity, order)
         if terms.stream:
             job = await self.service.begin(order, previews=terms.partials > 0)
             told = self._events(job, terms)

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -132,12 +131,9 @@ class Predictions:
         base = self.house.base(request)
         wish, remarks = await wire.reading(body, read.wish, target, asked.input)
         wish = await self._found(wish, base)
-        return replace(
-            read.order(target, asked, wish, remarks, request.headers, base),
-            caller=caller_of(request.headers),
-            finish=self.house.finishes(DOOR, usual=True),
-            repeat=wire.repeat_of(request, body),
-        )
+        order = read.order(target, asked, wish, remarks, request.headers, base)
+        order = replace(order, caller=caller_of(request.headers))
+        return wire.called(self.house, request, body, order, finishes=True)
 
     async def _found(self, wish: Wish, base: str) -> Wish:
         """The wish with files of ours by their names."""
@@ -157,7 +153,7 @@ class Predictions:
 
         async def make() -> str:
             if url is not None and order.callback is None:
-                await _check(service.fetcher.check, url)
+                await service.check_receiver(url, order.local)
             job = await service.submit(self.watchers.admit(order))
             self.watchers.begin(job)
             made[job.id] = job
@@ -210,15 +206,6 @@ class Predictions:
         """Without the log and with addresses, so that a page stays small."""
         told = await write.output(self.house.service, job, base, data=False)
         return write.facts(self.house.service, job, base) | {"output": told}
-
-
-async def _check(check: Callable[[str], Any], url: str) -> None:
-    """Refuses a receiver that may not be told, as the service does where it tells of the end."""
-    try:
-        await check(url)
-    except Fault as fault:
-        if fault.kind is not Kind.UNREACHABLE:
-            raise Fault(fault.kind, fault.message, "webhook") from None
 
 
 def _source(query: Any) -> str | None:

@@ -162,6 +162,8 @@ class Telling:
         name, now = f"{event}_{self.sent}", self.service.now()
         message = write.message_of(self.service, self.job, name, body, now)
         try:
-            await self.service.fetcher.post(message.url, message.body, message.headers, ANSWER)
+            await self.service.fetcher.post(
+                message.url, message.body, message.headers, ANSWER, self.job.local
+            )
         except Fault as fault:
             log.info("a receiver was not told of %s: %s", event, fault)

@@ -58,8 +58,10 @@ def _finite(value: Any) -> bool:
     return all(_finite(each) for each in strict.within(value))
 
 
-async def plan(house: wire.House, asked: Asked, base: str, caller: str, kept: options.Set) -> Plan:
-    """Raises a Fault for all that cannot be had."""
+async def plan(
+    house: wire.House, asked: Asked, base: str, caller: str, kept: options.Set, local: bool = False
+) -> Plan:
+    """Raises a Fault for all that cannot be had. local: the caller is on this machine."""
     _check_scripts(asked)
     overridden = options.checked(asked.override_settings or {}, "override_settings")
     endpoint = checkpoints.find(house.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
@@ -72,7 +74,7 @@ async def plan(house: wire.House, asked: Asked, base: str, caller: str, kept: op
     against, weighted = prompts.plain(asked.negative_prompt or "")
     canvas = None
     if isinstance(asked, Img2img):
-        sources = repainting.Canvases(house.service, base, caller)
+        sources = repainting.Canvases(house.service, base, caller, local)
         canvas = await sources.canvas(asked, endpoint)
     drawn = asked.seed is None or asked.seed == -1
     generation = endpoint.generation(
@@ -95,13 +97,11 @@ async def plan(house: wire.House, asked: Asked, base: str, caller: str, kept: op
         **({"scheduler": "the model's own, which is even too"} if even else {}),
         **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
     }
-    order = _order(generation, endpoint, asked, caller, house.finishes(words.DOOR))
+    order = _order(generation, endpoint, asked, caller)
     return Plan(order, asked, sampler.name, canvas, overridden, ignored)
 
 
-def _order(
-    generation: Generation, endpoint: Endpoint, asked: Asked, caller: str, finish: bool
-) -> Order:
+def _order(generation: Generation, endpoint: Endpoint, asked: Asked, caller: str) -> Order:
     return Order(
         generation,
         endpoint,
@@ -112,7 +112,6 @@ def _order(
         caller=caller,
         keep=None if asked.save_images else RAW_KEPT,
         public=bool(asked.save_images),
-        finish=finish,
     )
 
 

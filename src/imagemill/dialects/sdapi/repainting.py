@@ -27,6 +27,7 @@ class Canvases:
     service: Service
     base: str
     caller: str
+    local: bool = False  # on this machine
 
     async def canvas(self, asked: Img2img, endpoint: Endpoint) -> pictures.Canvas:
         """What is painted over, in the size of what is painted."""
@@ -55,7 +56,7 @@ class Canvases:
             return await self.service.objects.read(file.key)
         if reference.startswith(("http://", "https://")):
             try:
-                return (await self.service.fetcher.get(reference)).content
+                return (await self.service.fetcher.get(reference, local=self.local)).content
             except Fault as fault:
                 raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
         return await BODIES.run(decoded, given, field)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from imagemill import images
 from imagemill.catalog import EMBEDDED
 from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of
+from imagemill.dialects.callers import caller_of, is_local
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
@@ -53,13 +54,15 @@ class Sdapi:
         def asked(body: bytes) -> bodies.Asked:
             return bodies.take(model, read.value(body))
 
-        caller, found = await self._body(request, asked)
-        base = self.house.base(request)
-        return await wire.while_listening(request, self._answer(found, base, caller))
+        caller, body, found = await self._body(request, asked)
+        return await wire.while_listening(request, self._answer(request, caller, body, found))
 
-    async def _answer(self, asked: bodies.Asked, base: str, caller: str) -> Response:
-        kept = self.options.of(caller)
-        plan = await read.plan(self.house, asked, base, caller, kept)
+    async def _answer(
+        self, request: Request, caller: str, body: bytes, asked: bodies.Asked
+    ) -> Response:
+        base, kept = self.house.base(request), self.options.of(caller)
+        plan = await read.plan(self.house, asked, base, caller, kept, is_local(request))
+        plan = replace(plan, order=wire.called(self.house, request, body, plan.order))
         if asked.override_settings_restore_afterwards is False:
             self.options.set(caller, plan.set)
         job = await self.service.begin(plan.order)
@@ -119,7 +122,7 @@ class Sdapi:
         return Told(write.options(kept, title))
 
     async def set_options(self, request: Request) -> Response:
-        caller, body = await self._body(request, _object)
+        caller, _, body = await self._body(request, _object)
         given = options.checked(body)
         if given.get(options.CHECKPOINT):
             found = checkpoints.find(self.house.catalog, given[options.CHECKPOINT])
@@ -128,7 +131,7 @@ class Sdapi:
         return Told(None)
 
     async def png_info(self, request: Request) -> Response:
-        _, body = await self._body(request, _object)
+        _, _, body = await self._body(request, _object)
         given = body.get("image")
         if not isinstance(given, str) or not given.strip():
             raise words.Wrong([words.detail("png", "the image is missing", "missing")])
@@ -138,10 +141,10 @@ class Sdapi:
         read.credential(request.headers)
         return caller_of(request.headers)
 
-    async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, T]:
-        """Who calls, and what `work` makes of the body."""
+    async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, bytes, T]:
+        """Who calls, the body, and what `work` makes of it."""
         body = await wire.read_body(request, self.house.input_limit)
-        return self._caller(request), await wire.reading(body, work, body)
+        return self._caller(request), body, await wire.reading(body, work, body)
 
     def listing(self, name: str) -> Handler:
         async def told(request: Request) -> Response:

@@ -1,6 +1,5 @@
 """Together's routes: images, models."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -68,11 +67,8 @@ async def _generate(house: wire.House, request: Request) -> Response:
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     base = house.base(request)
-    order = replace(
-        await wire.reading(body, read, house.catalog, request.headers, body, base),
-        finish=house.finishes(DOOR),
-        repeat=wire.repeat_of(request, body),
-    )
+    order = await wire.reading(body, read, house.catalog, request.headers, body, base)
+    order = wire.called(house, request, body, order, DOOR)
     return await wire.while_listening(request, _answer(house.service, order, base))
 
 
