@@ -11,7 +11,7 @@ import requests
 import uvicorn
 
 from conformance.matrix import DOCUMENT, Cell, Matrix, installed, told
-from imagemill.app import create_app
+from imagemill.app import create_app, server_config
 from imagemill.settings import Settings
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # read when the client is imported
@@ -86,8 +86,8 @@ def whole(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server that is ready to paint."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), queue=QUEUE)
-    config = uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=5)
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), queue=QUEUE, shutdown_time=5)
+    config = server_config(settings, create_app(settings))
     with socket.create_server(("127.0.0.1", 0)) as listening:  # callers may come before it is ready
         running = uvicorn.Server(config)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})

@@ -12,7 +12,7 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 
-from imagemill.app import create_app
+from imagemill.app import create_app, server_config
 from imagemill.catalog.pages import PAGES
 from imagemill.settings import Settings
 from tests.engines import PlainEngine
@@ -32,8 +32,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("data")
 
     async def serve(listening: socket.socket) -> None:
-        app = create_app(Settings(data_dir=folder, shutdown_time=0), PlainEngine())
-        running.append(uvicorn.Server(uvicorn.Config(app, log_config=None)))
+        given = Settings(data_dir=folder, shutdown_time=0)
+        config = server_config(given, create_app(given, PlainEngine()))
+        running.append(uvicorn.Server(config))
         await running[0].serve([listening])
 
     running: list[uvicorn.Server] = []

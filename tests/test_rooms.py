@@ -31,13 +31,13 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 LEVELS = (
     level("__init__ errors generation job turns accounts credits", None),
     level(
-        "settings telemetry images fetch files store webhooks finishing tls inputs threads",
+        "settings telemetry images fetch files store webhooks finishing tls inputs threads budget",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level("catalog service flights worker materials news orders", ROUTES | TENSORS | {"dialects"}),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
-    level("app addresses admission assembly cluster cli exec __main__", TENSORS),
+    level("app addresses admission assembly cluster cli connections exec __main__", TENSORS),
 )
 LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.rooms}
 

@@ -21,7 +21,9 @@ from imagemill import __version__, telemetry
 from imagemill.addresses import Addressed
 from imagemill.admission import Admission
 from imagemill.assembly import assemble
+from imagemill.budget import Budget
 from imagemill.catalog import Catalog
+from imagemill.connections import Connections, Limits, most_connections, protocols
 from imagemill.dialects import (
     downloads,
     fal,
@@ -92,15 +94,32 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.add_middleware(Admission, settings)
     app.add_middleware(Marked)
     app.add_middleware(Addressed, settings.input_limit, catalog.default)
+    app.state.metrics, app.state.inputs = metrics, Budget(settings.input_memory)
+    metrics.inputs.labels("memory").set_function(lambda: app.state.inputs.taken)
     return app
 
 
 def make_server(settings: Settings) -> uvicorn.Server:
     """Sets up logging, and makes the server that `run()` serves with until it is interrupted."""
     telemetry.set_up_logging(settings.log_format, settings.log_level)
+    return uvicorn.Server(server_config(settings, create_app(settings)))
+
+
+def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """How an application of `create_app` is served: within the limits of `connections`."""
     certificate, key = _authority(settings).leaf(_names(settings)) if settings.tls else (None, None)
-    config = uvicorn.Config(
-        create_app(settings),
+    metrics: Telemetry = app.state.metrics
+    watch = Connections(
+        Limits(most_connections(settings.connections)),
+        closed=lambda why: metrics.closed.labels(why).inc(),
+    )
+    metrics.connections.set_function(lambda: watch.count)
+    http, socket = protocols(watch, app.state.inputs)
+    return uvicorn.Config(
+        app,
+        http=http,
+        ws=socket,
+        ws_per_message_deflate=False,  # a few compressed kilobytes can unfold to megabytes
         ssl_certfile=certificate,
         ssl_keyfile=key,
         host=settings.host,
@@ -110,7 +129,6 @@ def make_server(settings: Settings) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_time)),
     )
-    return uvicorn.Server(config)
 
 
 def exports(settings: Settings) -> str:

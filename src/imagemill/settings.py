@@ -101,6 +101,14 @@ class Settings(BaseSettings):
         ge=1024,
         description="Largest body that may carry pictures within it, in bytes.",
     )
+    input_memory: int = Field(
+        default=2**29,
+        ge=2**20,
+        description="Memory that the inputs of all calls may take at a time, in bytes.",
+    )
+    connections: int = Field(
+        default=1000, ge=8, description="Connections open at a time; of more, silent ones go first."
+    )
     fetch_hosts: list[str] = Field(
         default_factory=list,
         description="Hosts that may be fetched from and told of results though they are private.",

@@ -48,6 +48,23 @@ class Telemetry:
             registry=self.registry,
         )
 
+        self.connections = Gauge(
+            "imagemill_connections", "Connections open.", registry=self.registry
+        )
+        self.closed = Counter(
+            "imagemill_connections_closed",
+            "Connections closed before their caller did: silent (asked nothing for too long), "
+            "unread (read no reply for too long), full (too many), inputs (too large together).",
+            ["why"],
+            registry=self.registry,
+        )
+        self.inputs = Gauge(
+            "imagemill_input_bytes",
+            "Bytes that the inputs of calls take at the moment, in memory and on disk.",
+            ["where"],
+            registry=self.registry,
+        )
+
     def render(self) -> bytes:
         return generate_latest(self.registry)
 
