@@ -10,6 +10,7 @@ from PIL import Image
 
 from imagemill.engine.events import (
     NO_INPUTS,
+    Begun,
     Event,
     Failed,
     Finished,
@@ -67,6 +68,7 @@ class PlainEngine:
         self.inputs.append(inputs)
         self.previewed.append(previews)
         await self._tell()
+        yield Begun()
         for step in range(1, generation.steps + 1):
             await self.gate.wait()
             if self.state is State.DEAD:

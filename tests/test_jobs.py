@@ -9,9 +9,8 @@ import pytest
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora, Swatch
 from imagemill.job import File, Job, Line, Priority, Result, Status
-from imagemill.store import Jobs
+from imagemill.store import Jobs, begun
 from imagemill.store.deliveries import DeliveryTable
-from imagemill.store.jobs import MAX_ATTEMPTS
 from imagemill.store.records import FORGOTTEN
 from tests.databases import Opened, database, database_url, postgres
 
@@ -99,14 +98,68 @@ async def test_what_a_dead_worker_had_is_claimed_again(database: Opened) -> None
     async with database() as db:
         jobs = Jobs(db)
         await filled(jobs, "a")
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(begun.MOST):
             assert await claimed(jobs, now=200.0 + 100 * attempt) == ["a"]
+            await jobs.count_begun("w", ["a"])
             assert await jobs.recover(209.0 + 100 * attempt) == []
             (moved,) = await jobs.recover(211.0 + 100 * attempt)
-        assert (moved.status, moved.attempts) == (Status.FAILED, MAX_ATTEMPTS)
+        assert (moved.status, moved.attempts) == (Status.FAILED, begun.MOST)
         assert moved.fault is not None
-        assert str(MAX_ATTEMPTS) in moved.fault.message
+        assert f"the server ended {begun.MOST} times" in moved.fault.message
         assert await jobs.finish("a", "w", Status.SUCCEEDED, 900.0, RESULT) is None
+
+
+async def test_claims_that_were_never_begun_are_not_counted(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a")
+        for attempt in range(3 * begun.MOST):
+            assert await claimed(jobs, now=200.0 + 100 * attempt) == ["a"]
+            (moved,) = await jobs.recover(211.0 + 100 * attempt)
+        assert (moved.status, moved.begun) == (Status.QUEUED, 0)
+
+
+async def test_what_the_engine_gave_back_in_order_is_not_counted(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a")
+        for attempt in range(begun.MOST):
+            assert await claimed(jobs, now=200.0 + attempt) == ["a"]
+            await jobs.count_begun("w", ["a"])
+            await jobs.count_begun("w", ["a"], by=-1)
+            await jobs.finish("a", "w", Status.QUEUED, 200.5 + attempt)
+        kept = await jobs.get("a")
+        assert kept is not None
+        assert (kept.status, kept.begun) == (Status.QUEUED, 0)
+
+
+async def test_what_another_has_by_now_is_not_counted(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a")
+        await claimed(jobs)
+        await jobs.count_begun("late", ["a", "gone"])
+        kept = await jobs.get("a")
+        assert kept is not None
+        assert kept.begun == 0
+
+
+async def test_jobs_at_which_servers_ended_twice_are_claimed_one_at_a_time(
+    database: Opened,
+) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, *"abcd")
+        for death in range(2):
+            assert await claimed(jobs, 4, 200.0 + 100 * death) == list("abcd")
+            await jobs.count_begun("w", list("abcd"))
+            await jobs.recover(299.0 + 100 * death)
+        await filled(jobs, "new")
+        assert await claimed(jobs, 4, 400.0) == ["a", "new"]
+        assert await claimed(jobs, 4, 400.0) == []
+        assert await claimed(jobs, 4, 400.0, worker="other") == ["b"]
+        await jobs.finish("a", "w", Status.SUCCEEDED, 401.0, RESULT)
+        assert await claimed(jobs, 4, 402.0) == ["c"]
 
 
 async def test_nobody_paints_for_a_connection_that_died_with_its_server(database: Opened) -> None:

@@ -166,3 +166,23 @@ async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_service
         await service.worker.renew()
     service.worker.closing = False
     assert (await service.ended(job.id)).status is Status.SUCCEEDED
+
+
+async def test_work_is_counted_as_begun_when_the_engine_has_it_and_not_when_it_is_given_back(
+    make_service: Make,
+) -> None:
+    engine = PlainEngine(hold_at=1)
+    service = await make_service(engine)
+    job = await service.submit(make_order("a cat"))
+    await engine.reached("a cat", 1)
+
+    async def begun() -> int:
+        found = await service.jobs.get(job.id)
+        assert found is not None
+        return found.begun
+
+    while not await begun():
+        await asyncio.sleep(0.01)  # it is written with the next lines of the log
+    assert await begun() == 1
+    await service.worker._release()
+    assert await begun() == 0

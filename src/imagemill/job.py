@@ -68,7 +68,8 @@ class Job:
     that is told of the end. keep: seconds that its files live, None for the server's own rule.
     public: whether who knows a file's address may read it. stored: whether what was asked may be
     kept after the end. local: the caller is on this machine, so that URLs of theirs may lead to its
-    other servers. wire: what the dialect must know again to tell of the job; JSON.
+    other servers. wire: what the dialect must know again to tell of the job; JSON. attempts: claims
+    so far. begun: those in which the engine had it in hand, and that did not end in order.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Job:
     started: float | None = None
     finished: float | None = None
     attempts: int = 0
+    begun: int = 0
     result: Result | None = None
     fault: Fault | None = None
 

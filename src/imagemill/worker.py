@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imagemill import images
-from imagemill.engine.events import Engine, Failed, Finished, Preview, Progress, State
+from imagemill.engine.events import Begun, Engine, Failed, Finished, Preview, Progress, State
 from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
 from imagemill.generation import Generation, Painted
@@ -65,6 +65,7 @@ class Worker:
     _unwanted: set[str] = field(default_factory=set)  # cancelled meanwhile
     _strays: frozenset[str] = frozenset()  # ours by the database, and not here
     _unwritten: list[tuple[str, Line]] = field(default_factory=list)
+    _uncounted: set[str] = field(default_factory=set)  # begun, which nobody knows yet
 
     def __post_init__(self) -> None:
         self.telemetry.waiting.set_function(lambda: self._queued + len(self._running) - self._begun)
@@ -169,6 +170,21 @@ class Worker:
         lines, self._unwritten = self._unwritten, []
         if lines:
             await self.jobs.write_lines(lines)
+        if counted := set(self._uncounted):
+            await self.jobs.count_begun(self.name, sorted(counted))
+            self._uncounted -= counted
+
+    async def count_begun(self, painting: "Painting") -> None:
+        """The engine has the job in hand. Of one that was claimed before, which may end the server
+        at once, that is written at once; otherwise soon, if it has not ended until then."""
+        painting.in_hand = True
+        self._uncounted.add(painting.job.id)
+        if painting.job.attempts > 1:
+            try:
+                await self.jobs.count_begun(self.name, [painting.job.id])
+                self._uncounted.discard(painting.job.id)
+            except Exception:  # soon, then
+                log.exception("it could not be written that job %s has begun", painting.job.id)
 
     async def _tidy(self) -> None:
         now = self.clock()
@@ -199,8 +215,10 @@ class Worker:
             return
         if painting.unwanted or painting.job.attended:
             await self._end(painting, Status.CANCELLED, fault=_CANCELLED)
-        else:
-            await self._end(painting, Status.QUEUED)
+            return
+        if painting.in_hand and painting.job.id not in self._uncounted:
+            await self.jobs.count_begun(self.name, [painting.job.id], by=-1)
+        await self._end(painting, Status.QUEUED)
 
     async def _end(
         self,
@@ -213,6 +231,7 @@ class Worker:
         id = painting.job.id
         mine = [line for job, line in self._unwritten if job == id]
         self._unwritten = [(job, line) for job, line in self._unwritten if job != id]
+        self._uncounted.discard(id)
         job = await self.jobs.finish(id, self.name, status, self.clock(), result, fault, mine)
         if job is not None:
             self._tell(job)
@@ -231,7 +250,7 @@ class Painting:
     """One attempt at one job.
 
     unwanted: nobody wants the picture any more. lost: the job is another worker's by now, or has
-    ended. ending: all that is left is to write how it ended.
+    ended. ending: all that is left is to write how it ended. in_hand: the engine has had the job.
     """
 
     worker: Worker
@@ -239,6 +258,7 @@ class Painting:
     unwanted: bool = False
     lost: bool = False
     ending: bool = False
+    in_hand: bool = False
     begun: bool = False
     lines: int = 0
     told: int = -1
@@ -278,6 +298,8 @@ class Painting:
                 job.id, generation, job.source, inputs, previews
             ):
                 match event:
+                    case Begun() if not self.in_hand:
+                        await worker.count_begun(self)
                     case Progress(step, steps):
                         running = running or self._counted()
                         self._progress(step, steps)

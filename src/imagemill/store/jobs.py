@@ -13,15 +13,13 @@ from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Result, Status
-from imagemill.store import records
+from imagemill.store import begun, records
 from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.deliveries import delivery_row
 from imagemill.store.queue import Standing, next_jobs, places
 from imagemill.store.schema import DELIVERIES, JOBS, LINES
 from imagemill.turns import Shares
 
-MAX_ATTEMPTS = 5
-_LOST = Fault(Kind.FAILED, f"the work was begun {MAX_ATTEMPTS} times and never finished")
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
 _DESERTED = Fault(Kind.CANCELLED, "the caller is gone")
 _UNWANTED = Fault(Kind.CANCELLED, "the work was cancelled")
@@ -117,10 +115,18 @@ class Jobs:
     async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
         """The next jobs, which are the worker's for `lease` seconds."""
         async with self._database.writing() as connection:
-            found = await next_jobs(connection, self._shares, limit)
+            found = await begun.suspect(connection, self._shares, worker)
+            free = limit - len(found)
+            found += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED)
             claimed = [job.move(Status.RUNNING, now) for job in found]
             await _write(connection, *claimed, worker=worker, lease=now + lease)
         return claimed
+
+    @unbroken
+    async def count_begun(self, worker: str, ids: Sequence[str], by: int = 1) -> None:
+        """The engine has taken jobs in hand; by -1: it has given them back in order."""
+        async with self._database.writing() as connection:
+            await begun.count(connection, worker, ids, by)
 
     @unbroken
     async def renew(self, worker: str, now: float, lease: float) -> Claims:
@@ -240,8 +246,8 @@ def _recovered(job: Job, unwanted: bool, now: float) -> Job:
         return job.move(Status.CANCELLED, now, fault=_UNWANTED)
     if job.attended:
         return job.move(Status.CANCELLED, now, fault=_DESERTED)
-    if job.attempts >= MAX_ATTEMPTS:
-        return job.move(Status.FAILED, now, fault=_LOST)
+    if job.begun >= begun.MOST:
+        return job.move(Status.FAILED, now, fault=begun.LOST)
     return job.move(Status.QUEUED, now)
 
 

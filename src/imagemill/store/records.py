@@ -46,6 +46,7 @@ def moved(job: Job) -> dict[str, Any]:
         "started": job.started,
         "finished": job.finished,
         "attempts": job.attempts,
+        "begun": job.begun,
         "result": None if job.result is None else asdict(job.result),
         "fault": None if job.fault is None else _fault(job.fault),
     }
@@ -73,6 +74,7 @@ def job(found: Mapping[Any, Any]) -> Job:
         started=found["started"],
         finished=found["finished"],
         attempts=found["attempts"],
+        begun=found["begun"],
         result=None if result is None else _result(result),
         fault=None if fault is None else Fault(**fault | {"kind": Kind(fault["kind"])}),
     )

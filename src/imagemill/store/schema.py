@@ -27,6 +27,8 @@ METADATA = MetaData(
     }
 )
 
+SUSPECT = 2  # times begun from which on a job is claimed beside no other such one
+SUSPECTED = text(f"begun >= {SUSPECT}")
 BEGUN = text("started IS NOT NULL")
 
 JOBS = Table(
@@ -44,7 +46,8 @@ JOBS = Table(
     Column("start_by", Float),
     Column("started", Float),
     Column("finished", Float),
-    Column("attempts", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),  # claims
+    Column("begun", Integer, nullable=False),  # claims whose work began and did not end in order
     Column("worker", String(64)),  # who has claimed it; its claim counts until `lease`
     Column("lease", Float),
     Column("unwanted", Boolean, nullable=False),  # to be cancelled by the worker that has it
@@ -62,6 +65,7 @@ JOBS = Table(
     Index("ix_jobs_finished", "finished"),
     Index("ix_jobs_caller", "door", "caller", "created"),
     Index("ix_jobs_flow", "flow", "status", "turn"),
+    Index("ix_jobs_suspected", "status", sqlite_where=SUSPECTED, postgresql_where=SUSPECTED),
     Index("ix_jobs_begun", "priority", "turn", sqlite_where=BEGUN, postgresql_where=BEGUN),
 )
 
