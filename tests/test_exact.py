@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from queue import Queue
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.engine.calls import ModuleCall, describe
-from imagemill.engine.exact import Exact
+from imagemill.engine.exact import Exact, compute_with
 
 
 @pytest.fixture(autouse=True)
@@ -151,6 +153,25 @@ def test_a_call_is_heavy_by_its_size_alone() -> None:
     other = T5EncoderModel()
     other.weight = module.weight
     assert describe(other, "forward", (ids,), {}).heavy
+
+
+def test_a_thread_computes_with_its_own_number_whatever_another_has_set() -> None:
+    def ours(numbers: Queue[int], another: Event) -> None:
+        compute_with(1)
+        numbers.put(torch.get_num_threads())
+        another.wait()
+        numbers.put(torch.get_num_threads())
+
+    numbers, another = Queue[int](), Event()
+    mine = Thread(target=ours, args=(numbers, another))
+    mine.start()
+    first = numbers.get()
+    other = Thread(target=compute_with, args=(2,))
+    other.start()
+    other.join()
+    another.set()
+    mine.join()
+    assert (first, numbers.get()) == (1, 1)
 
 
 def test_calls_of_different_constants_are_of_different_groups() -> None:

@@ -15,6 +15,7 @@ import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
+from imagemill.engine.exact import compute_with
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
 from imagemill.engine.messages import (
     Beat,
@@ -63,7 +64,9 @@ class Child:
             self.inbox.put,
         )
         self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)
-        self.loader, self.encoder = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        # One thread each, for the arithmetic as well: the processors belong to the lanes.
+        self.loader = ThreadPoolExecutor(1, "loader", compute_with, (1,))
+        self.encoder = ThreadPoolExecutor(1, "encoder", compute_with, (1,))
         self.loading, self.beat = False, options.beat
         self.turns, self.turn = 0, set[Forward]()
 
@@ -204,7 +207,7 @@ class Child:
 
 def main(connection: Connection, options: Options) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
-    torch.set_num_threads(1)  # lanes take more where that is of use
+    compute_with(1)  # lanes take more where that is of use
     try:
         Child(connection, options).run(options.preload)
     except Exception:

@@ -7,6 +7,7 @@ import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
+from imagemill.engine.exact import compute_with
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
 from imagemill.engine.processors import Load
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
@@ -26,7 +27,7 @@ def paint(
     threads: of the arithmetic at most, None for one a processor. inputs: what the generation's
     references stand for. Raises a Fault where the model is not there or cannot do what is asked.
     """
-    torch.set_num_threads(1)  # lanes take more where that is of use
+    compute_with(1)  # lanes take more where that is of use
     given = read(generation, inputs)
     finished: list[Painting] = []
 

@@ -71,7 +71,7 @@ class Exact:
         first = calls[0]
         if first.facts is None:
             with self._unlisted:  # nothing says that it may run twice at a time
-                _compute_with(self._threads(first))
+                compute_with(self._threads(first))
                 return [call.run(call.rowed) for call in calls]
         if len(calls) == 1 and threads == self._threads(first):
             return [self._reference(first)]
@@ -112,12 +112,14 @@ class Exact:
 
 
 def _batched(calls: Sequence[ModuleCall], bucket: int, threads: int) -> list[Any]:
-    _compute_with(threads)
+    compute_with(threads)
     return split(calls[0].run(pad(merge(calls), bucket)), [call.rows for call in calls])
 
 
-def _compute_with(threads: int) -> None:
-    """The calling thread alone: torch keeps the number by thread."""
+def compute_with(threads: int) -> None:
+    """The calling thread alone. It asks before it sets: a thread's first computation takes the
+    number that any thread set last, over its own.
+    """
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
 
