@@ -12,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from imagemill.store import Database, at
+from imagemill.store.database import told_time
 
 Opened = Callable[[], AbstractAsyncContextManager[Database]]
 _numbers = itertools.count()
@@ -36,7 +37,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database, of each kind in turn."""
     if request.param == "postgres":
-        return await _fresh(request.getfixturevalue("postgres"))
+        return await fresh(request.getfixturevalue("postgres"))
     return at(tmp_path)
 
 
@@ -47,6 +48,7 @@ def database(database_url: str) -> Opened:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Database]:
         found = Database(database_url)
+        found.clock = told_time  # tests say what the time is
         await found.open()
         try:
             yield found
@@ -56,7 +58,7 @@ def database(database_url: str) -> Opened:
     return opened
 
 
-async def _fresh(server: str) -> str:
+async def fresh(server: str) -> str:
     name = f"test{next(_numbers)}"
     engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:

@@ -1,6 +1,7 @@
 """The store of jobs: one contract for both databases."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora, Swatch
 from imagemill.job import File, Job, Line, Priority, Result, Status
-from imagemill.store import Jobs, begun
+from imagemill.store import Database, Jobs, begun
 from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.records import FORGOTTEN
+from imagemill.store.servers import ABSENT
 from tests.databases import Opened, database, database_url, postgres
 
 __all__ = ["database", "database_url", "postgres"]
@@ -72,7 +74,7 @@ async def test_a_claim_is_one_worker_s_alone(database: Opened) -> None:
         await filled(jobs, *"abcdefgh")
         got = await asyncio.gather(*(claimed(jobs, 3, worker=f"w{n}") for n in range(4)))
         assert sorted(id for ids in got for id in ids) == list("abcdefgh")
-        assert (await jobs.renew("w0", 201, 10)).held == frozenset(got[0])
+        assert (await jobs.renew("w0", got[0], 201, 10)).held == frozenset(got[0])
         assert await jobs.finish("a", "nobody", Status.SUCCEEDED, 201, RESULT) is None
 
 
@@ -101,8 +103,10 @@ async def test_what_a_dead_worker_had_is_claimed_again(database: Opened) -> None
         for attempt in range(begun.MOST):
             assert await claimed(jobs, now=200.0 + 100 * attempt) == ["a"]
             await jobs.count_begun("w", ["a"])
-            assert await jobs.recover(209.0 + 100 * attempt) == []
-            (moved,) = await jobs.recover(211.0 + 100 * attempt)
+            assert await jobs.recover("w", 300.0 + 100 * attempt) == []
+            if not jobs.alone:  # else there is no other while this one lives
+                assert await jobs.recover("other", 209.0 + 100 * attempt) == []
+            (moved,) = await jobs.recover("other", 211.0 + 100 * attempt)
         assert (moved.status, moved.attempts) == (Status.FAILED, begun.MOST)
         assert moved.fault is not None
         assert f"the server ended {begun.MOST} times" in moved.fault.message
@@ -115,7 +119,7 @@ async def test_claims_that_were_never_begun_are_not_counted(database: Opened) ->
         await filled(jobs, "a")
         for attempt in range(3 * begun.MOST):
             assert await claimed(jobs, now=200.0 + 100 * attempt) == ["a"]
-            (moved,) = await jobs.recover(211.0 + 100 * attempt)
+            (moved,) = await jobs.recover("other", 211.0 + 100 * attempt)
         assert (moved.status, moved.begun) == (Status.QUEUED, 0)
 
 
@@ -153,7 +157,7 @@ async def test_jobs_at_which_servers_ended_twice_are_claimed_one_at_a_time(
         for death in range(2):
             assert await claimed(jobs, 4, 200.0 + 100 * death) == list("abcd")
             await jobs.count_begun("w", list("abcd"))
-            await jobs.recover(299.0 + 100 * death)
+            await jobs.recover("other", 299.0 + 100 * death)
         await filled(jobs, "new")
         assert await claimed(jobs, 4, 400.0) == ["a", "new"]
         assert await claimed(jobs, 4, 400.0) == []
@@ -165,22 +169,71 @@ async def test_jobs_at_which_servers_ended_twice_are_claimed_one_at_a_time(
 async def test_nobody_paints_for_a_connection_that_died_with_its_server(database: Opened) -> None:
     async with database() as db:
         jobs = Jobs(db)
-        await filled(jobs, "a", "b", attended=True)
+        await jobs.renew("gone", [], 200.0, 10)
+        await filled(jobs, "a", "b", attended=True, server="gone")
         await filled(jobs, "c")
-        assert await claimed(jobs, 1) == ["a"] or await claimed(jobs, 1) == ["c"]
-        moved = [*await jobs.desert(300.0), *await jobs.recover(300.0)]
-        assert {job.id for job in moved if job.status is Status.CANCELLED} >= {"b"}
-        kept = await jobs.get("c")
-        assert kept is not None
-        assert kept.status is not Status.CANCELLED
+        await jobs.renew("here", [], 300.0, 10)
+        await filled(jobs, "d", attended=True, server="here")
+        assert await claimed(jobs, 1, worker="gone") == ["a"]
+        moved = await jobs.recover("here", 201.0 + ABSENT)
+        ended = {job.id for job in moved if job.status is Status.CANCELLED}
+        assert ended == {"a", "b"}
+        assert set(await claimed(jobs, now=302.0, worker="here")) == {"c", "d"}
+
+
+async def test_who_was_silent_takes_up_again_what_no_other_has_claimed(database: Opened) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await filled(jobs, "a", "b", "c")
+        assert await claimed(jobs) == ["a", "b", "c"]
+        assert len(await jobs.recover("other", 300.0)) == 3
+        assert await claimed(jobs, 1, now=300.0, worker="other") == ["a"]
+        ended = await jobs.finish("b", "w", Status.SUCCEEDED, 301.0, RESULT)
+        assert ended is not None
+        assert await jobs.finish("a", "w", Status.SUCCEEDED, 301.0, RESULT) is None
+        assert (await jobs.renew("w", ["a", "c"], 301.0, 10)).held == {"c"}
+        assert await claimed(jobs, now=302.0, worker="other") == []
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_the_callers_of_a_silent_server_are_neither_painted_for_nor_cancelled(
+    database: Opened,
+) -> None:
+    async with database() as db:
+        jobs = Jobs(db)
+        await jobs.renew("silent", [], 200.0, 10)
+        await filled(jobs, "a", "b", attended=True, server="silent")
+        assert await claimed(jobs, 1, worker="silent") == ["a"]
+        (requeued,) = await jobs.recover("other", 300.0)
+        assert requeued.status is Status.QUEUED
+        assert await claimed(jobs, now=300.0, worker="other") == []
+        assert (await jobs.renew("silent", ["a"], 301.0, 10)).held == {"a"}
+        assert await claimed(jobs, now=302.0, worker="other") == ["b"]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_leases_go_by_the_database_s_clock_whatever_the_workers_think(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    await database.open()
+    jobs = Jobs(database)
+    try:
+        await filled(jobs, "a", "b", start_by=time.time() + 3600)
+        assert await claimed(jobs, 1, now=0.0, worker="slow") == ["a"]
+        assert await claimed(jobs, 1, now=9e9, worker="fast") == ["b"]
+        for worker, now in (("fast", 9e9), ("slow", 0.0), ("third", 5e9)):
+            assert await jobs.recover(worker, now) == []
+    finally:
+        await database.close()
 
 
 async def test_a_job_that_was_not_begun_in_time_has_failed(database: Opened) -> None:
     async with database() as db:
         jobs = Jobs(db)
         await filled(jobs, "a", start_by=150.0)
-        assert await jobs.recover(149.0) == []
-        (late,) = await jobs.recover(151.0)
+        assert await jobs.recover("w", 149.0) == []
+        (late,) = await jobs.recover("w", 151.0)
         assert late.fault is not None
         assert (late.status, late.fault.kind) == (Status.FAILED, Kind.TIMEOUT)
 
@@ -194,8 +247,8 @@ async def test_cancelling_ends_what_waits_and_marks_what_runs(database: Opened) 
         assert running is not None
         assert queued is not None
         assert (running.status, queued.status) == (Status.RUNNING, Status.CANCELLED)
-        assert (await jobs.renew("w", 202.0, 10)).unwanted == {"a"}
-        (ended,) = await jobs.recover(300.0)
+        assert (await jobs.renew("w", ["a"], 202.0, 10)).unwanted == {"a"}
+        (ended,) = await jobs.recover("other", 300.0)
         assert ended.status is Status.CANCELLED
         assert await jobs.cancel("c", 301.0) is None
 

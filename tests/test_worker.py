@@ -1,42 +1,73 @@
 """The worker: what it claims it ends, in whatever order the database's answers come."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import ColumnElement, Double, literal
 
+from imagemill.assembly import assemble
 from imagemill.catalog import Catalog
+from imagemill.engine.events import State
 from imagemill.errors import Fault
 from imagemill.job import FINAL, Job, Line, Result, Status
 from imagemill.orders import Order
 from imagemill.service import Service
+from imagemill.settings import Settings
 from imagemill.store import Database, Jobs
 from imagemill.store.jobs import Claims
+from imagemill.telemetry import Telemetry
 from tests.databases import database_url, postgres
 from tests.engines import PlainEngine
-from tests.houses import opened
 
 __all__ = ["database_url", "postgres"]
 pytestmark = pytest.mark.anyio
 
 Make = Callable[[PlainEngine], Awaitable[Service]]
+LEASE = 300.0  # seconds of the tests' own time; the renewals between them are the tests' too
+
+
+@dataclass
+class Clock:
+    """One for the database and for all who use it."""
+
+    now: float = 1e9
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sql(self, _: float) -> ColumnElement[float]:
+        return literal(self.now, Double)
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path, url: str, engine: PlainEngine, clock: Clock
+) -> AsyncIterator[Service]:
+    """A service that is one of several on a database and a folder of files."""
+    settings = Settings(data_dir=folder, database=url, files=str(folder / "files"), running=2)
+    service = assemble(settings, Catalog({}, True, lambda _: "1"), Telemetry(), engine)
+    service.worker.lease, service.worker.monotonic = LEASE, clock
+    service.now = service.worker.clock = clock
+    service.database.clock = clock.sql
+    service.jobs = service.worker.jobs = SlowJobs(service.database)
+    await service.open()
+    try:
+        yield service
+    finally:
+        await service.close(patience=0)
 
 
 @pytest.fixture
 async def make_service(database_url: str, tmp_path: Path) -> AsyncIterator[Make]:
-    """`await make_service(engine)`: a service whose worker renews only when it is told to."""
     async with AsyncExitStack() as stack:
 
         async def make(engine: PlainEngine) -> Service:
-            service = await stack.enter_async_context(
-                opened(tmp_path, engine, database=database_url, running=2)
-            )
-            service.worker.lease = 1e6
-            service.jobs = service.worker.jobs = SlowJobs(service.database)
-            return service
+            return await stack.enter_async_context(gateway(tmp_path, database_url, engine, Clock()))
 
         yield make
 
@@ -68,8 +99,8 @@ class SlowJobs(Jobs):
                 asyncio.get_running_loop().call_soon(self.soon, job.id)
         return found
 
-    async def renew(self, worker: str, now: float, lease: float) -> Claims:
-        found = await super().renew(worker, now, lease)
+    async def renew(self, worker: str, known: Collection[str], now: float, lease: float) -> Claims:
+        found = await super().renew(worker, known, now, lease)
         await self._way("renew")
         return found
 
@@ -160,7 +191,7 @@ async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_service
     service = await make_service(engine)
     service.worker.closing = True  # so that the claim is another's
     job = await service.submit(make_order("a cat"))
-    lost = await Jobs(service.database).claim(service.worker.name, 1, service.now(), 1e6)
+    lost = await Jobs(service.database).claim(service.worker.name, 1, service.now(), LEASE)
     assert [each.id for each in lost] == [job.id]
     for _ in range(2):
         await service.worker.renew()
@@ -186,3 +217,46 @@ async def test_work_is_counted_as_begun_when_the_engine_has_it_and_not_when_it_i
     assert await begun() == 1
     await service.worker._release()
     assert await begun() == 0
+
+
+@pytest.mark.parametrize("step", [10 * LEASE, -10 * LEASE])
+async def test_no_pause_and_no_step_of_the_clock_ends_the_work_of_who_is_alone(
+    database_url: str, tmp_path: Path, step: float
+) -> None:
+    clock, engine = Clock(), PlainEngine(hold_at=1)
+    async with gateway(tmp_path, database_url, engine, clock) as service:
+        waiting = asyncio.create_task(service.wait_for(make_order("a cat")))
+        await engine.reached("a cat", 1)
+        clock.now += step
+        for _ in range(3):
+            await service.worker.renew()
+            clock.now += LEASE / 2
+        engine.gate.set()
+        assert (await waiting).status is Status.SUCCEEDED
+        assert engine.cancelled == []
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_gateway_that_was_stopped_takes_its_work_up_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    """And leaves what another has begun meanwhile to it."""
+    clock, engine, busy = Clock(), PlainEngine(hold_at=1), PlainEngine(State.DEAD)
+    async with (
+        gateway(tmp_path, database_url, engine, clock) as stopped,
+        gateway(tmp_path, database_url, busy, clock) as other,
+    ):
+        waiting = asyncio.create_task(stopped.wait_for(make_order("a cat")))
+        queued = await stopped.submit(make_order("a dog"))
+        await engine.asked(2)
+        for _ in range(3):
+            await other.worker.renew()
+            clock.now += LEASE / 2
+        await other.worker.renew()
+        busy.state = State.READY
+        assert (await other.ended(queued.id)).status is Status.SUCCEEDED
+        assert [each.prompt for each in busy.submitted] == ["a dog"]
+        await stopped.worker.renew()
+        engine.gate.set()
+        assert (await waiting).status is Status.SUCCEEDED
+        assert engine.cancelled == [queued.id]

@@ -64,12 +64,13 @@ class Job:
 
     door: the dialect that took it. caller: whose it is, a digest of the credential, empty for
     nobody's. source: what paints. attended: somebody waits on a connection, and nobody wants the
-    picture once that is gone. start_by: when it has failed if it has not begun. callback: the URL
-    that is told of the end. keep: seconds that its files live, None for the server's own rule.
-    public: whether who knows a file's address may read it. stored: whether what was asked may be
-    kept after the end. local: the caller is on this machine, so that URLs of theirs may lead to its
-    other servers. wire: what the dialect must know again to tell of the job; JSON. attempts: claims
-    so far. begun: those in which the engine had it in hand, and that did not end in order.
+    picture once that is gone. server: the process that has this connection. start_by: when it has
+    failed if it has not begun. callback: the URL that is told of the end. keep: seconds that its
+    files live, None for the server's own rule. public: whether who knows a file's address may read
+    it. stored: whether what was asked may be kept after the end. local: the caller is on this
+    machine, so that URLs of theirs may lead to its other servers. wire: what the dialect must know
+    again to tell of the job; JSON. attempts: claims so far. begun: those in which the engine had
+    it in hand, and that did not end in order.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Job:
     caller: str = ""
     priority: Priority = Priority.NORMAL
     attended: bool = False
+    server: str | None = None
     start_by: float | None = None
     callback: str | None = None
     keep: float | None = None

@@ -85,8 +85,7 @@ class Service:
         await self.engine.start()
         await self.database.open()
         self.secret = await self.secrets()
-        if self.database.is_sqlite:  # no other server can have callers who wait
-            await self.jobs.desert(self.now())
+        await self.worker.renew()  # shows that we are there, before anybody waits here
         self._tasks = [asyncio.create_task(each.run()) for each in (self.worker, self.courier)]
 
     async def close(self, patience: float) -> None:
@@ -120,6 +119,7 @@ class Service:
             caller=order.caller,
             priority=order.priority,
             attended=attended,
+            server=self.worker.name if attended else None,
             start_by=None if order.begin_within is None else now + order.begin_within,
             callback=order.callback,
             keep=order.keep,

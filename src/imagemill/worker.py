@@ -8,6 +8,8 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import math
+import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Coroutine
@@ -56,6 +58,7 @@ class Worker:
     secret: Callable[[], Awaitable[bytes]]
     ended: Callable[[], None]
     lease: float = LEASE
+    monotonic: Callable[[], float] = time.monotonic
     closing: bool = False  # nothing new is claimed
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     _running: dict[str, "Painting"] = field(default_factory=dict)
@@ -63,6 +66,8 @@ class Worker:
     _queued: int = 0
     _claiming: bool = False  # the answer to a claim is on its way
     _unwanted: set[str] = field(default_factory=set)  # cancelled meanwhile
+    _renewed: float = -math.inf
+    _gap: float = 0.0  # when it was last found that we had not renewed in time
     _strays: frozenset[str] = frozenset()  # ours by the database, and not here
     _unwritten: list[tuple[str, Line]] = field(default_factory=list)
     _uncounted: set[str] = field(default_factory=set)  # begun, which nobody knows yet
@@ -135,16 +140,29 @@ class Worker:
         what nobody works on any more.
         """
         # Before the question: what is claimed while the answer comes is not in it.
-        known = list(self._running.values())
-        claims = await self.jobs.renew(self.name, self.clock(), self.lease)
+        known = [painting for painting in self._running.values() if not painting.ending]
+        ids = [painting.job.id for painting in known]
+        claims = await self.jobs.renew(self.name, ids, self.clock(), self.lease)
         for painting in known:
             painting.unwanted |= painting.job.id in claims.unwanted
             painting.lost |= painting.job.id not in claims.held
             painting.interrupt()
         await self._give_back(claims.held)
-        for job in await self.jobs.recover(self.clock()):
-            self._tell(job)
+        if self.jobs.alone or self._on_time():
+            for job in await self.jobs.recover(self.name, self.clock()):
+                self._tell(job)
         self._queued = await self.jobs.waiting()
+
+    def _on_time(self) -> bool:
+        """Whether we have renewed without a gap for as long as a lease.
+
+        Who was away for a while, as all are whose database was, leaves the others time to come back
+        before it takes their work to be nobody's.
+        """
+        last, self._renewed = self._renewed, self.monotonic()
+        if self._renewed - last > self.lease:
+            self._gap = self._renewed
+        return self._renewed - self._gap >= self.lease
 
     async def _give_back(self, held: frozenset[str]) -> None:
         """Requeues what is ours by the database and not here, if it was so a renewal ago.
@@ -213,7 +231,7 @@ class Worker:
         """What was stopped by a shutdown waits for the next worker, if anybody will still ask."""
         if painting.lost:
             return
-        if painting.unwanted or painting.job.attended:
+        if painting.unwanted or painting.job.server == self.name:
             await self._end(painting, Status.CANCELLED, fault=_CANCELLED)
             return
         if painting.in_hand and painting.job.id not in self._uncounted:

@@ -15,7 +15,20 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, Executable, StaticPool, create_engine, event, make_url
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Engine,
+    Executable,
+    StaticPool,
+    cast,
+    create_engine,
+    event,
+    func,
+    literal,
+    make_url,
+)
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -52,6 +65,20 @@ class Direct:
         return self._connection.execute(statement, parameters)
 
 
+# What the time is, in SQL, by the clock that all go by who share a database.
+Clock = Callable[[float], ColumnElement[float]]
+
+
+def told_time(now: float) -> ColumnElement[float]:
+    """The time that the only process told which uses the database."""
+    return literal(now, Double)
+
+
+def server_time(_: float) -> ColumnElement[float]:
+    """The time by the clock of the database, whatever the processes think that share it."""
+    return cast(func.extract("epoch", func.clock_timestamp()), Double)
+
+
 class Database:
     """`reading()` and `writing()` give connections; a write is one transaction."""
 
@@ -60,6 +87,7 @@ class Database:
         self.is_sqlite = where.get_backend_name() == "sqlite"
         self.working: set[asyncio.Task[Any]] = set()
         self._checkpoints: asyncio.Task[None] | None = None
+        self.clock: Clock = told_time if self.is_sqlite else server_time
         if self.is_sqlite:
             self._file = where.database
             self._sqlite = _sqlite(url)

@@ -1,15 +1,28 @@
 """Jobs and their logs. The queue is the jobs table: claims have a lease, which their worker renews.
 
-Whoever claims a job may end it as long as the claim is theirs; where the lease ran out the job was
-given to another, and a late end is refused.
+Whoever claims a job may end it as long as no other has claimed it. Where several processes share a
+database, a claim whose lease ran out by the database's clock goes back to the queue; its worker
+takes it up again if it comes back before another does. SQLite has one process at a time: what it
+has claimed is its own for as long as it lives, and what another had is nobody's.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    bindparam,
+    delete,
+    false,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Result, Status
@@ -18,6 +31,7 @@ from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.deliveries import delivery_row
 from imagemill.store.queue import Standing, next_jobs, places
 from imagemill.store.schema import DELIVERIES, JOBS, LINES
+from imagemill.store.servers import attended_or_plain, deserted, show
 from imagemill.turns import Shares
 
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
@@ -39,6 +53,11 @@ class Jobs:
         self._adding: list[tuple[Job, asyncio.Future[None]]] = []
         self._adder: asyncio.Task[None] | None = None
         self._shares, self._standing = Shares(), Standing()
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process can be at work on this database."""
+        return self._database.is_sqlite
 
     async def add(self, job: Job) -> None:
         """Returns once the job will survive the death of this process.
@@ -114,12 +133,14 @@ class Jobs:
     @unbroken
     async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
         """The next jobs, which are the worker's for `lease` seconds."""
+        ours = attended_or_plain(self._database, lease, now)
         async with self._database.writing() as connection:
-            found = await begun.suspect(connection, self._shares, worker)
+            found = await begun.suspect(connection, self._shares, worker, ours)
             free = limit - len(found)
-            found += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED)
+            found += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED, ours)
             claimed = [job.move(Status.RUNNING, now) for job in found]
-            await _write(connection, *claimed, worker=worker, lease=now + lease)
+            until = self._database.clock(now) + lease
+            await _write(connection, *claimed, worker=worker, lease=until)
         return claimed
 
     @unbroken
@@ -129,11 +150,19 @@ class Jobs:
             await begun.count(connection, worker, ids, by)
 
     @unbroken
-    async def renew(self, worker: str, now: float, lease: float) -> Claims:
-        """Prolongs every claim of the worker."""
+    async def renew(self, worker: str, known: Collection[str], now: float, lease: float) -> Claims:
+        """Prolongs every claim of the worker, and shows that it is there.
+
+        known: what it works on. Of this it takes up again what went back to the queue because it
+        was silent for too long, and was not claimed since.
+        """
+        clock = self._database.clock(now)
         mine = (JOBS.c.worker == worker) & (JOBS.c.status == Status.RUNNING)
+        lapsed = JOBS.c.id.in_(known) & (JOBS.c.status == Status.QUEUED)
+        claim = {"status": Status.RUNNING.value, "worker": worker, "lease": clock + lease}
         async with self._database.writing() as connection:
-            await connection.execute(update(JOBS).where(mine).values(lease=now + lease))
+            await show(self._database, connection, worker, now)
+            await connection.execute(update(JOBS).where(mine | lapsed).values(claim))
             rows = (await connection.execute(select(JOBS.c.id, JOBS.c.unwanted).where(mine))).all()
         return Claims(
             frozenset(row.id for row in rows), frozenset(row.id for row in rows if row.unwanted)
@@ -150,15 +179,15 @@ class Jobs:
         fault: Fault | None = None,
         lines: Sequence[Line] = (),
     ) -> Job | None:
-        """Ends a claimed job, or gives it back to the queue; None where the claim was lost."""
-        mine = select(JOBS).where(
-            JOBS.c.id == id, JOBS.c.worker == worker, JOBS.c.status == Status.RUNNING
-        )
+        """Ends a claimed job, or gives it back to the queue; None where another has it by now."""
+        claimed = (JOBS.c.worker == worker) & (JOBS.c.status == Status.RUNNING)
+        lapsed = (JOBS.c.status == Status.QUEUED) if status in FINAL else false()
+        mine = select(JOBS).where(JOBS.c.id == id, claimed | lapsed)
         async with self._database.writing() as connection:
             found = await _jobs(connection, mine.with_for_update())
             if not found:
                 return None
-            job = found[0].move(status, now, result, fault)
+            job = replace(found[0], status=Status.RUNNING).move(status, now, result, fault)
             await _write(connection, job)
             await _write_lines(connection, [(id, line) for line in lines])
             if status in FINAL:
@@ -198,31 +227,31 @@ class Jobs:
         return [Line(row.number, row.at, row.message) for row in rows]
 
     @unbroken
-    async def recover(self, now: float) -> list[Job]:
-        """Ends or requeues what nobody works on any more, and ends what was not begun in time."""
-        lost = select(JOBS).where(JOBS.c.status == Status.RUNNING, JOBS.c.lease < now)
-        late = select(JOBS).where(JOBS.c.status == Status.QUEUED, JOBS.c.start_by < now)
+    async def recover(self, worker: str, now: float) -> list[Job]:
+        """Ends or requeues what nobody works on any more, and ends what nobody waits for any more
+        or was not begun in time. Nothing of what `worker` has, which lives.
+        """
+        clock = self._database.clock(now)
+        gone = deserted(self._database, worker, now)
+        running, queued = JOBS.c.status == Status.RUNNING, JOBS.c.status == Status.QUEUED
+        lapsed = true() if self._database.is_sqlite else JOBS.c.lease < clock
+        lost = select(JOBS).where(running, JOBS.c.worker != worker, lapsed)
         async with self._database.writing() as connection:
             found = await _jobs(connection, lost.with_for_update(skip_locked=True))
-            marked = select(JOBS.c.id).where(JOBS.c.status == Status.RUNNING, JOBS.c.unwanted)
-            unwanted = {id for (id,) in await connection.execute(marked)}
-            moved = [_recovered(job, job.id in unwanted, now) for job in found]
-            overdue = await _jobs(connection, late.with_for_update(skip_locked=True))
-            moved += [job.move(Status.FAILED, now, fault=_LATE) for job in overdue]
+            unwanted = await _ids(connection, running & JOBS.c.unwanted)
+            left = await _ids(connection, running & gone)
+            moved = [_recovered(job, job.id in unwanted, job.id in left, now) for job in found]
+            for which, fault, status in (
+                (queued & gone, _DESERTED, Status.CANCELLED),
+                (queued & ~gone & (JOBS.c.start_by < clock), _LATE, Status.FAILED),
+            ):
+                wanted = select(JOBS).where(which).with_for_update(skip_locked=True)
+                over = await _jobs(connection, wanted)
+                moved += [job.move(status, now, fault=fault) for job in over]
             await _write(connection, *moved)
             for job in moved:
                 if job.status in FINAL:
                     await _announce(connection, job)
-        return moved
-
-    @unbroken
-    async def desert(self, now: float) -> list[Job]:
-        """Cancels what callers waited for on connections of a server that is gone."""
-        deserted = select(JOBS).where(JOBS.c.status == Status.QUEUED, JOBS.c.attended)
-        async with self._database.writing() as connection:
-            found = await _jobs(connection, deserted.with_for_update(skip_locked=True))
-            moved = [job.move(Status.CANCELLED, now, fault=_DESERTED) for job in found]
-            await _write(connection, *moved)
         return moved
 
     @unbroken
@@ -240,11 +269,11 @@ class Jobs:
         return len(ids)
 
 
-def _recovered(job: Job, unwanted: bool, now: float) -> Job:
+def _recovered(job: Job, unwanted: bool, deserted: bool, now: float) -> Job:
     """What becomes of a job whose worker is gone."""
     if unwanted:
         return job.move(Status.CANCELLED, now, fault=_UNWANTED)
-    if job.attended:
+    if deserted:
         return job.move(Status.CANCELLED, now, fault=_DESERTED)
     if job.begun >= begun.MOST:
         return job.move(Status.FAILED, now, fault=begun.LOST)
@@ -255,19 +284,22 @@ async def _jobs(connection: Asked, wanted: Select[Any]) -> list[Job]:
     return [records.job(row._mapping) for row in await connection.execute(wanted)]
 
 
+async def _ids(connection: Asked, which: ColumnElement[bool]) -> set[str]:
+    return {id for (id,) in await connection.execute(select(JOBS.c.id).where(which))}
+
+
 async def _write(
     connection: Asked,
     *jobs: Job,
     worker: str | None = None,
-    lease: float | None = None,
+    lease: ColumnElement[float] | None = None,
 ) -> None:
     """What moves change."""
     if not jobs:
         return
-    rows = [
-        records.moved(job) | {"worker": worker, "lease": lease, "written": job.id} for job in jobs
-    ]
+    rows = [records.moved(job) | {"worker": worker, "written": job.id} for job in jobs]
     columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "written"}
+    columns["lease"] = lease
     await connection.execute(
         update(JOBS).where(JOBS.c.id == bindparam("written")).values(columns), rows
     )

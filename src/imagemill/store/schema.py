@@ -50,6 +50,7 @@ JOBS = Table(
     Column("begun", Integer, nullable=False),  # claims whose work began and did not end in order
     Column("worker", String(64)),  # who has claimed it; its claim counts until `lease`
     Column("lease", Float),
+    Column("server", String(64)),  # on whose connection the caller of an attended one waits
     Column("unwanted", Boolean, nullable=False),  # to be cancelled by the worker that has it
     Column("callback", Text),
     Column("keep", Float),
@@ -124,6 +125,14 @@ UPLOADS = Table(
     Column("public", Boolean, nullable=False),
     Column("parts", Boolean, nullable=False),
     Index("ix_uploads_created", "created"),
+)
+
+# The processes that serve from a database that several share, and when they were last there.
+SERVERS = Table(
+    "servers",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("seen", Float, nullable=False),
 )
 
 # What the server keeps for itself, such as the key that signs webhooks.
