@@ -150,5 +150,7 @@ async def test_closing_the_engine_fails_what_is_in_flight_and_leaves_no_process(
     async with running() as engine:
         long = await stepping(engine, "long", LONG)
         pid = worker().pid
+        if (score := Path(f"/proc/{pid}/oom_score_adj")).exists():
+            assert score.read_text("ascii").strip() == "500"  # the kernel ends it before the server
     assert fault([event async for event in long][-1]) is Kind.FAILED
     assert not psutil.pid_exists(pid)

@@ -11,9 +11,11 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, State
 from imagemill.engine.exits import Exit, Starvation
@@ -28,10 +30,14 @@ from imagemill.generation import Generation
 log = logging.getLogger(__name__)
 CLOSING_SECONDS = 5.0
 LEAST_REST, MOST_REST = 1.0, 60.0  # seconds between starts, from the second failure in a row on
+# Where memory ends, the kernel shall end the engine, which is started again, and not the server.
+OOM_SCORE, SACRIFICE = Path("/proc/self/oom_score_adj"), "500"
 SOUND_SECONDS = 60.0  # a process that lived so long has started well
 
 
 def enter(connection: Connection, options: Options) -> None:
+    with suppress(OSError):  # which is everywhere but on Linux
+        OOM_SCORE.write_text(SACRIFICE, "ascii")
     from imagemill.engine.child import main  # torch, which only the child needs
 
     main(connection, options)
