@@ -14,12 +14,14 @@ import pytest
 import websockets
 
 from imagemill.exec.interception import Outcome, Policy, Proxy, proxying
-from imagemill.exec.tunnels import AGREED, Above, Place
+from imagemill.exec.tunnels import AGREED, Above, Place, basic
 from imagemill.tls import Authority
 
 anyio = pytest.mark.anyio
 
 LISTED = "fal.run"
+SECRET = basic("me", "s3cret")  # what the program was given
+PROOF = f"proxy-authorization: {SECRET}\r\n"
 OTHER = "localhost"  # what a name of elsewhere is to the proxy: one that is not listed
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -72,7 +74,7 @@ class Scene:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.proxy.port}"
+        return f"http://me:s3cret@127.0.0.1:{self.proxy.port}"
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(proxy=self.url, verify=self.trust, trust_env=False)
@@ -83,7 +85,7 @@ class Scene:
     async def tunnel(self, to: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection on which the proxy has agreed to reach `to`."""
         reader, writer = await self.raw()
-        writer.write(f"CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n\r\n".encode())
+        writer.write(f"CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n{PROOF}\r\n".encode())
         assert await reader.readuntil(b"\r\n\r\n") == AGREED
         return reader, writer
 
@@ -104,7 +106,7 @@ async def scene(
         ours.load_cert_chain(*authority.leaf([LISTED]))
         here = Place("127.0.0.1", port or server.port)
         trust = ssl.create_default_context(cafile=authority.bundle())
-        async with proxying(Policy({LISTED}, here, ours, offline, above)) as proxy:
+        async with proxying(Policy({LISTED}, here, ours, SECRET, offline, above)) as proxy:
             yield Scene(proxy, server, trust)
         while not proxy.idle:  # a connection ends in a later turn
             await asyncio.sleep(0)
@@ -146,10 +148,54 @@ async def test_a_whole_https_address_without_a_tunnel_is_answered_as_some_client
 ) -> None:
     async with scene(authority) as stage:
         reader, writer = await stage.raw()
-        writer.write(b"GET https://fal.run HTTP/1.0\r\nhost: fal.run\r\n\r\n")
+        writer.write(f"GET https://fal.run HTTP/1.0\r\nhost: fal.run\r\n{PROOF}\r\n".encode())
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         writer.close()
         assert stage.server.heads[0].startswith("GET / HTTP/1.0\r\n")
+
+
+WRONG = (
+    "",
+    "proxy-authorization: Basic\r\n",
+    f"proxy-authorization: {basic('me', 'guess')}\r\n",
+    f"proxy-authorization: {basic('', '')}\r\n",
+    f"authorization: {SECRET}\r\n",
+    PROOF * 2,
+)
+
+
+@anyio
+@pytest.mark.parametrize("proof", WRONG)
+@pytest.mark.parametrize("scheme", ["CONNECT", "http", "https"])
+async def test_who_was_not_given_the_secret_is_led_nowhere(
+    authority: Authority, scheme: str, proof: str
+) -> None:
+    async with scene(authority) as stage:
+        for host in (f"{LISTED}:443", f"{LISTED}:80", f"127.0.0.1:{stage.server.port}"):
+            target = host if scheme == "CONNECT" else f"{scheme}://{host}/"
+            verb = "CONNECT" if scheme == "CONNECT" else "GET"
+            reader, writer = await stage.raw()
+            writer.write(f"{verb} {target} HTTP/1.1\r\n{proof}\r\n".encode())
+            told = await reader.read()
+            assert told.startswith(b"HTTP/1.1 407 imagemill exec serves the program that it runs")
+            assert b"\r\nproxy-authenticate: Basic realm=" in told
+            writer.close()
+        assert not stage.server.heads
+        assert not stage.proxy.counts
+
+
+@anyio
+async def test_the_secret_reaches_nobody_else(authority: Authority) -> None:
+    async with (
+        beyond(authority) as (outside, above),
+        scene(authority, above=above) as stage,
+        stage.client() as client,
+    ):
+        await client.get(f"http://{LISTED}/")
+        await client.get(f"https://{LISTED}/")
+        await client.get("http://example.com/")
+    for head in (*stage.server.heads, *outside.heads):
+        assert SECRET not in head
 
 
 @anyio
@@ -217,7 +263,10 @@ async def test_a_host_that_nobody_is_at_is_told(authority: Authority) -> None:
         (b"CONNECT fal.run:99999 HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 that is no address"),
         (b"GET ftp://fal.run/ HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 imagemill exec is a proxy"),
         (b"\x16\x03\x01 hello\r\n\r\n", b"HTTP/1.1 400 that is no HTTP/1.1"),
-        (b"CONNECT fal.run:443 HTTP/1.1\r\n\r\n\x16", b"HTTP/1.1 400 TLS began before"),
+        (
+            f"CONNECT fal.run:443 HTTP/1.1\r\n{PROOF}\r\n\x16".encode(),
+            b"HTTP/1.1 400 TLS began before",
+        ),
         (b"x" * 70_000, b"HTTP/1.1 431 the head of the request is too long"),
     ],
 )
@@ -309,7 +358,7 @@ async def test_a_caller_learns_that_the_server_has_hung_up(authority: Authority)
 
 @anyio
 @pytest.mark.parametrize(
-    "said", [b"", b"CONNECT fal.run:4", b"CONNECT fal.run:443 HTTP/1.1\r\n\r\n"]
+    "said", [b"", b"CONNECT fal.run:4", f"CONNECT fal.run:443 HTTP/1.1\r\n{PROOF}\r\n".encode()]
 )
 async def test_nothing_is_left_of_callers_who_vanish_at_once(
     authority: Authority, said: bytes

@@ -2,9 +2,11 @@
 
 What a program sends to a listed host is decrypted here and handed on byte for byte, `Host` and all;
 so whatever HTTP can do passes: streams, WebSockets, uploads. Other hosts are reached, or refused.
+Every program of this machine can connect; only the one that was given the secret is served.
 """
 
 import asyncio
+import hmac
 import re
 import ssl
 from collections import Counter
@@ -31,6 +33,7 @@ from imagemill.settings import LOOPBACK
 
 DIAL_SECONDS = 30.0
 HTTPS = PORTS["https"]
+PROVES = "proxy-authorization"
 
 _LINE = re.compile(r"(?P<method>[!-~]+) (?P<target>[!-~]+) (?P<version>HTTP/1\.\d)")
 # Between one caller and one proxy; they end here.
@@ -48,11 +51,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Policy:
-    """Who is answered for, by whom, and what becomes of all others."""
+    """Who is answered for, by whom, and what becomes of all others.
+
+    credential: what a caller has to bring as Proxy-Authorization.
+    """
 
     hosts: Set[str]
     server: Place
     certificate: ssl.SSLContext  # for the listed hosts
+    credential: str
     offline: bool = False
     above: Above | None = None
 
@@ -68,9 +75,9 @@ class Policy:
 class Refused(Exception):
     """A status, and words: the status line carries them, as most clients show no more than that."""
 
-    def __init__(self, status: int, words: str) -> None:
+    def __init__(self, status: int, words: str, *headers: str) -> None:
         super().__init__(status, words)
-        self.status, self.words = status, words
+        self.status, self.words, self.headers = status, words, headers
 
 
 class Gone(Exception):
@@ -88,6 +95,13 @@ class Asked:
     scheme: str
     host: str
     port: int
+
+    @property
+    def credential(self) -> str:
+        """What it brings for us; empty where it brings nothing."""
+        lines = (line.partition(":") for line in self.headers)
+        given = [value.strip() for name, _, value in lines if name.lower() == PROVES]
+        return given[0] if len(given) == 1 else ""
 
     def forwarded(self, *, whole: bool, credential: str) -> bytes:
         """The same for who answers; `whole` for a proxy, which needs the address."""
@@ -149,6 +163,7 @@ class Proxy:
         head, _, rest = held.partition(END)
         try:
             asked = _asked(head)
+            self._admit(asked)
             if asked.method == "CONNECT":
                 await self._tunnel(caller, asked, rest)
             else:
@@ -197,6 +212,11 @@ class Proxy:
             near.take(caller)
             self.counts[outcome, asked.host] += 1
             join(near, far, asked.forwarded(whole=whole, credential=credential) + rest)
+
+    def _admit(self, asked: Asked) -> None:
+        if not hmac.compare_digest(asked.credential.encode(), self.policy.credential.encode()):
+            told = "imagemill exec serves the program that it runs; use the proxy's whole address"
+            raise Refused(407, told, 'proxy-authenticate: Basic realm="imagemill exec"')
 
     def _judge(self, asked: Asked) -> Outcome:
         outcome = self.policy.outcome(asked.host, asked.port)
@@ -275,6 +295,7 @@ def _refuse(caller: asyncio.Transport, refused: Refused) -> None:
         "content-type: text/plain; charset=utf-8",
         f"content-length: {len(body)}",
         "connection: close",
+        *refused.headers,
     )
     caller.write("\r\n".join(head).encode("ascii") + END + body)
     caller.close()

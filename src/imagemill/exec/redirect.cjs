@@ -22,6 +22,13 @@ function isDirect(host) {
   return around.some((each) => each !== "" && covers(each));
 }
 
+/** What proves to the proxy that it has started this program; nothing where the address has none. */
+function proof() {
+  if (!proxy.username) return {};
+  const both = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+  return { "proxy-authorization": `Basic ${Buffer.from(both).toString("base64")}` };
+}
+
 /** Gives `done` a socket on which `host` speaks. */
 function tunnel(host, port, done) {
   const target = `${host.includes(":") ? `[${host}]` : host}:${port}`;
@@ -30,7 +37,7 @@ function tunnel(host, port, done) {
     port: proxy.port,
     method: "CONNECT",
     path: target,
-    headers: { host: target },
+    headers: { host: target, ...proof() },
     agent: false,
   });
   asked.once("error", done);

@@ -38,10 +38,14 @@ class Above:
     @classmethod
     def at(cls, url: SplitResult) -> "Above":
         user, password = unquote(url.username or ""), unquote(url.password or "")
-        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         tls = ssl.create_default_context() if url.scheme == "https" else None
         place = Place(url.hostname or "", url.port or PORTS[url.scheme], tls)
-        return cls(place, f"Basic {basic}" if user else "")
+        return cls(place, basic(user, password) if user else "")
+
+
+def basic(user: str, password: str) -> str:
+    """Both, as headers carry them."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 class Head(asyncio.Protocol):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import signal
 import ssl
 import sys
@@ -27,10 +28,11 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.exec.calls import calls, complaints, told
 from imagemill.exec.interception import Policy, proxying
 from imagemill.exec.surroundings import above, environment, roots
-from imagemill.exec.tunnels import PORTS, Place
+from imagemill.exec.tunnels import PORTS, Place, basic
 from imagemill.settings import LOOPBACK
 from imagemill.tls import Authority
 
+USER = "imagemill"  # of the proxy; the secret tells who is served
 LOOKS_APART = 0.05  # seconds, while the server starts
 STOP_SECONDS = 10.0
 NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128  # exit codes, as shells have them
@@ -98,9 +100,17 @@ async def _run(wish: Wish, signals: list[Signals]) -> int:
         trust = folder / "roots.pem"
         trust.write_bytes(roots(os.environ, authority.bundle()))
         async with _server(wish, folder, log) as url:
-            policy = Policy(frozenset(hosts), _place(url), certificate, wish.offline, further)
+            secret = secrets.token_hex(16)
+            policy = Policy(
+                frozenset(hosts),
+                _place(url),
+                certificate,
+                basic(USER, secret),
+                wish.offline,
+                further,
+            )
             async with proxying(policy) as proxy:
-                at = f"http://127.0.0.1:{proxy.port}"
+                at = f"http://{USER}:{secret}@127.0.0.1:{proxy.port}"
                 found = environment(os.environ, url, at, trust, hosts)
                 code = await _program(wish.command, found, signals[0])
         _say(*told(calls(log) if log else None, proxy.counts))
