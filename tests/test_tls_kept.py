@@ -59,7 +59,7 @@ def test_what_was_open_to_others_is_closed_and_told(
     (folder / "ca.key").chmod(0o644)
     make_authority(tmp_path)
     assert (mode(folder), mode(folder / "ca.key")) == (0o700, 0o600)
-    assert "ca.key was open to others" in caplog.text
+    assert "ca.key was open to other users" in caplog.text
 
 
 def test_the_authority_is_bound_as_tightly_as_can_be(tmp_path: Path) -> None:

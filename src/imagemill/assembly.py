@@ -19,6 +19,7 @@ from imagemill.engine.watchdog import Limits
 from imagemill.fetch import Fetcher, Policy
 from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
+from imagemill.folders import keep_private
 from imagemill.job import Job
 from imagemill.materials import Expand, Materials
 from imagemill.news import News
@@ -44,7 +45,7 @@ def assemble(
     settings: Settings, catalog: Catalog, telemetry: Telemetry, engine: Engine | None = None
 ) -> Service:
     """The service, not yet open; `engine` paints, a process of its own where none is given."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    keep_private(settings.data_dir)
     engine = engine or _engine(settings, catalog)
     database = Database(settings.database or at(settings.data_dir))
     jobs, table = Jobs(database), FileTable(database)

@@ -13,7 +13,6 @@ import logging
 import os
 import re
 import shlex
-import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.folders import PRIVATE_FILE, close, make_private
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,6 @@ AUTHORITY_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "imagemill l
 LEAF_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
 CA, CA_KEY = "ca.pem", "ca.key"
 LEAF, LEAF_KEY, BUNDLE = "server.pem", "server.key", "bundle.pem"
-PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!\d+$){_LABEL}")
@@ -68,8 +67,7 @@ class Authority:
         """The authority in `folder`, made where there is none, for our own names and `names`."""
         folder, wanted, now = folder.absolute(), _names(names), _at(clock)
         with _told():
-            folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
-            _close(folder, PRIVATE_FOLDER)
+            make_private(folder)
             key, path = _kept_key(folder / CA_KEY), folder / CA
             if not path.exists():
                 _write(path, _pem(_authority(key, wanted, now)), replace=False)
@@ -246,7 +244,7 @@ def _kept_key(path: Path) -> PrivateKey:
         form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         new = ec.generate_private_key(ec.SECP256R1())
         _write(path, new.private_bytes(serialization.Encoding.PEM, *form), replace=False)
-    _close(path, PRIVATE_FILE)
+    close(path, PRIVATE_FILE)
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -277,12 +275,6 @@ def _write(path: Path, content: bytes, *, replace: bool) -> None:
             (os.replace if replace else os.link)(part, path)
     finally:
         Path(part).unlink(missing_ok=True)
-
-
-def _close(path: Path, mode: int) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & ~mode:
-        log.warning("%s was open to others; it is closed now", path.name)
-        path.chmod(mode)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from imagemill.exec.calls import calls, complaints, told
 from imagemill.exec.interception import Policy, proxying
 from imagemill.exec.surroundings import above, environment, roots
 from imagemill.exec.tunnels import PORTS, Place, basic
+from imagemill.folders import keep_private, touch_private
 from imagemill.settings import LOOPBACK
 from imagemill.tls import Authority
 
@@ -140,7 +141,8 @@ async def _server(wish: Wish, folder: Path, log: Path | None) -> AsyncIterator[s
         yield await _reached(wish.url)
         return
     data = wish.data_dir or folder / "data"
-    data.mkdir(parents=True, exist_ok=True)
+    keep_private(data)
+    touch_private(log)
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "imagemill", "serve", "--until-eof"),

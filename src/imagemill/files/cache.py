@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagemill.folders import make_private
 from imagemill.generation import Painted
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ class Cache:
     def _recover(self) -> None:
         found: list[tuple[float, str, Entry]] = []
         try:
+            make_private(self._folder)
             for path in self._folder.glob("??/*"):
                 if path.suffix == _PART:  # its writer did not live to finish it
                     _remove(path)

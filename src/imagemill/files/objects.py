@@ -19,6 +19,7 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import keys
 from imagemill.files.contents import Content, Contents
+from imagemill.folders import make_private
 from imagemill.store.files import FileTable, StoredFile, Upload
 
 __all__ = ["Objects", "StoredFile", "Upload", "open_store"]
@@ -36,6 +37,8 @@ def open_store(url_or_folder: str) -> ObjectStore:
     """A folder of this machine, or a bucket: s3://, gs://, az://."""
     if "://" not in url_or_folder:
         folder = Path(url_or_folder).absolute()
+        if not folder.exists():
+            make_private(folder)
         return LocalStore(folder, mkdir=True, automatic_cleanup=True)
     try:
         return from_url(url_or_folder)

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from imagemill.folders import touch_private
 from imagemill.threads import DISK
 
 P = ParamSpec("P")
@@ -97,6 +98,8 @@ class Database:
     async def open(self) -> None:
         """Brings the tables up to date."""
         if self.is_sqlite:
+            if self._file and self._file != ":memory:":
+                touch_private(Path(self._file))  # the log beside it gets the same mode
             with self._sqlite.begin() as connection:
                 _migrate(connection)
             self._checkpoints = asyncio.create_task(_checkpoints(self._file))
