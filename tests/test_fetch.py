@@ -124,7 +124,7 @@ async def test_a_name_service_that_is_away_is_no_word_on_the_name() -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "a text of the system")
 
     async with open_fetcher(POLICY, away) as fetcher:
-        for use in (fetcher.check("http://a.test/"), fetcher.get("http://a.test/")):
+        for use in (fetcher.check("http://a.test/", True), fetcher.get("http://a.test/")):
             with pytest.raises(Fault, match="cannot be looked up at the moment") as caught:
                 await use
             assert caught.value.kind is Kind.UNREACHABLE

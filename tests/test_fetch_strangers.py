@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.errors import Fault, Kind
-from imagemill.fetch import Policy, public
+from imagemill.fetch import Policy
+from imagemill.networks import public
 from tests.sites import (
     METADATA,
     POLICY,
@@ -95,15 +96,31 @@ async def test_a_stranger_cannot_tell_an_open_port_from_a_shut_one(
         assert why in caplog.text
 
 
-async def test_a_receiver_is_refused_alike_wherever_its_name_leads() -> None:
-    told = []
-    for found in ([], ["10.1.2.3"], ["127.0.0.1"]):
+async def test_a_receiver_is_taken_alike_wherever_its_name_leads() -> None:
+    """Not looked up before something is to be told; printed examples name hosts that are none."""
+    for found in ([], ["10.1.2.3"], ["127.0.0.1"], ["8.8.8.8"]):
         async with open_fetcher(POLICY, resolving(*found)) as fetcher:
-            with pytest.raises(Fault) as caught:
-                await fetcher.check("http://a.test/hook")
-        assert caught.value.kind is Kind.FORBIDDEN
-        told.append(caught.value.message)
-    assert set(told) == {"a.test cannot be told of results; it needs a public address"}
+            await fetcher.check("https://optional.webhook.url/for/results")
+            if found not in ([], ["8.8.8.8"]):
+                with pytest.raises(Fault, match="private network"):
+                    await fetcher.post("http://a.test/hook", b"", {}, 1.0)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *["127.0.0.1", "127.1", "0x7f.1", "2130706433", "10.1.2.3", METADATA, "0", "[::1]"],
+        *["localhost", "LocalHost.", "a.localhost", "127.0.0.1.", "[::ffff:10.0.0.1]"],
+    ],
+)
+async def test_a_receiver_that_says_itself_that_it_is_private_is_refused(host: str) -> None:
+    async with open_fetcher(POLICY) as fetcher:
+        with pytest.raises(Fault, match="cannot be told of results; give a public") as caught:
+            await fetcher.check(f"http://{host}/hook")
+    assert caught.value.kind is Kind.FORBIDDEN
+    named = Policy(hosts=frozenset({host.strip("[]")}), seconds=20.0)
+    async with open_fetcher(named) as fetcher:
+        await fetcher.check(f"http://{host}/hook")
 
 
 @given(st.integers(0, 2**32 - 1).map(IPv4Address))

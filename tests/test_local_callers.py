@@ -200,7 +200,7 @@ async def test_only_who_is_on_this_machine_has_its_servers_told(
             )
             if headers:
                 for refused in (reply, queued):
-                    told = "127.0.0.1 cannot be told of results; it needs a public address"
+                    told = "127.0.0.1 cannot be told of results; give a public address"
                     assert (refused.status_code, told in refused.text) == (422, True)
             else:
                 assert (reply.status_code, queued.status_code) == (201, 200)

@@ -98,6 +98,43 @@ async def test_a_caller_who_hangs_up_stops_the_work_within_two_steps(
     assert [each["status"] for each in caller.sent if "status" in each] == [499]
 
 
+@pytest.mark.parametrize("path", [HF, FLAT])
+async def test_nobody_learns_from_the_cache_what_another_has_asked(
+    serving: Serving, path: str
+) -> None:
+    engine = PlainEngine()
+    body: dict[str, Any] = {"inputs": "a cat"} | ({"seed": 1} if path == FLAT else {})
+    async with serving(engine) as client:
+        told = []
+        for key in ("a", "b", None, "a", None):
+            headers = {"authorization": f"Bearer {key}"} if key else {}
+            reply = await client.post(path, json=body, headers=headers)
+            told.append(reply.headers["x-imagemill-cache"])
+    assert told == ["miss", "miss", "miss", "hit", "hit"]
+    assert len(engine.submitted) == 3
+
+
+async def test_nobody_waits_for_what_another_asked_nor_is_left_when_they_go(
+    tmp_path: Path,
+) -> None:
+    engine = PlainEngine()
+    engine.gate.clear()
+    app = create_app(Settings(data_dir=tmp_path), engine)
+    leaving, staying = (Caller(HF, {"inputs": "a cat", "parameters": {"seed": 1}}) for _ in "ab")
+    staying.scope["headers"] = [*staying.scope["headers"], (b"authorization", b"Bearer b")]
+    async with app.router.lifespan_context(app):
+        calls = [
+            asyncio.create_task(app(each.scope, each.receive, each.send))
+            for each in (leaving, staying)
+        ]
+        await engine.asked(2)
+        leaving.gone.set()
+        await calls[0]
+        engine.gate.set()
+        await calls[1]
+    assert [each["status"] for each in staying.sent if "status" in each] == [200]
+
+
 async def test_a_caller_who_hangs_up_leaves_the_work_to_another_who_waits_for_it(
     tmp_path: Path,
 ) -> None:

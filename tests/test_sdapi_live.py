@@ -4,16 +4,21 @@ import asyncio
 import base64
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
+from starlette.requests import HTTPConnection
 
+from imagemill.app import create_app
+from imagemill.dialects.callers import person_of
 from imagemill.dialects.sdapi.live import Board, Live
 from imagemill.dialects.sdapi.options import CALLERS, DEFAULTS, Options
 from imagemill.generation import Generation
 from imagemill.job import Job, Line
+from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 
@@ -55,6 +60,33 @@ async def test_nothing_goes_on_at_first(serving: Serving) -> None:
         "current_image": None,
         "textinfo": None,
     }
+
+
+async def test_who_sends_no_credential_is_known_by_the_address(tmp_path: Path) -> None:
+    """Else anybody would see, and stop, what others without a credential are painting."""
+    engine = PlainEngine(hold_at=2)
+    app = create_app(Settings(data_dir=tmp_path, host="0.0.0.0"), engine)
+
+    def at(address: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app, client=(address, 1))
+        return httpx.AsyncClient(transport=transport, base_url="http://10.0.0.1")
+
+    async with app.router.lifespan_context(app), at("10.0.0.2") as mine, at("10.0.0.3") as other:
+        task = asyncio.create_task(mine.post(f"{V1}/txt2img", json=ASKED))
+        await engine.reached(PROMPT, 2)
+        await other.post(f"{V1}/interrupt")
+        await other.post(f"{V1}/options", json={"samples_format": "webp"})
+        assert (await get(other, "progress"))["state"]["job_count"] == 0
+        assert (await get(mine, "progress"))["state"]["job_count"] == 1
+        assert (await get(mine, "options"))["samples_format"] == "png"
+        engine.gate.set()
+        assert json.loads((await task).json()["info"])["imagemill"]["interrupted"] is False
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "127.0.0.2"])
+async def test_this_machine_is_one_person_by_whatever_address(address: str) -> None:
+    scope = {"type": "http", "headers": [], "client": (address, 1)}
+    assert person_of(HTTPConnection(scope)) == "at home"
 
 
 async def test_progress_tells_steps_and_shows_the_picture(serving: Serving) -> None:
@@ -241,12 +273,12 @@ def test_options_of_too_many_callers_are_forgotten() -> None:
 def test_the_first_that_is_painted_goes_before_those_that_wait() -> None:
     board = Board()
     waiting, begun = (Live(make_job(id, started), id) for id, started in (("a", None), ("b", 1.0)))
-    board.add(waiting)
+    board.add("me", waiting)
     assert board.current("me") is waiting
-    board.add(begun)
+    board.add("me", begun)
     assert (board.current("me"), board.count("me")) == (begun, 2)
-    board.remove(begun)
-    board.remove(waiting)
+    board.remove("me", begun)
+    board.remove("me", waiting)
     assert board.current("me") is None
 
 

@@ -25,7 +25,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from urllib.parse import unquote, urljoin
 
 import httpcore
@@ -33,11 +33,11 @@ import httpx
 
 from imagemill import __version__
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.networks import Address, is_evidently_private, own, public
 from imagemill.threads import NAMES
 
 log = logging.getLogger(__name__)
 
-Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # a host and a port give IP addresses
 
 REPLY_BYTES = 64 * 2**10  # of the answer to a POST; nobody reads it
@@ -45,7 +45,6 @@ _NOT_FETCHED = (
     "{host} could not be fetched; it needs a public address, a server that answers in time, "
     "and for https a certificate that is trusted here"
 )
-_NOT_TOLD = "{host} cannot be told of results; it needs a public address"
 _CONNECT_SECONDS = 5.0  # for one address of several, so that a dead one leaves time for the next
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -62,16 +61,6 @@ _KEPT_BACK = _FRAMING | {"connection", "accept-encoding", "authorization", "cook
 # A name or an IPv6 address; a scope (%eth0) would choose the network, and is in neither.
 _HOST = re.compile(r"(?=.{1,254}\Z)([a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+)")
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
-
-_GLOBAL_UNICAST = ip_network("2000::/3")  # all of IPv6 that was ever given out
-_NAT64 = ip_network("64:ff9b::/96")
-# Global by the registry, and yet answered by a machine nearby.
-_NEARBY = (
-    ip_network("168.63.129.16/32"),  # the host beneath a machine of Azure
-    ip_network("192.0.0.0/24"),  # the next gateway (RFC 7723, RFC 8155)
-    ip_network("192.88.99.0/24"),  # the next 6to4 relay (RFC 7526)
-    ip_network("3fff::/20"),  # documentation, which older versions of Python do not know
-)
 
 
 @dataclass(frozen=True)
@@ -125,7 +114,7 @@ class Fetcher:
     async def get(self, url: str, max_bytes: int | None = None, local: bool = False) -> Fetched:
         limit = self._policy.max_bytes if max_bytes is None else max_bytes
         asked = parse(url)
-        with _discreet(local, Kind.UNREACHABLE, _NOT_FETCHED, asked):
+        with _discreet(local, asked):
             return await self._get(asked, limit, local)
 
     async def _get(self, asked: httpx.URL, limit: int, local: bool) -> Fetched:
@@ -142,11 +131,18 @@ class Fetcher:
         raise _unreachable(asked, f"redirects more than {count} times; give the final address")
 
     async def check(self, url: str, local: bool = False) -> None:
-        """Raises where `post` would not go."""
+        """Raises where `post` would not go.
+
+        For strangers no name is looked up, as that would tell them where it leads here: of it they
+        are refused alone what says by itself that it is not public.
+        """
         target = parse(url)
-        with _discreet(local, Kind.FORBIDDEN, _NOT_TOLD, target):
+        host = _plain(_host(target))
+        if local:
             async with _within(self._policy.seconds, target):
-                await self._gates[local].admit(_host(target), target.port or 0)
+                await self._gates[True].admit(host, target.port or 0)
+        elif is_evidently_private(host) and not self._gates[False].names(host):
+            raise Fault(Kind.FORBIDDEN, f"{host} cannot be told of results; give a public address")
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, local: bool = False
@@ -205,11 +201,15 @@ class Gate(httpcore.AsyncNetworkBackend):
         self._named = frozenset(map(_plain, hosts))
         self._network = httpcore.AnyIOBackend()
 
+    def names(self, host: str) -> bool:
+        """Whether the operator has named a host."""
+        return _plain(host) in self._named
+
     async def admit(self, host: str, port: int) -> list[str]:
         """The addresses of a host; a Fault where one of them is not allowed."""
         found = await self._found(host, port)
         refused = [each for each in found if not self._allowed(ip_address(each))]
-        if refused and _plain(host) not in self._named:
+        if refused and not self.names(host):
             raise Unreached(
                 Kind.FORBIDDEN,
                 f"{host} points into a private network ({refused[0]}); "
@@ -239,32 +239,6 @@ class Gate(httpcore.AsyncNetworkBackend):
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await self._network.connect_tcp(address, port, _CONNECT_SECONDS)
         raise httpcore.ConnectError
-
-
-def public(address: Address) -> bool:
-    """Whether an address is one of the internet at large, and so is all that it carries within."""
-    carried = _carried(address)
-    if carried:
-        return all(map(public, carried))
-    if address.version == 6 and address not in _GLOBAL_UNICAST:
-        return False
-    special = address.is_multicast or any(address in network for network in _NEARBY)
-    return address.is_global and not special
-
-
-def own(address: Address) -> bool:
-    """Whether an address is this machine's loopback."""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
-
-
-def _carried(address: Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses within, to which a system or a relay would send what is for this one."""
-    if isinstance(address, IPv4Address):
-        return ()
-    translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-    within = (address.ipv4_mapped, address.sixtofour, translated, *(address.teredo or ()))
-    return tuple(each for each in within if each is not None)
 
 
 def parse(url: str) -> httpx.URL:
@@ -328,7 +302,7 @@ async def _content(reply: httpcore.Response, target: httpx.URL, limit: int) -> b
 
 
 @contextmanager
-def _discreet(local: bool, kind: Kind, told: str, asked: httpx.URL) -> Iterator[None]:
+def _discreet(local: bool, asked: httpx.URL) -> Iterator[None]:
     """Tells strangers of every place that was not reached in the same words."""
     try:
         yield
@@ -337,7 +311,7 @@ def _discreet(local: bool, kind: Kind, told: str, asked: httpx.URL) -> Iterator[
             raise
         host = _host(asked)
         log.info("a place that a caller named was not reached, %s: %s", host, fault)
-        raise Fault(kind, told.format(host=host)) from None
+        raise Fault(Kind.UNREACHABLE, _NOT_FETCHED.format(host=host)) from None
 
 
 def _pool(gate: Gate, tls: ssl.SSLContext) -> httpcore.AsyncConnectionPool:

@@ -28,10 +28,10 @@ class Repeat:
 class Order:
     """A generation and how it may be answered.
 
-    cacheable: an earlier picture of the same will do. drawn: the seed was drawn by us, so any seed
-    will do. wait: for a model that is loading. begin_within: seconds after which it has failed if
-    it was not begun. finish: the work is wanted though nobody waits for it any more. The others are
-    as in Job.
+    cacheable: an earlier picture of the same caller's will do. drawn: the seed was drawn by us, so
+    any seed will do. wait: for a model that is loading. begin_within: seconds after which it has
+    failed if it was not begun. finish: the work is wanted though nobody waits for it any more. The
+    others are as in Job.
     """
 
     generation: Generation
@@ -54,13 +54,14 @@ class Order:
 
     @cached_property
     def seeded(self) -> str:
-        """The key of this very picture."""
-        return files.key(asdict(self.generation), self.endpoint.version)
+        """The key of this very picture; the caller's own, so that none learns what others asked."""
+        return files.key(asdict(self.generation), self.endpoint.version, self.caller)
 
     @cached_property
     def unseeded(self) -> str:
         """The key under which the seed is kept that was drawn for this."""
-        return files.key(asdict(replace(self.generation, seed=0)), self.endpoint.version, "seed")
+        unseeded = asdict(replace(self.generation, seed=0))
+        return files.key(unseeded, self.endpoint.version, self.caller, "seed")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The only door for dialects: every call becomes a Job, which is told of, waited for or cancelled.
 
-A raw call (`paint`) waits for its job on an open connection: identical ones share one flight, with
-one look-up, one job, one file. When the last one who waits hangs up, the job is cancelled, unless
-the order says otherwise.
+A raw call (`paint`) waits for its job on an open connection: identical ones of a caller share one
+flight, with one look-up, one job, one file. When the last one who waits hangs up, the job is
+cancelled, unless the order says otherwise.
 """
 
 import asyncio

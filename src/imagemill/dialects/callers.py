@@ -1,6 +1,7 @@
 """Who calls, under which address they know this server, and which files of ours they name."""
 
 import hashlib
+import ipaddress
 import re
 
 from fastapi import Request
@@ -28,6 +29,20 @@ def caller_of(headers: Headers) -> str:
     """Who asks: a digest of the credential, empty where there is none."""
     credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
     return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
+
+
+def person_of(connection: HTTPConnection) -> str:
+    """Who asks, as far as those can be told apart who send no credential: by their address."""
+    address = connection.client.host if connection.client is not None else ""
+    return caller_of(connection.headers) or f"at {_machine(address)}"
+
+
+def _machine(address: str) -> str:
+    """The same for both of this machine's own addresses, of which a name may mean either."""
+    try:
+        return "home" if ipaddress.ip_address(address).is_loopback else address
+    except ValueError:
+        return address
 
 
 def is_local(connection: HTTPConnection) -> bool:

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Endpoint
 from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import caller_of
 from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.errors import Fault, invalid
 from imagemill.orders import Answer, Order
@@ -64,7 +65,8 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
         seed=asked.seed,
     )
     # Without a seed every call is meant to give another picture.
-    return Order(generation, endpoint, cacheable=asked.seed is not None)
+    cacheable = asked.seed is not None
+    return Order(generation, endpoint, cacheable=cacheable, caller=caller_of(headers))
 
 
 def _prompt(asked: Body) -> str:

@@ -242,7 +242,8 @@ _TEXT = {"schema": {"type": "string"}}
 HEADERS: dict[str, Any] = {
     "x-imagemill-model": {"description": "The weights that painted."} | _TEXT,
     "x-imagemill-seed": {"description": "The seed, asked for or drawn."} | _TEXT,
-    "x-imagemill-cache": {"description": "hit: an earlier picture. miss: a new one."} | _TEXT,
+    "x-imagemill-cache": {"description": "hit: the caller's earlier picture. miss: a new one."}
+    | _TEXT,
     "x-imagemill-ignored": {
         "description": "Words of the prompt that the model does not know, percent-encoded."
     }

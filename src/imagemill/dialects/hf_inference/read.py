@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Endpoint
 from imagemill.catalog.hub import UNSAID
 from imagemill.dialects import strict
+from imagemill.dialects.callers import caller_of
 from imagemill.dialects.hf_inference.accept import accepted
 from imagemill.dialects.strict import (
     Guidance,
@@ -129,6 +130,7 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
         # What is behind an address may have changed since.
         cacheable=use_cache and not any(map(_remote, (generation.image, generation.mask))),
         drawn=parameters.seed is None,
+        caller=caller_of(headers),
         wait=wait or headers.get("user-agent", "").startswith(IMPATIENT),
     )
 

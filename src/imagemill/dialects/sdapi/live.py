@@ -37,25 +37,25 @@ class Live:
 
 
 class Board:
-    """The calls under way, by caller, in the order of their coming."""
+    """The calls under way, by person, in the order of their coming."""
 
     def __init__(self) -> None:
         self._of: dict[str, dict[str, Live]] = {}
 
-    def add(self, live: Live) -> None:
-        self._of.setdefault(live.job.caller, {})[live.job.id] = live
+    def add(self, person: str, live: Live) -> None:
+        self._of.setdefault(person, {})[live.job.id] = live
 
-    def remove(self, live: Live) -> None:
-        mine = self._of[live.job.caller]
+    def remove(self, person: str, live: Live) -> None:
+        mine = self._of[person]
         del mine[live.job.id]
         if not mine:
-            del self._of[live.job.caller]
+            del self._of[person]
 
-    def count(self, caller: str) -> int:
-        return len(self._of.get(caller, {}))
+    def count(self, person: str) -> int:
+        return len(self._of.get(person, {}))
 
-    def current(self, caller: str) -> Live | None:
+    def current(self, person: str) -> Live | None:
         """The first that is painted, else the first that waits."""
-        mine = list(self._of.get(caller, {}).values())
+        mine = list(self._of.get(person, {}).values())
         begun = [each for each in mine if each.job.started is not None]
         return next(iter(begun or mine), None)

@@ -73,18 +73,16 @@ Set = dict[str, Any]
 
 
 class Options:
-    """By caller, so that nobody changes the model of somebody else; those without a credential are
-    one caller.
-    """
+    """By person, so that nobody changes the model of somebody else."""
 
     def __init__(self) -> None:
         self._of: OrderedDict[str, Set] = OrderedDict()
 
-    def of(self, caller: str) -> Set:
-        return {**DEFAULTS, **self._of.get(caller, {})}
+    def of(self, person: str) -> Set:
+        return {**DEFAULTS, **self._of.get(person, {})}
 
-    def set(self, caller: str, given: Mapping[str, Any]) -> None:
-        self._of[caller] = {**self._of.pop(caller, {}), **given}
+    def set(self, person: str, given: Mapping[str, Any]) -> None:
+        self._of[person] = {**self._of.pop(person, {}), **given}
         while len(self._of) > CALLERS:
             self._of.popitem(last=False)
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from imagemill import images
 from imagemill.catalog import EMBEDDED
 from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of, is_local
+from imagemill.dialects.callers import caller_of, is_local, person_of
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
@@ -54,25 +54,26 @@ class Sdapi:
         def asked(body: bytes) -> bodies.Asked:
             return bodies.take(model, read.value(body))
 
-        caller, body, found = await self._body(request, asked)
-        return await wire.while_listening(request, self._answer(request, caller, body, found))
+        person, body, found = await self._body(request, asked)
+        return await wire.while_listening(request, self._answer(request, person, body, found))
 
     async def _answer(
-        self, request: Request, caller: str, body: bytes, asked: bodies.Asked
+        self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> Response:
-        base, kept = self.house.base(request), self.options.of(caller)
-        plan = await read.plan(self.house, asked, base, caller, kept, is_local(request))
+        base, kept = self.house.base(request), self.options.of(person)
+        caller, local = caller_of(request.headers), is_local(request)
+        plan = await read.plan(self.house, asked, base, caller, kept, local)
         plan = replace(plan, order=wire.called(self.house, request, body, plan.order))
         if asked.override_settings_restore_afterwards is False:
-            self.options.set(caller, plan.set)
+            self.options.set(person, plan.set)
         job = await self.service.begin(plan.order)
         current = live.Live(job, asked.force_task_id or f"task({job.id})")
-        self.board.add(current)
+        self.board.add(person, current)
         try:
             async for item in self.service.watch(job.id):
                 current.hear(item)
         finally:
-            self.board.remove(current)
+            self.board.remove(person, current)
             await asyncio.shield(self.service.leave(job))
         return await self._told(plan, current, base)
 
@@ -95,39 +96,39 @@ class Sdapi:
         return Told(told, headers=wire.headers(answer))
 
     async def progress(self, request: Request, skip_current_image: bool = False) -> Response:
-        caller = self._caller(request)
-        current = self.board.current(caller)
-        shown = self.options.of(caller)[options.PREVIEWS] and not skip_current_image
+        person = self._person(request)
+        current = self.board.current(person)
+        shown = self.options.of(person)[options.PREVIEWS] and not skip_current_image
         newest = current.newest if current is not None and shown else None
         picture = None if newest is None else await ENCODING.run(pictures.as_png, newest)
-        now, count = self.service.now(), self.board.count(caller)
+        now, count = self.service.now(), self.board.count(person)
         return Told(write.progress(current, count, now, picture))
 
     async def interrupt(self, request: Request) -> Response:
-        if (current := self.board.current(self._caller(request))) is not None:
+        if (current := self.board.current(self._person(request))) is not None:
             current.stopped = True
             await self.service.cancel(current.job)
         return Told({})
 
     async def skip(self, request: Request) -> Response:
         """All pictures of a call are painted together, so there is no next one to go on with."""
-        if (current := self.board.current(self._caller(request))) is not None:
+        if (current := self.board.current(self._person(request))) is not None:
             current.skipped = True
             await self.service.cancel(current.job)
         return Told(None)
 
     async def get_options(self, request: Request) -> Response:
-        kept = self.options.of(self._caller(request))
+        kept = self.options.of(self._person(request))
         title = kept[options.CHECKPOINT] or self.house.catalog.default
         return Told(write.options(kept, title))
 
     async def set_options(self, request: Request) -> Response:
-        caller, _, body = await self._body(request, _object)
+        person, _, body = await self._body(request, _object)
         given = options.checked(body)
         if given.get(options.CHECKPOINT):
             found = checkpoints.find(self.house.catalog, given[options.CHECKPOINT])
             given[options.CHECKPOINT] = found.id
-        self.options.set(caller, given)
+        self.options.set(person, given)
         return Told(None)
 
     async def png_info(self, request: Request) -> Response:
@@ -137,32 +138,33 @@ class Sdapi:
             raise words.Wrong([words.detail("png", "the image is missing", "missing")])
         return Told(await DECODING.run(_png_info, given))
 
-    def _caller(self, request: Request) -> str:
+    def _person(self, request: Request) -> str:
+        """Whose progress, interrupts and options these are."""
         read.credential(request.headers)
-        return caller_of(request.headers)
+        return person_of(request)
 
     async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, bytes, T]:
         """Who calls, the body, and what `work` makes of it."""
         body = await wire.read_body(request, self.house.input_limit)
-        return self._caller(request), body, await wire.reading(body, work, body)
+        return self._person(request), body, await wire.reading(body, work, body)
 
     def listing(self, name: str) -> Handler:
         async def told(request: Request) -> Response:
-            self._caller(request)
+            self._person(request)
             return Told(lists.LISTS[name](self.house.catalog))
 
         return told
 
     def nothing(self, name: str) -> Handler:
         async def done(request: Request) -> Response:
-            self._caller(request)
+            self._person(request)
             return Told(lists.DONE[name])
 
         return done
 
     def refusing(self, name: str) -> Handler:
         async def refused(request: Request) -> Response:
-            self._caller(request)
+            self._person(request)
             raise Fault(Kind.UNSUPPORTED, f"{name}: {lists.REFUSED[name]}")
 
         return refused
