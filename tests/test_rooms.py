@@ -31,8 +31,8 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 LEVELS = (
     level("__init__ errors generation job turns accounts credits", None),
     level(
-        "settings telemetry folders images networks fetch files store webhooks finishing tls inputs "
-        "threads budget",
+        "settings telemetry folders images networks fetch files store webhooks finishing tls "
+        "inputs threads budget",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
