@@ -29,14 +29,17 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 
 LEVELS = (
-    level("__init__ errors generation job turns accounts credits", None),
+    level("__init__ errors generation job turns retries accounts credits", None),
     level(
         "settings telemetry folders images networks fetch files store webhooks finishing tls "
         "inputs threads budget",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
-    level("catalog service flights worker materials news orders", ROUTES | TENSORS | {"dialects"}),
+    level(
+        "catalog service flights worker painting materials news orders watching",
+        ROUTES | TENSORS | {"dialects"},
+    ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
     level("app addresses admission assembly cluster cli connections exec __main__", TENSORS),
 )

@@ -381,7 +381,7 @@ async def test_hugging_face_s_clients_get_errors_that_they_can_show(
 def test_who_asks_again_at_once_is_told_503_only_after_a_wait() -> None:
     agent = Headers({"user-agent": HUGGING_FACE[1]})
     unavailable = [kind for kind in Kind if words.refuse(agent, Fault(kind, "")).status_code == 503]
-    assert unavailable == [Kind.LOADING]
+    assert unavailable == [Kind.LOADING, Kind.UNAVAILABLE]
 
 
 async def test_a_loading_model_is_waited_for(serving: Serving) -> None:

@@ -534,8 +534,8 @@ class Alarm(logging.Handler):
 
 @pytest.fixture
 def alarm() -> Iterator[Alarm]:
-    """Rings when the courier logs an error."""
-    alarm, logger = Alarm(), logging.getLogger("imagemill.webhooks")
+    """Rings when an error is logged."""
+    alarm, logger = Alarm(), logging.getLogger("imagemill")
     logger.addHandler(alarm)
     yield alarm
     logger.removeHandler(alarm)

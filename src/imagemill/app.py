@@ -95,6 +95,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.add_middleware(Marked)
     app.add_middleware(Addressed, settings.input_limit, catalog.default)
     app.state.metrics, app.state.inputs = metrics, Budget(settings.input_memory)
+    app.state.service = service
     metrics.inputs.labels("memory").set_function(lambda: app.state.inputs.taken)
     return app
 
@@ -160,10 +161,12 @@ def _house_routes(house: wire.House) -> APIRouter:
     router = APIRouter(tags=["server"])
 
     async def health() -> JSONResponse:
-        """Whether the server lives, whether its engine is ready to paint, and why it is not."""
+        """Whether the server lives, whether it is ready to paint and to keep, and why it is not."""
         engine = house.service.engine
-        ready = engine.state is State.READY
+        stores = house.service.stores
+        ready = engine.state is State.READY and not any(stores.values())
         body = {"live": True, "ready": ready, "model": engine.state.value, "version": __version__}
+        body |= {name: trouble or "ready" for name, trouble in stores.items()}
         if engine.trouble:
             body["why"] = engine.trouble
         return JSONResponse(body, 200 if ready else 503)

@@ -62,6 +62,10 @@ def assemble(
         told = await MESSAGES[job.door](service, await service.signer(), job, time.time())
         return replace(told, local=job.local)
 
+    async def probe() -> None:
+        await database.probe()
+        await objects.contents.probe()
+
     courier = Courier(DeliveryTable(database), render, fetcher.post)
     worker = Worker(
         engine,
@@ -75,6 +79,7 @@ def assemble(
         retention=settings.retention,
         secret=partial(table.secret, "names", token_bytes(32)),
         ended=courier.wake,
+        probe=probe,
     )
     service = Service(
         engine,

@@ -17,6 +17,8 @@ class Kind(StrEnum):
     UNREACHABLE = "unreachable"  # a file that the caller named could not be fetched
     UNREADABLE = "unreadable"  # a file that the caller gave is not what it should be
     UNSUPPORTED = "unsupported"  # a feature that the model at hand does not have
+    UNAVAILABLE = "unavailable"  # what the server stands on is away: its database, its files
+    FULL = "full"  # there is no room to keep more
     FAILED = "failed"  # our fault
 
 

@@ -12,10 +12,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from imagemill import files, inputs
-from imagemill.engine.events import Engine, Preview, State
+from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.fetch import Fetcher
 from imagemill.files import Cache
@@ -26,9 +27,12 @@ from imagemill.job import FINAL, Job, Line, Priority, Status
 from imagemill.materials import DATA, OWN
 from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
+from imagemill.retries import outlasting
 from imagemill.store import Database, Jobs
+from imagemill.store.troubles import Trouble
 from imagemill.telemetry import Telemetry
 from imagemill.threads import BODIES, DISK
+from imagemill.watching import watch
 from imagemill.webhooks import Courier, Signer, signing_key
 from imagemill.worker import Worker
 
@@ -45,7 +49,7 @@ DATA_BYTES = 50 * 2**20
 LONGEST_URL = 8192  # characters
 RETURNS = 15.0  # seconds in which a client that timed out sends the same again
 REPEATED = 600.0  # seconds in which a call that was named may be repeated
-TICK = 1.0  # seconds after which a watched job is looked at, whatever the news
+READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that could not be read
 
 T = TypeVar("T")
 
@@ -99,6 +103,14 @@ class Service:
         await self.engine.close()
         await self.fetcher.close()
         await self.database.close()
+
+    @property
+    def stores(self) -> dict[str, Trouble | None]:
+        """What keeps the database and the files from working, if anything does."""
+        return {
+            "database": self.database.condition.trouble,
+            "files": self.objects.contents.condition.trouble,
+        }
 
     async def submit(self, order: Order, attended: bool = False, previews: bool = False) -> Job:
         """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be.
@@ -189,22 +201,9 @@ class Service:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         return job
 
-    async def watch(self, id: str) -> AsyncIterator[Item]:
-        """The job as it is, then all that happens to it, at last the job that has ended.
-
-        The job itself comes again every second.
-        """
-        with self.news.listen(id) as heard:
-            job = await self.jobs.get(id)
-            while job is not None:
-                yield job
-                if job.status in FINAL:
-                    return
-                item = await _next(heard, TICK)
-                while isinstance(item, Line | Preview):
-                    yield item
-                    item = await _next(heard, TICK)
-                job = item or await self.jobs.get(id)
+    def watch(self, id: str) -> AsyncIterator[Item]:
+        """The job as it is, all that happens to it, and every second the job again, to its end."""
+        return watch(self.jobs, self.news, id)
 
     async def ended(self, id: str) -> Job:
         """The job, once it has ended."""
@@ -382,17 +381,12 @@ class Service:
         assert job.result is not None
         assert job.status is Status.SUCCEEDED
         result = job.result
-        pictures = [await self.objects.read(file.key) for file in result.files]
+        pictures = [
+            await outlasting(partial(self.objects.read, file.key), READ_AGAIN)
+            for file in result.files
+        ]
         return Painted(tuple(pictures), result.seconds, result.served_by, result.ignored)
 
 
 def _closing() -> Fault:
     return Fault(Kind.BUSY, "the server is shutting down", retry_after=STARTING_SECONDS)
-
-
-async def _next(heard: asyncio.Queue[Item], seconds: float) -> Item | None:
-    try:
-        async with asyncio.timeout(seconds):
-            return await heard.get()
-    except TimeoutError:
-        return None

@@ -21,6 +21,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from imagemill.errors import Fault, Kind
+from imagemill.retries import outlasting
 from imagemill.store.database import Database
 from imagemill.store.deliveries import Delivery, DeliveryTable, signing_secret
 
@@ -32,6 +33,7 @@ SLOTS = 16  # attempts at a time
 SHARE = 4
 MARGIN = 10.0  # seconds of a claim beyond its attempt: for making the message and writing the end
 MOMENT = 0.1  # seconds; the shortest wait, so that nothing can make the loop spin
+HELD = 3600.0  # seconds for which is tried to write the end of an attempt
 LONGEST = 300  # characters of an error that is kept
 
 HOPELESS = frozenset({Kind.FORBIDDEN, Kind.INVALID})  # faults that another attempt would meet again
@@ -164,7 +166,7 @@ class Courier:
     ) -> None:
         self._table, self._render, self._post = table, render, post
         self._clock, self._patience, self._draw = clock, patience, draw
-        self._awake = asyncio.Event()
+        self._awake, self._hurry = asyncio.Event(), asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Attempt] = {}
 
     def wake(self) -> None:
@@ -180,6 +182,8 @@ class Courier:
                 try:
                     await self._begin_all()
                     pause = await self._pause()
+                except Fault as fault:  # told by who was in trouble
+                    log.debug("deliveries could not be looked up: %s", fault)
                 except Exception:
                     log.exception("deliveries could not be looked up")
                 with suppress(TimeoutError):
@@ -235,6 +239,7 @@ class Courier:
 
     async def _stop(self) -> None:
         """Breaks off what waits for a receiver; what was answered is still written down."""
+        self._hurry.set()
         tasks = list(self._under_way)
         for task in tasks:
             if not self._under_way[task].ended:
@@ -245,6 +250,10 @@ class Courier:
         number = delivery.attempts + 1
         outcome = await self._try(delivery.job, self._patience.seconds(number))
         attempt.ended = True
+        # Written whatever it takes, else who has acknowledged would be told again.
+        await outlasting(lambda: self._write(delivery, number, outcome), HELD, self._hurry)
+
+    async def _write(self, delivery: Delivery, number: int, outcome: Outcome) -> None:
         now = self._clock()
         if outcome.error is None:
             await self._table.delivered(delivery.job, now)

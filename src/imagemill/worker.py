@@ -5,35 +5,36 @@ of a job have names that follow from its id, so that painting it twice leaves on
 """
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import math
 import time
 import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from imagemill import images
-from imagemill.engine.events import Begun, Engine, Failed, Finished, Preview, Progress, State
+from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
-from imagemill.generation import Generation, Painted
-from imagemill.job import File, Job, Line, Result, Status
+from imagemill.job import FINAL, Job, Line, Result, Status
 from imagemill.materials import Materials
 from imagemill.news import News
+from imagemill.painting import Painting
+from imagemill.retries import PASSING, outlasting
 from imagemill.store import Jobs
 from imagemill.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 LEASE = 10.0  # seconds that a claim counts without being renewed
 RENEWED = 4  # times within a lease
 LOOK = 1.0  # seconds after which to look for jobs that another process took
 TIDIED = 60.0  # seconds between looks for what is too old
-TOLD = 10  # lines of progress in a job's log, about
+# Seconds for which a picture is held that cannot be stored or told of, as its database is away.
+HELD = 3600.0
+UNWRITTEN = 10_000  # lines of logs that are held meanwhile
 _UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
 _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
@@ -44,6 +45,8 @@ class Worker:
     their files where the caller asked for no other time.
 
     ended: is called when a job has ended. secret: gives what makes the names of files unguessable.
+    probe: looks whether what was full has room again. hurry: nothing is held any longer that cannot
+    be stored or told.
     """
 
     engine: Engine
@@ -57,11 +60,13 @@ class Worker:
     retention: float
     secret: Callable[[], Awaitable[bytes]]
     ended: Callable[[], None]
+    probe: Callable[[], Awaitable[None]]
     lease: float = LEASE
     monotonic: Callable[[], float] = time.monotonic
     closing: bool = False  # nothing new is claimed
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
-    _running: dict[str, "Painting"] = field(default_factory=dict)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: dict[str, Painting] = field(default_factory=dict)
     _begun: int = 0
     _queued: int = 0
     _claiming: bool = False  # the answer to a claim is on its way
@@ -98,6 +103,7 @@ class Worker:
         return [painting.task for painting in self._running.values()]
 
     async def _release(self) -> None:
+        self.hurry.set()
         await asyncio.sleep(0)  # a task that has not had its first step would not end its job
         for painting in self._running.values():
             if not painting.ending:
@@ -115,7 +121,7 @@ class Worker:
             self.news.tell(job.id, job)
             painting = self._running[job.id] = Painting(self, job, job.id in self._unwanted)
             painting.task = asyncio.create_task(self._work(painting))
-            painting.task.add_done_callback(lambda _, id=job.id: self._done(id))  # type: ignore[misc]
+            painting.task.add_done_callback(partial(self._done, job.id))
         self._unwanted.clear()
         if len(claimed) < free or free <= 0:
             await _until(self.news.submitted, LOOK)
@@ -127,8 +133,11 @@ class Worker:
         finally:
             self._claiming = False
 
-    def _done(self, id: str) -> None:
+    def _done(self, id: str, task: asyncio.Task[None]) -> None:
         del self._running[id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # It is claimed still, and goes back to the queue when that is found out.
+            log.error("the end of job %s could not be written: %s", id, error)
         self.news.submitted.set()  # there is room again
 
     async def _renew(self) -> None:
@@ -139,6 +148,7 @@ class Worker:
         """Prolongs what is claimed, stops what nobody wants or another has, and ends or requeues
         what nobody works on any more.
         """
+        await self.probe()
         # Before the question: what is claimed while the answer comes is not in it.
         known = [painting for painting in self._running.values() if not painting.ending]
         ids = [painting.job.id for painting in known]
@@ -186,13 +196,18 @@ class Worker:
     async def _write_lines(self) -> None:
         await asyncio.sleep(0.2)
         lines, self._unwritten = self._unwritten, []
-        if lines:
-            await self.jobs.write_lines(lines)
+        try:
+            if lines:
+                await self.jobs.write_lines(lines)
+        except Fault as fault:
+            if fault.kind in PASSING:
+                self._unwritten = [*lines, *self._unwritten][-UNWRITTEN:]
+            raise
         if counted := set(self._uncounted):
             await self.jobs.count_begun(self.name, sorted(counted))
             self._uncounted -= counted
 
-    async def count_begun(self, painting: "Painting") -> None:
+    async def count_begun(self, painting: Painting) -> None:
         """The engine has the job in hand. Of one that was claimed before, which may end the server
         at once, that is written at once; otherwise soon, if it has not ended until then."""
         painting.in_hand = True
@@ -201,8 +216,8 @@ class Worker:
             try:
                 await self.jobs.count_begun(self.name, [painting.job.id])
                 self._uncounted.discard(painting.job.id)
-            except Exception:  # soon, then
-                log.exception("it could not be written that job %s has begun", painting.job.id)
+            except Fault as fault:  # soon, then
+                log.warning("it is not written yet that job %s began: %s", painting.job.id, fault)
 
     async def _tidy(self) -> None:
         now = self.clock()
@@ -211,10 +226,13 @@ class Worker:
         await self.objects.prune(now)
         await asyncio.sleep(TIDIED)
 
-    async def _work(self, painting: "Painting") -> None:
+    async def _work(self, painting: Painting) -> None:
         try:
             result = await painting.paint()
         except Fault as fault:
+            if fault.kind in PASSING and self.hurry.is_set():
+                await self._stopped(painting)
+                return
             status = Status.CANCELLED if fault.kind is Kind.CANCELLED else Status.FAILED
             await self._end(painting, status, fault=fault)
         except asyncio.CancelledError:
@@ -227,7 +245,11 @@ class Worker:
         else:
             await self._end(painting, Status.SUCCEEDED, result=result)
 
-    async def _stopped(self, painting: "Painting") -> None:
+    async def outlasting(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of work with database or files, for which what is painted is held."""
+        return await outlasting(work, HELD, self.hurry, self.monotonic)
+
+    async def _stopped(self, painting: Painting) -> None:
         """What was stopped by a shutdown waits for the next worker, if anybody will still ask."""
         if painting.lost:
             return
@@ -235,12 +257,13 @@ class Worker:
             await self._end(painting, Status.CANCELLED, fault=_CANCELLED)
             return
         if painting.in_hand and painting.job.id not in self._uncounted:
-            await self.jobs.count_begun(self.name, [painting.job.id], by=-1)
+            uncount = partial(self.jobs.count_begun, self.name, [painting.job.id], by=-1)
+            await self.outlasting(uncount)
         await self._end(painting, Status.QUEUED)
 
     async def _end(
         self,
-        painting: "Painting",
+        painting: Painting,
         status: Status,
         result: Result | None = None,
         fault: Fault | None = None,
@@ -250,8 +273,10 @@ class Worker:
         mine = [line for job, line in self._unwritten if job == id]
         self._unwritten = [(job, line) for job, line in self._unwritten if job != id]
         self._uncounted.discard(id)
-        job = await self.jobs.finish(id, self.name, status, self.clock(), result, fault, mine)
-        if job is not None:
+        write = partial(self.jobs.finish, id, self.name, status, self.clock(), result, fault, mine)
+        # One that is not there was ended by another, or by a try whose answer was lost.
+        job = await self.outlasting(write) or await self.outlasting(partial(self.jobs.get, id))
+        if job is not None and job.status in (status, *FINAL):
             self._tell(job)
 
     def _tell(self, job: Job) -> None:
@@ -261,113 +286,6 @@ class Worker:
     def log(self, job: Job, line: Line) -> None:
         self._unwritten.append((job.id, line))
         self.news.tell(job.id, line)
-
-
-@dataclass
-class Painting:
-    """One attempt at one job.
-
-    unwanted: nobody wants the picture any more. lost: the job is another worker's by now, or has
-    ended. ending: all that is left is to write how it ended. in_hand: the engine has had the job.
-    """
-
-    worker: Worker
-    job: Job
-    unwanted: bool = False
-    lost: bool = False
-    ending: bool = False
-    in_hand: bool = False
-    begun: bool = False
-    lines: int = 0
-    told: int = -1
-    task: asyncio.Task[None] = field(init=False)
-
-    def interrupt(self) -> None:
-        """Stops the work where it is unwanted or lost, but not on its last steps.
-
-        What has not begun looks for itself: a task that is cancelled before its first step takes
-        not even that one, so that nobody would end its job.
-        """
-        if (self.unwanted or self.lost) and self.begun and not self.ending:
-            self.task.cancel()
-
-    async def paint(self) -> Result:
-        self.begun = True
-        if self.unwanted or self.lost:
-            raise asyncio.CancelledError
-        job, worker = self.job, self.worker
-        generation, inputs = await worker.materials.gather(job)
-        if generation.prompt != job.generation.prompt:
-            self.say(f"prompt expanded to: {generation.prompt}")
-        painted = await self._ask(generation, inputs)
-        files = [await self._store(generation, i, each) for i, each in enumerate(painted.pictures)]
-        self.say(f"painted by {painted.served_by} in {painted.seconds:.2f} s")
-        return Result(
-            tuple(files), generation.prompt, painted.seconds, painted.served_by, painted.ignored
-        )
-
-    async def _ask(self, generation: Generation, inputs: dict[str, bytes]) -> Painted:
-        job, worker = self.job, self.worker
-        previews = worker.news.previewed(job.id)
-        running = False
-        painted: Painted | None = None
-        try:
-            async for event in worker.engine.submit(
-                job.id, generation, job.source, inputs, previews
-            ):
-                match event:
-                    case Begun() if not self.in_hand:
-                        await worker.count_begun(self)
-                    case Progress(step, steps):
-                        running = running or self._counted()
-                        self._progress(step, steps)
-                    case Preview():
-                        worker.news.tell(job.id, event)
-                    case Finished(painted):
-                        pass
-                    case Failed(fault):
-                        raise fault
-        finally:
-            if running:
-                worker._begun -= 1
-        if painted is None:
-            raise Fault(Kind.FAILED, "the engine stopped before the picture was finished")
-        worker.telemetry.pictures.labels(painted.served_by).inc(len(painted.pictures))
-        worker.telemetry.engine_seconds.observe(painted.seconds)
-        return painted
-
-    def _counted(self) -> bool:
-        self.worker._begun += 1
-        return True
-
-    def _progress(self, step: int, steps: int) -> None:
-        tenth = step * TOLD // steps
-        if tenth > self.told:
-            self.told = tenth
-            self.say(f"step {step} of {steps}")
-
-    def say(self, message: str) -> None:
-        # A job that is tried again continues the numbers of its first log.
-        number = (self.job.attempts - 1) * 1000 + self.lines
-        self.lines += 1
-        self.worker.log(self.job, Line(number, self.worker.clock(), message))
-
-    async def _store(self, generation: Generation, index: int, content: bytes) -> File:
-        job = self.job
-        key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
-        content_type = images.MEDIA_TYPES[generation.format]
-        keep = self.worker.retention if job.keep is None else job.keep
-        await self.worker.objects.put(
-            content, content_type, key=key, job=job.id, caller=job.caller, keep=keep,
-            public=job.public,
-        )  # fmt: skip
-        return File(key, content_type, len(content), *images.size_of(content))
-
-
-def _key(secret: bytes, name: str, suffix: str) -> str:
-    digest = hmac.digest(secret, name.encode(), hashlib.sha256)
-    token = urlsafe_b64encode(digest[4:25]).decode()
-    return f"files/b/{digest[:4].hex()}/{token}.{suffix}"
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:
@@ -383,6 +301,9 @@ async def _for_ever(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while True:
         try:
             await work()
+        except Fault as fault:  # told by who was in trouble
+            log.debug("the worker's %s failed: %s", work.__name__.strip("_"), fault)
+            await asyncio.sleep(LOOK)
         except Exception:
             log.exception("the worker's %s failed; it tries again", work.__name__.strip("_"))
             await asyncio.sleep(LOOK)

@@ -1,6 +1,7 @@
 """What HTTP asks of every dialect alike: bodies in bounds, hang-ups noticed, safe headers."""
 
 import asyncio
+import errno
 import hashlib
 import logging
 import math
@@ -33,6 +34,7 @@ RESENT = "x-stainless-retry-count"
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
 GONE = 499  # nobody reads it
 STOPPED = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
+NO_ROOM = Fault(Kind.FULL, "this server has no room left; come again later", retry_after=60)
 UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
 
 
@@ -51,6 +53,8 @@ STATUSES: Mapping[Kind, int] = {
     Kind.UNREACHABLE: 422,
     Kind.UNREADABLE: 422,
     Kind.UNSUPPORTED: 422,
+    Kind.UNAVAILABLE: 503,
+    Kind.FULL: 507,
     Kind.FAILED: 500,
 }
 
@@ -130,9 +134,11 @@ async def _answered(
     except asyncio.CancelledError:
         # By the HTTP server, whose patience at a shutdown has ended; the caller still listens.
         response, outcome = refuse(STOPPED), STOPPED.kind.value
-    except Exception:
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC  # while a form was read
+        answer = NO_ROOM if full else UNEXPECTED
         log.exception("a request at the door %s failed", door)
-        response, outcome = refuse(UNEXPECTED), UNEXPECTED.kind.value
+        response, outcome = refuse(answer), answer.kind.value
     house.telemetry.requests.labels(door, outcome).inc()
     return response
 

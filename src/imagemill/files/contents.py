@@ -1,16 +1,21 @@
-"""Contents: bytes by key, in a folder or a bucket. Whose they are and how long, `Objects` knows."""
+"""Contents: bytes by key, in a folder or a bucket. Whose they are and how long, `Objects` knows.
+
+What goes wrong with the store itself is told as a `StoreFault`.
+"""
 
 import glob
 import hashlib
+import secrets
 import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import obstore
 from obstore.store import LocalStore, ObjectStore
 
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.store.troubles import Condition, StoreFault, of_files
 from imagemill.threads import DISK
 
 Content = bytes | AsyncIterable[bytes]
@@ -18,16 +23,27 @@ Content = bytes | AsyncIterable[bytes]
 PIECE = 2**18  # bytes that are read at a time
 WRITES = 2  # blocks of 5 MiB that are under way to the store at a time
 MAX_PARTS = 10_000
+PROBE, PROBED = "probe", 4096  # an object that tells whether there is room, and its bytes
 
 
 class Contents:
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self.condition = Condition("store of files")
+
+    async def probe(self) -> None:
+        """Writes something, where it is not known whether that is possible again."""
+        if self.condition.lasts:
+            with suppress(StoreFault):
+                await self.write(PROBE, secrets.token_bytes(PROBED))
+                await self.remove(PROBE)
+                self.condition.note(None)
 
     async def write(self, key: str, content: Content) -> int:
         """Writes an object, all or nothing; its size."""
         if isinstance(content, bytes):
-            await obstore.put_async(self._store, key, content)
+            with self._watched():
+                await obstore.put_async(self._store, key, content)
             return len(content)
         size = 0
 
@@ -37,22 +53,24 @@ class Contents:
                 size += len(piece)
                 yield piece
 
-        await obstore.put_async(self._store, key, counted(), max_concurrency=WRITES)
+        with self._watched():
+            await obstore.put_async(self._store, key, counted(), max_concurrency=WRITES)
         return size
 
     async def read(self, key: str, span: tuple[int, int] | None) -> AsyncIterator[bytes]:
         """An object, or what lies from one byte to before another; in pieces."""
         try:
-            if span is None:
-                found = await obstore.get_async(self._store, key)
-            else:
-                found = await obstore.get_async(self._store, key, options={"range": span})
+            with self._watched():
+                if span is None:
+                    found = await obstore.get_async(self._store, key)
+                else:
+                    found = await obstore.get_async(self._store, key, options={"range": span})
         except FileNotFoundError:
             raise Fault(Kind.NOT_FOUND, "there is no such file, or no longer") from None
         return found.stream(PIECE)
 
     async def remove(self, key: str) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._watched():
             await obstore.delete_async(self._store, key)
 
     async def write_part(self, id: str, number: int, content: Content) -> str:
@@ -60,12 +78,14 @@ class Contents:
         if not 1 <= number <= MAX_PARTS:
             raise invalid("parts", f"part {number} is out of range; number them 1 to {MAX_PARTS}")
         await self.write(_part(id, number), content)
-        return _etag(await obstore.head_async(self._store, _part(id, number)))
+        with self._watched():
+            return _etag(await obstore.head_async(self._store, _part(id, number)))
 
     async def held(self, id: str, besides: int) -> int:
         """Bytes in the parts of an upload, besides one."""
         mine = _part(id, besides)
-        found = await obstore.list(self._store, _folder(id)).collect_async()
+        with self._watched():
+            found = await obstore.list(self._store, _folder(id)).collect_async()
         return sum(each["size"] for each in found if each["path"] != mine)
 
     async def joined(
@@ -75,7 +95,8 @@ class Contents:
         size = 0
         for number, etag in parts:
             try:
-                found = await obstore.get_async(self._store, _part(id, number))
+                with self._watched():
+                    found = await obstore.get_async(self._store, _part(id, number))
             except FileNotFoundError:
                 told = f"part {number} was not uploaded; send it, then complete again"
                 raise invalid("parts", told) from None
@@ -91,8 +112,13 @@ class Contents:
                 yield piece
 
     async def remove_parts(self, id: str) -> None:
-        for part in await obstore.list(self._store, _folder(id)).collect_async():
+        with self._watched():
+            parts = await obstore.list(self._store, _folder(id)).collect_async()
+        for part in parts:
             await self.remove(part["path"])
+
+    def _watched(self) -> AbstractContextManager[None]:
+        return self.condition.watched(of_files)
 
     async def sweep(self, id: str, key: str) -> None:
         """Removes what a writer that was killed has left in a folder, where no list shows it.

@@ -21,6 +21,7 @@ from imagemill.files import keys
 from imagemill.files.contents import Content, Contents
 from imagemill.folders import make_private
 from imagemill.store.files import FileTable, StoredFile, Upload
+from imagemill.store.troubles import StoreFault
 
 __all__ = ["Objects", "StoredFile", "Upload", "open_store"]
 
@@ -260,7 +261,7 @@ async def _try(removal: Awaitable[None]) -> bool:
     """Whether it went well; if not, the next `prune` tries again."""
     try:
         await removal
-    except (BaseError, OSError):
+    except (StoreFault, OSError):
         log.warning("a file could not be removed; it is tried again", exc_info=True)
         return False
     return True

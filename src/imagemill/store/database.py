@@ -2,16 +2,23 @@
 
 SQLite is asked in the event loop itself. A statement takes a tenth of a millisecond, and handing it
 to a thread takes ten times as long; what can take long, writing the log back into the file, is left
-to a thread.
+to a thread, and a file that another program locks is not waited for but asked again.
+
+What goes wrong with the database itself is told as a `StoreFault`; what passes by itself is tried
+again first.
 """
 
 import asyncio
+import logging
+import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -22,32 +29,47 @@ from sqlalchemy import (
     Engine,
     Executable,
     StaticPool,
+    Table,
     cast,
     create_engine,
+    delete,
     event,
     func,
+    insert,
     literal,
     make_url,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from imagemill.folders import touch_private
+from imagemill.store.schema import SECRETS
+from imagemill.store.troubles import Condition, StoreFault, Trouble, of_database
 from imagemill.threads import DISK
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUSY = 30_000  # ms that SQLite waits for another process to finish writing
+log = logging.getLogger(__name__)
+
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     # A killed process loses nothing; a machine that loses power may lose the last moments.
     "PRAGMA synchronous=NORMAL",
-    f"PRAGMA busy_timeout={BUSY}",
+    "PRAGMA busy_timeout=0",  # a wait would be everybody's
     "PRAGMA foreign_keys=ON",
 )
+PROBE = "probe"  # the name of a secret that is none
 CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"  # waits for nobody
 CHECKPOINT_EVERY = 2.0  # seconds
+# Seconds from the beginning of a trouble for which a transaction is tried again before its caller
+# is told, and the pauses between.
+TRIED: Mapping[Trouble, float] = {Trouble.LOCKED: 30.0, Trouble.UNREACHABLE: 1.0}
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+# Seconds that PostgreSQL may take for a connection and for a statement; a connection that is cut
+# without a word would else be waited for without end.
+CONNECTING, ANSWERING = 5.0, 10.0
 
 
 class Asked(Protocol):
@@ -87,13 +109,23 @@ class Database:
         where = make_url(url)
         self.is_sqlite = where.get_backend_name() == "sqlite"
         self.working: set[asyncio.Task[Any]] = set()
+        self.condition = Condition("database")
         self._checkpoints: asyncio.Task[None] | None = None
         self.clock: Clock = told_time if self.is_sqlite else server_time
         if self.is_sqlite:
             self._file = where.database
             self._sqlite = _sqlite(url)
         else:
-            self._postgres: AsyncEngine = create_async_engine(where)
+            self._postgres: AsyncEngine = create_async_engine(
+                where,
+                pool_pre_ping=True,  # one that was cut while nobody used it is not noticed else
+                pool_timeout=ANSWERING,
+                connect_args={"timeout": CONNECTING, "command_timeout": ANSWERING},
+            )
+
+    def insert(self, table: Table) -> Any:
+        """A statement that may say what becomes of rows that are there already."""
+        return (sqlite if self.is_sqlite else postgresql).insert(table)
 
     async def open(self) -> None:
         """Brings the tables up to date."""
@@ -120,35 +152,64 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Asked]:
-        if self.is_sqlite:
-            with self._sqlite.connect() as connection:
-                yield Direct(connection.execution_options(reads=True))
-        else:
-            async with self._postgres.connect() as asked:
-                yield asked
+        with self.condition.watched(of_database):
+            if self.is_sqlite:
+                with self._sqlite.connect() as connection:
+                    yield Direct(connection.execution_options(reads=True))
+            else:
+                async with self._postgres.connect() as asked:
+                    yield asked
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Asked]:
         """Nothing may be waited for within but statements."""
-        if self.is_sqlite:
-            with self._sqlite.begin() as connection:
-                yield Direct(connection)
-        else:
-            async with self._postgres.begin() as asked:
-                yield asked
+        with self.condition.watched(of_database):
+            if self.is_sqlite:
+                with self._sqlite.begin() as connection:
+                    yield Direct(connection)
+            else:
+                async with self._postgres.begin() as asked:
+                    yield asked
+
+    async def probe(self) -> None:
+        """Writes something, where it is not known whether that is possible again."""
+        if not self.condition.lasts:
+            return
+        row = {"name": PROBE, "value": secrets.token_bytes(1024)}
+        try:
+            async with self.writing() as connection:
+                await connection.execute(delete(SECRETS).where(SECRETS.c.name == PROBE))
+                await connection.execute(insert(SECRETS), [row])
+        except StoreFault:
+            return
+        self.condition.note(None)
+
+    async def tried(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of a transaction, tried again while its trouble may pass in a moment."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await work()
+            except StoreFault as fault:
+                lasted = time.monotonic() - self.condition.since
+                if lasted >= TRIED.get(fault.trouble, 0.0):
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def unbroken(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """Finishes what it has begun, whoever hangs up: a connection that is left in the middle of a
-    statement cannot be used again. For methods of what has a `_database`.
+    statement cannot be used again. For methods of one transaction, of what has a `_database`.
     """
 
     @wraps(method)
     async def whole(*args: P.args, **kwargs: P.kwargs) -> T:
         database: Database = args[0]._database  # type: ignore[attr-defined]
-        if database.is_sqlite:  # which is never left
-            return await method(*args, **kwargs)
-        task = asyncio.create_task(method(*args, **kwargs))
+        work = database.tried(lambda: method(*args, **kwargs))
+        if database.is_sqlite:  # which is left between two tries, never within one
+            return await work
+        task = asyncio.create_task(work)
         database.working.add(task)
         task.add_done_callback(database.working.discard)
         return await asyncio.shield(task)
@@ -170,14 +231,21 @@ def _sqlite(url: str) -> Engine:
 
 async def _checkpoints(file: str | None) -> None:
     """Writes the log back into the file, away from the loop: it waits for the disk."""
-    while True:
+    failed = ""
+    while file:
         await asyncio.sleep(CHECKPOINT_EVERY)
-        if file:
+        try:
             await DISK.run(_checkpoint, file)
+            failed = ""
+        except sqlite3.Error as error:
+            if str(error) != failed:
+                log.warning("the database's log could not be written back: %s", error)
+            failed = str(error)
 
 
 def _checkpoint(file: str) -> None:
-    connection = sqlite3.connect(file)
+    # Never one that is made by this: the file may have been moved away.
+    connection = sqlite3.connect(f"file:{quote(file)}?mode=rw", uri=True)
     try:
         connection.execute(CHECKPOINT)
     finally:

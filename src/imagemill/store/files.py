@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.schema import FILES, SECRETS, UPLOADS
@@ -55,7 +54,8 @@ class Upload:
 class FileTable:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._secrets: dict[str, bytes] = {}
+        self._insert = database.insert
 
     @unbroken
     async def add(self, file: StoredFile) -> None:
@@ -129,11 +129,14 @@ class FileTable:
     @unbroken
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The secret that is kept under a name: `fresh` from now on, where there was none."""
+        if name in self._secrets:
+            return self._secrets[name]
         row = {"name": name, "value": fresh}
         async with self._database.writing() as connection:
             await connection.execute(self._insert(SECRETS).values(row).on_conflict_do_nothing())
             wanted = select(SECRETS.c.value).where(SECRETS.c.name == name)
             kept: bytes = (await connection.execute(wanted)).scalar_one()
+        self._secrets[name] = kept
         return kept
 
     async def _add(self, connection: Asked, file: StoredFile) -> None:

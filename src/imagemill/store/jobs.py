@@ -32,6 +32,7 @@ from imagemill.store.deliveries import delivery_row
 from imagemill.store.queue import Standing, next_jobs, places
 from imagemill.store.schema import DELIVERIES, JOBS, LINES
 from imagemill.store.servers import attended_or_plain, deserted, show
+from imagemill.store.troubles import StoreFault
 from imagemill.turns import Shares
 
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
@@ -65,6 +66,7 @@ class Jobs:
         Jobs that come at the same time share a transaction.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        written.add_done_callback(lambda done: done.exception())  # though nobody waits any more
         self._adding.append((job, written))
         if self._adder is None or self._adder.done():
             self._adder = asyncio.create_task(self._add_all())
@@ -78,21 +80,29 @@ class Jobs:
     async def _add_all(self) -> None:
         while batch := self._adding:
             self._adding = []
-            try:
-                await self._insert([job for job, _ in batch])
-            except Exception as error:
-                for _, written in batch:
-                    written.set_exception(error)
-            else:
-                for _, written in batch:
-                    written.set_result(None)
+            await self._write_all(batch)
+
+    async def _write_all(self, batch: Sequence[tuple[Job, asyncio.Future[None]]]) -> None:
+        try:
+            await self._insert([job for job, _ in batch])
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, StoreFault):  # one is to blame, not all
+                for one in batch:
+                    await self._write_all([one])
+                return
+            for _, written in batch:
+                written.set_exception(error)
+        else:
+            for _, written in batch:
+                written.set_result(None)
 
     @unbroken
     async def _insert(self, jobs: Sequence[Job]) -> None:
         async with self._database.writing() as connection:
             found = await places(connection, jobs)
             rows = [records.row(job) | place for job, place in zip(jobs, found, strict=True)]
-            await connection.execute(insert(JOBS), rows)
+            # One that is there was written by a try whose answer was lost.
+            await connection.execute(self._database.insert(JOBS).on_conflict_do_nothing(), rows)
             for job in jobs:
                 if job.status in FINAL:
                     await _announce(connection, job)
@@ -189,7 +199,7 @@ class Jobs:
                 return None
             job = replace(found[0], status=Status.RUNNING).move(status, now, result, fault)
             await _write(connection, job)
-            await _write_lines(connection, [(id, line) for line in lines])
+            await self._write_lines(connection, [(id, line) for line in lines])
             if status in FINAL:
                 await _announce(connection, job)
         return job
@@ -214,7 +224,15 @@ class Jobs:
     @unbroken
     async def write_lines(self, lines: Sequence[tuple[str, Line]]) -> None:
         async with self._database.writing() as connection:
-            await _write_lines(connection, lines)
+            await self._write_lines(connection, lines)
+
+    async def _write_lines(self, connection: Asked, lines: Iterable[tuple[str, Line]]) -> None:
+        rows = [
+            {"job": id, "number": line.number, "at": line.at, "message": line.message}
+            for id, line in lines
+        ]
+        if rows:  # those that are there were written by a try whose answer was lost
+            await connection.execute(self._database.insert(LINES).on_conflict_do_nothing(), rows)
 
     @unbroken
     async def lines(self, id: str, after: int = 0) -> list[Line]:
@@ -311,12 +329,3 @@ async def _announce(connection: Asked, job: Job) -> None:
         await connection.execute(
             insert(DELIVERIES), [delivery_row(job.id, job.callback, job.finished)]
         )
-
-
-async def _write_lines(connection: Asked, lines: Iterable[tuple[str, Line]]) -> None:
-    rows = [
-        {"job": id, "number": line.number, "at": line.at, "message": line.message}
-        for id, line in lines
-    ]
-    if rows:
-        await connection.execute(insert(LINES), rows)

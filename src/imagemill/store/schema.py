@@ -1,5 +1,7 @@
 """The tables. Times are unix seconds; what only code reads is JSON."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -13,7 +15,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
+    TypeDecorator,
     false,
     text,
 )
@@ -27,6 +29,21 @@ METADATA = MetaData(
     }
 )
 
+
+class Words(TypeDecorator[str]):
+    """Text that every database holds. PostgreSQL has none with NUL, nor halves of characters; who
+    sends such gets their place marked, and finds nothing under such a name.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 SUSPECT = 2  # times begun from which on a job is claimed beside no other such one
 SUSPECTED = text(f"begun >= {SUSPECT}")
 BEGUN = text("started IS NOT NULL")
@@ -34,13 +51,13 @@ BEGUN = text("started IS NOT NULL")
 JOBS = Table(
     "jobs",
     METADATA,
-    Column("id", String(64), primary_key=True),
-    Column("door", String(32), nullable=False),
-    Column("caller", String(64), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("id", Words(64), primary_key=True),
+    Column("door", Words(32), nullable=False),
+    Column("caller", Words(64), nullable=False),
+    Column("status", Words(16), nullable=False),
     Column("priority", Integer, nullable=False),
     Column("turn", Float, nullable=False),  # the order of claims within a priority
-    Column("flow", String(80), nullable=False),  # whose share of the queue it takes
+    Column("flow", Words(80), nullable=False),  # whose share of the queue it takes
     Column("attended", Boolean, nullable=False),
     Column("created", Float, nullable=False),
     Column("start_by", Float),
@@ -48,16 +65,16 @@ JOBS = Table(
     Column("finished", Float),
     Column("attempts", Integer, nullable=False),  # claims
     Column("begun", Integer, nullable=False),  # claims whose work began and did not end in order
-    Column("worker", String(64)),  # who has claimed it; its claim counts until `lease`
+    Column("worker", Words(64)),  # who has claimed it; its claim counts until `lease`
     Column("lease", Float),
-    Column("server", String(64)),  # on whose connection the caller of an attended one waits
+    Column("server", Words(64)),  # on whose connection the caller of an attended one waits
     Column("unwanted", Boolean, nullable=False),  # to be cancelled by the worker that has it
-    Column("callback", Text),
+    Column("callback", Words),
     Column("keep", Float),
     Column("public", Boolean, nullable=False),
     Column("stored", Boolean, nullable=False),
     Column("local", Boolean, nullable=False, server_default=false()),
-    Column("source", Text, nullable=False),
+    Column("source", Words, nullable=False),
     Column("generation", JSON, nullable=False),
     Column("wire", JSON, nullable=False),
     Column("result", JSON),
@@ -73,35 +90,35 @@ JOBS = Table(
 LINES = Table(
     "lines",
     METADATA,
-    Column("job", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job", Words(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("at", Float, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", Words, nullable=False),
 )
 
 # Deliveries are written in the transaction that ends their job, so that none is forgotten.
 DELIVERIES = Table(
     "deliveries",
     METADATA,
-    Column("job", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("url", Text, nullable=False),
+    Column("job", Words(64), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("url", Words, nullable=False),
     Column("created", Float, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("due", Float),  # of the next attempt; none where it is delivered or dead
     Column("delivered", Float),
     Column("dead", Boolean, nullable=False),
-    Column("error", Text),  # of the last attempt
+    Column("error", Words),  # of the last attempt
     Index("ix_deliveries_due", "due"),
 )
 
 FILES = Table(
     "files",
     METADATA,
-    Column("key", String(255), primary_key=True),
-    Column("job", String(64)),  # that made it; none where it was uploaded
-    Column("caller", String(64), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("content_type", Text, nullable=False),
+    Column("key", Words(255), primary_key=True),
+    Column("job", Words(64)),  # that made it; none where it was uploaded
+    Column("caller", Words(64), nullable=False),
+    Column("name", Words, nullable=False),
+    Column("content_type", Words, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("created", Float, nullable=False),
     Column("expires", Float),
@@ -115,11 +132,11 @@ FILES = Table(
 UPLOADS = Table(
     "uploads",
     METADATA,
-    Column("id", String(64), primary_key=True),
-    Column("key", String(255), nullable=False),
-    Column("caller", String(64), nullable=False),
-    Column("name", Text, nullable=False),
-    Column("content_type", Text, nullable=False),
+    Column("id", Words(64), primary_key=True),
+    Column("key", Words(255), nullable=False),
+    Column("caller", Words(64), nullable=False),
+    Column("name", Words, nullable=False),
+    Column("content_type", Words, nullable=False),
     Column("created", Float, nullable=False),
     Column("keep", Float),
     Column("public", Boolean, nullable=False),
@@ -131,7 +148,7 @@ UPLOADS = Table(
 SERVERS = Table(
     "servers",
     METADATA,
-    Column("name", String(64), primary_key=True),
+    Column("name", Words(64), primary_key=True),
     Column("seen", Float, nullable=False),
 )
 
@@ -139,6 +156,6 @@ SERVERS = Table(
 SECRETS = Table(
     "secrets",
     METADATA,
-    Column("name", String(64), primary_key=True),
+    Column("name", Words(64), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )

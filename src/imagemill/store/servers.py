@@ -4,7 +4,6 @@ PostgreSQL may have several, of which each shows now and then that it is there. 
 """
 
 from sqlalchemy import ColumnElement, delete, or_, select, true
-from sqlalchemy.dialects import postgresql
 
 from imagemill.store.database import Asked, Database
 from imagemill.store.schema import JOBS, SERVERS
@@ -20,7 +19,7 @@ async def show(database: Database, connection: Asked, name: str, now: float) -> 
     if database.is_sqlite:
         return
     clock = database.clock(now)
-    row = postgresql.insert(SERVERS).values(name=name, seen=clock)
+    row = database.insert(SERVERS).values(name=name, seen=clock)
     await connection.execute(
         row.on_conflict_do_update(index_elements=["name"], set_={"seen": clock})
     )

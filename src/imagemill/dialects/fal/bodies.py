@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from imagemill.dialects import strict
+from imagemill.dialects import strict, wire
 from imagemill.errors import Fault, Kind, invalid
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ STATUSES: Mapping[Kind, int] = {
     Kind.DENIED: 401,
     Kind.NOT_FOUND: 404,
     Kind.TOO_LARGE: 413,
+    Kind.UNAVAILABLE: 503,
+    Kind.FULL: 507,
 }  # all others are our fault: 500
 GONE = 499  # nobody reads it
 
@@ -96,7 +98,8 @@ def answering(handler: Handler, limits: Limits, shown: bool = False) -> Handler:
 async def _refuse(request: Request, fault: Fault, limits: Limits) -> Response:
     if "expect" not in request.headers:  # else nothing was sent yet
         await _drain(request, limits)
-    return JSONResponse({"detail": fault.message}, STATUSES.get(fault.kind, 500))
+    status, headers = STATUSES.get(fault.kind, 500), wire.retry_header(fault)
+    return JSONResponse({"detail": fault.message}, status, headers)
 
 
 async def _drain(request: Request, limits: Limits) -> None:

@@ -51,6 +51,8 @@ ERRORS: dict[Kind, Word] = {
     Kind.UNREACHABLE: Word(422, "file_download_error", of_model=True),
     Kind.UNREADABLE: Word(422, "image_load_error", of_model=True),
     Kind.UNSUPPORTED: Word(422, "feature_not_supported", of_model=True),
+    Kind.UNAVAILABLE: Word(503, "runner_connection_error", again=True),
+    Kind.FULL: Word(507, "internal_server_error", again=True),
     Kind.FAILED: Word(500, "internal_server_error"),
 }
 

@@ -43,6 +43,8 @@ ERRORS: dict[Kind, Word] = {
     Kind.UNREACHABLE: Word(400, CALLERS, "invalid_image_url"),
     Kind.UNREADABLE: Word(400, CALLERS, "invalid_image_file"),
     Kind.UNSUPPORTED: Word(400, CALLERS, "unsupported_value"),
+    Kind.UNAVAILABLE: Word(503, OURS, "service_unavailable", again=True),
+    Kind.FULL: Word(507, OURS, "insufficient_storage"),
     Kind.FAILED: Word(500, OURS),
 }
 STATUSES = {kind: word.status for kind, word in ERRORS.items()}

@@ -31,7 +31,8 @@ class Word:
     title: str
 
 
-# No 503: the JavaScript client of Hugging Face would send again at once, for ever.
+# 503 is only what passes by itself: the JavaScript client of Hugging Face sends again at once, for
+# ever, and is held back as long as it takes (`app.Calm`).
 ERRORS: dict[Kind, Word] = {
     Kind.INVALID: Word(422, "Input validation failed"),
     Kind.NOT_FOUND: Word(404, "Not found"),
@@ -46,6 +47,8 @@ ERRORS: dict[Kind, Word] = {
     Kind.UNREACHABLE: Word(422, "File not reachable"),
     Kind.UNREADABLE: Word(422, "File not readable"),
     Kind.UNSUPPORTED: Word(422, "Not supported"),
+    Kind.UNAVAILABLE: Word(503, "Service unavailable"),
+    Kind.FULL: Word(507, "Insufficient storage"),
     Kind.FAILED: Word(500, "Internal server error"),
 }
 CODES: dict[Kind, int] = {kind: word.code for kind, word in ERRORS.items()}

@@ -37,6 +37,8 @@ ERRORS: dict[Kind, Word] = {
     Kind.UNREACHABLE: Word(422),
     Kind.UNREADABLE: Word(422),
     Kind.UNSUPPORTED: Word(422),
+    Kind.UNAVAILABLE: Word(503, "service_unavailable"),
+    Kind.FULL: Word(507, "server_error"),
     Kind.FAILED: Word(500, "server_error"),
 }
 
@@ -76,7 +78,8 @@ def refuse(headers: Headers, fault: Fault) -> Response:
     """The error in the form that whoever sent `headers` can read.
 
     Hugging Face's clients show an `error` only where it is a text. Theirs in JavaScript sends again
-    at once, for ever, what was told with 503: so only who has waited for a model is told that.
+    at once, for ever, what was told with 503: so only who has waited for a model is told that, and
+    who is held back (`app.Calm`) while what the server stands on is away.
     """
     word, name = ERRORS[fault.kind], NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message

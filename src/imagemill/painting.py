@@ -1,0 +1,130 @@
+"""Painting: one attempt at one job, from its materials to the files that came of it."""
+
+import asyncio
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imagemill import images
+from imagemill.engine.events import Begun, Failed, Finished, Preview, Progress
+from imagemill.errors import Fault, Kind
+from imagemill.generation import Generation, Painted
+from imagemill.job import File, Job, Line, Result
+
+if TYPE_CHECKING:
+    from imagemill.worker import Worker
+
+TOLD = 10  # lines of progress in a job's log, about
+
+
+@dataclass
+class Painting:
+    """One attempt at one job.
+
+    unwanted: nobody wants the picture any more. lost: the job is another worker's by now, or has
+    ended. ending: all that is left is to write how it ended. in_hand: the engine has had the job.
+    """
+
+    worker: "Worker"
+    job: Job
+    unwanted: bool = False
+    lost: bool = False
+    ending: bool = False
+    in_hand: bool = False
+    begun: bool = False
+    lines: int = 0
+    told: int = -1
+    task: asyncio.Task[None] = field(init=False)
+
+    def interrupt(self) -> None:
+        """Stops the work where it is unwanted or lost, but not on its last steps.
+
+        What has not begun looks for itself: a task that is cancelled before its first step takes
+        not even that one, so that nobody would end its job.
+        """
+        if (self.unwanted or self.lost) and self.begun and not self.ending:
+            self.task.cancel()
+
+    async def paint(self) -> Result:
+        self.begun = True
+        if self.unwanted or self.lost:
+            raise asyncio.CancelledError
+        job, worker = self.job, self.worker
+        generation, inputs = await worker.outlasting(partial(worker.materials.gather, job))
+        if generation.prompt != job.generation.prompt:
+            self.say(f"prompt expanded to: {generation.prompt}")
+        painted = await self._ask(generation, inputs)
+        files = [
+            await worker.outlasting(partial(self._store, generation, index, picture))
+            for index, picture in enumerate(painted.pictures)
+        ]
+        self.say(f"painted by {painted.served_by} in {painted.seconds:.2f} s")
+        return Result(
+            tuple(files), generation.prompt, painted.seconds, painted.served_by, painted.ignored
+        )
+
+    async def _ask(self, generation: Generation, inputs: dict[str, bytes]) -> Painted:
+        job, worker = self.job, self.worker
+        previews = worker.news.previewed(job.id)
+        running = False
+        painted: Painted | None = None
+        try:
+            async for event in worker.engine.submit(
+                job.id, generation, job.source, inputs, previews
+            ):
+                match event:
+                    case Begun() if not self.in_hand:
+                        await worker.count_begun(self)
+                    case Progress(step, steps):
+                        running = running or self._counted()
+                        self._progress(step, steps)
+                    case Preview():
+                        worker.news.tell(job.id, event)
+                    case Finished(painted):
+                        pass
+                    case Failed(fault):
+                        raise fault
+        finally:
+            if running:
+                worker._begun -= 1
+        if painted is None:
+            raise Fault(Kind.FAILED, "the engine stopped before the picture was finished")
+        worker.telemetry.pictures.labels(painted.served_by).inc(len(painted.pictures))
+        worker.telemetry.engine_seconds.observe(painted.seconds)
+        return painted
+
+    def _counted(self) -> bool:
+        self.worker._begun += 1
+        return True
+
+    def _progress(self, step: int, steps: int) -> None:
+        tenth = step * TOLD // steps
+        if tenth > self.told:
+            self.told = tenth
+            self.say(f"step {step} of {steps}")
+
+    def say(self, message: str) -> None:
+        # A job that is tried again continues the numbers of its first log.
+        number = (self.job.attempts - 1) * 1000 + self.lines
+        self.lines += 1
+        self.worker.log(self.job, Line(number, self.worker.clock(), message))
+
+    async def _store(self, generation: Generation, index: int, content: bytes) -> File:
+        job = self.job
+        key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
+        content_type = images.MEDIA_TYPES[generation.format]
+        keep = self.worker.retention if job.keep is None else job.keep
+        await self.worker.objects.put(
+            content, content_type, key=key, job=job.id, caller=job.caller, keep=keep,
+            public=job.public,
+        )  # fmt: skip
+        return File(key, content_type, len(content), *images.size_of(content))
+
+
+def _key(secret: bytes, name: str, suffix: str) -> str:
+    digest = hmac.digest(secret, name.encode(), hashlib.sha256)
+    token = urlsafe_b64encode(digest[4:25]).decode()
+    return f"files/b/{digest[:4].hex()}/{token}.{suffix}"
