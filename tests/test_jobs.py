@@ -20,9 +20,9 @@ __all__ = ["database", "database_url", "postgres"]
 pytestmark = pytest.mark.anyio
 
 GENERATION = Generation(
-    "a red cat", "a/b", 512, 384, 20, 4.0, 2**64 - 1,
-    image="file:x", mask="file:y", loras=(Lora("file:z", 0.5),), palette=(Swatch(1, 2, 3),),
-)  # fmt: skip
+    "a red cat", "a/b", 512, 384, 20, 4.0, 2**64 - 1, palette=(Swatch(1, 2, 3),)
+)
+NAMING = replace(GENERATION, image="file:x", mask="file:y", loras=(Lora("file:z", 0.5),))
 RESULT = Result(
     (File("files/b/1/x.png", "image/png", 10, 64, 64),), "a red cat", 0.5, "pico", ("x",)
 )
@@ -46,7 +46,7 @@ async def test_a_job_comes_back_as_it_went_in(database: Opened) -> None:
         jobs = Jobs(db)
         job = make_job(
             wire={"app": "x", "n": [1]}, keep=5.0, callback="http://a/b", priority=Priority.LOW,
-            start_by=400.0, caller="me", public=False, attended=True,
+            start_by=400.0, caller="me", public=False, attended=True, generation=NAMING,
         )  # fmt: skip
         await jobs.add(job)
         assert await jobs.get("1") == job

@@ -32,12 +32,12 @@ LEVELS = (
     level("__init__ errors generation job turns retries accounts credits", None),
     level(
         "settings telemetry folders images networks fetch files store webhooks finishing tls "
-        "inputs threads budget",
+        "inputs threads budget slots",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service flights worker painting materials news orders watching",
+        "catalog service flights worker gathering painting materials news orders watching",
         ROUTES | TENSORS | {"dialects"},
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),

@@ -25,7 +25,7 @@ from imagemill.materials import Expand, Materials
 from imagemill.news import News
 from imagemill.service import Service
 from imagemill.settings import Settings
-from imagemill.store import Database, Jobs, at
+from imagemill.store import Database, Holds, Jobs, at
 from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.files import FileTable
 from imagemill.telemetry import Telemetry
@@ -70,6 +70,7 @@ def assemble(
     worker = Worker(
         engine,
         jobs,
+        Holds(database),
         objects,
         Materials(objects, fetcher, _expander(settings)),
         news,

@@ -1,5 +1,6 @@
 """Generation: what was asked, in our own words, checked. Painted: what came of it."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -7,6 +8,9 @@ from imagemill.errors import invalid
 
 Format = Literal["png", "jpeg", "webp", "svg"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+
+# A URL with its host. What comes for one is kept, so it is short and plain.
+_HOST = re.compile(r"https?://(?:[^/?#]*@)?([a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])", re.I | re.A)
 
 MIN_SIDE, MAX_SIDE = 64, 2048  # px
 MAX_STEPS = 150
@@ -109,6 +113,20 @@ class Generation:
             for part in (swatch.red, swatch.green, swatch.blue):
                 _check_range("palette", part, 0, 255)
             _check_range("palette", swatch.weight, 0, 1)
+
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether something is to be fetched, decoded or written before it can be painted."""
+        return self.image is not None or bool(self.loras) or self.expand
+
+    @property
+    def host(self) -> str:
+        """Of the first input that comes by HTTP, at most 255 characters; empty where none does."""
+        references = (self.image, self.mask, *(lora.path for lora in self.loras))
+        for reference in references:
+            if found := _HOST.match(reference or ""):
+                return found[1].lower()
+        return ""
 
     def seed_of(self, index: int) -> int:
         """The seed of the picture `index`; after the largest comes 0."""

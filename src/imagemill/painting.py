@@ -1,4 +1,4 @@
-"""Painting: one attempt at one job, from its materials to the files that came of it."""
+"""Painting: one attempt at one job, from its inputs to the files that came of it."""
 
 import asyncio
 import hashlib
@@ -53,7 +53,10 @@ class Painting:
         if self.unwanted or self.lost:
             raise asyncio.CancelledError
         job, worker = self.job, self.worker
-        generation, inputs = await worker.outlasting(partial(worker.materials.gather, job))
+        if (gathered := worker.gathering.take(job.id)) is not None:
+            generation, inputs = gathered.generation, gathered.inputs
+        else:  # it needs nothing, or what was gathered went with its worker
+            generation, inputs = await worker.outlasting(partial(worker.materials.gather, job))
         if generation.prompt != job.generation.prompt:
             self.say(f"prompt expanded to: {generation.prompt}")
         painted = await self._ask(generation, inputs)

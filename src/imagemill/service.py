@@ -149,7 +149,7 @@ class Service:
             if attended and isinstance(error, asyncio.CancelledError):  # it may be written
                 await asyncio.shield(self._give_up(job))
             raise
-        self.news.submitted.set()
+        self.worker.wake(job)
         return job
 
     async def _give_up(self, job: Job) -> None:

@@ -1,7 +1,6 @@
-"""The worker: claims jobs, has them painted, stores the files, ends the jobs.
+"""The worker: claims jobs, has their inputs gathered and their pictures painted, ends the jobs.
 
-It may die at any moment: what it had claimed is claimed again when its lease has run out. The files
-of a job have names that follow from its id, so that painting it twice leaves one of each.
+It may die at any moment: what it had claimed is claimed again when its lease has run out.
 """
 
 import asyncio
@@ -17,12 +16,13 @@ from typing import Any, TypeVar
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
+from imagemill.gathering import UNEXPECTED, Gathering
 from imagemill.job import FINAL, Job, Line, Result, Status
 from imagemill.materials import Materials
 from imagemill.news import News
 from imagemill.painting import Painting
 from imagemill.retries import PASSING, outlasting
-from imagemill.store import Jobs
+from imagemill.store import Holds, Jobs
 from imagemill.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ TIDIED = 60.0  # seconds between looks for what is too old
 # Seconds for which a picture is held that cannot be stored or told of, as its database is away.
 HELD = 3600.0
 UNWRITTEN = 10_000  # lines of logs that are held meanwhile
-_UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
 _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
 
@@ -51,6 +50,7 @@ class Worker:
 
     engine: Engine
     jobs: Jobs
+    holds: Holds
     objects: Objects
     materials: Materials
     news: News
@@ -66,6 +66,7 @@ class Worker:
     closing: bool = False  # nothing new is claimed
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    gathering: Gathering = field(init=False)
     _running: dict[str, Painting] = field(default_factory=dict)
     _begun: int = 0
     _queued: int = 0
@@ -78,18 +79,20 @@ class Worker:
     _uncounted: set[str] = field(default_factory=set)  # begun, which nobody knows yet
 
     def __post_init__(self) -> None:
+        self.gathering = Gathering(self, self.holds)
         self.telemetry.waiting.set_function(lambda: self._queued + len(self._running) - self._begun)
         self.telemetry.running.set_function(lambda: self._begun)
 
     async def run(self) -> None:
         """Works until it is cancelled; then what it has claimed goes back to the queue."""
-        loops = (self._claim, self._renew, self._write_lines, self._tidy)
+        loops = (self._claim, self._gather, self._renew, self._write_lines, self._tidy)
         try:
             async with asyncio.TaskGroup() as group:
                 for loop in loops:
                     group.create_task(_for_ever(loop))
         finally:
             await self._release()
+            await self.gathering.close()
 
     @property
     def busy(self) -> bool:
@@ -126,6 +129,18 @@ class Worker:
         if len(claimed) < free or free <= 0:
             await _until(self.news.submitted, LOOK)
 
+    def wake(self, job: Job) -> None:
+        """A job has come, of this process."""
+        (self.gathering.wake if job.generation.needs_inputs else self.news.submitted).set()
+
+    async def _gather(self) -> None:
+        await self.gathering.begin_all()
+        await _until(self.gathering.wake, LOOK)
+
+    def claims(self, id: str) -> bool:
+        """Whether a job is claimed here, as far as is known."""
+        return self._claiming or id in self._running
+
     async def _claimed(self, limit: int) -> list[Job]:
         self._claiming = True
         try:
@@ -158,8 +173,10 @@ class Worker:
             painting.lost |= painting.job.id not in claims.held
             painting.interrupt()
         await self._give_back(claims.held)
+        await self.gathering.renew()
         if self.jobs.alone or self._on_time():
             for job in await self.jobs.recover(self.name, self.clock()):
+                self.gathering.stop(job.id)
                 self._tell(job)
         self._queued = await self.jobs.waiting()
 
@@ -187,6 +204,7 @@ class Worker:
 
     def stop(self, id: str) -> None:
         """Stops work that nobody wants, if it is here or about to come."""
+        self.gathering.stop(id)
         if painting := self._running.get(id):
             painting.unwanted = True
             painting.interrupt()
@@ -241,7 +259,7 @@ class Worker:
             await asyncio.shield(self._stopped(painting))
         except Exception:
             log.exception("job %s failed", painting.job.id)
-            await self._end(painting, Status.FAILED, fault=_UNEXPECTED)
+            await self._end(painting, Status.FAILED, fault=UNEXPECTED)
         else:
             await self._end(painting, Status.SUCCEEDED, result=result)
 
@@ -278,6 +296,14 @@ class Worker:
         job = await self.outlasting(write) or await self.outlasting(partial(self.jobs.get, id))
         if job is not None and job.status in (status, *FINAL):
             self._tell(job)
+
+    async def fail(self, job: Job, fault: Fault) -> None:
+        """Ends a job whose inputs cannot be had."""
+        write = partial(
+            self.jobs.finish, job.id, self.name, Status.FAILED, self.clock(), None, fault
+        )
+        if (ended := await self.outlasting(write)) is not None:
+            self._tell(ended)
 
     def _tell(self, job: Job) -> None:
         self.news.tell(job.id, job)

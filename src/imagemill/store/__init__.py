@@ -5,9 +5,10 @@ from pathlib import Path
 
 from imagemill.store.database import Database, at
 from imagemill.store.deliveries import Delivery, DeliveryTable
+from imagemill.store.holds import Holds
 from imagemill.store.jobs import Jobs
 
-__all__ = ["Database", "Jobs", "at", "dead_letters"]
+__all__ = ["Database", "Holds", "Jobs", "at", "dead_letters"]
 
 
 async def dead_letters(

@@ -29,6 +29,7 @@ from imagemill.job import FINAL, Job, Line, Result, Status
 from imagemill.store import begun, records
 from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.deliveries import delivery_row
+from imagemill.store.holds import release_lapsed
 from imagemill.store.queue import Standing, next_jobs, places
 from imagemill.store.schema import DELIVERIES, JOBS, LINES
 from imagemill.store.servers import attended_or_plain, deserted, show
@@ -143,11 +144,12 @@ class Jobs:
     @unbroken
     async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
         """The next jobs, which are the worker's for `lease` seconds."""
-        ours = attended_or_plain(self._database, lease, now)
+        unheld = JOBS.c.worker.is_(None) | (JOBS.c.worker == worker)
+        ours = (JOBS.c.ready, unheld, attended_or_plain(self._database, lease, now))
         async with self._database.writing() as connection:
-            found = await begun.suspect(connection, self._shares, worker, ours)
+            found = await begun.suspect(connection, self._shares, worker, *ours)
             free = limit - len(found)
-            found += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED, ours)
+            found += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED, *ours)
             claimed = [job.move(Status.RUNNING, now) for job in found]
             until = self._database.clock(now) + lease
             await _write(connection, *claimed, worker=worker, lease=until)
@@ -189,7 +191,9 @@ class Jobs:
         fault: Fault | None = None,
         lines: Sequence[Line] = (),
     ) -> Job | None:
-        """Ends a claimed job, or gives it back to the queue; None where another has it by now."""
+        """Ends a job that is claimed or held, or gives it back to the queue; None where another has
+        claimed it by now.
+        """
         claimed = (JOBS.c.worker == worker) & (JOBS.c.status == Status.RUNNING)
         lapsed = (JOBS.c.status == Status.QUEUED) if status in FINAL else false()
         mine = select(JOBS).where(JOBS.c.id == id, claimed | lapsed)
@@ -255,6 +259,7 @@ class Jobs:
         lapsed = true() if self._database.is_sqlite else JOBS.c.lease < clock
         lost = select(JOBS).where(running, JOBS.c.worker != worker, lapsed)
         async with self._database.writing() as connection:
+            await release_lapsed(connection, (JOBS.c.worker != worker) & lapsed)
             found = await _jobs(connection, lost.with_for_update(skip_locked=True))
             unwanted = await _ids(connection, running & JOBS.c.unwanted)
             left = await _ids(connection, running & gone)

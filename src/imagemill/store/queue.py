@@ -70,13 +70,15 @@ async def _begun(connection: Asked, priorities: Iterable[Priority]) -> dict[Prio
     """The turn of the job that was begun last, of those that are kept."""
     found = dict[Priority, float]()
     for priority in priorities:
-        wanted = select(func.max(JOBS.c.turn)).where(
-            JOBS.c.priority == int(priority), JOBS.c.started.is_not(None)
-        )
-        begun = (await connection.execute(wanted)).scalar_one()
+        begun = (await connection.execute(_last_begun(priority))).scalar_one()
         if begun is not None:
             found[priority] = begun
     return found
+
+
+def _last_begun(priority: Priority) -> Select[Any]:
+    begun = (JOBS.c.priority == int(priority), JOBS.c.started.is_not(None))
+    return select(func.max(JOBS.c.turn)).where(*begun)
 
 
 async def next_jobs(

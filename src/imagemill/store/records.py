@@ -18,6 +18,7 @@ def row(job: Job) -> dict[str, Any]:
         "door": job.door,
         "caller": job.caller,
         "priority": int(job.priority),
+        "host": job.generation.host,
         "attended": job.attended,
         "server": job.server,
         "created": job.created,
@@ -44,6 +45,7 @@ def moved(job: Job) -> dict[str, Any]:
     return {
         "generation": kept,
         "status": job.status.value,
+        "ready": not job.generation.needs_inputs,
         "started": job.started,
         "finished": job.finished,
         "attempts": job.attempts,

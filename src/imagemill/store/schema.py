@@ -58,6 +58,9 @@ JOBS = Table(
     Column("priority", Integer, nullable=False),
     Column("turn", Float, nullable=False),  # the order of claims within a priority
     Column("flow", Words(80), nullable=False),  # whose share of the queue it takes
+    # Whether it may be claimed: where it needs inputs, by the worker alone that has gathered them.
+    Column("ready", Boolean, nullable=False),
+    Column("host", Words(255), nullable=False),  # that the first of its inputs comes from
     Column("attended", Boolean, nullable=False),
     Column("created", Float, nullable=False),
     Column("start_by", Float),
@@ -79,7 +82,7 @@ JOBS = Table(
     Column("wire", JSON, nullable=False),
     Column("result", JSON),
     Column("fault", JSON),
-    Index("ix_jobs_queue", "status", "priority", "turn", "id"),
+    Index("ix_jobs_queue", "status", "priority", "ready", "turn", "id"),
     Index("ix_jobs_finished", "finished"),
     Index("ix_jobs_caller", "door", "caller", "created"),
     Index("ix_jobs_flow", "flow", "status", "turn"),

@@ -1,0 +1,158 @@
+"""Gathering: what jobs need is fetched, decoded and written before they take a place at the engine.
+
+A job whose picture comes slowly waits in the queue while it comes; the worker claims it once its
+inputs are there. What is under way and what lies ready are bounded, in all and for each caller and
+each host, so that slow hosts hold up nobody but who names them.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imagemill.engine.events import State
+from imagemill.errors import Fault, Kind
+from imagemill.generation import Generation
+from imagemill.job import Job
+from imagemill.retries import PASSING
+from imagemill.slots import Slots
+from imagemill.store import Holds
+
+if TYPE_CHECKING:
+    from imagemill.worker import Worker
+
+log = logging.getLogger(__name__)
+
+QUICK, SLOW = 64, 64  # jobs whose inputs are under way: usually, and what takes long
+PATIENCE = 5.0  # seconds after which inputs take long
+HOST_SHARE = 8  # jobs whose inputs come from one host at a time
+TOGETHER = 8  # jobs that are begun at a time, before shares are looked at again
+# Jobs that lie ready, in all and of one caller, and their bytes: more are not begun until some of
+# these have a place.
+READY, CALLER_READY, READY_BYTES = 64, 16, 256 * 2**20
+
+UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A job as it is to be painted, and what its references stand for."""
+
+    job: Job
+    generation: Generation
+    inputs: dict[str, bytes]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(map(len, self.inputs.values()))
+
+
+@dataclass
+class Gathering:
+    """For the jobs of one worker, whose name and lease its holds have."""
+
+    worker: "Worker"
+    holds: Holds
+    slots: Slots = field(
+        default_factory=lambda: Slots(QUICK, SLOW, PATIENCE, HOST_SHARE, time.monotonic)
+    )
+    wake: asyncio.Event = field(default_factory=asyncio.Event)  # there may be something to begin
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _ready: dict[str, Gathered] = field(default_factory=dict)
+
+    async def begin_all(self) -> None:
+        """Begins with the jobs that are next, as far as there is room."""
+        self.wake.clear()
+        while room := self._room():
+            found = await self._hold(room)
+            for job in found:
+                self._begin(job)
+            if len(found) < room:
+                return
+
+    def take(self, id: str) -> Gathered | None:
+        """What lies ready for a job that is about to be painted."""
+        self.wake.set()  # there is room again
+        return self._ready.pop(id, None)
+
+    def lying(self, caller: str) -> int:
+        """How many jobs of a caller lie ready."""
+        return sum(each.job.caller == caller for each in self._ready.values())
+
+    def stop(self, id: str) -> None:
+        """Drops a job that does not wait any more, if it is here."""
+        self._ready.pop(id, None)
+        if task := self._tasks.get(id):
+            task.cancel()
+
+    async def renew(self) -> None:
+        """Prolongs what is held, and drops what was lost, cancelled or ended."""
+        # Before the question: what is held while the answer comes is not in it.
+        known = [*self._tasks, *self._ready]
+        if not known:
+            return
+        worker = self.worker
+        held = await self.holds.renew(worker.name, known, worker.clock(), worker.lease)
+        for id in known:
+            if id not in held and not worker.claims(id):
+                self.stop(id)
+
+    async def close(self) -> None:
+        """Stops, and gives everything back to the queue."""
+        known, tasks = [*self._tasks, *self._ready], list(self._tasks.values())
+        self._ready.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if known:
+            await self.holds.release(self.worker.name, known)
+
+    def _room(self) -> int:
+        """How many jobs may be begun at once."""
+        worker, lying = self.worker, sum(each.size for each in self._ready.values())
+        if worker.closing or worker.engine.state is State.DEAD or lying >= READY_BYTES:
+            return 0
+        return max(0, min(TOGETHER, self.slots.room, READY - len(self._ready)))
+
+    async def _hold(self, limit: int) -> list[Job]:
+        worker, callers = self.worker, {each.job.caller for each in self._ready.values()}
+        sated = {caller for caller in callers if self.lying(caller) >= CALLER_READY}
+        return await self.holds.take(
+            worker.name,
+            limit,
+            worker.clock(),
+            worker.lease,
+            callers=sated.union(self.slots.full_callers()),
+            hosts=self.slots.full_hosts(),
+        )
+
+    def _begin(self, job: Job) -> None:
+        self.slots.take(job.id, job.generation.host, job.caller)
+        task = self._tasks[job.id] = asyncio.create_task(self._gather(job))
+        task.add_done_callback(lambda _: self._done(job.id))
+
+    def _done(self, id: str) -> None:
+        del self._tasks[id]
+        self.slots.leave(id)
+        self.wake.set()
+
+    async def _gather(self, job: Job) -> None:
+        worker = self.worker
+        try:
+            # What inputs take is to be bounded here: from their first byte until `take` gives them
+            # to the engine, or `stop` drops them.
+            found = await worker.outlasting(partial(worker.materials.gather, job))
+            self._ready[job.id] = Gathered(job, *found)
+            if await worker.outlasting(partial(self.holds.ready, job.id, worker.name)):
+                worker.news.submitted.set()  # it may be claimed
+            else:
+                self._ready.pop(job.id, None)
+        except Fault as fault:
+            if fault.kind not in PASSING:  # else it goes back to the queue, at a shutdown
+                await worker.fail(job, fault)
+        except Exception:
+            log.exception("the inputs of job %s could not be gathered", job.id)
+            await worker.fail(job, UNEXPECTED)
