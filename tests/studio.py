@@ -69,6 +69,11 @@ class Studio:
         assert isinstance(last, Failed)
         return last.fault.kind
 
+    def field(self, id: str) -> str | None:
+        last = self.said[id][-1]
+        assert isinstance(last, Failed)
+        return last.fault.field
+
     def picture(self, id: str) -> Picture:
         return self.finished[id].pictures[0]
 

@@ -15,7 +15,8 @@ class Family:
     `pipelines.composition` says. multiple_of: px; a size between is painted larger and cut.
     repaints, inpaints: the classes that paint over a picture, and over the masked part of one; None
     where there is none. flow: trained by flow matching, so that other schedulers are given flow
-    sigmas. negative_prompt: whether one has a meaning.
+    sigmas. own_sigmas: whether the pipeline brings the sigmas, which not every scheduler takes.
+    negative_prompt: whether one has a meaning.
 
     guided_pairs: whether guidance runs a row against the prompt beside each row for it. A model
     that was distilled is told its guidance as a number instead, would save nothing by leaving it
@@ -31,6 +32,7 @@ class Family:
     repaints: str | None = None
     inpaints: str | None = None
     flow: bool = True
+    own_sigmas: bool = False
     negative_prompt: bool = True
     guided_pairs: bool = False
     floors: bool = False
@@ -50,6 +52,7 @@ FAMILIES: dict[str, Family] = {
     "FluxPipeline": Family(
         repaints="FluxImg2ImgPipeline",
         inpaints="FluxInpaintPipeline",
+        own_sigmas=True,
         negative_prompt=False,
         latents="packed",
     ),
@@ -71,6 +74,9 @@ EMBEDDED = "pico"  # the source that names the embedded model
 
 # A scheduler that knows no flow sigmas, and the one that takes the same steps along them.
 FLOW_TWINS: dict[str, str] = {"EulerDiscreteScheduler": "FlowMatchEulerDiscreteScheduler"}
+# Ends its flow sigmas on the last one twice instead of on 0, and leaves that share of noise in the
+# picture (findings/diffusers-deis-keeps-noise-of-flow.sh).
+NOISY_FLOW = frozenset({"DEISMultistepScheduler"})
 
 # Decodes without adding the shift that its latents were encoded with (diffusers 0.42.1).
 UNSHIFTED = frozenset({"StableDiffusion3InpaintPipeline"})

@@ -103,7 +103,7 @@ class Painter:
                 pipe,
                 family,
                 stage,
-                scheduler_for(pipe, wanted, family.flow),
+                scheduler_for(pipe, wanted, family),
                 {name: value for name, value in wishes.items() if value is not None},
                 lambda: guided(family, generation, self.done, steps),
                 lambda look: self._ended(stage, look),
