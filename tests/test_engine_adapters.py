@@ -1,5 +1,6 @@
 """LoRAs: models with some fused in paint beside the plain one, which never changes."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -74,6 +75,22 @@ def test_the_embedded_model_takes_loras_too(pico: Loaded) -> None:
     before = alone(pico, ASKED)
     adapted = with_loras(pico, (lora(pico.pipe), 1.0))
     assert alone(adapted, ASKED) != before == alone(pico, ASKED)
+
+
+@pytest.mark.parametrize("family", sorted(CHECKPOINTS))
+def test_the_alpha_in_the_header_is_the_strength(
+    family: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Without it a LoRA of rank 2 and alpha 8 was fused at a quarter."""
+    plain, part = prepare(str(save(family, tmp_path_factory.mktemp(family)))), PARTS[family]
+    tensors = read_tensors(lora(plain.pipe, parts=(part,), rank=2))
+    places = sorted({name.removeprefix(f"{part}.").partition(".lora_")[0] for name in tensors})
+    config = {"r": 2, "lora_alpha": 8, "target_modules": places}
+    told_of = json.dumps({f"{part}.{name}": value for name, value in config.items()})
+    header = {"format": "pt", "lora_adapter_metadata": told_of}
+    told = with_loras(plain, (save_tensors(tensors, header), 1.0))
+    four_times = with_loras(plain, (save_tensors(tensors), 4.0))
+    assert alone(told, SMALL) == alone(four_times, SMALL) != alone(plain, SMALL)
 
 
 def test_two_at_once_are_the_sum_of_both(sd3: Loaded) -> None:

@@ -8,6 +8,8 @@ import copy
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from diffusers import DiffusionPipeline
@@ -21,6 +23,7 @@ from imagemill.pipelines.sources import Weights
 log = logging.getLogger(__name__)
 
 _NAME = "fusing"  # of the one adapter that is loaded at a time
+_FILE = "lora.safetensors"
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -39,7 +42,7 @@ def fused(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:
         object.__setattr__(pipe, part, copy.deepcopy(getattr(pipe, part)))
     for file, touched, each in zip(files, parts, weights, strict=True):
         try:
-            _fuse(pipe, file, touched, each.scale)
+            _fuse(pipe, each, file, touched)
         except (Fault, torch.OutOfMemoryError):
             raise
         except Exception as error:  # of many kinds, by what in the file is unexpected
@@ -48,8 +51,11 @@ def fused(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:
     return assembled(loaded.source, loaded.family, pipe)
 
 
-def _fuse(pipe: DiffusionPipeline, file: Tensors, parts: set[str], scale: float) -> None:
-    pipe.load_lora_weights(dict(file), adapter_name=_NAME)
+def _fuse(pipe: DiffusionPipeline, weights: Weights, file: Tensors, parts: set[str]) -> None:
+    # Of a file diffusers reads the alpha in the header as well; of tensors alone it cannot.
+    with TemporaryDirectory() as folder:
+        (Path(folder) / _FILE).write_bytes(weights.content)
+        pipe.load_lora_weights(folder, weight_name=_FILE, adapter_name=_NAME)
     held = [
         tensor
         for part in parts
@@ -59,7 +65,7 @@ def _fuse(pipe: DiffusionPipeline, file: Tensors, parts: set[str], scale: float)
     # diffusers only logs what it could not place, and leaves at random what it did not find.
     if _contents(held) != _contents(_converted(pipe, file).values()):
         raise _unfitting()
-    pipe.set_adapters(_NAME, scale)
+    pipe.set_adapters(_NAME, weights.scale)
     pipe.fuse_lora(components=sorted(parts), adapter_names=[_NAME])
     pipe.unload_lora_weights()
 
