@@ -42,10 +42,13 @@ def serving(tmp_path: Path) -> Serving:
     """
 
     from imagemill.app import create_app
+    from imagemill.dialects.request_body import Bodies
 
     @asynccontextmanager
-    async def serve(engine: PlainEngine, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-        app = create_app(Settings(data_dir=tmp_path, **settings), engine)
+    async def serve(
+        engine: PlainEngine, bodies: Bodies | None = None, **settings: Any
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        app = create_app(Settings(data_dir=tmp_path, **settings), engine, bodies)
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),

@@ -28,7 +28,9 @@ from tests.engines import PlainEngine
 from tests.slow_clients import (
     GET,
     Connection,
+    chunk,
     connection,
+    endless_body,
     endless_head,
     endless_trailer,
     listening,
@@ -58,11 +60,12 @@ class Application:
                 await send({"type": "websocket.send", "text": "heard"})
             return
         self.asked += 1
-        while (message := await receive())["type"] == "http.request":
+        early = scope["path"] == "/early"  # does not wait for the body
+        while not early and (message := await receive())["type"] == "http.request":
             if not message.get("more_body"):
                 break
         else:
-            self.gone += 1
+            self.gone += not early
         if scope["path"] == "/wait":
             await self.gate.wait()
         body = b"x" * LONG if scope["path"] == "/long" else b"ok"
@@ -183,6 +186,16 @@ async def test_a_body_is_no_head() -> None:
         for _ in range(50):
             await caller.send(b"x" * 1000)
         assert await caller.reply() == (200, b"ok")
+
+
+async def test_a_body_that_was_answered_already_is_taken_only_so_far() -> None:
+    async with served(linger_bytes=2**20) as server, connection(server.port) as caller:
+        await caller.send(post("/early"))
+        assert await caller.reply() == (200, b"ok")
+        await caller.send(chunk(b"x" * 2**19) + b"0\r\n\r\n" + GET)
+        assert await caller.reply() == (200, b"ok")
+        assert await endless_body(caller, "/early", 2**26) < 2**26
+        assert await server.health() == 200
 
 
 async def test_requests_before_an_answer_are_bounded() -> None:

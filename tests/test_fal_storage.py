@@ -395,7 +395,7 @@ async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path) -> None:
 
     async with site(tmp_path, limits=Limits(silence=0.01)) as here:
         reply = await here.client.post("/fal/cdn/files/upload", content=stopping())
-    assert reply.status_code == 400
+    assert reply.status_code == 408
     assert "nothing came of the body" in reply.json()["detail"]
 
 
@@ -407,9 +407,9 @@ async def test_a_store_that_fails_tells_nothing_of_itself(
         (tmp_path / "objects").rmdir()
         (tmp_path / "objects").write_bytes(b"")
         reply = await here.client.post("/fal/cdn/files/upload", content=PICTURE)
-    assert reply.status_code == 500
+    assert reply.status_code == 503
     assert str(tmp_path) not in reply.text
-    assert "a request to fal's storage failed" in caplog.text
+    assert "the store of files is unreachable" in caplog.text
 
 
 # Files.

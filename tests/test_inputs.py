@@ -1,11 +1,14 @@
 """What is read of pictures that strangers gave."""
 
 import base64
+import random
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -14,7 +17,15 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from imagemill.errors import Fault, Kind
-from imagemill.inputs import MAX_SCANS, data_uri, read_alpha, read_image, read_mask
+from imagemill.inputs import (
+    _PIECE,
+    MAX_SCANS,
+    as_data_uri,
+    data_uri,
+    read_alpha,
+    read_image,
+    read_mask,
+)
 
 RED, BLUE, CLEAR = (255, 0, 0), (0, 0, 255), (0, 0, 0, 0)
 
@@ -313,3 +324,37 @@ def test_what_is_transparent_is_white_in_the_mask_that_is_read_of_it() -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P"])
 def test_there_is_no_such_mask_where_nothing_is_transparent(mode: str) -> None:
     assert read_alpha(written(make_picture(mode)), "mask") is None
+
+
+@pytest.mark.parametrize("shift", range(5))
+def test_a_long_data_uri_is_what_a_short_one_is(shift: int) -> None:
+    content = random.Random(shift).randbytes(2 * _PIECE + shift)
+    plain = base64.b64encode(content).decode()
+    for payload in (plain, plain.rstrip("="), quote(plain, safe=""), plain.replace("+", "%2b")):
+        assert data_uri(f"data:a/b;base64,{payload}", "image", len(content)) == (content, "a/b")
+    escaped = "x" * (_PIECE - shift) + "%41%42%7a"
+    assert data_uri(f"data:,{escaped}", "image", _PIECE + 3)[0] == b"x" * (_PIECE - shift) + b"ABz"
+    assert as_data_uri(content, "a/b") == f"data:a/b;base64,{plain}"
+
+
+@pytest.mark.parametrize("payload", ["AA==" + "A" * _PIECE, "A" * (_PIECE - 4) + "AA==AAAA", "%"])
+def test_a_long_data_uri_is_refused_as_a_short_one_is(payload: str) -> None:
+    with pytest.raises(Fault, match="broken content"):
+        data_uri(f"data:a/b;base64,{payload}", "image", 2 * _PIECE)
+
+
+@pytest.mark.parametrize("escaped", ["data:,%s", "data:;base64,%s"])
+def test_escapes_take_no_more_memory_than_the_text_has(escaped: str) -> None:
+    text = escaped % ("%41" * 2**21)
+    tracemalloc.start()
+    data_uri(text, "image", len(text))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3 * len(text)
+
+
+@pytest.mark.parametrize("form", ["data:,%s", "data:;base64,%s"])
+def test_what_is_too_large_is_refused_before_it_is_read(form: str) -> None:
+    text = form % ("%zz" * 2**21)  # which would be refused as broken, were it read
+    with pytest.raises(Fault, match="at most 1000 are read"):
+        data_uri(text, "image", 1000)

@@ -15,6 +15,7 @@ from imagemill.dialects.replicate import read, watchers
 from imagemill.dialects.replicate.calls import CALLERS, KEPT, Calls
 from imagemill.dialects.replicate.watchers import Telling, Watchers
 from imagemill.orders import Repeat
+from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 from tests.houses import opened
@@ -238,9 +239,11 @@ class Recorder(ThreadPoolExecutor):
         return super().submit(work, *args, **kwargs)
 
 
-async def test_a_long_body_is_read_away_from_the_loop(serving: Serving) -> None:
+async def test_a_long_body_is_read_away_from_the_loop(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads = Recorder()
-    asyncio.get_running_loop().set_default_executor(threads)
+    monkeypatch.setattr(BODIES, "_threads", threads)
     async with serving(PlainEngine()) as client:
         short = await create(client, headers=KEY, image=picture())
         assert not threads.done & {"parsed", "wish"}

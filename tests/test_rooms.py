@@ -58,7 +58,9 @@ NARROWER: dict[str, frozenset[str] | None] = {
     "engine.process": TENSORS,
 }
 # What every dialect stands on; they are no dialects themselves and import none.
-GROUND = frozenset({"wire", "strict", "callers", "events", "downloads", "forms"})
+GROUND = frozenset(
+    {"wire", "strict", "callers", "events", "downloads", "forms", "long_json", "request_body"}
+)
 
 NAMELESS = frozenset({"utils", "util", "common", "core", "base", "helpers", "manager", "misc"})
 LONGEST = 400  # lines

@@ -1,6 +1,5 @@
 """The door sdapi and those who send it too much, or what is made to be slow to read."""
 
-import asyncio
 import base64
 import io
 import json
@@ -15,6 +14,7 @@ from imagemill.catalog import Catalog
 from imagemill.dialects.sdapi import checkpoints, infotext, options, pictures, prompts
 from imagemill.dialects.wire import SHORT
 from imagemill.errors import Fault
+from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 
@@ -153,10 +153,10 @@ async def test_of_many_unknown_options_some_are_told(serving: Serving) -> None:
 @pytest.mark.parametrize("path", ["txt2img", "img2img", "options"])
 @pytest.mark.parametrize("length", [1, SHORT])
 async def test_long_bodies_are_read_beside_the_loop(
-    serving: Serving, path: str, length: int
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, path: str, length: int
 ) -> None:
     noted = Noted()
-    asyncio.get_running_loop().set_default_executor(noted)
+    monkeypatch.setattr(BODIES, "_threads", noted)
     async with serving(PlainEngine()) as client:
         reply = await client.post(f"{V1}/{path}", json={"no such": "x" * length})
     assert reply.status_code == 422

@@ -6,11 +6,9 @@ can only be told apart by what they send, so bodies of some paths are looked at,
 they came.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.catalog import hub
 from imagemill.catalog.pages import PAGES
-from imagemill.dialects.wire import BODY_SECONDS
+from imagemill.dialects import strict
+from imagemill.dialects.request_body import WHOLE, Whole, announced, bodies_of
+from imagemill.dialects.wire import reading
+from imagemill.errors import Fault, Kind
+from imagemill.threads import BODIES
 
 # The hosts that are answered for, each with the prefix under which its paths are found here.
 HOSTS: Mapping[str, str] = {
@@ -101,15 +103,14 @@ _PLACES = {*HOSTS.values()} - {""}
 
 
 class Addressed:
-    """`limit` bytes of a body are looked at, if they come within `patience` seconds.
+    """`limit` bytes of a body are looked at, at most; what the body's own door allows is checked
+    there.
 
     default: the model where neither path nor body names one.
     """
 
-    def __init__(
-        self, app: ASGIApp, limit: int, default: str, patience: float = BODY_SECONDS
-    ) -> None:
-        self.app, self.limit, self.default, self.patience = app, limit, default, patience
+    def __init__(self, app: ASGIApp, limit: int, default: str) -> None:
+        self.app, self.limit, self.default = app, limit, default
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -126,30 +127,15 @@ class Addressed:
     async def _by_body(
         self, scope: Scope, receive: Receive, provider: str | None
     ) -> tuple[Scope, Receive]:
-        body = b""
-        if scope.get("method") == "POST":
-            body, receive = await self._look(scope, receive)
+        body = dict[str, Any]()
+        if scope.get("method") == "POST" and announced(scope) <= self.limit:
+            whole = await bodies_of(scope).whole(scope, receive, self.limit)
+            body, receive = await _object(scope, whole), _replayed(whole, receive)
         if provider is None:
-            return _at(scope, _of_caller(_object(scope, body)) + GENERATIONS), receive
-        told = _object(scope, body) if b'"inputs"' in body else {}
-        if "inputs" not in told or told.keys() & set(OTHERS):
+            return _at(scope, _of_caller(body) + GENERATIONS), receive
+        if "inputs" not in body or body.keys() & set(OTHERS):
             return scope, receive
-        return _inferred(scope, provider, told, self.default, receive)
-
-    async def _look(self, scope: Scope, receive: Receive) -> tuple[bytes, Receive]:
-        """The body, where it comes whole and in bounds; and what gives all of it once more."""
-        messages, size = list[Message](), 0
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.patience):
-                while max(size, _announced(scope)) <= self.limit:
-                    messages.append(await receive())
-                    size += len(messages[-1].get("body", b""))
-                    if not messages[-1].get("more_body", False):
-                        break
-        last = messages[-1] if messages else {"type": "none"}
-        whole = last["type"] == "http.request" and not last.get("more_body", False)
-        given = messages if whole and size <= self.limit else []
-        return b"".join(each.get("body", b"") for each in given), _replayed(messages, receive)
+        return await _inferred(scope, provider, body, self.default), receive
 
 
 def _of_host(scope: Scope) -> Scope:
@@ -187,22 +173,21 @@ def _of_caller(body: Mapping[str, Any]) -> str:
     return next((door for door, tells in TELLTALES if tells(body)), "/openai")
 
 
-def _inferred(
-    scope: Scope, provider: str, told: dict[str, Any], default: str, receive: Receive
-) -> tuple[Scope, Receive]:
+async def _inferred(scope: Scope, provider: str, body: dict[str, Any], default: str) -> Scope:
     """The same as a call of hf-inference: raw bytes of a picture are expected in return."""
-    model = told.pop("model", None)
+    model = body.pop("model", None)
     path = ROUTER[provider].fullmatch(_path(scope))
     assert path is not None
     name = path.groupdict().get("model") or (model if isinstance(model, str) and model else None)
     scope = _at(scope, INFERENCE + (default if name is None else _model(provider, name)))
     scope["query_string"] = b""  # it is the provider's
     if model is None:
-        return scope, receive
-    content = json.dumps(told).encode()  # without the model, which the path has now
+        return scope
+    content = await BODIES.run(_encoded, body)  # without the model, which the path has now
+    await scope[WHOLE].replace(content)
     scope = {**scope, "headers": [*scope["headers"]]}
     MutableHeaders(scope=scope)["content-length"] = str(len(content))
-    return scope, _replayed([{"type": "http.request", "body": content}], receive)
+    return scope
 
 
 def _model(provider: str, name: str) -> str:
@@ -214,30 +199,39 @@ def _model(provider: str, name: str) -> str:
     return "/".join(name.split("/")[:2])
 
 
-def _object(scope: Scope, body: bytes) -> dict[str, Any]:
+async def _object(scope: Scope, whole: Whole) -> dict[str, Any]:
     """The JSON object in a body; empty where it is anything else, which its door will tell."""
     if Headers(scope=scope).get("content-type", "").lower().startswith("multipart/"):
         return {}
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        async with bodies_of(scope).memory.holding(whole.memory):
+            return await reading(content := await whole.content(), _parsed, content)
+    except Fault as fault:
+        if fault.kind is Kind.BUSY:
+            whole.fault = fault  # there was no memory for it
         return {}
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    value = strict.parse(strict.text(content))
     return value if isinstance(value, dict) else {}
 
 
-def _replayed(messages: list[Message], receive: Receive) -> Receive:
-    left = iter(messages)
+def _encoded(body: dict[str, Any]) -> bytes:
+    return json.dumps(body).encode()
+
+
+def _replayed(whole: Whole, receive: Receive) -> Receive:
+    """Gives the body once more to whoever asks for it by message."""
 
     async def again() -> Message:
-        return next(left, None) or await receive()
+        if not whole.open:
+            return await receive()
+        content = await whole.content()
+        whole.close()
+        return {"type": "http.request", "body": content}
 
     return again
-
-
-def _announced(scope: Scope) -> int:
-    """Bytes that the caller says it will send, so that one who asks first is not told to go on."""
-    length = Headers(scope=scope).get("content-length", "")[:18]
-    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 def _path(scope: Scope) -> str:

@@ -38,6 +38,7 @@ from imagemill.dialects import (
     together,
     wire,
 )
+from imagemill.dialects.request_body import Bodies, Bounded
 from imagemill.engine.events import Engine, State
 from imagemill.service import Service
 from imagemill.settings import LOOPBACK, Settings
@@ -65,8 +66,12 @@ LEAST_PAUSE, MOST_PAUSE = 1.0, 10.0  # seconds before a 503
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
-def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
-    """The server; `engine` paints, a process of its own where none is given."""
+def create_app(
+    settings: Settings, engine: Engine | None = None, bodies: Bodies | None = None
+) -> FastAPI:
+    """The server; `engine` paints, a process of its own where none is given, and `bodies` says how
+    requests arrive, by the settings where it is not given.
+    """
     catalog = Catalog(settings.models, settings.stand_ins)
     metrics = Telemetry()
     service = assemble(settings, catalog, metrics, engine)
@@ -94,9 +99,14 @@ def create_app(settings: Settings, engine: Engine | None = None) -> FastAPI:
     app.add_middleware(Admission, settings)
     app.add_middleware(Marked)
     app.add_middleware(Addressed, settings.input_limit, catalog.default)
-    app.state.metrics, app.state.inputs = metrics, Budget(settings.input_memory)
+    inputs = bodies or Bodies(
+        Budget(settings.input_memory), Budget(settings.input_disk), settings.data_dir / "incoming"
+    )
+    app.add_middleware(Bounded, inputs)
+    metrics.inputs.labels("memory").set_function(lambda: inputs.memory.taken)
+    metrics.inputs.labels("disk").set_function(lambda: inputs.disk.taken)
+    app.state.metrics, app.state.inputs = metrics, inputs
     app.state.service = service
-    metrics.inputs.labels("memory").set_function(lambda: app.state.inputs.taken)
     return app
 
 
@@ -115,7 +125,7 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         closed=lambda why: metrics.closed.labels(why).inc(),
     )
     metrics.connections.set_function(lambda: watch.count)
-    http, socket = protocols(watch, app.state.inputs)
+    http, socket = protocols(watch, app.state.inputs.memory)
     return uvicorn.Config(
         app,
         http=http,

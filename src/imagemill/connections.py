@@ -38,6 +38,7 @@ class Limits:
     line with all headers. head_seconds: from the connection, or the last reply, until a head is
     whole. unread_seconds: that a caller may read nothing of a reply. unread_bytes: of all replies
     together that nobody has read yet; beyond, those go that have been unread for longest.
+    linger_bytes: of a body that was answered before it was whole.
     """
 
     most: int = 1000
@@ -45,6 +46,7 @@ class Limits:
     head_seconds: float = 20.0
     unread_seconds: float = 60.0
     unread_bytes: int = 2**28
+    linger_bytes: int = 2**26
 
 
 @dataclass(eq=False)
@@ -187,6 +189,7 @@ class BoundedHttp(HttpToolsProtocol):
     watch: Connections
     _barren: int = 0  # bytes that brought neither a whole head nor anything of a body
     _fruitful = False
+    _lingered: int = 0  # bytes of a body that nobody reads any more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -201,10 +204,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._fruitful = False
         super().data_received(data)
         self._barren = 0 if self._fruitful else self._barren + len(data)
-        if self._barren > self.watch.limits.head_bytes:
+        if self._lingered > self.watch.limits.linger_bytes:
+            self.transport.abort()
+        elif self._barren > self.watch.limits.head_bytes:
             self._refuse(431, self._too_large())
 
     def on_message_begin(self) -> None:
+        self._lingered = 0
         if len(self.pipeline) >= MOST_PIPELINED:
             raise ValueError("too many requests before an answer")  # which makes it a bad request
         super().on_message_begin()
@@ -220,6 +226,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._fruitful = True
+        self._lingered += len(body) if self.cycle and self.cycle.response_complete else 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:

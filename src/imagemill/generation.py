@@ -20,6 +20,10 @@ MAX_IMAGES = 8
 MAX_PROMPT = 10_000  # characters
 MAX_LORAS = 8
 MAX_SWATCHES = 32
+LONGEST_URL = 8192  # characters
+LONGEST_NAME = 512  # characters of an id of a model, or of what has a name
+
+DATA = "data:"  # begins the address of what came within the request
 
 # Classes of diffusers.schedulers that can drive a flow-matching model (`use_flow_sigmas`), so they
 # mean something for every family served today.
@@ -104,6 +108,7 @@ class Generation:
         _check_choice("format", self.format, FORMATS)
         _check_range("guidance_range", self.guidance_range[0], 0, 1)
         _check_range("guidance_range", self.guidance_range[1], self.guidance_range[0], 1)
+        self._check_lengths()
         for name in ("mask", "outpaint", "image_sized"):
             if getattr(self, name) and self.image is None:
                 raise invalid(name, f"{name} needs an image that it belongs to; give both")
@@ -128,6 +133,18 @@ class Generation:
                 return found[1].lower()
         return ""
 
+    def _check_lengths(self) -> None:
+        """Of what is kept with the job. What came within the request becomes a file before that."""
+        for name in ("image", "mask"):
+            url = getattr(self, name) or ""
+            if url[: len(DATA)].lower() != DATA:
+                _check_length(name, url, LONGEST_URL)
+        for name in ("model", "style"):
+            _check_length(name, getattr(self, name) or "", LONGEST_NAME)
+        for lora in self.loras:
+            _check_length("loras", lora.path, LONGEST_URL)
+            _check_length("loras", lora.weight_name or "", LONGEST_NAME)
+
     def seed_of(self, index: int) -> int:
         """The seed of the picture `index`; after the largest comes 0."""
         return (self.seed + index) % (MAX_SEED + 1)
@@ -144,9 +161,13 @@ _RANGES: tuple[tuple[str, int, float], ...] = (
 )
 
 
+def _check_length(name: str, text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise invalid(name, f"{name} has {len(text)} characters; at most {limit} are read")
+
+
 def _check_text(name: str, text: str) -> None:
-    if len(text) > MAX_PROMPT:
-        raise invalid(name, f"{name} has {len(text)} characters; at most {MAX_PROMPT} are read")
+    _check_length(name, text, MAX_PROMPT)
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON can bring what no file and no tokenizer can hold

@@ -1,5 +1,8 @@
 """What a job needs before it can be painted: the pictures that it names, and its whole prompt."""
 
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -13,12 +16,14 @@ from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
 from imagemill.job import Job
-from imagemill.threads import DECODING
+from imagemill.threads import BODIES, DECODING
 
 OWN = "file:"  # begins the reference to a file of our own
-DATA = "data:"
 MASK = "mask:"  # the mask, which may come from the same place as the image
 LORA_BYTES = 200 * 2**20
+
+DATA_KEPT = 86_400.0  # seconds that a picture lives which came within a request
+DATA_BYTES = 50 * 2**20
 
 Expand = Callable[[str, int], Awaitable[str]]  # a prompt and a seed give a richer prompt
 
@@ -62,6 +67,20 @@ class Materials:
             return await self.objects.read(key)
         except Fault as fault:
             raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
+
+
+async def kept(objects: Objects, secret: bytes, uri: str, field: str, caller: str) -> str:
+    """The key of the file that a data URI becomes: the same for a caller's same content."""
+    content, content_type = await BODIES.run(inputs.data_uri, uri, field, DATA_BYTES)
+    found = await BODIES.run(hashlib.sha256, content)
+    digest = hmac.digest(secret, f"{caller}/{content_type}/{found.hexdigest()}".encode(), "sha256")
+    key = f"files/b/{digest[:4].hex()}/{urlsafe_b64encode(digest[4:25]).decode()}"
+    file, now = await objects.get(key), objects.clock()
+    if file is None or (file.expires or now) < now + DATA_KEPT / 2:
+        await objects.put(
+            content, content_type, key=key, caller=caller, keep=DATA_KEPT, public=False
+        )
+    return key
 
 
 def _check_sizes(image: bytes, mask: bytes) -> None:

@@ -15,23 +15,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from imagemill import files, inputs
+from imagemill import files
 from imagemill.engine.events import Engine, State
-from imagemill.errors import Fault, Kind, invalid
+from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files import Cache
 from imagemill.files.objects import Objects
 from imagemill.flights import Flights, Patience
-from imagemill.generation import Generation, Painted
+from imagemill.generation import DATA, Painted
 from imagemill.job import FINAL, Job, Line, Priority, Status
-from imagemill.materials import DATA, OWN
+from imagemill.materials import OWN, kept
 from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
 from imagemill.retries import outlasting
 from imagemill.store import Database, Jobs
 from imagemill.store.troubles import Trouble
 from imagemill.telemetry import Telemetry
-from imagemill.threads import BODIES, DISK
+from imagemill.threads import DISK
 from imagemill.watching import watch
 from imagemill.webhooks import Courier, Signer, signing_key
 from imagemill.worker import Worker
@@ -44,9 +44,6 @@ FIRST_PACE = 2.0  # seconds per generation, until one has been seen
 SMOOTHING = 0.2  # share of the newest generation in the pace
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
-DATA_KEPT = 86_400.0  # seconds that a picture lives which came within a request
-DATA_BYTES = 50 * 2**20
-LONGEST_URL = 8192  # characters
 RETURNS = 15.0  # seconds in which a client that timed out sends the same again
 REPEATED = 600.0  # seconds in which a call that was named may be repeated
 READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that could not be read
@@ -125,7 +122,7 @@ class Service:
         job = Job(
             id=str(uuid.uuid4()),
             door=order.door,
-            generation=await self._kept(order),
+            generation=(await self.keep_inputs(order)).generation,
             source=order.endpoint.source,
             created=now,
             caller=order.caller,
@@ -165,23 +162,15 @@ class Service:
             if fault.kind is not Kind.UNREACHABLE:
                 raise Fault(fault.kind, fault.message, "webhook") from None
 
-    async def _kept(self, order: Order) -> Generation:
-        """The generation with what came within the request as files of our own."""
+    async def keep_inputs(self, order: Order) -> Order:
+        """The order with what came within the request as files of our own."""
         found = dict[str, Any]()
         for name in ("image", "mask"):
             given = getattr(order.generation, name)
-            if given is None:
-                continue
-            if given[: len(DATA)].lower() == DATA:
-                content, content_type = await BODIES.run(inputs.data_uri, given, name, DATA_BYTES)
-                file = await self.objects.put(
-                    content, content_type, caller=order.caller, keep=DATA_KEPT, public=False
-                )
-                found[name] = OWN + file.key
-            elif len(given) > LONGEST_URL:
-                told = f"the URL has {len(given)} characters; at most {LONGEST_URL} are read"
-                raise invalid(name, told)
-        return replace(order.generation, **found)
+            if given is not None and given[: len(DATA)].lower() == DATA:
+                key = await kept(self.objects, self.secret, given, name, order.caller)
+                found[name] = OWN + key
+        return replace(order, generation=replace(order.generation, **found)) if found else order
 
     async def jobs_of(
         self, caller: str, door: str, before: float | None = None, after: float | None = None,

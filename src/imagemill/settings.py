@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         ge=2**20,
         description="Memory that the inputs of all calls may take at a time, in bytes.",
     )
+    input_disk: int = Field(
+        default=2**33,
+        ge=2**20,
+        description="Disk space for inputs on their way and at work, in bytes.",
+    )
     connections: int = Field(
         default=1000, ge=8, description="Connections open at a time; of more, silent ones go first."
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from imagemill.dialects import long_json
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import (
     MAX_GUIDANCE,
@@ -75,7 +76,7 @@ Seed = Annotated[
 
 def text(body: bytes) -> str:
     try:
-        return body.decode("utf-8-sig")
+        return long_json.decoded(body)
     except UnicodeDecodeError as error:
         raise invalid(
             "body", f"the body is not UTF-8: byte {error.start} cannot be read; send UTF-8"
@@ -89,12 +90,12 @@ def parse(body: str) -> Any:
     if sum(body.count(sign) for sign in ",[{") > MOST_SIGNS:
         raise invalid("body", f"the body has more than {MOST_SIGNS} values; a few are enough")
     try:
-        value = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+        value = long_json.loads(body, _no_twins, _no_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise invalid("body", f"the body is not JSON: {error.msg} at {where}") from None
     except RecursionError:
-        raise invalid("body", "the body is nested too deeply; a few levels are enough") from None
+        raise _too_deep() from None
     except ValueError:  # Python's own bound on the digits of an integer
         raise invalid("body", "the body has an integer of thousands of digits") from None
     _check_levels(value)
@@ -106,7 +107,11 @@ def _check_levels(value: Any) -> None:
     for _ in range(DEEPEST):
         level = [inner for each in level for inner in within(each)]
     if level:
-        raise invalid("body", f"the body is nested too deeply; give at most {DEEPEST} levels")
+        raise _too_deep()
+
+
+def _too_deep() -> Fault:
+    return invalid("body", f"the body is nested too deeply; give at most {DEEPEST} levels")
 
 
 def within(value: Any) -> Iterable[Any]:
@@ -183,7 +188,7 @@ def shown(value: Any) -> str:
         return "a list"
     if isinstance(value, int) and value.bit_length() > 100:
         return f"an integer of {value.bit_length()} bits"
-    return f"{json.dumps(value):.80}"
+    return f"{json.dumps(value[:80] if isinstance(value, str) else value):.80}"
 
 
 def _no_constant(name: str) -> Any:

@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from imagemill.catalog import Catalog, Endpoint
+from imagemill.dialects import request_body
 from imagemill.dialects.callers import base_of, is_local
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.orders import Answer, Order, Repeat
@@ -27,9 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
 
-BODY_SECONDS = 30.0  # for a body to arrive
 SHORT = 2**18  # bytes of a body that is read at once
-DRAINED = 16  # times the limit, read and thrown away so that the caller can hear our answer
 RESENT = "x-stainless-retry-count"
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
 GONE = 499  # nobody reads it
@@ -43,6 +42,7 @@ STATUSES: Mapping[Kind, int] = {
     Kind.INVALID: 400,
     Kind.NOT_FOUND: 404,
     Kind.TOO_LARGE: 413,
+    Kind.SLOW: 408,
     Kind.BUSY: 429,  # not 503, which Hugging Face's JavaScript client sends again at once, for ever
     Kind.LOADING: 503,
     Kind.CANCELLED: 503,
@@ -149,15 +149,19 @@ async def answer(house: House, door: Door, model: str, request: Request) -> Resp
 
 
 async def _paint(house: House, door: Door, model: str, request: Request) -> Response:
+    order = await _order(house, door, model, request)
+    painted = await while_listening(request, house.service.paint(order))
+    report(order, painted)
+    return door.write(order, painted)
+
+
+async def _order(house: House, door: Door, model: str, request: Request) -> Order:
     body = await read_body(request, house.body_limit)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     endpoint = house.catalog.find(model)
     order = await reading(body, door.read, endpoint, request.headers, body)
-    order = called(house, request, body, order, door.name)
-    painted = await while_listening(request, house.service.paint(order))
-    report(order, painted)
-    return door.write(order, painted)
+    return await called(house, request, body, order, door.name)
 
 
 def report(order: Order, answer: Answer) -> None:
@@ -170,26 +174,8 @@ def report(order: Order, answer: Answer) -> None:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body; one that is larger than `limit` bytes is never held."""
-    too_large = Fault(
-        Kind.TOO_LARGE, f"the body is larger than {limit} bytes; send at most that", "body"
-    )
-    if "expect" in request.headers and _announced(request) > limit:
-        raise too_large  # the caller has sent nothing yet, and asks whether to
-    held, size = bytearray(), 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= limit:
-                    held += chunk
-                elif size > limit * DRAINED:
-                    break
-    except TimeoutError:
-        raise invalid("body", f"the body did not arrive in {BODY_SECONDS:.0f} seconds") from None
-    if size > limit:
-        raise too_large
-    return bytes(held)
+    """The whole body; a Fault where it is larger than `limit` bytes, or comes too slowly."""
+    return await request_body.bodies_of(request.scope).read(request.scope, request.receive, limit)
 
 
 async def reading(body: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -199,7 +185,7 @@ async def reading(body: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.
     return await BODIES.run(work, *args, **kwargs)
 
 
-def called(
+async def called(
     house: House,
     request: Request,
     body: bytes,
@@ -207,26 +193,36 @@ def called(
     door: str = "",
     finishes: bool = False,
 ) -> Order:
-    """The order, with what is read of every call alike, whatever its dialect.
+    """The order, with what is read of every call alike, whatever its dialect. What came within the
+    request is a file of ours then, and the memory of the body is given back: let go of it.
 
     body: what tells the call from the caller's others. door: where it is not the order's own.
     finishes: whether work is usually wanted whose caller has hung up.
     """
-    return replace(
+    order = replace(
         order,
         finish=house.finishes(door or order.door, finishes),
-        repeat=repeat_of(request, body),
+        repeat=await repeat_of(request, body),
         local=is_local(request),
     )
+    order = await house.service.keep_inputs(order)
+    request_body.settled(request.scope)
+    return order
 
 
-def repeat_of(request: Request, body: bytes) -> Repeat | None:
+async def hold(request: Request, size: int) -> None:
+    """Draws bytes that are held until the request has been dealt with."""
+    await request_body.hold(request.scope, size)
+
+
+async def repeat_of(request: Request, body: bytes) -> Repeat | None:
     """What a call says of being sent again; Stainless' clients count how often they did."""
     given, count = (request.headers.get(name) for name in ("idempotency-key", RESENT))
     if given is None and count is None:
         return None
-    said = f"{request.url.path}\n{given or ''}\n".encode() + body
-    return Repeat(hashlib.sha256(said).hexdigest(), given is not None, count not in (None, "0"))
+    said = hashlib.sha256(f"{request.url.path}\n{given or ''}\n".encode())
+    await reading(body, said.update, body)
+    return Repeat(said.hexdigest(), given is not None, count not in (None, "0"))
 
 
 async def while_listening(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -297,11 +293,6 @@ def responses(statuses: Mapping[Kind, int], error: dict[str, Any]) -> dict[int |
         }
         for status in sorted(set(statuses.values()))
     }
-
-
-def _announced(request: Request) -> int:
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 async def _hang_up(request: Request) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
@@ -13,7 +13,8 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from imagemill.dialects import strict, wire
-from imagemill.errors import Fault, Kind, invalid
+from imagemill.dialects.request_body import USUAL, Arrival, announced
+from imagemill.errors import Fault, Kind
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,11 @@ STATUSES: Mapping[Kind, int] = {
     Kind.TOO_LARGE: 413,
     Kind.UNAVAILABLE: 503,
     Kind.FULL: 507,
+    Kind.SLOW: 408,
+    Kind.BUSY: 429,
 }  # all others are our fault: 500
 GONE = 499  # nobody reads it
+ARRIVAL = "imagemill.fal.arrival"  # in a scope
 
 CORS = {
     "access-control-allow-origin": "*",
@@ -58,13 +62,11 @@ async def pieces(request: Request, limit: int, silence: float) -> AsyncIterator[
         f"the body is larger than {limit} bytes; send at most that, or a file in parts",
         "body",
     )
-    length = request.headers.get("content-length", "")[:18]
-    if length.isdigit() and int(length) > limit:
+    if announced(request.scope) > limit:
         raise too_large
-    size, coming = 0, aiter(request.stream())
-    while (piece := await _next(coming, silence)) is not None:
-        size += len(piece)
-        if size > limit:
+    arrival = _arrival(request, silence)
+    async for piece in arrival.pieces():
+        if arrival.size > limit:
             raise too_large
         yield piece
 
@@ -103,19 +105,17 @@ async def _refuse(request: Request, fault: Fault, limits: Limits) -> Response:
 
 
 async def _drain(request: Request, limits: Limits) -> None:
-    left = limits.drained
-    with suppress(ClientDisconnect, TimeoutError, RuntimeError):  # the last: it was read already
+    arrival = _arrival(request, limits.silence)
+    most = arrival.size + limits.drained
+    with suppress(ClientDisconnect, TimeoutError, Fault):
         async with asyncio.timeout(limits.silence):
-            async for piece in request.stream():
-                left -= len(piece)
-                if left < 0:
+            async for _ in arrival.pieces():
+                if arrival.size > most:
                     return
 
 
-async def _next(coming: AsyncIterator[bytes], silence: float) -> bytes | None:
-    try:
-        async with asyncio.timeout(silence):
-            return await anext(coming, None)
-    except TimeoutError:
-        told = f"nothing came of the body for {silence:.0f} seconds; send it without pauses"
-        raise invalid("body", told) from None
+def _arrival(request: Request, silence: float) -> Arrival:
+    """The body of a request, as far as it has come."""
+    pace = replace(USUAL, silence=silence)
+    found: Arrival = request.scope.setdefault(ARRIVAL, Arrival(request.receive, pace))
+    return found

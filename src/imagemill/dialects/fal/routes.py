@@ -98,7 +98,7 @@ class Fal:
         caller = self._caller(request, found.page.id)
         headers, query, base = request.headers, request.query_params, self.house.base(request)
         order = await wire.reading(body, read, found, headers, query, body, base)
-        return wire.called(self.house, request, body, replace(order, caller=caller))
+        return await wire.called(self.house, request, body, replace(order, caller=caller))
 
     async def _check_length(self, given: str | None) -> None:
         if given is None or not given.isascii() or not given.isdigit():

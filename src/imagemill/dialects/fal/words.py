@@ -41,6 +41,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.INVALID: Word(422, "value_error", of_model=True),
     Kind.NOT_FOUND: Word(404, "not_found"),
     Kind.TOO_LARGE: Word(413, "file_too_large"),
+    Kind.SLOW: Word(408, "request_timeout", again=True),
     Kind.BUSY: Word(429, "concurrent_requests_limit", again=True),
     Kind.LOADING: Word(503, "runner_scheduling_failure", again=True),
     Kind.CANCELLED: Word(499, "client_cancelled"),

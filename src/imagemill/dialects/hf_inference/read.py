@@ -1,6 +1,5 @@
 """Requests of Hugging Face Inference, as orders."""
 
-import base64
 import binascii
 import re
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Endpoint
 from imagemill.catalog.hub import UNSAID
-from imagemill.dialects import strict
+from imagemill.dialects import request_body, strict
 from imagemill.dialects.callers import caller_of
 from imagemill.dialects.hf_inference.accept import accepted
 from imagemill.dialects.strict import (
@@ -25,18 +24,17 @@ from imagemill.dialects.strict import (
     Strict,
 )
 from imagemill.errors import invalid
-from imagemill.generation import MAX_SIDE, MIN_SIDE
-from imagemill.inputs import unbroken
+from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE
+from imagemill.inputs import as_data_uri, unbroken
 from imagemill.orders import Order
 
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 # Re-sends a 503 at once and for ever, so it waits whether it says so or not.
 IMPATIENT = "@huggingface/inference"
-# How the pictures begin that are read, and what of it shows in base64; old encoders escape slashes.
+# How the pictures begin that are read.
 PICTURE = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a|BM....\0\0\0\0", re.DOTALL
 )
-IN_JSON = re.compile(rb'"inputs"\s*:\s*"(data:|https?:|iVBORw0KGg|\\?/9j|UklGR|R0lGOD|Qk)')
 # What goes with a picture only.
 WITH_PICTURE = ("prompt", "strength", "mask_image")
 
@@ -104,10 +102,13 @@ class Asked:
     options: Options
 
 
-def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
+def read(endpoint: Endpoint, headers: Headers, body: bytes, text_limit: int | None = None) -> Order:
+    """text_limit: bytes of a body that brings no picture."""
     _check_authorization(headers.get("authorization"))
     format = accepted(", ".join(headers.getlist("accept")))
     asked = read_body(headers.get("content-type", ""), body)
+    if asked.image is None and text_limit is not None and len(body) > text_limit:
+        raise request_body.too_large(text_limit)
     parameters, options = asked.parameters, asked.options
     use_cache = _switch(headers, "x-use-cache", options.use_cache, default=True)
     wait = _switch(headers, "x-wait-for-model", options.wait_for_model, default=False)
@@ -138,7 +139,7 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
 def read_body(content_type: str, body: bytes) -> Asked:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
     if PICTURE.match(body):
-        image = f"data:image/png;base64,{base64.b64encode(body).decode()}"  # or whatever it is
+        image = as_data_uri(body, "image/png")  # or whatever it is
         return Asked(UNSAID, image, Parameters(), Options())
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(("image/", "multipart/")):
@@ -152,15 +153,10 @@ def read_body(content_type: str, body: bytes) -> Asked:
     return _asked(Body(inputs=value) if isinstance(value, str) else strict.take(Body, value))
 
 
-def carries_picture(body: bytes) -> bool:
-    """Whether the body may be so large as pictures are; the whole of it is read later."""
-    return bool(PICTURE.match(body) or IN_JSON.search(body))
-
-
 def _asked(body: Body) -> Asked:
     parameters, options = body.parameters or Parameters(), body.options or Options()
     image = _picture(body.inputs)
-    if image is None and parameters.prompt is not None and _WEB.fullmatch(body.inputs):
+    if image is None and parameters.prompt is not None and _is_web(body.inputs):
         image = body.inputs
     if image is not None:
         return Asked(parameters.prompt or UNSAID, image, parameters, options)
@@ -193,7 +189,7 @@ def _over(asked: Asked, sized: bool) -> dict[str, Any]:
         over["strength"] = asked.parameters.strength
     mask = asked.parameters.mask_image
     if mask is not None:
-        over["mask"] = mask if _WEB.fullmatch(mask) else _picture(mask) or f"data:;base64,{mask}"
+        over["mask"] = mask if _is_web(mask) else _picture(mask) or f"data:;base64,{mask}"
     return over
 
 
@@ -207,7 +203,11 @@ def _size(parameters: Parameters) -> tuple[int | None, int | None]:
 
 
 def _remote(url: str | None) -> bool:
-    return url is not None and _WEB.fullmatch(url) is not None
+    return url is not None and _is_web(url)
+
+
+def _is_web(text: str) -> bool:
+    return len(text) <= LONGEST_URL and _WEB.fullmatch(text) is not None
 
 
 def _switch(headers: Headers, name: str, option: bool | None, default: bool) -> bool:

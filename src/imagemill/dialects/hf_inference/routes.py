@@ -9,9 +9,9 @@ from imagemill.catalog import hub
 from imagemill.dialects import strict, wire
 from imagemill.dialects.callers import own
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
-from imagemill.dialects.hf_inference.read import Body, carries_picture, read
+from imagemill.dialects.hf_inference.read import Body, read
 from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
-from imagemill.errors import Fault, Kind, invalid
+from imagemill.errors import invalid
 from imagemill.orders import Order
 
 DOOR = wire.Door("hf-inference", read, write, refuse)
@@ -70,18 +70,15 @@ def routes(house: wire.House) -> APIRouter:
 
 async def _order(house: wire.House, model: str, request: Request) -> Order:
     body = await wire.read_body(request, house.input_limit)
-    if len(body) > house.body_limit and not carries_picture(body):
-        told = f"the body is larger than {house.body_limit} bytes; send at most that"
-        raise Fault(Kind.TOO_LARGE, told, "body")
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     endpoint = house.catalog.find(model)
-    order = await wire.reading(body, read, endpoint, request.headers, body)
+    order = await wire.reading(body, read, endpoint, request.headers, body, house.body_limit)
     asked = order.generation
     if asked.image is not None:
         base = house.base(request)
         asked = replace(asked, image=own(asked.image, base), mask=own(asked.mask, base))
-    return wire.called(house, request, body, replace(order, generation=asked), DOOR.name)
+    return await wire.called(house, request, body, replace(order, generation=asked), DOOR.name)
 
 
 _FLAGS = {"type": "boolean"}

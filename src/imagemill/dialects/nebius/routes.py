@@ -47,12 +47,16 @@ def routes(house: wire.House) -> APIRouter:
 
 
 async def _generate(house: wire.House, request: Request) -> Response:
+    base = house.base(request)
+    order = await _order(house, request, base)
+    return await wire.while_listening(request, _answer(house.service, order, base))
+
+
+async def _order(house: wire.House, request: Request, base: str) -> Order:
     body = await wire.read_body(request, house.body_limit)
     _check(request)
-    base = house.base(request)
     order = await wire.reading(body, read, house.catalog, request.headers, body, base)
-    order = wire.called(house, request, body, order, DOOR)
-    return await wire.while_listening(request, _answer(house.service, order, base))
+    return await wire.called(house, request, body, order, DOOR)
 
 
 def _check(request: Request) -> None:

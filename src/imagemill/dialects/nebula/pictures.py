@@ -1,6 +1,5 @@
 """Pictures as they come here: in base64, of the three formats that the page names."""
 
-import base64
 import re
 from io import BytesIO
 
@@ -35,7 +34,8 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 def image(text: str) -> tuple[str, tuple[int, int]]:
     """The picture as a data URI, and its size in px; raises a Fault where it is none."""
     content, media_type = _content(text, "image")
-    return _uri(content, media_type), images.size_of(inputs.read_image(content, "image"))
+    size = images.size_of(inputs.read_image(content, "image"))
+    return inputs.as_data_uri(content, media_type), size
 
 
 def mask(text: str, size: tuple[int, int]) -> str:
@@ -43,12 +43,12 @@ def mask(text: str, size: tuple[int, int]) -> str:
     content, media_type = _content(text, "mask")
     grey = inputs.read_mask(content, "mask")
     if images.size_of(grey) == size:
-        return _uri(content, media_type)
+        return inputs.as_data_uri(content, media_type)
     with Image.open(BytesIO(grey)) as given:
         resized = given.resize(size, Image.Resampling.NEAREST)
     buffer = BytesIO()
     resized.save(buffer, "png", compress_level=1)
-    return _uri(buffer.getvalue(), "image/png")
+    return inputs.as_data_uri(buffer.getvalue(), "image/png")
 
 
 def _content(text: str, field: str) -> tuple[bytes, str]:
@@ -69,7 +69,3 @@ def _decoded(text: str, field: str) -> bytes:
             raise
         told = f"the {field} is not base64; send the file itself in base64, not its address"
         raise Fault(Kind.UNREADABLE, told, field) from None
-
-
-def _uri(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"

@@ -18,6 +18,7 @@ from imagemill.dialects.nebula.words import (
     Reply,
 )
 from imagemill.errors import invalid
+from imagemill.orders import Order
 from imagemill.threads import DECODING
 
 _ERRORS = wire.responses(STATUSES, strict.schema(ErrorBody))
@@ -27,10 +28,7 @@ def routes(house: wire.House) -> APIRouter:
     router = APIRouter(prefix=PREFIX, tags=["nebula"])
 
     async def generate(request: Request) -> Response:
-        body = await wire.read_body(request, house.input_limit)
-        _check_query(request)
-        order = await DECODING.run(read, house.catalog, request.headers, body)
-        order = wire.called(house, request, body, order, DOOR)
+        order = await _order(house, request)
         painted = await wire.while_listening(request, house.service.paint(order))
         wire.report(order, painted)
         return write.painted(order, painted)
@@ -58,6 +56,13 @@ def routes(house: wire.House) -> APIRouter:
             include_in_schema=(verb, handler) != ("GET", generate),
         )
     return router
+
+
+async def _order(house: wire.House, request: Request) -> Order:
+    body = await wire.read_body(request, house.input_limit)
+    _check_query(request)
+    order = await DECODING.run(read, house.catalog, request.headers, body)
+    return await wire.called(house, request, body, order, DOOR)
 
 
 def _check_query(request: Request) -> None:

@@ -24,8 +24,7 @@ from imagemill.dialects.strict import (
     Strict,
 )
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_IMAGES
-from imagemill.materials import DATA
+from imagemill.generation import DATA, MAX_IMAGES
 from imagemill.threads import BODIES
 
 MOST_INPUTS = 16  # images of one edit

@@ -16,6 +16,7 @@ from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, r
 from imagemill.errors import Fault
 from imagemill.job import FINAL, Job
 from imagemill.news import Preview
+from imagemill.orders import Order
 from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"
@@ -52,15 +53,23 @@ class OpenAI:
         credential(request.headers)
         if request.url.query:
             raise Wrong("Parameters in the URL are not read; put them into the body.", None)
-        return await wire.while_listening(request, self._answer(request, task, reading, body))
+        answer = self._answer(request, task, reading, body)
+        del body  # which is not kept while the picture is painted
+        return await wire.while_listening(request, answer)
 
-    async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
-        began, base = time.monotonic(), self.house.base(request)
+    async def _order(
+        self, request: Request, task: str, reading: Reading, body: bytes, base: str
+    ) -> tuple[Order, Terms]:
         sent = await reading(body, request.headers.get("content-type", ""))
         caller, local = caller_of(request.headers), is_local(request)
         desk = Desk(self.service, caller, base, self.fetching, local)
         order, terms = await read(self.house.catalog, task, sent, desk)
-        order = wire.called(self.house, request, sent.identity, order)
+        return await wire.called(self.house, request, sent.identity, order), terms
+
+    async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
+        began, base = time.monotonic(), self.house.base(request)
+        order, terms = await self._order(request, task, reading, body, base)
+        del body
         if terms.stream:
             job = await self.service.begin(order, previews=terms.partials > 0)
             told = self._events(job, terms)

@@ -33,6 +33,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.INVALID: Word(400, CALLERS, "invalid_value"),
     Kind.NOT_FOUND: Word(404, CALLERS, "model_not_found"),
     Kind.TOO_LARGE: Word(413, CALLERS, "request_too_large"),
+    Kind.SLOW: Word(408, CALLERS, "request_timeout", again=True),
     Kind.BUSY: Word(429, "rate_limit_exceeded", "rate_limit_exceeded", again=True),
     Kind.LOADING: Word(503, OURS, "model_loading", again=True),
     Kind.CANCELLED: Word(503, OURS, again=True),

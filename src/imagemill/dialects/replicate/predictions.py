@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
@@ -31,6 +32,8 @@ PAGE = 100  # predictions of one page
 DEEPEST = 100  # pages that lead back
 STOPPING = 5.0  # seconds in which cancelled work may come to its end
 SOURCES = ("api", "web")
+Asked = TypeVar("Asked", bound=Create)
+
 _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 
 
@@ -45,15 +48,19 @@ class Predictions:
 
     async def by_version(self, request: Request) -> Response:
         """Creates a prediction with a version."""
-        body = await self._body(request)
-        asked = await wire.reading(body, read.parsed, CreateByVersion, body)
-        return await self._create(request, body, asked, by_version(self._catalog, asked.version))
+
+        def target(asked: CreateByVersion) -> Target:
+            return by_version(self._catalog, asked.version)
+
+        return await self._create(request, await self._order(request, CreateByVersion, target))
 
     async def by_model(self, request: Request, owner: str, name: str) -> Response:
         """Creates a prediction with a model."""
-        body = await self._body(request)
-        asked = await wire.reading(body, read.parsed, Create, body)
-        return await self._create(request, body, asked, by_model(self._catalog, f"{owner}/{name}"))
+
+        def target(_: Create) -> Target:
+            return by_model(self._catalog, f"{owner}/{name}")
+
+        return await self._create(request, await self._order(request, Create, target))
 
     async def get(self, request: Request, prediction_id: str) -> Response:
         """A prediction as it is."""
@@ -97,15 +104,7 @@ class Predictions:
     def _catalog(self) -> Any:
         return self.house.catalog
 
-    async def _body(self, request: Request) -> bytes:
-        body = await wire.read_body(request, self.house.input_limit)
-        read.credential(request.headers)
-        return body
-
-    async def _create(
-        self, request: Request, body: bytes, asked: Create, target: Target
-    ) -> Response:
-        order = await self._order(request, body, asked, target)
+    async def _create(self, request: Request, order: Order) -> Response:
         seconds = read.waits(request.headers)
         if of_hugging_face(request.headers):  # whose clients take any status for the last word
             job = await self._finished(request, order)
@@ -127,13 +126,18 @@ class Predictions:
             return await wire.while_listening(request, self.house.service.wait_for(order))
         return await self._wait(request, order, await self._submit(order), None)
 
-    async def _order(self, request: Request, body: bytes, asked: Create, target: Target) -> Order:
-        base = self.house.base(request)
+    async def _order(
+        self, request: Request, model: type[Asked], target_of: Callable[[Asked], Target]
+    ) -> Order:
+        body = await wire.read_body(request, self.house.input_limit)
+        read.credential(request.headers)
+        asked = await wire.reading(body, read.parsed, model, body)
+        base, target = self.house.base(request), target_of(asked)
         wish, remarks = await wire.reading(body, read.wish, target, asked.input)
         wish = await self._found(wish, base)
         order = read.order(target, asked, wish, remarks, request.headers, base)
         order = replace(order, caller=caller_of(request.headers))
-        return wire.called(self.house, request, body, order, finishes=True)
+        return await wire.called(self.house, request, body, order, finishes=True)
 
     async def _found(self, wish: Wish, base: str) -> Wish:
         """The wish with files of ours by their names."""

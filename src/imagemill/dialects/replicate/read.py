@@ -12,7 +12,7 @@ from imagemill.dialects import strict
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.words import Invalid, Refused, refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.materials import DATA
+from imagemill.generation import DATA
 from imagemill.orders import Order
 
 DOOR = "replicate"

@@ -37,6 +37,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.INVALID: Word(422, "Input validation failed"),
     Kind.NOT_FOUND: Word(404, "Not found"),
     Kind.TOO_LARGE: Word(413, "Payload too large"),
+    Kind.SLOW: Word(408, "Request timed out"),
     Kind.BUSY: Word(429, "Too many requests"),
     Kind.LOADING: Word(504, "Model is loading"),
     Kind.CANCELLED: Word(500, "Prediction interrupted"),

@@ -44,6 +44,12 @@ class Patch:
     mask: Image.Image
     box: Box
 
+    @property
+    def memory(self) -> int:
+        """Bytes."""
+        width, height = self.original.size
+        return width * height * (len(self.original.getbands()) + 1)
+
     def paste(self, painted: Image.Image) -> Image.Image:
         left, top, right, bottom = self.box
         whole = self.original.copy()
@@ -58,6 +64,10 @@ class Canvas:
     image: bytes
     mask: bytes | None = None
     patch: Patch | None = None
+
+    def lightened(self) -> "Canvas":
+        """What `finished` and `unfinished` need of it."""
+        return Canvas(b"", None, self.patch)
 
 
 def prepared(image: bytes, mask: bytes | None, size: Size, mode: int, brush: Brush) -> Canvas:

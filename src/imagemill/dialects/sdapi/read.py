@@ -3,7 +3,7 @@
 import binascii
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -42,6 +42,21 @@ class Plan:
     canvas: pictures.Canvas | None
     set: options.Set
     ignored: Mapping[str, str]
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes until the pictures are painted."""
+        asked, patch = self.asked, None if self.canvas is None else self.canvas.patch
+        echoed = [*(asked.init_images or ()), asked.mask] if isinstance(asked, Img2img) else []
+        return sum(len(each or "") for each in echoed) + (0 if patch is None else patch.memory)
+
+
+def lightened(plan: Plan) -> Plan:
+    """With as much of the pictures that were given as the answer needs."""
+    asked, canvas = plan.asked, plan.canvas
+    if isinstance(asked, Img2img) and not asked.include_init_images:
+        asked = asked.model_copy(update={"init_images": None, "mask": None})
+    return replace(plan, asked=asked, canvas=None if canvas is None else canvas.lightened())
 
 
 def value(body: bytes) -> Any:

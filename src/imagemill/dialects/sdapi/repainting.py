@@ -1,6 +1,5 @@
 """What img2img paints over: its pictures from wherever they come, its mask, its size."""
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,9 @@ from imagemill.dialects.callers import own
 from imagemill.dialects.sdapi import pictures
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.materials import DATA, OWN
-from imagemill.service import DATA_BYTES, Service
+from imagemill.generation import DATA
+from imagemill.materials import DATA_BYTES, OWN
+from imagemill.service import Service
 from imagemill.threads import BODIES, DECODING
 
 STRENGTH = 0.75  # where the caller leaves it open
@@ -68,8 +68,8 @@ def painted_over(canvas: pictures.Canvas, asked: Img2img) -> dict[str, Any]:
     return {
         "width": width,
         "height": height,
-        "image": _uri(canvas.image),
-        "mask": None if canvas.mask is None else _uri(canvas.mask),
+        "image": inputs.as_data_uri(canvas.image, "image/png"),
+        "mask": None if canvas.mask is None else inputs.as_data_uri(canvas.mask, "image/png"),
         "strength": _strength(asked),
     }
 
@@ -116,7 +116,3 @@ def decoded(given: str, field: str) -> bytes:
     bare = inputs.unbroken(given)
     uri = bare if bare.startswith(DATA) else f"data:image/png;base64,{bare}"
     return inputs.data_uri(uri, field, DATA_BYTES)[0]
-
-
-def _uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -55,19 +55,30 @@ class Sdapi:
             return bodies.take(model, read.value(body))
 
         person, body, found = await self._body(request, asked)
-        return await wire.while_listening(request, self._answer(request, person, body, found))
+        answer = self._answer(request, person, body, found)
+        del body, found  # which are not kept while the picture is painted
+        return await wire.while_listening(request, answer)
+
+    async def _plan(
+        self, request: Request, person: str, body: bytes, asked: bodies.Asked
+    ) -> read.Plan:
+        base, kept = self.house.base(request), self.options.of(person)
+        caller, local = caller_of(request.headers), is_local(request)
+        plan = await read.plan(self.house, asked, base, caller, kept, local)
+        order = await wire.called(self.house, request, body, plan.order)
+        plan = read.lightened(replace(plan, order=order))
+        await wire.hold(request, plan.memory)
+        return plan
 
     async def _answer(
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> Response:
-        base, kept = self.house.base(request), self.options.of(person)
-        caller, local = caller_of(request.headers), is_local(request)
-        plan = await read.plan(self.house, asked, base, caller, kept, local)
-        plan = replace(plan, order=wire.called(self.house, request, body, plan.order))
-        if asked.override_settings_restore_afterwards is False:
+        plan, base = await self._plan(request, person, body, asked), self.house.base(request)
+        del body, asked
+        if plan.asked.override_settings_restore_afterwards is False:
             self.options.set(person, plan.set)
         job = await self.service.begin(plan.order)
-        current = live.Live(job, asked.force_task_id or f"task({job.id})")
+        current = live.Live(job, plan.asked.force_task_id or f"task({job.id})")
         self.board.add(person, current)
         try:
             async for item in self.service.watch(job.id):

@@ -22,9 +22,8 @@ from imagemill.dialects.strict import (
 )
 from imagemill.dialects.together.words import DOOR, MODELS, RATIOS
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_IMAGES, MAX_LORAS, Generation
+from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Generation
 from imagemill.generation import Lora as Adapter
-from imagemill.materials import DATA
 from imagemill.orders import Order
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size

@@ -62,14 +62,18 @@ def routes(house: wire.House) -> APIRouter:
 
 
 async def _generate(house: wire.House, request: Request) -> Response:
+    base = house.base(request)
+    order = await _order(house, request, base)
+    return await wire.while_listening(request, _answer(house.service, order, base))
+
+
+async def _order(house: wire.House, request: Request, base: str) -> Order:
     body = await wire.read_body(request, house.input_limit)
     credential(request.headers)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    base = house.base(request)
     order = await wire.reading(body, read, house.catalog, request.headers, body, base)
-    order = wire.called(house, request, body, order, DOOR)
-    return await wire.while_listening(request, _answer(house.service, order, base))
+    return await wire.called(house, request, body, order, DOOR)
 
 
 async def _answer(service: Service, order: Order, base: str) -> Response:

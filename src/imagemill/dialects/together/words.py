@@ -27,6 +27,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.INVALID: Word(400),
     Kind.NOT_FOUND: Word(404, code="model_not_available"),
     Kind.TOO_LARGE: Word(413),
+    Kind.SLOW: Word(408, "timeout"),
     Kind.BUSY: Word(429, "rate_limit"),
     Kind.LOADING: Word(503, "service_unavailable"),
     Kind.CANCELLED: Word(500, "server_error"),  # not 503: see refuse
