@@ -1,16 +1,23 @@
 """Databases for tests: SQLite in a folder, and a PostgreSQL server of the tests' own."""
 
 import itertools
+import json
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from imagemill import store
+from imagemill.job import Job
 from imagemill.store import Database, at
 from imagemill.store.database import told_time
 
@@ -65,3 +72,29 @@ async def fresh(server: str) -> str:
         await connection.execute(text(f"CREATE DATABASE {name}"))
     await engine.dispose()
     return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def old(folder: Path, revision: str, **tables: Sequence[Mapping[str, Any]]) -> None:
+    """A database as an older version left it in a folder, with those rows."""
+    engine = create_engine(at(folder))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        for name, rows in tables.items():
+            for row in rows:
+                values = ", ".join(f":{column}" for column in row)
+                told = f"INSERT INTO {name} ({', '.join(row)}) VALUES ({values})"
+                connection.execute(text(told), dict(row))
+    engine.dispose()
+
+
+def old_job(job: Job) -> dict[str, Any]:
+    """What every version knows of a job that waits."""
+    return {
+        "id": job.id, "door": job.door, "caller": job.caller, "status": "queued",
+        "priority": int(job.priority), "turn": job.created, "attended": False,
+        "created": job.created, "attempts": 0, "unwanted": False, "public": True, "stored": True,
+        "source": "pico", "generation": json.dumps(asdict(job.generation)), "wire": "{}",
+    }  # fmt: skip

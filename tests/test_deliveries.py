@@ -3,28 +3,35 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
+from sqlalchemy.dialects import sqlite
 
 from imagemill.generation import Generation
 from imagemill.job import Job
+from imagemill.store import deliveries
 from imagemill.store.database import Database, at
 from imagemill.store.deliveries import (
     Delivery,
     DeliveryTable,
+    Lane,
     delivery_row,
+    receiver_of,
     signing_secret,
 )
 from imagemill.store.jobs import Jobs
 from imagemill.store.schema import DELIVERIES
+from tests.databases import old, old_job
 
 pytestmark = pytest.mark.anyio
 
 NOW = 1_000.0
 LEASE = 150.0
-URL = "https://receiver.example/hook?job=1"
+URL, RECEIVER = "https://receiver.example/hook?job=1", "https://receiver.example"
 
 
 def make_job(id: str) -> Job:
@@ -32,13 +39,15 @@ def make_job(id: str) -> Job:
     return Job(id, "fal", generation, "pico", created=NOW)
 
 
-async def owe(database: Database, *ids: str, url: str = URL, now: float = NOW) -> None:
+async def owe(
+    database: Database, *ids: str, url: str = URL, now: float = NOW, caller: str = ""
+) -> None:
     """Writes deliveries, each with the job that it must have."""
     jobs = Jobs(database)
     for id in ids:
         await jobs.add(make_job(id))
         async with database.writing() as connection:
-            await connection.execute(insert(DELIVERIES), [delivery_row(id, url, now)])
+            await connection.execute(insert(DELIVERIES), [delivery_row(id, url, now, caller)])
 
 
 @asynccontextmanager
@@ -66,8 +75,15 @@ def lease(attempts: int) -> float:
     return LEASE
 
 
-async def ids_due(table: DeliveryTable, now: float, limit: int = 16) -> list[str]:
-    return [each.job for each in await table.due(now, limit, lease)]
+async def ids_due(
+    table: DeliveryTable, now: float, limit: int = 16, lane: Lane = Lane.FIRST, **busy: list[str]
+) -> list[str]:
+    return [each.job for each in await table.due(lane, now, limit, lease, **busy)]
+
+
+def make_delivery(due: float | None, **changes: Any) -> Delivery:
+    delivery = Delivery("a", URL, NOW, 0, due, None, False, None, RECEIVER, "", Lane.FIRST)
+    return replace(delivery, **changes)
 
 
 async def found(table: DeliveryTable, id: str) -> Delivery:
@@ -78,8 +94,8 @@ async def found(table: DeliveryTable, id: str) -> Delivery:
 
 async def test_what_is_owed_is_due_at_once(database: Database, table: DeliveryTable) -> None:
     await owe(database, "a")
-    (claimed,) = await table.due(NOW, 16, lease)
-    assert claimed == Delivery("a", URL, NOW, 0, NOW + LEASE, None, False, None)
+    (claimed,) = await table.due(Lane.FIRST, NOW, 16, lease)
+    assert claimed == make_delivery(NOW + LEASE)
     assert await found(table, "a") == claimed
 
 
@@ -97,7 +113,7 @@ async def test_the_longest_due_goes_first_and_nothing_before_its_time(
         await owe(database, id, now=due)
     assert await ids_due(table, NOW, limit=2) == ["first", "late"]
     assert await ids_due(table, NOW, limit=2) == ["later"]
-    assert await table.next_due() == NOW + 1
+    assert await table.next_due(Lane.FIRST) == NOW + 1
 
 
 async def test_two_senders_never_claim_the_same(tmp_path: Path) -> None:
@@ -110,25 +126,98 @@ async def test_two_senders_never_claim_the_same(tmp_path: Path) -> None:
     assert sorted(claimed) == ids
 
 
-async def test_a_busy_receiver_is_left_for_later(database: Database, table: DeliveryTable) -> None:
-    await owe(database, "a", "b", now=NOW - 5)
-    await owe(database, "c", url="https://other.example/100%_/\\")
-    assert await table.next_due(["https://receiver.example"]) == NOW
-    claimed = await table.due(NOW, 16, lease, ["https://receiver.example", "https://othe%"])
-    assert [each.job for each in claimed] == ["c"]
-    assert await table.next_due(["https://receiver.example", "https://other.example/100%_/\\"]) is (
-        None
+async def test_busy_receivers_and_callers_are_left_for_later(
+    database: Database, table: DeliveryTable
+) -> None:
+    await owe(database, "a", now=NOW - 5)
+    await owe(database, "b", now=NOW - 4, caller="me")
+    await owe(database, "c", url="HTTPS://Other.example:8443/100%_/\\")
+    busy = ["https://other.example:8443"]
+    assert await table.next_due(Lane.FIRST, [RECEIVER]) == NOW
+    assert await table.next_due(Lane.FIRST, busy, [""]) == NOW - 4
+    assert await table.next_due(Lane.FIRST, [RECEIVER, *busy]) is None
+    assert await ids_due(table, NOW, receivers=busy, callers=["me"]) == ["a"]
+    assert await ids_due(table, NOW, receivers=[RECEIVER, "https://oth%"]) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("url", "receiver"),
+    [
+        (URL, RECEIVER),
+        ("http://A.example:80?x", "http://a.example:80"),
+        ("http://me:hidden@a.example/", "http://me:hidden@a.example"),
+        ("", ""),
+        ("//", "//"),
+        ("http://" + "a" * 60_000, "http://" + "a" * 255),
+        ("x" * 60_000, "x" * 255),
+    ],
+)
+def test_a_receiver_is_the_beginning_of_any_url(url: str, receiver: str) -> None:
+    assert receiver_of(url) == receiver
+
+
+async def test_each_lane_has_its_own_order(database: Database, table: DeliveryTable) -> None:
+    await owe(database, "first", "again", "slow", "moved")
+    await ids_due(table, NOW)
+    await table.failed("again", "the receiver answered 500", NOW + 9)
+    await table.failed("slow", "no answer", NOW + 8, Lane.SLOW)
+    await table.slow("moved", NOW)
+    assert await ids_due(table, NOW + 9) == []
+    assert await ids_due(table, NOW + 9, lane=Lane.AGAIN) == ["again"]
+    assert await ids_due(table, NOW + 9, lane=Lane.SLOW) == ["moved", "slow"]
+    assert (await found(table, "moved")).attempts == 0
+
+
+async def test_what_waits_for_a_receiver_that_recovers_waits_with_the_quick_ones(
+    database: Database, table: DeliveryTable
+) -> None:
+    await owe(database, "a", "done")
+    await owe(database, "b", url="https://other.example/")
+    for id in ("a", "b"):
+        await table.failed(id, "no answer", NOW + 9, Lane.SLOW)
+    await table.failed("done", "no answer", None, Lane.SLOW)
+    await table.quick(RECEIVER)
+    assert await ids_due(table, NOW + 9, lane=Lane.AGAIN) == ["a"]
+    assert await ids_due(table, NOW + 9, lane=Lane.SLOW) == ["b"]
+
+
+async def test_what_an_older_version_owes_is_sent_on(tmp_path: Path) -> None:
+    row = {"url": URL, "created": NOW, "due": NOW, "dead": False}
+    old(
+        tmp_path,
+        "0002",
+        jobs=[old_job(make_job(id)) | {"caller": "me"} for id in ("new", "tried")],
+        deliveries=[
+            {"job": "new", "attempts": 0, **row},
+            {"job": "tried", "attempts": 3, **row},
+        ],
     )
+    async with opened(tmp_path) as database:
+        table = DeliveryTable(database)
+        new, tried = await found(table, "new"), await found(table, "tried")
+    assert (new.receiver, new.caller, new.lane) == (RECEIVER, "me", Lane.FIRST)
+    assert (tried.receiver, tried.caller, tried.lane) == (RECEIVER, "me", Lane.AGAIN)
+
+
+async def test_thousands_of_dead_receivers_cost_a_look_nothing(
+    database: Database, table: DeliveryTable
+) -> None:
+    """Only an index is read, and of that only the lane; nothing is sorted."""
+    asked = deliveries._due(Lane.FIRST, NOW, 1, [RECEIVER], [""])
+    literal = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    async with database.reading() as connection:
+        plan = list(await connection.execute(text(f"EXPLAIN QUERY PLAN {literal}")))
+    assert "ix_deliveries_due (lane=? AND due>? AND due<?)" in plan[0].detail
 
 
 async def test_what_is_delivered_is_never_due_again(
     database: Database, table: DeliveryTable
 ) -> None:
     await owe(database, "a")
-    await table.due(NOW, 16, lease)
+    await ids_due(table, NOW)
     await table.delivered("a", NOW + 1)
-    assert await found(table, "a") == Delivery("a", URL, NOW, 1, None, NOW + 1, False, None)
-    assert await table.next_due() is None
+    assert await found(table, "a") == make_delivery(None, attempts=1, delivered=NOW + 1)
+    assert await table.next_due(Lane.FIRST) is None
     assert await ids_due(table, NOW + 1e9) == []
 
 
@@ -136,12 +225,13 @@ async def test_a_failed_attempt_is_counted_and_the_next_one_waits(
     database: Database, table: DeliveryTable
 ) -> None:
     await owe(database, "a")
-    await table.due(NOW, 16, lease)
+    await ids_due(table, NOW)
     await table.failed("a", "the receiver answered 500", NOW + 14)
-    assert await found(table, "a") == Delivery(
-        "a", URL, NOW, 1, NOW + 14, None, False, "the receiver answered 500"
+    assert await found(table, "a") == make_delivery(
+        NOW + 14, attempts=1, error="the receiver answered 500", lane=Lane.AGAIN
     )
-    assert await table.next_due() == NOW + 14
+    assert await table.next_due(Lane.FIRST) is None
+    assert await table.next_due(Lane.AGAIN) == NOW + 14
 
 
 async def test_a_dead_delivery_is_listed_and_comes_back_with_all_its_attempts(
@@ -161,6 +251,7 @@ async def test_a_dead_delivery_is_listed_and_comes_back_with_all_its_attempts(
     assert [each.job for each in await table.dead(limit=10)] == ["new"]
     brought_back = await found(table, "old")
     assert (brought_back.attempts, brought_back.due) == (0, NOW + 5)
+    assert brought_back.lane is Lane.FIRST
 
 
 async def test_only_a_dead_delivery_can_be_brought_back(
@@ -202,10 +293,10 @@ async def test_a_sender_that_comes_late_with_an_acknowledgement_is_believed(
 async def test_a_job_that_ends_owes_its_delivery(database: Database, table: DeliveryTable) -> None:
     generation = make_job("a").generation
     jobs = Jobs(database)
-    await jobs.add(Job("a", "fal", generation, "pico", created=NOW, callback=URL))
+    await jobs.add(Job("a", "fal", generation, "pico", NOW, "me", callback=URL))
     assert await table.get("a") is None
     await jobs.cancel("a", NOW + 3)
-    assert await found(table, "a") == Delivery("a", URL, NOW + 3, 0, NOW + 3, None, False, None)
+    assert await found(table, "a") == make_delivery(NOW + 3, created=NOW + 3, caller="me")
 
 
 async def test_the_first_secret_is_kept_whoever_comes_later(tmp_path: Path) -> None:

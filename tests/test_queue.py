@@ -1,22 +1,18 @@
 """The order of the queue, on both databases: fair between callers, bounded between priorities."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Select, create_engine, text
+from sqlalchemy import Select, text
 from sqlalchemy.dialects import sqlite
 
-from imagemill import store
-from imagemill.job import Job, Priority, Status
+from imagemill.job import Priority, Status
 from imagemill.store import Jobs, queue
 from imagemill.store.database import Database, at
 from imagemill.store.schema import JOBS
-from tests.databases import Opened, database, database_url, postgres
+from tests.databases import Opened, database, database_url, old, old_job, postgres
 from tests.test_jobs import GENERATION, claimed, make_job
 
 __all__ = ["database", "database_url", "postgres"]
@@ -130,35 +126,17 @@ async def test_what_the_queue_asks_is_answered_by_an_index(
 
 
 async def test_an_old_database_opens_with_its_queue_in_order(tmp_path: Path) -> None:
-    _old(tmp_path, [make_job("late", 300.0), make_job("long", 100.0, generation=LONG),
-                    make_job("soon", 200.0), make_job("first", 900.0, priority=Priority.LOW),
-                    make_job("second", 950.0, priority=Priority.LOW)])  # fmt: skip
+    waiting = [
+        make_job("late", 300.0),
+        make_job("long", 100.0, generation=LONG),
+        make_job("soon", 200.0),
+        make_job("first", 900.0, priority=Priority.LOW),
+        make_job("second", 950.0, priority=Priority.LOW),
+    ]
+    old(tmp_path, "0002", jobs=list(map(old_job, waiting)))
     db = Database(at(tmp_path))
     await db.open()
     jobs = Jobs(db)
     await add(jobs, "new", 1, created=400.0)
     assert await claimed(jobs) == ["long", "soon", "late", "new000", "first", "second"]
     await db.close()
-
-
-def _old(folder: Path, jobs: list[Job]) -> None:
-    """A database as it was before there were flows, with what waits in it."""
-    engine = create_engine(at(folder))
-    with engine.begin() as connection:
-        config = Config()
-        place = Path(store.__file__).parent / "migrations"
-        config.set_main_option("script_location", str(place))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-        for job in jobs:
-            row = {
-                "id": job.id, "door": job.door, "caller": "", "status": "queued",
-                "priority": int(job.priority), "turn": job.created, "attended": False,
-                "created": job.created, "attempts": 0, "unwanted": False, "public": True,
-                "stored": True, "source": "pico", "generation": json.dumps(asdict(job.generation)),
-                "wire": "{}",
-            }  # fmt: skip
-            names = ", ".join(row)
-            values = ", ".join(f":{name}" for name in row)
-            connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({values})"), row)
-    engine.dispose()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,27 @@ async def test_what_is_not_watched_any_more_is_told_in_the_log(
     assert "webhook events not told: logs, start; 1 predictions are watched already" in told[1]
     names = [head["webhook-id"] for head, _ in receiver.heard if late["id"] in head["webhook-id"]]
     assert names == [f"msg_{late['id']}_completed"]
+
+
+async def test_who_has_many_watched_leaves_half_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "MOST", 4)
+    engine = PlainEngine()
+    engine.gate.clear()
+    async with opened(tmp_path, engine) as service:
+        watching, mine, yours = Watchers(service), make_order(), make_order()
+        mine.wire["events"][:] = yours.wire["events"][:] = ["start"]
+        mine, yours = replace(mine, caller="me"), replace(yours, caller="you")
+        for _ in range(2):
+            assert watching.admit(mine) == mine
+            watching.begin(await service.submit(mine))
+        (remark,) = watching.admit(mine).wire["remarks"]
+        assert (
+            remark == "webhook events not told: start; 2 predictions of yours are watched already"
+        )
+        assert watching.admit(yours) == yours
+        await watching.close()
 
 
 async def test_what_ends_elsewhere_is_not_watched_for_ever(

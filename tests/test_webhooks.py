@@ -21,15 +21,29 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from imagemill.errors import Fault, Kind
+from imagemill.slots import Slots
 from imagemill.store.database import Database
-from imagemill.store.deliveries import Delivery, DeliveryTable
-from imagemill.webhooks import SHARE, SLOTS, Courier, Message, Patience, Signer, judge, signing_key
+from imagemill.store.deliveries import Delivery, DeliveryTable, Lane
+from imagemill.webhooks import (
+    MOST_SLOW,
+    QUICK,
+    SIZES,
+    SLOW_SECONDS,
+    Courier,
+    Lanes,
+    Message,
+    Patience,
+    Signer,
+    judge,
+    signing_key,
+)
 from tests.test_deliveries import NOW, found, opened, owe
 
 pytestmark = pytest.mark.anyio
 
 LEASE = Patience().lease(0)
 SIGNER = Signer.load(bytes(range(32)))
+SHARE = SIZES[Lane.FIRST][2]  # attempts at one receiver at a time
 PATIENT = 60.0  # seconds until a test that waits for nothing is given up
 
 
@@ -239,15 +253,17 @@ class Office:
     patience: Patience = field(default_factory=Patience)
     forgotten: set[str] = field(default_factory=set)
     private: set[str] = field(default_factory=set)
+    lanes: Lanes = field(default_factory=Lanes.usual)
 
     def __post_init__(self) -> None:
         self.table = DeliveryTable(self.database)
+        draw = 0.5
         self.courier = Courier(
-            self.table, self.render, self.post, self.clock, self.patience, draw=lambda: 0.5
+            self.table, self.render, self.post, self.clock, self.patience, lambda: draw, self.lanes
         )
 
-    async def owe(self, *ids: str, url: str) -> None:
-        await owe(self.database, *ids, url=url, now=self.clock.now)
+    async def owe(self, *ids: str, url: str, caller: str = "") -> None:
+        await owe(self.database, *ids, url=url, now=self.clock.now, caller=caller)
 
     async def render(self, job: str) -> Message | None:
         delivery = await found(self.table, job)
@@ -332,6 +348,7 @@ async def test_a_receiver_that_hangs_is_tried_again(office: Office) -> None:
         assert await office.courier.step() == 1
         failed = await office.look("a")
         assert (failed.due, failed.dead) == (NOW + 14, False)
+        assert failed.lane is Lane.SLOW
         assert failed.error in (
             "no answer: ReadTimeout",
             "the receiver did not answer within 0.05 seconds",
@@ -363,7 +380,7 @@ async def test_a_redirect_is_not_followed_and_ends_the_delivery(
     (dead,) = await office.table.dead(limit=10)
     assert dead.error is not None
     assert dead.error.startswith("the receiver answered 301; redirects are not followed")
-    assert await office.table.next_due() is None
+    assert [await office.table.next_due(lane) for lane in Lane] == [None] * 3
     assert "the delivery of job a is dead after attempt 1: the receiver answered" in caplog.text
     assert "secret" not in caplog.text
     assert "hidden" not in caplog.text
@@ -376,7 +393,7 @@ async def test_a_refused_connection_is_tried_ten_times_over_two_hours(
         pass
     await office.owe("a", url=receiver.url)
     times = []
-    while (due := await office.table.next_due()) is not None:
+    while (due := (await office.look("a")).due) is not None:
         assert "dead" not in caplog.text
         office.clock.now = due
         times.append(due)
@@ -449,19 +466,122 @@ async def test_a_slow_receiver_holds_up_nobody_else(office: Office) -> None:
     assert len({told.body for told in slow.told}) == 40
 
 
+def narrow(clock: Clock, quick: int, slow: int = 0, share: int = 1) -> Lanes:
+    """Lanes with few slots; attempts get late when the clock says so."""
+    return Lanes({lane: Slots(quick, slow, QUICK, share, clock) for lane in Lane}, clock)
+
+
 async def test_no_more_than_the_slots_are_under_way_at_a_time(office: Office) -> None:
-    async with AsyncExitStack() as stack:
-        hanging = [await stack.enter_async_context(receiving(0)) for _ in range(SLOTS // SHARE)]
-        waiting = await stack.enter_async_context(receiving())
-        for number, receiver in enumerate([*hanging, waiting]):
-            await office.owe(*(f"{number}-{each}" for each in range(SHARE)), url=receiver.url)
+    office = Office(office.database, patience=office.patience, lanes=narrow(office.clock, 2))
+    async with receiving(0) as one, receiving(0) as other, receiving() as waiting:
+        await office.owe("a", url=one.url, caller="a")
+        await office.owe("b", url=other.url, caller="b")
+        await office.owe("c", url=waiting.url, caller="c")
         async with office.running():
-            await asyncio.gather(*(receiver.hears(SHARE) for receiver in hanging))
+            await asyncio.gather(one.hears(1), other.hears(1))
             # Written after whatever the courier may have claimed meanwhile.
-            await office.owe("last", url=waiting.url)
-            assert (await office.look("4-0")).due == NOW
-            hanging[0].free.set()
-            await waiting.hears(SHARE + 1)
+            await office.owe("last", url=waiting.url, caller="c")
+            assert (await office.look("c")).due == NOW
+            one.free.set()
+            await waiting.hears(2)
+
+
+async def test_a_caller_whose_receivers_hang_keeps_half_of_the_slots(office: Office) -> None:
+    """Each is a host of its own, and nobody knows that they are one machine."""
+    office = Office(office.database, patience=office.patience, lanes=narrow(office.clock, 4))
+    async with AsyncExitStack() as stack:
+        hanging = [await stack.enter_async_context(receiving(0)) for _ in range(9)]
+        honest = await stack.enter_async_context(receiving())
+        for number, receiver in enumerate(hanging):
+            await office.owe(f"{number}", url=receiver.url, caller="greedy")
+        async with office.running():
+            await asyncio.gather(*(receiver.hears(1) for receiver in hanging[:2]))
+            await office.owe("honest", url=honest.url, caller="honest")
+            office.courier.wake()
+            await honest.hears(1)
+            assert sum(len(receiver.told) for receiver in hanging) == 2
+
+
+async def test_an_attempt_that_takes_long_makes_room_for_another(office: Office) -> None:
+    clock = Clock()
+    office = Office(office.database, patience=office.patience, lanes=narrow(clock, 2, slow=2))
+    async with receiving(0) as slow, receiving(0) as other, receiving() as quick:
+        await office.owe("a", url=slow.url)
+        async with office.running():
+            await slow.hears(1)
+            await office.owe("b", url=other.url)
+            await office.owe("c", url=quick.url)
+            office.courier.wake()
+            await asyncio.sleep(0)
+            assert (len(other.told), len(quick.told)) == (0, 0)
+            clock.now += QUICK
+            office.courier.wake()
+            await other.hears(1)
+            assert len(quick.told) == 0
+            # There is one slow slot for each caller here, so `b` stays where it is.
+            clock.now += QUICK
+            slow.free.set()
+            await quick.hears(1)
+
+
+async def test_first_attempts_do_not_wait_for_those_that_are_made_again(office: Office) -> None:
+    office = Office(office.database, patience=office.patience, lanes=narrow(office.clock, 1))
+    async with receiving(500, 0) as broken, receiving() as honest:
+        await office.owe("a", url=broken.url)
+        await office.courier.step()
+        office.clock.now += 14
+        async with office.running():
+            await broken.hears(2)
+            await office.owe("b", url=honest.url)
+            office.courier.wake()
+            await honest.hears(1)
+
+
+async def test_a_receiver_that_was_late_has_few_slots_until_it_answers(office: Office) -> None:
+    office = Office(office.database, lanes=narrow(office.clock, 1))
+    async with receiving() as slow, receiving() as honest:
+        office.lanes.note(slow.url, slow=True)
+        await office.owe("a", "b", url=slow.url)
+        await office.owe("c", url=honest.url)
+        assert await office.courier.step() > 0
+        # Both were moved; the first of them shows that it answers again.
+        assert [(await office.look(id)).delivered for id in "ca"] == [NOW, NOW]
+        left = await office.look("b")
+        assert (left.attempts, left.lane, left.due) == (0, Lane.AGAIN, NOW)
+        await office.courier.step()
+        assert (await office.look("b")).delivered == NOW
+        assert not office.lanes.is_slow(slow.url)
+
+
+async def test_who_fails_late_is_slow_and_who_fails_at_once_is_not(office: Office) -> None:
+    clock = Clock()
+    office = Office(office.database, lanes=narrow(clock, 4, share=4))
+
+    async def late(url: str, _b: bytes, _h: Mapping[str, str], _s: float, _l: bool) -> int:
+        clock.now += QUICK * ("late" in url)
+        raise Fault(Kind.UNREACHABLE, "accepts no connection")
+
+    courier = Courier(office.table, office.render, late, office.clock, lanes=office.lanes)
+    await office.owe("a", url="http://quick.example/")
+    await office.owe("b", url="http://late.example/")
+    await courier.step()
+    assert [(await office.look(id)).lane for id in "ab"] == [Lane.AGAIN, Lane.SLOW]
+
+
+def test_who_is_known_to_be_slow_is_forgotten_in_time_and_in_number() -> None:
+    clock = Clock()
+    lanes = Lanes.usual(clock)
+    lanes.note("http://a", slow=True)
+    clock.now += SLOW_SECONDS - 1
+    assert lanes.is_slow("http://a")
+    clock.now += 1
+    assert not lanes.is_slow("http://a")
+    for number in range(MOST_SLOW + 1):
+        lanes.note(f"http://{number}", slow=True)
+    assert not lanes.is_slow("http://0")
+    assert lanes.is_slow("http://1")
+    assert lanes.note("http://1", slow=False)
+    assert not lanes.note("http://1", slow=False)
 
 
 async def test_whoever_writes_a_delivery_wakes_the_courier(office: Office) -> None:

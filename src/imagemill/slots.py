@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Place:
-    """host: empty for none. since: when it was taken; long ago for what is known to be slow."""
+    """host: empty for none. since: when it was taken."""
 
     host: str
     caller: str
@@ -21,8 +21,8 @@ class Place:
 
 @dataclass
 class Slots:
-    """quick, slow: how many slots of each kind. patience: seconds after which what is under way is
-    slow. host: the most at one host. A caller has at most half of each kind.
+    """quick, slow: how many slots of each kind, of which a caller has at most half. host: the most
+    at one host. patience: seconds after which what is under way is slow.
     """
 
     quick: int
@@ -35,34 +35,40 @@ class Slots:
     def __len__(self) -> int:
         return len(self._places)
 
-    def take(self, key: Hashable, host: str, caller: str, slow: bool = False) -> None:
-        """key: names what is under way. slow: it is known to be."""
-        since = float("-inf") if slow else self.clock()
-        self._places[key] = Place(host, caller, since)
+    def take(self, key: Hashable, host: str, caller: str) -> None:
+        """key: names what is under way. Whoever takes more than there is room for has them."""
+        self._places[key] = Place(host, caller, self.clock())
 
     def leave(self, key: Hashable) -> None:
         """Frees a slot, if there is one under that key."""
         self._places.pop(key, None)
 
+    def late(self, key: Hashable) -> bool:
+        """Whether what is under way has taken longer than usual."""
+        return self._places[key].since <= self.clock() - self.patience
+
     @property
     def room(self) -> int:
-        """Free slots for what may be quick."""
+        """Free slots for what begins."""
         return max(0, self.quick - len(self._kinds()[0]))
 
     @property
-    def slow_room(self) -> int:
-        """Free slots for what is known to be slow."""
-        return max(0, self.slow - len(self._kinds()[1]))
+    def soon(self) -> float:
+        """Seconds until who has no room may have some though nothing ends; else infinite."""
+        late = self.clock() - self.patience
+        waits = [place.since - late for place in self._places.values() if place.since > late]
+        full = not self.room or bool(self.full_callers())
+        return min(waits) if waits and full and self.slow else float("inf")
 
     def full_hosts(self) -> list[str]:
         """Hosts that have their share."""
         counts = Counter(place.host for place in self._places.values() if place.host)
         return sorted(name for name, count in counts.items() if count >= self.host)
 
-    def full_callers(self, slow: bool = False) -> list[str]:
-        """Callers who have their share of the quick slots, or of the slow ones."""
-        most = max(1, (self.slow if slow else self.quick) // 2)
-        counts = Counter(place.caller for place in self._kinds()[slow])
+    def full_callers(self) -> list[str]:
+        """Callers who have their share."""
+        counts = Counter(place.caller for place in self._kinds()[0])
+        most = max(1, self.quick // 2)
         return sorted(name for name, count in counts.items() if count >= most)
 
     def _kinds(self) -> tuple[list[Place], list[Place]]:

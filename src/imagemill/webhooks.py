@@ -10,27 +10,32 @@ import hashlib
 import json
 import logging
 import random
-import re
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from imagemill.errors import Fault, Kind
 from imagemill.retries import outlasting
+from imagemill.slots import Slots
 from imagemill.store.database import Database
-from imagemill.store.deliveries import Delivery, DeliveryTable, signing_secret
+from imagemill.store.deliveries import Delivery, DeliveryTable, Lane, signing_secret
 
 log = logging.getLogger(__name__)
 
-SLOTS = 16  # attempts at a time
-# A receiver at which so many attempts are under way gets no further one. So many are claimed at a
-# time, thus it has fewer than twice as many, and others find a slot.
-SHARE = 4
+# Attempts at a time in each lane: so many usually, so many more that take long, and so many at one
+# receiver. They cost little, as all of them wait for receivers. A caller has at most half.
+SIZES: Mapping[Lane, tuple[int, int, int]] = {
+    Lane.FIRST: (128, 64, 8),
+    Lane.AGAIN: (32, 0, 4),
+    Lane.SLOW: (32, 0, 2),
+}
+QUICK = 2.0  # seconds after which an attempt takes long; who fails later is slow
+SLOW_SECONDS = 600.0  # for which a receiver is known to be slow, unless it acknowledges something
+MOST_SLOW = 10_000  # receivers that are known
 MARGIN = 10.0  # seconds of a claim beyond its attempt: for making the message and writing the end
 MOMENT = 0.1  # seconds; the shortest wait, so that nothing can make the loop spin
 HELD = 3600.0  # seconds for which is tried to write the end of an attempt
@@ -126,10 +131,13 @@ class Patience:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of an attempt. error: None where the receiver acknowledged. hopeless: not worth another."""
+    """Of an attempt. error: None where the receiver acknowledged. hopeless: not worth another.
+    late: the time for it was over.
+    """
 
     error: str | None = None
     hopeless: bool = False
+    late: bool = False
 
 
 GONE = Outcome("the job is not kept any more, so that nothing can be told of it", hopeless=True)
@@ -144,12 +152,46 @@ class Post(Protocol):
     ) -> Awaitable[int]: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Attempt:
     """One that is under way. ended: all that is left is to write down how."""
 
-    receiver: str
+    lane: Lane
     ended: bool = False
+
+
+@dataclass
+class Lanes:
+    """What is under way, by lane, and who is known to be slow."""
+
+    slots: Mapping[Lane, Slots]
+    clock: Callable[[], float]
+    _slow: dict[str, float] = field(default_factory=dict)  # receivers, until when
+
+    @classmethod
+    def usual(cls, clock: Callable[[], float] = time.monotonic) -> "Lanes":
+        slots = {
+            lane: Slots(quick, slow, QUICK, share, clock)
+            for lane, (quick, slow, share) in SIZES.items()
+        }
+        return cls(slots, clock)
+
+    def is_slow(self, receiver: str) -> bool:
+        return self._slow.get(receiver, float("-inf")) > self.clock()
+
+    def note(self, receiver: str, slow: bool) -> bool:
+        """What an attempt has shown; whether the receiver is slow no longer."""
+        was = self._slow.pop(receiver, None) is not None
+        if slow:
+            self._slow[receiver] = self.clock() + SLOW_SECONDS
+            if len(self._slow) > MOST_SLOW:
+                del self._slow[next(iter(self._slow))]
+        return was and not slow
+
+    @property
+    def soon(self) -> float:
+        """Seconds until there is room that nobody makes; infinite if there will be none."""
+        return min(slots.soon for slots in self.slots.values())
 
 
 class Courier:
@@ -163,9 +205,11 @@ class Courier:
         clock: Callable[[], float] = time.time,
         patience: Patience = Patience(),
         draw: Callable[[], float] = random.random,
+        lanes: Lanes | None = None,
     ) -> None:
         self._table, self._render, self._post = table, render, post
         self._clock, self._patience, self._draw = clock, patience, draw
+        self._lanes = lanes or Lanes.usual()
         self._awake, self._hurry = asyncio.Event(), asyncio.Event()
         self._under_way: dict[asyncio.Task[None], Attempt] = {}
 
@@ -201,29 +245,41 @@ class Courier:
 
     async def _begin_all(self) -> int:
         total = 0
-        while begun := await self._begin():
-            total += begun
+        for lane in Lane:
+            while begun := await self._begin(lane):
+                total += begun
         return total
 
-    async def _begin(self) -> int:
-        room = min(SHARE, SLOTS - len(self._under_way))
-        if room <= 0:
+    async def _begin(self, lane: Lane) -> int:
+        """Begins with what is next in a lane, a receiver's share at most, before shares are looked
+        at again; how many were claimed.
+        """
+        slots = self._lanes.slots[lane]
+        room = min(slots.host, slots.room)
+        if not room:
             return 0
-        patience, now = self._patience, self._clock()
-        claimed = await self._table.due(now, room, patience.lease, self._busy())
+        claimed = await self._table.due(
+            lane, self._clock(), room, self._patience.lease,
+            slots.full_hosts(), slots.full_callers(),
+        )  # fmt: skip
         for delivery in claimed:
-            attempt = Attempt(_receiver(delivery.url))
-            task = asyncio.create_task(self._send(delivery, attempt))
-            self._under_way[task] = attempt
-            task.add_done_callback(self._done)
+            if lane is Lane.FIRST and self._lanes.is_slow(delivery.receiver):
+                await self._table.slow(delivery.job, self._clock())
+            else:
+                self._start(delivery)
         return len(claimed)
 
-    def _busy(self) -> list[str]:
-        counts = Counter(attempt.receiver for attempt in self._under_way.values())
-        return [receiver for receiver, count in counts.items() if count >= SHARE]
+    def _start(self, delivery: Delivery) -> None:
+        attempt = Attempt(delivery.lane)
+        task = asyncio.create_task(self._send(delivery, attempt))
+        self._under_way[task] = attempt
+        slots = self._lanes.slots[delivery.lane]
+        slots.take(attempt, delivery.receiver, delivery.caller)
+        task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        del self._under_way[task]
+        attempt = self._under_way.pop(task)
+        self._lanes.slots[attempt.lane].leave(attempt)
         self._awake.set()  # there is room
         if not task.cancelled() and (error := task.exception()) is not None:
             # Its claim runs out, and it is sent again.
@@ -231,11 +287,13 @@ class Courier:
 
     async def _pause(self) -> float:
         """How long there is nothing to begin, unless somebody wakes us."""
-        look = self._patience.look
-        if len(self._under_way) >= SLOTS:
-            return look
-        due = await self._table.next_due(self._busy())
-        return look if due is None else min(look, max(MOMENT, due - self._clock()))
+        pause = min(self._patience.look, max(MOMENT, self._lanes.soon))
+        for lane, slots in self._lanes.slots.items():
+            if slots.room:
+                due = await self._table.next_due(lane, slots.full_hosts(), slots.full_callers())
+                if due is not None:
+                    pause = min(pause, max(MOMENT, due - self._clock()))
+        return pause
 
     async def _stop(self) -> None:
         """Breaks off what waits for a receiver; what was answered is still written down."""
@@ -250,8 +308,13 @@ class Courier:
         number = delivery.attempts + 1
         outcome = await self._try(delivery.job, self._patience.seconds(number))
         attempt.ended = True
+        late = outcome.late or self._lanes.slots[attempt.lane].late(attempt)
+        outcome = replace(outcome, late=late and outcome.error is not None)
+        recovered = self._lanes.note(delivery.receiver, outcome.late)
         # Written whatever it takes, else who has acknowledged would be told again.
         await outlasting(lambda: self._write(delivery, number, outcome), HELD, self._hurry)
+        if recovered:
+            await self._table.quick(delivery.receiver)
 
     async def _write(self, delivery: Delivery, number: int, outcome: Outcome) -> None:
         now = self._clock()
@@ -260,7 +323,8 @@ class Courier:
             return
         wait = None if outcome.hopeless else self._patience.after(number, self._draw())
         error = " ".join(outcome.error.split())[:LONGEST]
-        await self._table.failed(delivery.job, error, None if wait is None else now + wait)
+        lane = Lane.SLOW if outcome.late else Lane.AGAIN
+        await self._table.failed(delivery.job, error, None if wait is None else now + wait, lane)
         if wait is None:
             # Without the URL, in which receivers like to have their tokens.
             log.warning(
@@ -284,7 +348,8 @@ class Courier:
                     message.url, message.body, message.headers, seconds, message.local
                 )
         except TimeoutError:
-            return Outcome(f"the receiver did not answer within {seconds:g} seconds")
+            told = f"the receiver did not answer within {seconds:g} seconds"
+            return Outcome(told, late=True)
         return judge(status)
 
 
@@ -298,12 +363,6 @@ def judge(status: int) -> Outcome:
             return Outcome(f"the receiver answered {status}; {way_out}", hopeless=True)
         case _:
             return Outcome(f"the receiver answered {status}")
-
-
-def _receiver(url: str) -> str:
-    """The beginning of a URL, up to its path, and short: SQL compares it. Takes any text."""
-    found = re.match(r"[^/]{0,8}//[^/?#]{0,255}", url)
-    return found[0] if found else url[:255]
 
 
 def _base64(content: bytes) -> str:

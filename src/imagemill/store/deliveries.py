@@ -4,11 +4,13 @@ A claim pushes `due` past the time that an attempt may take. A sender that dies 
 falls due again by itself: receivers are told at least once, and by one sender at a time.
 """
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from imagemill.store.database import Database, unbroken
@@ -17,9 +19,19 @@ from imagemill.store.schema import DELIVERIES, SECRETS
 SIGNING = "webhooks"  # the name of the secret that signs deliveries
 
 
+class Lane(IntEnum):
+    """Which attempts wait for one another."""
+
+    FIRST = 0  # not tried yet
+    AGAIN = 1  # of receivers that answered wrongly, or could not be reached
+    SLOW = 2  # of receivers that did not answer in time
+
+
 @dataclass(frozen=True)
 class Delivery:
-    """attempts: those that ended. due: None where it is delivered or dead. error: the last one."""
+    """attempts: those that ended. due: None where it is delivered or dead. error: the last one.
+    receiver: scheme, host and port of the URL. caller: whose job it is.
+    """
 
     job: str
     url: str
@@ -29,9 +41,18 @@ class Delivery:
     delivered: float | None
     dead: bool
     error: str | None
+    receiver: str
+    caller: str
+    lane: Lane
 
 
-def delivery_row(job: str, url: str, now: float) -> dict[str, Any]:
+def receiver_of(url: str) -> str:
+    """The beginning of a URL, up to its path, and short. Takes any text."""
+    found = re.match(r"[^/]{0,8}//[^/?#]{0,255}", url)
+    return (found[0] if found else url[:255]).lower()
+
+
+def delivery_row(job: str, url: str, now: float, caller: str = "") -> dict[str, Any]:
     """A delivery that is due now; to be inserted in the transaction that ends its job."""
     return {
         "job": job,
@@ -42,6 +63,9 @@ def delivery_row(job: str, url: str, now: float) -> dict[str, Any]:
         "delivered": None,
         "dead": False,
         "error": None,
+        "receiver": receiver_of(url),
+        "caller": caller,
+        "lane": Lane.FIRST.value,
     }
 
 
@@ -51,23 +75,23 @@ class DeliveryTable:
 
     @unbroken
     async def due(
-        self, now: float, limit: int, lease: Callable[[int], float], busy: Collection[str] = ()
+        self,
+        lane: Lane,
+        now: float,
+        limit: int,
+        lease: Callable[[int], float],
+        receivers: Collection[str] = (),
+        callers: Collection[str] = (),
     ) -> list[Delivery]:
-        """What is to be sent, the longest due first; it is the caller's for `lease` seconds, by how
-        often it was tried.
+        """What is to be sent of a lane, the longest due first; it is the sender's for `lease`
+        seconds, by how often it was tried.
 
-        busy: beginnings of URLs that are left for later.
+        receivers, callers: whose deliveries are left for later.
         """
-        wanted = (
-            select(DELIVERIES)
-            .where(DELIVERIES.c.due <= now, *_elsewhere(busy))
-            .order_by(DELIVERIES.c.due, DELIVERIES.c.job)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
+        wanted = _due(lane, now, limit, receivers, callers)
         async with self._database.writing() as connection:
             rows = (await connection.execute(wanted)).all()
-            found = [Delivery(**row._asdict()) for row in rows]
+            found = [_delivery(row) for row in rows]
             claimed = [replace(each, due=now + lease(each.attempts)) for each in found]
             if claimed:
                 mine = update(DELIVERIES).where(DELIVERIES.c.job == bindparam("claimed"))
@@ -76,9 +100,12 @@ class DeliveryTable:
         return claimed
 
     @unbroken
-    async def next_due(self, busy: Collection[str] = ()) -> float | None:
-        """When there is something to send; it may be past."""
-        wanted = select(func.min(DELIVERIES.c.due)).where(*_elsewhere(busy))
+    async def next_due(
+        self, lane: Lane, receivers: Collection[str] = (), callers: Collection[str] = ()
+    ) -> float | None:
+        """When there is something to send of a lane; it may be past."""
+        waiting = _waiting(lane, receivers, callers)
+        wanted = select(func.min(DELIVERIES.c.due)).where(*waiting)
         async with self._database.reading() as connection:
             found: float | None = (await connection.execute(wanted)).scalar_one()
         return found
@@ -96,8 +123,23 @@ class DeliveryTable:
         )
 
     @unbroken
-    async def failed(self, job: str, error: str, next_due: float | None) -> None:
-        """An attempt has failed; without a next one the delivery is dead.
+    async def slow(self, job: str, due: float) -> None:
+        """Its receiver is known to be slow: it was not tried, and waits with others that are."""
+        await self._change(
+            (DELIVERIES.c.job == job) & DELIVERIES.c.due.is_not(None), lane=Lane.SLOW.value, due=due
+        )
+
+    @unbroken
+    async def quick(self, receiver: str) -> None:
+        """It answers in time again: what waits for it does not wait with the slow ones any more."""
+        waiting = (DELIVERIES.c.lane == Lane.SLOW.value) & DELIVERIES.c.due.is_not(None)
+        await self._change(waiting & (DELIVERIES.c.receiver == receiver), lane=Lane.AGAIN.value)
+
+    @unbroken
+    async def failed(
+        self, job: str, error: str, next_due: float | None, lane: Lane = Lane.AGAIN
+    ) -> None:
+        """An attempt has failed; without a next one the delivery is dead. lane: of the next.
 
         A sender that comes too late to say so changes nothing about what is settled.
         """
@@ -107,6 +149,7 @@ class DeliveryTable:
             due=next_due,
             dead=next_due is None,
             error=error,
+            lane=lane.value,
         )
 
     @unbroken
@@ -129,12 +172,13 @@ class DeliveryTable:
     async def retry(self, job: str, now: float) -> bool:
         """Makes a dead delivery due, with all its attempts before it; whether there was one."""
         mine = (DELIVERIES.c.job == job) & DELIVERIES.c.dead
-        return await self._change(mine, attempts=0, due=now, dead=False) > 0
+        fresh = {"attempts": 0, "due": now, "dead": False, "lane": Lane.FIRST.value}
+        return await self._change(mine, **fresh) > 0
 
     async def _all(self, wanted: Select[Any]) -> list[Delivery]:
         async with self._database.reading() as connection:
             rows = (await connection.execute(wanted)).all()
-        return [Delivery(**row._asdict()) for row in rows]
+        return [_delivery(row) for row in rows]
 
     async def _change(self, which: ColumnElement[bool], **values: Any) -> int:
         async with self._database.writing() as connection:
@@ -160,5 +204,29 @@ async def signing_secret(database: Database, fresh: bytes) -> bytes:
     return kept
 
 
-def _elsewhere(busy: Collection[str]) -> list[ColumnElement[bool]]:
-    return [~DELIVERIES.c.url.startswith(each, autoescape=True) for each in sorted(busy)]
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(**{**row._asdict(), "lane": Lane(row.lane)})
+
+
+def _due(
+    lane: Lane, now: float, limit: int, receivers: Collection[str], callers: Collection[str]
+) -> Select[Any]:
+    return (
+        select(DELIVERIES)
+        .where(*_waiting(lane, receivers, callers), DELIVERIES.c.due <= now)
+        .order_by(DELIVERIES.c.due, DELIVERIES.c.job)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _waiting(
+    lane: Lane, receivers: Collection[str], callers: Collection[str]
+) -> list[ColumnElement[bool]]:
+    """Of the lane, but for the given ones, of which there are few: as many as have their share."""
+    return [
+        DELIVERIES.c.lane == lane.value,
+        DELIVERIES.c.due.is_not(None),
+        DELIVERIES.c.receiver.not_in(sorted(receivers)),
+        DELIVERIES.c.caller.not_in(sorted(callers)),
+    ]

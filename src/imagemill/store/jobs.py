@@ -331,6 +331,5 @@ async def _write(
 async def _announce(connection: Asked, job: Job) -> None:
     """Owes the caller a webhook, in the transaction that ends the job."""
     if job.callback is not None and job.finished is not None:
-        await connection.execute(
-            insert(DELIVERIES), [delivery_row(job.id, job.callback, job.finished)]
-        )
+        row = delivery_row(job.id, job.callback, job.finished, job.caller)
+        await connection.execute(insert(DELIVERIES), [row])

@@ -111,7 +111,10 @@ DELIVERIES = Table(
     Column("delivered", Float),
     Column("dead", Boolean, nullable=False),
     Column("error", Words),  # of the last attempt
-    Index("ix_deliveries_due", "due"),
+    Column("receiver", Words(300), nullable=False),  # its scheme, host and port
+    Column("caller", Words(64), nullable=False),
+    Column("lane", Integer, nullable=False),
+    Index("ix_deliveries_due", "lane", "due"),
 )
 
 FILES = Table(

@@ -20,7 +20,7 @@ from imagemill.service import Service
 
 log = logging.getLogger(__name__)
 
-MOST = 256  # predictions that are told of on the way at a time
+MOST = 512  # predictions that are told of on the way at a time; a caller has at most half
 LOOK = 60.0  # seconds of silence after which a job is looked up: another server may have ended it
 PAUSE = 0.5  # seconds between two that tell of the log
 ANSWER = 10.0  # seconds that a receiver has
@@ -29,24 +29,33 @@ ANSWER = 10.0  # seconds that a receiver has
 @dataclass
 class Watchers:
     service: Service
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: dict[asyncio.Task[None], str | None] = field(default_factory=dict)  # callers watched
     _deadlines: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
 
     def admit(self, order: Order) -> Order:
         """The order; where too many are watched already, it says in its log what is not told."""
         events = wanted(order.wire)
-        if not events or len(self._tasks) < MOST:
+        many = self._too_many(order.caller) if events else None
+        if many is None:
             return order
-        told = f"webhook events not told: {', '.join(sorted(events))}"
-        remark = f"{told}; {MOST} predictions are watched already"
+        remark = f"webhook events not told: {', '.join(sorted(events))}; {many} are watched already"
         kept = [event for event in order.wire["events"] if event not in events]
         changed = {"events": kept, "remarks": [*order.wire["remarks"], remark]}
         return replace(order, wire={**order.wire, **changed})
 
+    def _too_many(self, caller: str) -> str | None:
+        """What leaves no room for another prediction of a caller; None where there is some."""
+        watched = [each for each in self._tasks.values() if each is not None]
+        if len(watched) >= MOST:
+            return f"{MOST} predictions"
+        share = max(1, MOST // 2)
+        return f"{share} predictions of yours" if watched.count(caller) >= share else None
+
     def begin(self, job: Job) -> None:
         events = wanted(job.wire)
         if events:
-            self._keep(asyncio.create_task(Telling(self.service, job, events).run()))
+            telling = Telling(self.service, job, events).run()
+            self._keep(asyncio.create_task(telling), job.caller)
         if job.wire["life"] is not None:
             self._deadlines[job.id] = asyncio.get_running_loop().call_later(
                 left(job, self.service.now()), self._end, job.id, job.caller
@@ -60,12 +69,12 @@ class Watchers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
-        self._tasks.add(task)
+    def _keep(self, task: asyncio.Task[None], caller: str | None = None) -> None:
+        self._tasks[task] = caller
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.info("a prediction is not watched any more: %s", error)
 
