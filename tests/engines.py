@@ -52,7 +52,7 @@ class PlainEngine:
     async def start(self) -> None:
         pass
 
-    async def close(self) -> None:
+    async def close(self, seconds: float = 0.0) -> None:
         self.closed = True
 
     async def submit(

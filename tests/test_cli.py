@@ -200,8 +200,9 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "imagemill", "serve", "--port", port, "--data-dir"]
         run = subprocess.run([*command, tmp_path], capture_output=True, text=True, check=False)
-    assert run.returncode == 3  # uvicorn's own, for a start that failed
-    assert "address already in use" in run.stderr
+    assert run.returncode == 1
+    (told,) = [line for line in run.stderr.splitlines() if line.startswith("imagemill: ")]
+    assert f"port {port}: address already in use; give another --port" in told
     assert "Traceback" not in run.stderr
 
 

@@ -13,8 +13,7 @@ from sqlalchemy.dialects import sqlite
 
 from imagemill.generation import Generation
 from imagemill.job import Job
-from imagemill.store import deliveries
-from imagemill.store.database import Database, at
+from imagemill.store import Database, at, deliveries
 from imagemill.store.deliveries import (
     Delivery,
     DeliveryTable,

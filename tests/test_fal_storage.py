@@ -29,7 +29,7 @@ from imagemill.dialects.fal.bodies import Limits
 from imagemill.dialects.fal.storage import routes
 from imagemill.dialects.fal.terms import lifecycle_of
 from imagemill.files.objects import Objects, open_store
-from imagemill.store.database import Database, at
+from imagemill.store import Database, at
 from imagemill.store.files import FileTable, StoredFile
 
 KEY = {"authorization": "Key id:secret"}

@@ -15,7 +15,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.files.contents import MAX_PARTS, PIECE
 from imagemill.files.keys import new_key, safe_name
 from imagemill.files.objects import STALE, Objects, open_store
-from imagemill.store.database import Database, at
+from imagemill.store import Database, at
 from imagemill.store.files import FileTable, Upload
 
 pytestmark = pytest.mark.anyio

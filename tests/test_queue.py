@@ -9,8 +9,7 @@ from sqlalchemy import Select, text
 from sqlalchemy.dialects import sqlite
 
 from imagemill.job import Priority, Status
-from imagemill.store import Jobs, queue
-from imagemill.store.database import Database, at
+from imagemill.store import Database, Jobs, at, queue
 from imagemill.store.schema import JOBS
 from tests.databases import Opened, database, database_url, old, old_job, postgres
 from tests.test_jobs import GENERATION, claimed, make_job

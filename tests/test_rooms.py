@@ -37,11 +37,12 @@ LEVELS = (
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service flights worker gathering painting materials news orders watching",
+        "catalog service flights worker gathering painting materials news orders watching "
+        "lifecycle",
         ROUTES | TENSORS | {"dialects"},
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
-    level("app addresses admission assembly cluster cli connections exec __main__", TENSORS),
+    level("app addresses admission assembly cluster cli connections exec server __main__", TENSORS),
 )
 LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.rooms}
 

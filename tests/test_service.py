@@ -32,10 +32,13 @@ class Clock:
 
 @pytest.fixture
 async def make_service(tmp_path: Path) -> AsyncIterator[Make]:
-    """`await make_service(engine, queue=1)`: an open service, on the same folder each time."""
+    """`await make_service(engine, queue=1)`: an open service, on the same folder each time; the one
+    before is closed.
+    """
     async with AsyncExitStack() as stack:
 
         async def make(engine: PlainEngine, **options: Any) -> Service:
+            await stack.aclose()
             return await stack.enter_async_context(opened(tmp_path, engine, **options))
 
         yield make

@@ -45,6 +45,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "stand_ins": ("false", "false", False),
     "wait_time": ("1.5", "1.5", 1.5),
     "shutdown_time": ("0", "0", 0.0),
+    "lock_wait": ("5", "5", 5.0),
     "threads": ("2", "2", 2),
     "step_timeout": ("60", "60", 60.0),
     "models": ('{ "a/b" = "folder" }', '{"a/b": "folder"}', {"a/b": "folder"}),

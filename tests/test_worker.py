@@ -187,15 +187,15 @@ async def test_a_job_cancelled_before_the_first_step_of_its_work_ends(make_servi
 
 
 async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_service: Make) -> None:
-    engine = PlainEngine()
+    engine = PlainEngine(State.STARTING)  # so that nothing is claimed by itself
     service = await make_service(engine)
-    service.worker.closing = True  # so that the claim is another's
     job = await service.submit(make_order("a cat"))
     lost = await Jobs(service.database).claim(service.worker.name, 1, service.now(), LEASE)
     assert [each.id for each in lost] == [job.id]
     for _ in range(2):
         await service.worker.renew()
-    service.worker.closing = False
+    engine.state = State.READY
+    service.news.submitted.set()
     assert (await service.ended(job.id)).status is Status.SUCCEEDED
 
 

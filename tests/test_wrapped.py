@@ -304,7 +304,7 @@ def test_a_server_that_does_not_start_is_told(home: Path, tmp_path: Path) -> Non
         env=os.environ | {"IMAGEMILL_QUEUE": "0"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 1
-    assert "imagemill: the server did not start: imagemill: queue = '0'" in run.stderr
+    assert "imagemill: the server did not start: queue = '0'" in run.stderr
     assert len(run.stderr.splitlines()) == 1
 
 

@@ -40,6 +40,7 @@ from imagemill.dialects import (
 )
 from imagemill.dialects.request_body import Bodies, Bounded
 from imagemill.engine.events import Engine, State
+from imagemill.server import Server
 from imagemill.service import Service
 from imagemill.settings import LOOPBACK, Settings
 from imagemill.telemetry import Telemetry
@@ -110,10 +111,13 @@ def create_app(
     return app
 
 
-def make_server(settings: Settings) -> uvicorn.Server:
+def make_server(settings: Settings) -> Server:
     """Sets up logging, and makes the server that `run()` serves with until it is interrupted."""
     telemetry.set_up_logging(settings.log_format, settings.log_level)
-    return uvicorn.Server(server_config(settings, create_app(settings)))
+    app = create_app(settings)
+    config = server_config(settings, app)
+    config.lifespan = "off"  # the server itself opens and closes what is behind it
+    return Server(config, app.state.service, settings.shutdown_time, settings.lock_wait)
 
 
 def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:

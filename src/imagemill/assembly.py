@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
@@ -16,6 +17,7 @@ from imagemill.engine.events import Engine
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.engine.watchdog import Limits
+from imagemill.errors import invalid
 from imagemill.fetch import Fetcher, Policy
 from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
@@ -45,13 +47,12 @@ def assemble(
     settings: Settings, catalog: Catalog, telemetry: Telemetry, engine: Engine | None = None
 ) -> Service:
     """The service, not yet open; `engine` paints, a process of its own where none is given."""
-    keep_private(settings.data_dir)
+    _make_folder(settings.data_dir)
     engine = engine or _engine(settings, catalog)
     database = Database(settings.database or at(settings.data_dir))
     jobs, table = Jobs(database), FileTable(database)
-    objects = Objects(
-        open_store(settings.files or str(settings.data_dir / "files")), table, time.time
-    )
+    place = settings.files or str(settings.data_dir / "files")
+    objects = Objects(open_store(place), table, time.time)
     fetcher = Fetcher(Policy(hosts=frozenset(settings.fetch_hosts)))
     news = News()
 
@@ -95,9 +96,18 @@ def assemble(
         courier,
         settings.queue,
         settings.wait_time,
+        place.partition("?")[0],
         partial(table.secret, "tokens", token_bytes(32)),
     )
     return service
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        keep_private(folder)
+    except OSError as error:
+        told = f"the data folder {folder} cannot be used: {error.strerror}"
+        raise invalid("data_dir", f"{told}; give another --data-dir") from None
 
 
 def _engine(settings: Settings, catalog: Catalog) -> EngineProcess:

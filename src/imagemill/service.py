@@ -24,6 +24,7 @@ from imagemill.files.objects import Objects
 from imagemill.flights import Flights, Patience
 from imagemill.generation import DATA, Painted
 from imagemill.job import FINAL, Job, Line, Priority, Status
+from imagemill.lifecycle import Lifecycle
 from imagemill.materials import OWN, kept
 from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
@@ -53,8 +54,8 @@ T = TypeVar("T")
 
 @dataclass
 class Service:
-    """`queue` bounds the raw calls accepted at a time. `wait_time` is in seconds. secrets: gives
-    what signs for this server, on whatever machine.
+    """place: where the files are, for the operator. `queue` bounds the raw calls accepted at a
+    time. `wait_time` is in seconds. secrets: gives what signs for this server, on whatever machine.
     """
 
     engine: Engine
@@ -69,6 +70,7 @@ class Service:
     courier: Courier
     queue: int
     wait_time: float
+    place: str
     secrets: Callable[[], Awaitable[bytes]]
     secret: bytes = b""
     clock: Callable[[], float] = time.monotonic
@@ -77,29 +79,28 @@ class Service:
     _accepted: int = 0
     _pace: float = FIRST_PACE  # seconds per generation, recently
     _opened: float | None = None
-    _closing: bool = False
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def open(self) -> None:
-        """Brings the database up to date, and begins to work on what it holds."""
+    def __post_init__(self) -> None:
+        self.life = Lifecycle(
+            self.engine, self.database, self.objects, self.fetcher, self.worker, self.courier,
+            self.place, clock=lambda: self.clock(),
+        )  # fmt: skip
+
+    async def open(self, wait: float = 0.0) -> None:
+        """Begins to work on what the database holds, as `Lifecycle.open` does."""
         self._opened = self.clock()
-        await self.engine.start()
-        await self.database.open()
+        await self.life.open(self._learn, wait)
+
+    async def _learn(self) -> None:
         self.secret = await self.secrets()
-        await self.worker.renew()  # shows that we are there, before anybody waits here
-        self._tasks = [asyncio.create_task(each.run()) for each in (self.worker, self.courier)]
+
+    def drain(self, seconds: float) -> None:
+        """Takes nothing new from now on, as `Lifecycle.drain` does."""
+        self.life.drain(seconds)
 
     async def close(self, patience: float) -> None:
-        """Lets running work finish for `patience` seconds, takes nothing new, stops the engine."""
-        self._closing = self.worker.closing = True
-        idle = asyncio.create_task(self.worker.idle())
-        _, late = await asyncio.wait([*self._flights.tasks, idle], timeout=patience)
-        for task in (*late, *self._tasks):
-            task.cancel()
-        await asyncio.gather(*late, *self._tasks, return_exceptions=True)
-        await self.engine.close()
-        await self.fetcher.close()
-        await self.database.close()
+        """Lets running work finish for `patience` seconds, or for what is left since `drain`."""
+        await self.life.close(patience, self._flights.tasks)
 
     @property
     def stores(self) -> dict[str, Trouble | None]:
@@ -114,7 +115,7 @@ class Service:
 
         attended: somebody waits on a connection. previews: and wants to see pictures on their way.
         """
-        if self._closing:
+        if self.worker.closing:
             raise _closing()
         if order.callback is not None:
             await self.check_receiver(order.callback, order.local)
@@ -226,7 +227,7 @@ class Service:
 
     async def paint(self, order: Order) -> Answer:
         """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up."""
-        if self._closing:
+        if self.worker.closing:
             raise _closing()
         same = order.unseeded if order.drawn else order.seeded
         key = (same, order.wait) if order.cacheable else uuid.uuid4()
@@ -314,7 +315,7 @@ class Service:
 
     async def wait_for(self, order: Order) -> Job:
         """Submits and waits; the job has ended then. Cancelling hangs up."""
-        if self._closing:
+        if self.worker.closing:
             raise _closing()
         return await self._share(uuid.uuid4(), order, lambda: self._wait(order))
 

@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     shutdown_time: float = Field(
         default=30.0, ge=0, description="Seconds that running work may take to finish at shutdown."
     )
+    lock_wait: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds to wait at the start for another server on the same folder to end.",
+    )
     threads: int = Field(
         default=0,
         ge=0,

@@ -102,6 +102,14 @@ class Worker:
         """Returns when everything that is claimed now has ended."""
         await asyncio.gather(*self._tasks(), return_exceptions=True)
 
+    async def turn_away(self) -> None:
+        """Ends what waits in the queue for callers who wait at this server, as it closes; where
+        another server may paint it until then, it is left to that.
+        """
+        if self.jobs.alone:
+            for job in await self.jobs.turn_away(self.name, self.clock()):
+                self._tell(job)
+
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [painting.task for painting in self._running.values()]
 

@@ -47,6 +47,9 @@ Event = Begun | Progress | Preview | Finished | Failed
 NO_INPUTS: Mapping[str, bytes] = MappingProxyType({})
 
 
+CLOSING_SECONDS = 5.0
+
+
 class State(StrEnum):
     STARTING = "starting"  # for the first time
     READY = "ready"
@@ -90,4 +93,5 @@ class Engine(Protocol):
     def resting(self) -> float:
         """Seconds until it is started again; 0 where it is there or on its way."""
 
-    async def close(self) -> None: ...
+    async def close(self, seconds: float = CLOSING_SECONDS) -> None:
+        """What is in flight fails. seconds: that its process has to end by itself."""

@@ -17,7 +17,15 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, State
+from imagemill.engine.events import (
+    CLOSING_SECONDS,
+    NO_INPUTS,
+    Begun,
+    Event,
+    Failed,
+    Finished,
+    State,
+)
 from imagemill.engine.exits import Exit, Starvation
 from imagemill.engine.link import Entry, Link
 from imagemill.engine.messages import Beat, Cancel, Heard, Loading, Options, Ready, Said, Submit
@@ -28,7 +36,6 @@ from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 
 log = logging.getLogger(__name__)
-CLOSING_SECONDS = 5.0
 LEAST_REST, MOST_REST = 1.0, 60.0  # seconds between starts, from the second failure in a row on
 # Where memory ends, the kernel shall end the engine, which is started again, and not the server.
 OOM_SCORE, SACRIFICE = Path("/proc/self/oom_score_adj"), "500"
@@ -138,14 +145,14 @@ class EngineProcess:
             else:
                 self._end(ticket, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
 
-    async def close(self) -> None:
-        """Ends the process; what is in flight fails."""
+    async def close(self, seconds: float = CLOSING_SECONDS) -> None:
+        """Ends the process, which may take so long to end by itself; what is in flight fails."""
         self._state, link, self._link = State.DEAD, self._link, None
         if self._supervising is not None:
             self._supervising.cancel()
             await asyncio.gather(self._supervising, return_exceptions=True)
         if link is not None:
-            await link.close(CLOSING_SECONDS)
+            await link.close(seconds)
         for ticket in list(self._in_flight):
             self._end(ticket, Failed(_gone()))
 

@@ -17,6 +17,7 @@ _ID = re.compile(
 )
 LONGEST_PATH = 72
 COMPLAINTS = 3  # lines of the log
+TOLD = "imagemill: "  # begins what the command line says
 WORDS: Mapping[Outcome, str] = {
     Outcome.PASSED: "passed through",
     Outcome.REFUSED: "refused, as --offline has it",
@@ -47,8 +48,11 @@ def calls(log: Path) -> Counter[Call]:
 def complaints(log: Path) -> str:
     """What the server said last that was no mere information."""
     said = [line["message"] for line in _lines(log) if line["level"] in ("error", "critical")]
+    plain = log.read_text("utf-8", "replace").splitlines()
+    # Why it did not start is told in a line of its own, which is no JSON.
+    said += [line.removeprefix(TOLD) for line in plain if line.startswith(TOLD)]
     if not said:  # it ended before it could log
-        said = log.read_text("utf-8", "replace").splitlines()
+        said = plain
     return "; ".join(str(each) for each in said[-COMPLAINTS:]) or "it said nothing"
 
 

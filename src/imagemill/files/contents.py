@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import obstore
+from obstore.exceptions import AlreadyExistsError, NotSupportedError
 from obstore.store import LocalStore, ObjectStore
 
 from imagemill.errors import Fault, Kind, invalid
@@ -56,6 +57,34 @@ class Contents:
         with self._watched():
             await obstore.put_async(self._store, key, counted(), max_concurrency=WRITES)
         return size
+
+    async def text(self, key: str) -> str | None:
+        """A small object, None where there is none."""
+        try:
+            with self._watched():
+                found = await obstore.get_async(self._store, key)
+                return bytes(await found.bytes_async()).decode().strip()
+        except FileNotFoundError:
+            return None
+
+    async def mark(self, key: str, text: str) -> str:
+        """Writes a small object where there is none; the one that is there now."""
+        with self._watched():
+            try:
+                await obstore.put_async(self._store, key, text.encode(), mode="create")
+            except AlreadyExistsError:
+                pass
+            except (NotSupportedError, NotImplementedError):  # of a bucket that cannot tell
+                await obstore.put_async(self._store, key, text.encode())
+        return await self.text(key) or text
+
+    async def holds_others(self, key: str) -> bool:
+        """Whether there is anything besides one object."""
+        with self._watched():
+            async for some in obstore.list(self._store, chunk_size=2):
+                if any(each["path"] != key for each in some):
+                    return True
+        return False
 
     async def read(self, key: str, span: tuple[int, int] | None) -> AsyncIterator[bytes]:
         """An object, or what lies from one byte to before another; in pieces."""

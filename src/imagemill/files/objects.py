@@ -17,7 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.files import keys
+from imagemill.files import identity, keys
 from imagemill.files.contents import Content, Contents
 from imagemill.folders import make_private
 from imagemill.store.files import FileTable, StoredFile, Upload
@@ -38,9 +38,13 @@ def open_store(url_or_folder: str) -> ObjectStore:
     """A folder of this machine, or a bucket: s3://, gs://, az://."""
     if "://" not in url_or_folder:
         folder = Path(url_or_folder).absolute()
-        if not folder.exists():
-            make_private(folder)
-        return LocalStore(folder, mkdir=True, automatic_cleanup=True)
+        try:
+            if not folder.exists():
+                make_private(folder)
+            return LocalStore(folder, mkdir=True, automatic_cleanup=True)
+        except (BaseError, OSError):
+            told = f"files cannot be kept in {folder}; make it a folder that this user may write to"
+            raise invalid("files", f"{told}, or give another as files") from None
     try:
         return from_url(url_or_folder)
     except (BaseError, ValueError):  # tells the whole URL, which may hold a secret
@@ -53,6 +57,10 @@ class Objects:
     def __init__(self, store: ObjectStore, table: FileTable, clock: Callable[[], float]) -> None:
         self.contents, self._table, self.clock = Contents(store), table, clock
         self._secret: bytes | None = None
+
+    async def settle(self, place: str) -> None:
+        """Sees that the contents are those that the table tells of; a Fault where they are not."""
+        await identity.settle(self.contents, self._table, place)
 
     async def put(
         self,

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from imagemill.store.database import Database, at
+from imagemill.store.database import Database
 from imagemill.store.deliveries import Delivery, DeliveryTable
 from imagemill.store.holds import Holds
 from imagemill.store.jobs import Jobs
+from imagemill.store.urls import at
 
 __all__ = ["Database", "Holds", "Jobs", "at", "dead_letters"]
 
@@ -19,7 +20,7 @@ async def dead_letters(
     """
     database = Database(url or at(folder))
     try:
-        await database.open()
+        await database.open(create=False)
         table = DeliveryTable(database)
         unknown = [id for id in retry if not await table.retry(id, now)]
         return await table.dead(limit=1000), unknown

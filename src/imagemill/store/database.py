@@ -15,19 +15,18 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
-from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import (
+    URL,
     ColumnElement,
     Connection,
     Double,
     Engine,
     Executable,
+    NullPool,
     StaticPool,
     Table,
     cast,
@@ -37,15 +36,18 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    make_url,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from imagemill.errors import invalid
 from imagemill.folders import touch_private
+from imagemill.store.locks import Lock
+from imagemill.store.opening import check_file, mark, migrate, telling
 from imagemill.store.schema import SECRETS
-from imagemill.store.troubles import Condition, StoreFault, Trouble, of_database
+from imagemill.store.troubles import Condition, StoreFault, Trouble, judged, of_database
+from imagemill.store.urls import file_uri, resolved
 from imagemill.threads import DISK
 
 P = ParamSpec("P")
@@ -70,6 +72,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
 # Seconds that PostgreSQL may take for a connection and for a statement; a connection that is cut
 # without a word would else be waited for without end.
 CONNECTING, ANSWERING = 5.0, 10.0
+CLOSING = 1.0  # seconds for what is still asked when it is closed
 
 
 class Asked(Protocol):
@@ -106,18 +109,20 @@ class Database:
     """`reading()` and `writing()` give connections; a write is one transaction."""
 
     def __init__(self, url: str) -> None:
-        where = make_url(url)
-        self.is_sqlite = where.get_backend_name() == "sqlite"
+        self.url = resolved(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.working: set[asyncio.Task[Any]] = set()
         self.condition = Condition("database")
         self._checkpoints: asyncio.Task[None] | None = None
         self.clock: Clock = told_time if self.is_sqlite else server_time
+        self.lock: Lock | None = None  # of who works with it, where it has one server at a time
         if self.is_sqlite:
-            self._file = where.database
-            self._sqlite = _sqlite(url)
+            self._file = _file_of(self.url)
+            self._sqlite = _sqlite(self.url)
+            self.lock = Lock(self._file) if self._file else None
         else:
-            self._postgres: AsyncEngine = create_async_engine(
-                where,
+            self._postgres = _postgres(
+                self.url,
                 pool_pre_ping=True,  # one that was cut while nobody used it is not noticed else
                 pool_timeout=ANSWERING,
                 connect_args={"timeout": CONNECTING, "command_timeout": ANSWERING},
@@ -127,20 +132,39 @@ class Database:
         """A statement that may say what becomes of rows that are there already."""
         return (sqlite if self.is_sqlite else postgresql).insert(table)
 
-    async def open(self) -> None:
-        """Brings the tables up to date."""
-        if self.is_sqlite:
-            if self._file and self._file != ":memory:":
-                touch_private(Path(self._file))  # the log beside it gets the same mode
-            with self._sqlite.begin() as connection:
-                _migrate(connection)
+    async def open(self, create: bool = True) -> None:
+        """Brings the tables up to date; raises a Fault that tells the operator what is wrong.
+
+        create: there may be no database yet.
+        """
+        self.condition.since = time.monotonic()
+        with telling(self.url):
+            if self.is_sqlite:
+                await self.tried(partial(self._open_file, create))
+            else:
+                await self._open_server()
+
+    async def _open_file(self, create: bool) -> None:
+        if self._file:
+            check_file(self._file, create)
+        with judged(of_database), self._sqlite.begin() as connection:
+            migrate(connection, known=self._file is not None and mark(self._file).exists())
+        if self._file:
+            touch_private(mark(self._file))
             self._checkpoints = asyncio.create_task(_checkpoints(self._file))
-            return
-        async with self._postgres.begin() as asked:
-            await asked.run_sync(_migrate)
+
+    async def _open_server(self) -> None:
+        # Without the time-outs of the others: a new index may take long.
+        engine = _postgres(self.url, poolclass=NullPool, connect_args={"timeout": CONNECTING})
+        try:
+            async with engine.begin() as asked:
+                await asked.run_sync(migrate)
+        finally:
+            await engine.dispose()
 
     async def close(self) -> None:
-        await asyncio.gather(*self.working, return_exceptions=True)
+        if self.working:
+            await asyncio.wait(self.working, timeout=CLOSING)
         if self._checkpoints is not None:
             self._checkpoints.cancel()
             with suppress(asyncio.CancelledError):
@@ -148,7 +172,9 @@ class Database:
         if self.is_sqlite:
             self._sqlite.dispose()
         else:
-            await self._postgres.dispose()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING):
+                    await self._postgres.dispose()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Asked]:
@@ -217,22 +243,30 @@ def unbroken(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
     return whole
 
 
-def at(folder: Path) -> str:
-    """The URL of the database in a data folder."""
-    return f"sqlite:///{folder / 'imagemill.db'}"
+def _file_of(url: URL) -> Path | None:
+    """None where a database is in memory."""
+    return Path(url.database) if url.database not in (None, "", ":memory:") else None
 
 
-def _sqlite(url: str) -> Engine:
+def _postgres(url: URL, **options: Any) -> AsyncEngine:
+    try:
+        return create_async_engine(url, **options)
+    except ModuleNotFoundError as error:
+        told = f"PostgreSQL needs the package {error.name}, which is not installed"
+        raise invalid("database", f"{told}; pip install 'imagemill[postgres]'") from None
+
+
+def _sqlite(url: URL) -> Engine:
     engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
 
 
-async def _checkpoints(file: str | None) -> None:
+async def _checkpoints(file: Path) -> None:
     """Writes the log back into the file, away from the loop: it waits for the disk."""
     failed = ""
-    while file:
+    while True:
         await asyncio.sleep(CHECKPOINT_EVERY)
         try:
             await DISK.run(_checkpoint, file)
@@ -243,9 +277,9 @@ async def _checkpoints(file: str | None) -> None:
             failed = str(error)
 
 
-def _checkpoint(file: str) -> None:
+def _checkpoint(file: Path) -> None:
     # Never one that is made by this: the file may have been moved away.
-    connection = sqlite3.connect(f"file:{quote(file)}?mode=rw", uri=True)
+    connection = sqlite3.connect(file_uri(str(file), "rw"), uri=True)
     try:
         connection.execute(CHECKPOINT)
     finally:
@@ -265,10 +299,3 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("reads"):
         # A plain one that reads first would fail where another process wrote before it writes.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _migrate(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")

@@ -127,6 +127,14 @@ class FileTable:
             return [Upload(**row._asdict()) for row in rows]
 
     @unbroken
+    async def known(self, name: str) -> bytes | None:
+        """The secret that is kept under a name, if there is one."""
+        async with self._database.reading() as connection:
+            wanted = select(SECRETS.c.value).where(SECRETS.c.name == name)
+            kept: bytes | None = (await connection.execute(wanted)).scalar_one_or_none()
+        return kept
+
+    @unbroken
     async def secret(self, name: str, fresh: bytes) -> bytes:
         """The secret that is kept under a name: `fresh` from now on, where there was none."""
         if name in self._secrets:

@@ -38,6 +38,7 @@ from imagemill.turns import Shares
 
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
 _DESERTED = Fault(Kind.CANCELLED, "the caller is gone")
+_CLOSING = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
 _UNWANTED = Fault(Kind.CANCELLED, "the work was cancelled")
 
 
@@ -275,6 +276,18 @@ class Jobs:
             for job in moved:
                 if job.status in FINAL:
                     await _announce(connection, job)
+        return moved
+
+    @unbroken
+    async def turn_away(self, server: str, now: float) -> list[Job]:
+        """Cancels what waits in the queue for those who wait at a server that closes."""
+        here = JOBS.c.attended & (JOBS.c.server == server) & (JOBS.c.status == Status.QUEUED)
+        async with self._database.writing() as connection:
+            found = await _jobs(connection, select(JOBS).where(here).with_for_update())
+            moved = [job.move(Status.CANCELLED, now, fault=_CLOSING) for job in found]
+            await _write(connection, *moved)
+            for job in moved:
+                await _announce(connection, job)
         return moved
 
     @unbroken

@@ -103,6 +103,18 @@ class StoreFault(Fault):
         self.trouble = trouble
 
 
+@contextmanager
+def judged(judge: Callable[[Exception], Trouble | None]) -> Iterator[None]:
+    """What is a trouble is raised as a StoreFault."""
+    try:
+        yield
+    except Exception as error:
+        trouble = None if isinstance(error, StoreFault) else judge(error)
+        if trouble is None:
+            raise
+        raise StoreFault(trouble) from error
+
+
 @dataclass
 class Condition:
     """How one thing does that the server stands on. name: what it is, for the log.
@@ -113,28 +125,27 @@ class Condition:
     name: str
     trouble: Trouble | None = None
     since: float = 0.0
+    quiet: bool = False  # what is in trouble at the start is told by who starts it
 
     @contextmanager
     def watched(self, judge: Callable[[Exception], Trouble | None]) -> Iterator[None]:
         """Raises a StoreFault where something is done with it that meets a trouble."""
         try:
-            yield
-        except Exception as error:
-            trouble = judge(error)
-            if trouble is None:
-                raise
-            self.note(trouble, error)
-            raise StoreFault(trouble) from error
+            with judged(judge):
+                yield
+        except StoreFault as fault:
+            self.note(fault.trouble, fault.__cause__)
+            raise
         if self.trouble not in LASTING:
             self.note(None)
 
-    def note(self, trouble: Trouble | None, error: Exception | None = None) -> None:
+    def note(self, trouble: Trouble | None, error: BaseException | None = None) -> None:
         if trouble is self.trouble:
             return
         if trouble is None:
             log.warning("the %s works again, which was %s", self.name, self.trouble)
-        else:
-            log.error("the %s is %s: %s", self.name, trouble, _first_line(error))
+        elif not self.quiet:
+            log.error("the %s is %s: %s", self.name, trouble, first_line(error))
         if self.trouble is None:
             self.since = time.monotonic()
         self.trouble = trouble
@@ -145,7 +156,8 @@ class Condition:
         return self.trouble in LASTING
 
 
-def _first_line(error: Exception | None) -> str:
+def first_line(error: BaseException | None) -> str:
+    """The first line of what an error says, without what was asked when it came."""
     cause = getattr(error, "orig", None) or error
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0][:300]
 
