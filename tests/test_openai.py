@@ -25,7 +25,7 @@ from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
 from imagemill.images import encode, provenance_of
-from imagemill.service import REPEATED
+from imagemill.repeats import REPEATED
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
 from tests.engines import PlainEngine

@@ -1,7 +1,6 @@
 """What Replicate's door keeps in bounds: the work, secrets and memory of each caller."""
 
 import asyncio
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,7 @@ from starlette.datastructures import Headers
 
 from imagemill.dialects.callers import caller_of
 from imagemill.dialects.replicate import read, watchers
-from imagemill.dialects.replicate.calls import CALLERS, KEPT, Calls
 from imagemill.dialects.replicate.watchers import Telling, Watchers
-from imagemill.orders import Repeat
 from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -27,7 +24,6 @@ from tests.test_replicate_jobs import ended_in, make_order, receiving, submit
 pytestmark = pytest.mark.anyio
 
 HUGGING_FACE = {"user-agent": "unknown/None; hf_hub/2.4.0; python/3.11.7"}
-NAMED = Repeat("1", named=True)
 
 
 async def listed(client: httpx.AsyncClient, count: int) -> None:
@@ -49,58 +45,6 @@ async def test_who_waits_does_not_go_before_those_who_came_first(serving: Servin
         engine.gate.set()
         await waiting
     assert [each.prompt for each in engine.submitted] == ["first", "second", "third"]
-
-
-async def test_a_slow_call_holds_up_only_those_that_repeat_it() -> None:
-    calls, slow, made = Calls(time.monotonic), asyncio.Event(), list[str]()
-
-    async def make_slowly() -> str:
-        await slow.wait()
-        made.append("slow")
-        return "slow"
-
-    async def make() -> str:
-        return "quick"
-
-    both = [asyncio.create_task(calls.once("mallory", NAMED, make_slowly)) for _ in range(2)]
-    async with asyncio.timeout(30):
-        await asyncio.sleep(0)
-        assert await calls.once("alice", NAMED, make) == "quick"
-        assert await calls.once("mallory", Repeat("2", named=True), make) == "quick"
-        slow.set()
-        assert await asyncio.gather(*both) == ["slow", "slow"]
-    assert made == ["slow"]
-
-
-async def test_a_call_that_failed_is_made_again() -> None:
-    calls = Calls(time.monotonic)
-
-    async def fail() -> str:
-        raise ValueError("the receiver is in a private network")
-
-    async def make() -> str:
-        return "made"
-
-    with pytest.raises(ValueError, match="private network"):
-        await calls.once("alice", NAMED, fail)
-    assert await calls.once("alice", NAMED, make) == "made"
-
-
-async def test_nobody_pushes_out_another_s_calls() -> None:
-    calls, count = Calls(time.monotonic), iter(range(10**6))
-
-    async def make() -> str:
-        return str(next(count))
-
-    first = await calls.once("alice", NAMED, make)
-    for number in range(KEPT + 1):
-        await calls.once("mallory", Repeat(str(number), named=True), make)
-    assert await calls.once("alice", NAMED, make) == first
-    again = await calls.once("mallory", Repeat("0", named=True), make)
-    assert again == str(KEPT + 2)
-    for number in range(CALLERS):
-        await calls.once(str(number), NAMED, make)
-    assert await calls.once("alice", NAMED, make) != first
 
 
 async def test_a_deadline_is_no_work_before_it_comes(tmp_path: Path) -> None:

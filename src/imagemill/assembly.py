@@ -25,11 +25,14 @@ from imagemill.folders import keep_private
 from imagemill.job import Job
 from imagemill.materials import Expand, Materials
 from imagemill.news import News
+from imagemill.recall import Recall
+from imagemill.repeats import Repeats
 from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.store import Database, Holds, Jobs, at
 from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.files import FileTable
+from imagemill.store.repeats import RepeatTable
 from imagemill.telemetry import Telemetry
 from imagemill.webhooks import Courier, Message, Signer
 from imagemill.worker import Worker
@@ -83,9 +86,11 @@ def assemble(
         ended=courier.wake,
         probe=probe,
     )
+    pictures = settings.data_dir / "pictures"
+    cache = Cache(pictures, settings.cache_bytes, settings.cache_age, time.time)
     service = Service(
         engine,
-        Cache(settings.data_dir / "pictures", settings.cache_bytes, settings.cache_age, time.time),
+        Recall(cache, telemetry),
         telemetry,
         database,
         jobs,
@@ -94,6 +99,7 @@ def assemble(
         fetcher,
         worker,
         courier,
+        Repeats(RepeatTable(database), jobs, time.time),
         settings.queue,
         settings.wait_time,
         place.partition("?")[0],

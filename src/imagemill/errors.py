@@ -12,6 +12,7 @@ class Kind(StrEnum):
     LOADING = "loading"  # the model is not ready yet
     CANCELLED = "cancelled"
     DENIED = "denied"  # the credential is not one
+    CONFLICT = "conflict"  # the name of the call is another's
     EARLY = "early"  # a result that is not there yet
     TIMEOUT = "timeout"  # not begun by the time the caller set
     FORBIDDEN = "forbidden"  # a place that nobody is led to from here

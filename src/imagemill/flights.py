@@ -5,13 +5,18 @@ its caller may come again, or the work is wanted all the same, it is left in pea
 """
 
 import asyncio
+import math
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from imagemill.errors import Fault, Kind
+from imagemill.orders import Order
+from imagemill.repeats import REPEATED, conflict
 
+RETURNS = 15.0  # seconds in which a client that timed out sends the same again
 KEPT = 64  # results that are held for those who may come again
 
 T = TypeVar("T")
@@ -32,6 +37,7 @@ class Patience:
 class Flight:
     task: asyncio.Task[Any]
     patience: Patience
+    content: str
     waiters: int = 0
 
 
@@ -51,17 +57,38 @@ class Flights:
                 return key
         return None
 
+    async def board(
+        self, key: Hashable, order: Order, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        """One flight for all calls of a key, or for a call and those that repeat it."""
+        repeat, patience = order.repeat, Patience(alone=math.inf if order.finish else 0.0)
+        if repeat is None:
+            return await self.share(key, work, patience)
+        call = order.door, order.caller, repeat.key
+        kept = REPEATED if repeat.named else 0.0
+        patience = Patience(max(RETURNS, patience.alone), kept)
+        key = call if repeat.named else (*call, uuid.uuid4())
+        if repeat.resent:
+            key = self.abandoned(call) or key
+        return await self.share(key, work, patience, repeat.content)
+
     async def share(
         self,
         key: Hashable,
         work: Callable[[], Coroutine[Any, Any, T]],
         patience: Patience = Patience(),
+        content: str = "",
     ) -> T:
-        """The result of the work under `key`, which is begun unless it is under way or kept."""
+        """The result of the work under `key`, which is begun unless it is under way or kept.
+
+        content: a digest of what is asked; a Fault where the same key stands for something else.
+        """
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = Flight(asyncio.create_task(work()), patience)
+            flight = self._flights[key] = Flight(asyncio.create_task(work()), patience, content)
             flight.task.add_done_callback(lambda task: self._landed(key, task))
+        elif flight.content != content:
+            raise conflict()
         flight.waiters += 1
         try:
             result: T = await asyncio.shield(flight.task)

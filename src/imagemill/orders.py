@@ -15,11 +15,13 @@ from imagemill.job import Priority
 class Repeat:
     """How a call is known again that its caller sends once more.
 
-    key: tells it from the caller's others. named: the caller gave the key, so that all calls of it
-    are one; else those are that were sent again after the first was given up. resent: this one was.
+    key: tells it from the caller's others. content: a digest of what is asked. named: the caller
+    gave the key, so that all calls of it are one; else those are that were sent again after the
+    first was given up. resent: this one was.
     """
 
     key: str
+    content: str = ""
     named: bool = False
     resent: bool = False
 

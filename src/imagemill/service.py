@@ -7,32 +7,31 @@ cancelled, unless the order says otherwise.
 
 import asyncio
 import logging
-import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from imagemill import files
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
-from imagemill.files import Cache
 from imagemill.files.objects import Objects
-from imagemill.flights import Flights, Patience
+from imagemill.flights import Flights
 from imagemill.generation import DATA, Painted
 from imagemill.job import FINAL, Job, Line, Priority, Status
 from imagemill.lifecycle import Lifecycle
 from imagemill.materials import OWN, kept
 from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
+from imagemill.recall import Recall
+from imagemill.repeats import Repeats
 from imagemill.retries import outlasting
 from imagemill.store import Database, Jobs
 from imagemill.store.troubles import Trouble
 from imagemill.telemetry import Telemetry
-from imagemill.threads import DISK
 from imagemill.watching import watch
 from imagemill.webhooks import Courier, Signer, signing_key
 from imagemill.worker import Worker
@@ -45,8 +44,6 @@ FIRST_PACE = 2.0  # seconds per generation, until one has been seen
 SMOOTHING = 0.2  # share of the newest generation in the pace
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
-RETURNS = 15.0  # seconds in which a client that timed out sends the same again
-REPEATED = 600.0  # seconds in which a call that was named may be repeated
 READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that could not be read
 
 T = TypeVar("T")
@@ -59,7 +56,7 @@ class Service:
     """
 
     engine: Engine
-    cache: Cache
+    recall: Recall
     telemetry: Telemetry
     database: Database
     jobs: Jobs
@@ -68,6 +65,7 @@ class Service:
     fetcher: Fetcher
     worker: Worker
     courier: Courier
+    repeats: Repeats
     queue: int
     wait_time: float
     place: str
@@ -79,6 +77,7 @@ class Service:
     _accepted: int = 0
     _pace: float = FIRST_PACE  # seconds per generation, recently
     _opened: float | None = None
+    _watched: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.life = Lifecycle(
@@ -115,13 +114,23 @@ class Service:
 
         attended: somebody waits on a connection. previews: and wants to see pictures on their way.
         """
+        return (await self.once(order, attended, previews))[0]
+
+    async def once(
+        self, order: Order, attended: bool = False, previews: bool = False
+    ) -> tuple[Job, bool]:
+        """The same; whether the job is new, and not that of the call that this one repeats."""
         if self.worker.closing:
             raise _closing()
         if order.callback is not None:
             await self.check_receiver(order.callback, order.local)
+        make = partial(self._submit, order, attended, previews)
+        return await self.repeats.once(order, make)
+
+    async def _submit(self, order: Order, attended: bool, previews: bool, id: str) -> Job:
         now = self.now()
         job = Job(
-            id=str(uuid.uuid4()),
+            id=id,
             door=order.door,
             generation=(await self.keep_inputs(order)).generation,
             source=order.endpoint.source,
@@ -231,26 +240,11 @@ class Service:
             raise _closing()
         same = order.unseeded if order.drawn else order.seeded
         key = (same, order.wait) if order.cacheable else uuid.uuid4()
-        return await self._share(key, order, lambda: self._fly(order))
-
-    async def _share(
-        self, key: Hashable, order: Order, work: Callable[[], Coroutine[Any, Any, T]]
-    ) -> T:
-        """One flight for all calls of a key, or for a call and those that repeat it."""
-        repeat, patience = order.repeat, Patience(alone=math.inf if order.finish else 0.0)
-        if repeat is not None:
-            call = order.door, order.caller, repeat.key
-            kept = REPEATED if repeat.named else 0.0
-            patience = Patience(max(RETURNS, patience.alone), kept)
-            key = call if repeat.named else (*call, uuid.uuid4())
-            if repeat.resent:
-                key = self._flights.abandoned(call) or key
-        return await self._flights.share(key, work, patience)
+        return await self._flights.board(key, order, lambda: self._fly(order))
 
     async def _fly(self, order: Order) -> Answer:
         if order.cacheable:
-            order, found = await self._look_up(order)
-            self.telemetry.cache.labels("hit" if found else "miss").inc()
+            order, found = await self.recall.find(order)
             if found:
                 return Answer(found, order.generation.seed, hit=True)
         self._admit(order)
@@ -260,21 +254,8 @@ class Service:
         finally:
             self._accepted -= 1
         if order.cacheable:
-            await self._keep(order, painted)
+            await self.recall.keep(order, painted)
         return Answer(painted, order.generation.seed, hit=False)
-
-    async def _look_up(self, order: Order) -> tuple[Order, Painted | None]:
-        if order.drawn:
-            seed = await DISK.run(self.cache.get, order.unseeded)
-            if seed is not None:
-                order = replace(order, generation=replace(order.generation, seed=int(seed)))
-        content = await DISK.run(self.cache.get, order.seeded)
-        return order, files.unpack(content) if content is not None else None
-
-    async def _keep(self, order: Order, painted: Painted) -> None:
-        await DISK.run(self.cache.put, order.seeded, files.pack(painted))
-        if order.drawn:
-            await DISK.run(self.cache.put, order.unseeded, str(order.generation.seed).encode())
 
     def _admit(self, order: Order) -> None:
         if self.engine.state in ON_ITS_WAY and not order.wait:
@@ -317,7 +298,11 @@ class Service:
         """Submits and waits; the job has ended then. Cancelling hangs up."""
         if self.worker.closing:
             raise _closing()
-        return await self._share(uuid.uuid4(), order, lambda: self._wait(order))
+        return await self._flights.board(uuid.uuid4(), order, lambda: self._wait(order))
+
+    async def share(self, order: Order, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What a dialect makes of a call, or made of the one that this repeats."""
+        return await self._flights.board(uuid.uuid4(), order, work)
 
     async def _wait(self, order: Order) -> Job:
         self._admit(order)
@@ -329,7 +314,7 @@ class Service:
 
     async def _attend(self, order: Order) -> Job:
         began = self.clock()
-        job = await self._submit_at_once(order)
+        job = await self._submit_at_once(replace(order, repeat=None))  # its flight is shared
         try:
             job = await self.ended(job.id)
         except asyncio.CancelledError:
@@ -348,10 +333,12 @@ class Service:
         self._admit(order)
         try:
             await self._ready()
-            return await self._submit_at_once(order, previews)
+            job = await self._submit_at_once(order, previews)
         except BaseException:
             self._accepted -= 1
             raise
+        self._watched[job.id] += 1
+        return job
 
     async def _submit_at_once(self, order: Order, previews: bool = False) -> Job:
         order = replace(order, priority=Priority.INTERACTIVE)
@@ -360,6 +347,10 @@ class Service:
     async def leave(self, job: Job) -> None:
         """The watcher of a job that was begun has gone, or seen its end."""
         self._accepted -= 1
+        self._watched[job.id] -= 1
+        if self._watched[job.id]:
+            return  # somebody who sent the same call again still watches
+        del self._watched[job.id]
         self.news.left(job.id)
         if job.attended:
             await self.cancel(job)

@@ -17,9 +17,10 @@ from starlette.requests import ClientDisconnect
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects import request_body
-from imagemill.dialects.callers import base_of, is_local
+from imagemill.dialects.callers import base_of, is_local, person_of
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.orders import Answer, Order, Repeat
+from imagemill.repeats import FIELD
 from imagemill.service import Service
 from imagemill.telemetry import Telemetry
 from imagemill.threads import BODIES
@@ -47,6 +48,7 @@ STATUSES: Mapping[Kind, int] = {
     Kind.LOADING: 503,
     Kind.CANCELLED: 503,
     Kind.DENIED: 401,
+    Kind.CONFLICT: 409,
     Kind.EARLY: 409,
     Kind.TIMEOUT: 504,
     Kind.FORBIDDEN: 422,
@@ -217,12 +219,17 @@ async def hold(request: Request, size: int) -> None:
 
 async def repeat_of(request: Request, body: bytes) -> Repeat | None:
     """What a call says of being sent again; Stainless' clients count how often they did."""
-    given, count = (request.headers.get(name) for name in ("idempotency-key", RESENT))
+    given, count = (request.headers.get(name) for name in (FIELD, RESENT))
     if given is None and count is None:
         return None
-    said = hashlib.sha256(f"{request.url.path}\n{given or ''}\n".encode())
+    said = hashlib.sha256(f"{request.url.path}?{request.url.query}\n".encode())
     await reading(body, said.update, body)
-    return Repeat(said.hexdigest(), given is not None, count not in (None, "0"))
+    content, resent = said.hexdigest(), count not in (None, "0")
+    if given is None:
+        return Repeat(content, content, resent=resent)
+    # Callers without a credential choose their keys apart from one another.
+    name = hashlib.sha256(f"{person_of(request)}\n{given}".encode())
+    return Repeat(name.hexdigest(), content, True, resent)
 
 
 async def while_listening(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -158,6 +158,17 @@ SERVERS = Table(
     Column("seen", Float, nullable=False),
 )
 
+# Calls that may be sent again, by a digest of who sent them and by which name.
+REPEATS = Table(
+    "repeats",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("content", String(64), nullable=False),
+    Column("job", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+    Index("ix_repeats_created", "created"),
+)
+
 # What the server keeps for itself, such as the key that signs webhooks.
 SECRETS = Table(
     "secrets",

@@ -45,6 +45,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.LOADING: "INTERNAL_ERROR",
     Kind.CANCELLED: "INTERNAL_ERROR",
     Kind.DENIED: "Unauthorized",
+    Kind.CONFLICT: "INVALID_PAYLOAD",
     Kind.EARLY: "INTERNAL_ERROR",
     Kind.TIMEOUT: "INTERNAL_ERROR",
     Kind.FORBIDDEN: "INVALID_PAYLOAD",

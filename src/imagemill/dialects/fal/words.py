@@ -46,6 +46,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.LOADING: Word(503, "runner_scheduling_failure", again=True),
     Kind.CANCELLED: Word(499, "client_cancelled"),
     Kind.DENIED: Word(401, "unauthorized"),
+    Kind.CONFLICT: Word(409, "conflict"),
     Kind.EARLY: Word(400, "bad_request"),
     Kind.TIMEOUT: Word(504, "request_timeout"),
     Kind.FORBIDDEN: Word(422, "file_download_error", of_model=True),

@@ -12,7 +12,13 @@ from imagemill.errors import Fault, Kind
 
 DOOR = "nebius"
 
-STATUSES = {**wire.STATUSES, Kind.INVALID: 422, Kind.CANCELLED: 500, Kind.EARLY: 400}
+STATUSES = {
+    **wire.STATUSES,
+    Kind.INVALID: 422,
+    Kind.CANCELLED: 500,
+    Kind.EARLY: 400,
+    Kind.CONFLICT: 422,  # the clients send again what is told with 409
+}
 NAMES: dict[str, str] = {
     "steps": "num_inference_steps",
     "num_images": "n",

@@ -20,7 +20,8 @@ from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_STEPS, Format, Generation
 from imagemill.orders import Order
-from imagemill.service import RAW_KEPT, REPEATED
+from imagemill.repeats import REPEATED
+from imagemill.service import RAW_KEPT
 
 DOOR = "openai"
 # Seconds that files live whose content is in the reply, and whose address is not: for as long as

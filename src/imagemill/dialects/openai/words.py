@@ -38,6 +38,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.LOADING: Word(503, OURS, "model_loading", again=True),
     Kind.CANCELLED: Word(503, OURS, again=True),
     Kind.DENIED: Word(401, CALLERS, "invalid_api_key"),
+    Kind.CONFLICT: Word(409, CALLERS, "idempotency_conflict"),
     Kind.EARLY: Word(409, CALLERS),
     Kind.TIMEOUT: Word(504, OURS),
     Kind.FORBIDDEN: Word(400, CALLERS, "invalid_image_url"),

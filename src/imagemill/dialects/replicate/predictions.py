@@ -17,7 +17,6 @@ from imagemill.catalog.pages import Wish
 from imagemill.dialects import events, wire
 from imagemill.dialects.callers import caller_of, of_hugging_face
 from imagemill.dialects.replicate import ids, read, write
-from imagemill.dialects.replicate.calls import Calls
 from imagemill.dialects.replicate.files import Shelf
 from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
 from imagemill.dialects.replicate.streams import Stream
@@ -44,7 +43,6 @@ class Predictions:
     house: wire.House
     shelf: Shelf
     watchers: Watchers
-    calls: Calls
 
     async def by_version(self, request: Request) -> Response:
         """Creates a prediction with a version."""
@@ -153,18 +151,13 @@ class Predictions:
 
     async def _submit(self, order: Order) -> Job:
         """The job of a call, or of the one that it repeats."""
-        service, url, made = self.house.service, order.wire["webhook"], dict[str, Job]()
-
-        async def make() -> str:
-            if url is not None and order.callback is None:
-                await service.check_receiver(url, order.local)
-            job = await service.submit(self.watchers.admit(order))
+        service, url = self.house.service, order.wire["webhook"]
+        if url is not None and order.callback is None:
+            await service.check_receiver(url, order.local)
+        job, new = await service.once(self.watchers.admit(order))
+        if new:
             self.watchers.begin(job)
-            made[job.id] = job
-            return job.id
-
-        id = await self.calls.once(order.caller, order.repeat, make)
-        return made.get(id) or await service.job(id, order.caller)
+        return job
 
     async def _wait(self, request: Request, order: Order, job: Job, seconds: float | None) -> Job:
         try:

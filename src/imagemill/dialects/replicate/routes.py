@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from imagemill.catalog.predictors import PREDICTORS
 from imagemill.dialects import strict, wire
 from imagemill.dialects.replicate import words
-from imagemill.dialects.replicate.calls import Calls
 from imagemill.dialects.replicate.files import Files, Shelf
 from imagemill.dialects.replicate.models import Models
 from imagemill.dialects.replicate.predictions import Predictions
@@ -52,7 +51,7 @@ def routes(house: wire.House) -> APIRouter:
             await watchers.close()
 
     router = APIRouter(prefix=PREFIX, tags=["replicate"], lifespan=lifespan)
-    predictions = Predictions(house, shelf, watchers, Calls(house.service.clock))
+    predictions = Predictions(house, shelf, watchers)
     files, models = Files(house, shelf), Models(house)
     for row in (*_of_predictions(predictions), *_of_models(models), *_of_files(files)):
         _add(router, house, *row)

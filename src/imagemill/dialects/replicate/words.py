@@ -42,6 +42,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.LOADING: Word(504, "Model is loading"),
     Kind.CANCELLED: Word(500, "Prediction interrupted"),
     Kind.DENIED: Word(401, "Unauthenticated"),
+    Kind.CONFLICT: Word(409, "Conflict"),
     Kind.EARLY: Word(409, "Conflict"),
     Kind.TIMEOUT: Word(504, "Prediction timed out"),
     Kind.FORBIDDEN: Word(422, "Address not allowed"),

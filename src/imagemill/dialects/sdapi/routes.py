@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -77,7 +78,15 @@ class Sdapi:
         del body, asked
         if plan.asked.override_settings_restore_afterwards is False:
             self.options.set(person, plan.set)
-        job = await self.service.begin(plan.order)
+        work = partial(self._painted, person, plan, base)
+        told, headers = await self.service.share(plan.order, work)
+        return Told(told, headers=headers)
+
+    async def _painted(
+        self, person: str, plan: read.Plan, base: str
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """What is told of a call that somebody waits for, and in which headers."""
+        job = await self.service.begin(replace(plan.order, repeat=None))  # this work is shared
         current = live.Live(job, plan.asked.force_task_id or f"task({job.id})")
         self.board.add(person, current)
         try:
@@ -88,11 +97,13 @@ class Sdapi:
             await asyncio.shield(self.service.leave(job))
         return await self._told(plan, current, base)
 
-    async def _told(self, plan: read.Plan, current: live.Live, base: str) -> Response:
+    async def _told(
+        self, plan: read.Plan, current: live.Live, base: str
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         job, stopped = current.job, current.stopped or current.skipped
         if stopped and job.fault is not None and job.fault.kind is Kind.CANCELLED:
             there, served_by = await _so_far(plan, current), _served_by(plan)
-            return Told(write.painted(plan, job, there, served_by, base))
+            return write.painted(plan, job, there, served_by, base), {}
         if job.status not in FINAL:
             raise Fault(Kind.NOT_FOUND, "the request was removed")
         painted = await self.service.painted(job)
@@ -104,7 +115,7 @@ class Sdapi:
             for each in painted.pictures
         ]
         told = write.painted(plan, job, whole, painted.served_by, base)
-        return Told(told, headers=wire.headers(answer))
+        return told, wire.headers(answer)
 
     async def progress(self, request: Request, skip_current_image: bool = False) -> Response:
         person = self._person(request)

@@ -32,6 +32,7 @@ ERRORS: dict[Kind, Word] = {
     Kind.LOADING: Word(503, "service_unavailable"),
     Kind.CANCELLED: Word(500, "server_error"),  # not 503: see refuse
     Kind.DENIED: Word(401, code="invalid_api_key"),
+    Kind.CONFLICT: Word(422, code="idempotency_conflict"),
     Kind.EARLY: Word(400),
     Kind.TIMEOUT: Word(504, "timeout"),
     Kind.FORBIDDEN: Word(422),

@@ -1,0 +1,31 @@
+"""Recall: finished pictures that are kept, and given again to the caller who asks for the same."""
+
+from dataclasses import dataclass, replace
+
+from imagemill import files
+from imagemill.files import Cache
+from imagemill.generation import Painted
+from imagemill.orders import Order
+from imagemill.telemetry import Telemetry
+from imagemill.threads import DISK
+
+
+@dataclass(frozen=True)
+class Recall:
+    cache: Cache
+    telemetry: Telemetry
+
+    async def find(self, order: Order) -> tuple[Order, Painted | None]:
+        """What was painted for an order before; the order has the seed of that."""
+        if order.drawn:
+            seed = await DISK.run(self.cache.get, order.unseeded)
+            if seed is not None:
+                order = replace(order, generation=replace(order.generation, seed=int(seed)))
+        content = await DISK.run(self.cache.get, order.seeded)
+        self.telemetry.cache.labels("miss" if content is None else "hit").inc()
+        return order, None if content is None else files.unpack(content)
+
+    async def keep(self, order: Order, painted: Painted) -> None:
+        await DISK.run(self.cache.put, order.seeded, files.pack(painted))
+        if order.drawn:
+            await DISK.run(self.cache.put, order.unseeded, str(order.generation.seed).encode())
