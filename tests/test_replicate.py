@@ -217,7 +217,7 @@ async def test_official_clients_get_data_over_plain_http(serving: Serving, agent
         assert Image.open(io.BytesIO(content)).format == "WEBP"
         secure = WAIT | {"user-agent": agent, "x-forwarded-proto": "https"}
         told = await create(client, headers=secure)
-        assert told["output"][0].startswith("https://server/files/")
+        assert told["output"][0].startswith("https://localhost/files/")
 
 
 async def test_a_model_of_one_picture_gives_no_list(serving: Serving) -> None:
