@@ -112,7 +112,7 @@ async def test_the_longest_due_goes_first_and_nothing_before_its_time(
         await owe(database, id, now=due)
     assert await ids_due(table, NOW, limit=2) == ["first", "late"]
     assert await ids_due(table, NOW, limit=2) == ["later"]
-    assert await table.next_due(Lane.FIRST) == NOW + 1
+    assert await table.next_due(Lane.FIRST, NOW) == 1
 
 
 async def test_two_senders_never_claim_the_same(tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ async def test_busy_receivers_and_callers_are_left_for_later(
     await owe(database, "b", now=NOW - 4, caller="me")
     await owe(database, "c", url="HTTPS://Other.example:8443/100%_/\\")
     busy = ["https://other.example:8443"]
-    assert await table.next_due(Lane.FIRST, [RECEIVER]) == NOW
-    assert await table.next_due(Lane.FIRST, busy, [""]) == NOW - 4
-    assert await table.next_due(Lane.FIRST, [RECEIVER, *busy]) is None
+    assert await table.next_due(Lane.FIRST, NOW, [RECEIVER]) == 0
+    assert await table.next_due(Lane.FIRST, NOW, busy, [""]) == -4
+    assert await table.next_due(Lane.FIRST, NOW, [RECEIVER, *busy]) is None
     assert await ids_due(table, NOW, receivers=busy, callers=["me"]) == ["a"]
     assert await ids_due(table, NOW, receivers=[RECEIVER, "https://oth%"]) == ["c"]
 
@@ -158,8 +158,8 @@ def test_a_receiver_is_the_beginning_of_any_url(url: str, receiver: str) -> None
 async def test_each_lane_has_its_own_order(database: Database, table: DeliveryTable) -> None:
     await owe(database, "first", "again", "slow", "moved")
     await ids_due(table, NOW)
-    await table.failed("again", "the receiver answered 500", NOW + 9)
-    await table.failed("slow", "no answer", NOW + 8, Lane.SLOW)
+    await table.failed("again", "the receiver answered 500", NOW, 9)
+    await table.failed("slow", "no answer", NOW, 8, Lane.SLOW)
     await table.slow("moved", NOW)
     assert await ids_due(table, NOW + 9) == []
     assert await ids_due(table, NOW + 9, lane=Lane.AGAIN) == ["again"]
@@ -173,8 +173,8 @@ async def test_what_waits_for_a_receiver_that_recovers_waits_with_the_quick_ones
     await owe(database, "a", "done")
     await owe(database, "b", url="https://other.example/")
     for id in ("a", "b"):
-        await table.failed(id, "no answer", NOW + 9, Lane.SLOW)
-    await table.failed("done", "no answer", None, Lane.SLOW)
+        await table.failed(id, "no answer", NOW, 9, Lane.SLOW)
+    await table.failed("done", "no answer", NOW, None, Lane.SLOW)
     await table.quick(RECEIVER)
     assert await ids_due(table, NOW + 9, lane=Lane.AGAIN) == ["a"]
     assert await ids_due(table, NOW + 9, lane=Lane.SLOW) == ["b"]
@@ -202,11 +202,24 @@ async def test_thousands_of_dead_receivers_cost_a_look_nothing(
     database: Database, table: DeliveryTable
 ) -> None:
     """Only an index is read, and of that only the lane; nothing is sorted."""
-    asked = deliveries._due(Lane.FIRST, NOW, 1, [RECEIVER], [""])
+    asked = deliveries._due(
+        database.clock(NOW), 1, deliveries._waiting(Lane.FIRST, [RECEIVER], [""])
+    )
     literal = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
     async with database.reading() as connection:
         plan = list(await connection.execute(text(f"EXPLAIN QUERY PLAN {literal}")))
     assert "ix_deliveries_due (lane=? AND due>? AND due<?)" in plan[0].detail
+
+
+async def test_what_a_sender_has_in_hand_is_not_given_to_it_again_whatever_the_clock_says(
+    database: Database, table: DeliveryTable
+) -> None:
+    await owe(database, "a", "b")
+    assert await ids_due(table, NOW) == ["a", "b"]
+    late = NOW + 10 * LEASE
+    assert await table.next_due(Lane.FIRST, late, under_way=["a", "b"]) is None
+    again = await table.due(Lane.FIRST, late, 16, lease, under_way=["a"])
+    assert [each.job for each in again] == ["b"]
 
 
 async def test_what_is_delivered_is_never_due_again(
@@ -216,7 +229,7 @@ async def test_what_is_delivered_is_never_due_again(
     await ids_due(table, NOW)
     await table.delivered("a", NOW + 1)
     assert await found(table, "a") == make_delivery(None, attempts=1, delivered=NOW + 1)
-    assert await table.next_due(Lane.FIRST) is None
+    assert await table.next_due(Lane.FIRST, NOW) is None
     assert await ids_due(table, NOW + 1e9) == []
 
 
@@ -225,12 +238,12 @@ async def test_a_failed_attempt_is_counted_and_the_next_one_waits(
 ) -> None:
     await owe(database, "a")
     await ids_due(table, NOW)
-    await table.failed("a", "the receiver answered 500", NOW + 14)
+    await table.failed("a", "the receiver answered 500", NOW, 14)
     assert await found(table, "a") == make_delivery(
         NOW + 14, attempts=1, error="the receiver answered 500", lane=Lane.AGAIN
     )
-    assert await table.next_due(Lane.FIRST) is None
-    assert await table.next_due(Lane.AGAIN) == NOW + 14
+    assert await table.next_due(Lane.FIRST, NOW) is None
+    assert await table.next_due(Lane.AGAIN, NOW) == 14
 
 
 async def test_a_dead_delivery_is_listed_and_comes_back_with_all_its_attempts(
@@ -239,7 +252,7 @@ async def test_a_dead_delivery_is_listed_and_comes_back_with_all_its_attempts(
     await owe(database, "old", now=NOW - 10)
     await owe(database, "alive", "new")
     for id in ("old", "new"):
-        await table.failed(id, "the receiver answered 301", None)
+        await table.failed(id, "the receiver answered 301", NOW, None)
     dead = await table.dead(limit=10)
     assert [(each.job, each.due, each.error) for each in dead] == [
         ("new", None, "the receiver answered 301"),
@@ -272,10 +285,10 @@ async def test_a_sender_that_comes_too_late_with_a_failure_changes_nothing(
 ) -> None:
     await owe(database, "delivered", "dead")
     await table.delivered("delivered", NOW)
-    await table.failed("dead", "the receiver answered 301", None)
+    await table.failed("dead", "the receiver answered 301", NOW, None)
     before = [await table.get(id) for id in ("delivered", "dead")]
-    await table.failed("delivered", "no answer", None)
-    await table.failed("dead", "no answer", NOW + 14)
+    await table.failed("delivered", "no answer", NOW, None)
+    await table.failed("dead", "no answer", NOW, 14)
     assert [await table.get(id) for id in ("delivered", "dead")] == before
 
 
@@ -283,7 +296,7 @@ async def test_a_sender_that_comes_late_with_an_acknowledgement_is_believed(
     database: Database, table: DeliveryTable
 ) -> None:
     await owe(database, "a")
-    await table.failed("a", "no answer", None)
+    await table.failed("a", "no answer", NOW, None)
     await table.delivered("a", NOW + 1)
     assert await table.dead(limit=10) == []
     assert (await found(table, "a")).delivered == NOW + 1

@@ -11,7 +11,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora, Swatch
 from imagemill.job import File, Job, Line, Priority, Result, Status
 from imagemill.store import Database, Jobs, begun
-from imagemill.store.deliveries import DeliveryTable
+from imagemill.store.deliveries import DeliveryTable, Lane
 from imagemill.store.records import FORGOTTEN
 from imagemill.store.servers import ABSENT
 from tests.databases import Opened, database, database_url, postgres
@@ -224,6 +224,25 @@ async def test_leases_go_by_the_database_s_clock_whatever_the_workers_think(
         assert await claimed(jobs, 1, now=9e9, worker="fast") == ["b"]
         for worker, now in (("fast", 9e9), ("slow", 0.0), ("third", 5e9)):
             assert await jobs.recover(worker, now) == []
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_webhooks_go_by_the_database_s_clock_too(database_url: str) -> None:
+    database = Database(database_url)
+    await database.open()
+    jobs, deliveries = Jobs(database), DeliveryTable(database)
+    try:
+        await filled(jobs, "a", callback="http://a/b")
+        await claimed(jobs)
+        await jobs.finish("a", "w", Status.SUCCEEDED, 9e9, RESULT)  # by a clock that is far ahead
+        (sent,) = await deliveries.due(Lane.FIRST, 0.0, 1, lambda _: 60.0)
+        assert sent.job == "a"
+        assert await deliveries.due(Lane.FIRST, 9e9, 1, lambda _: 60.0) == []
+        wait = await deliveries.next_due(Lane.FIRST, 0.0)
+        assert wait is not None
+        assert 0 < wait <= 60
     finally:
         await database.close()
 

@@ -380,7 +380,7 @@ async def test_a_redirect_is_not_followed_and_ends_the_delivery(
     (dead,) = await office.table.dead(limit=10)
     assert dead.error is not None
     assert dead.error.startswith("the receiver answered 301; redirects are not followed")
-    assert [await office.table.next_due(lane) for lane in Lane] == [None] * 3
+    assert [await office.table.next_due(lane, NOW) for lane in Lane] == [None] * 3
     assert "the delivery of job a is dead after attempt 1: the receiver answered" in caplog.text
     assert "secret" not in caplog.text
     assert "hidden" not in caplog.text

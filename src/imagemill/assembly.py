@@ -12,6 +12,7 @@ import httpx
 
 from imagemill.catalog import EMBEDDED, Catalog
 from imagemill.catalog.expansion import expand, expand_by_chat
+from imagemill.clocks import SteadyClock
 from imagemill.dialects import fal, replicate
 from imagemill.engine.events import Engine
 from imagemill.engine.messages import Options
@@ -55,7 +56,8 @@ def assemble(
     database = Database(settings.database or at(settings.data_dir))
     jobs, table = Jobs(database), FileTable(database)
     place = settings.files or str(settings.data_dir / "files")
-    objects = Objects(open_store(place), table, time.time)
+    clock = SteadyClock()
+    objects = Objects(open_store(place), table, clock)
     fetcher = Fetcher(Policy(hosts=frozenset(settings.fetch_hosts)))
     news = News()
 
@@ -63,6 +65,7 @@ def assemble(
         job = await jobs.get(id)
         if job is None or job.door not in MESSAGES:
             return None
+        # Receivers compare the time with their own: it is that of the wall.
         told = await MESSAGES[job.door](service, await service.signer(), job, time.time())
         return replace(told, local=job.local)
 
@@ -70,7 +73,7 @@ def assemble(
         await database.probe()
         await objects.contents.probe()
 
-    courier = Courier(DeliveryTable(database), render, fetcher.post)
+    courier = Courier(DeliveryTable(database), render, fetcher.post, clock)
     worker = Worker(
         engine,
         jobs,
@@ -79,15 +82,16 @@ def assemble(
         Materials(objects, fetcher, _expander(settings)),
         news,
         telemetry,
-        time.time,
+        clock,
         at_once=settings.running,
         retention=settings.retention,
         secret=partial(table.secret, "names", token_bytes(32)),
         ended=courier.wake,
         probe=probe,
+        settled=lambda: clock.settled,
     )
     pictures = settings.data_dir / "pictures"
-    cache = Cache(pictures, settings.cache_bytes, settings.cache_age, time.time)
+    cache = Cache(pictures, settings.cache_bytes, settings.cache_age, clock)
     service = Service(
         engine,
         Recall(cache, telemetry),
@@ -104,6 +108,7 @@ def assemble(
         settings.wait_time,
         place.partition("?")[0],
         partial(table.secret, "tokens", token_bytes(32)),
+        now=clock,
     )
     return service
 

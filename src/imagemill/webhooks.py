@@ -19,7 +19,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from imagemill.errors import Fault, Kind
-from imagemill.retries import outlasting
+from imagemill.retries import PASSING, outlasting
 from imagemill.slots import Slots
 from imagemill.store.database import Database
 from imagemill.store.deliveries import Delivery, DeliveryTable, Lane, signing_secret
@@ -157,6 +157,7 @@ class Attempt:
     """One that is under way. ended: all that is left is to write down how."""
 
     lane: Lane
+    job: str
     ended: bool = False
 
 
@@ -260,7 +261,7 @@ class Courier:
             return 0
         claimed = await self._table.due(
             lane, self._clock(), room, self._patience.lease,
-            slots.full_hosts(), slots.full_callers(),
+            slots.full_hosts(), slots.full_callers(), self._in_hand(),
         )  # fmt: skip
         for delivery in claimed:
             if lane is Lane.FIRST and self._lanes.is_slow(delivery.receiver):
@@ -269,8 +270,12 @@ class Courier:
                 self._start(delivery)
         return len(claimed)
 
+    def _in_hand(self) -> list[str]:
+        """The jobs whose deliveries are under way."""
+        return [attempt.job for attempt in self._under_way.values()]
+
     def _start(self, delivery: Delivery) -> None:
-        attempt = Attempt(delivery.lane)
+        attempt = Attempt(delivery.lane, delivery.job)
         task = asyncio.create_task(self._send(delivery, attempt))
         self._under_way[task] = attempt
         slots = self._lanes.slots[delivery.lane]
@@ -290,9 +295,11 @@ class Courier:
         pause = min(self._patience.look, max(MOMENT, self._lanes.soon))
         for lane, slots in self._lanes.slots.items():
             if slots.room:
-                due = await self._table.next_due(lane, slots.full_hosts(), slots.full_callers())
+                due = await self._table.next_due(
+                    lane, self._clock(), slots.full_hosts(), slots.full_callers(), self._in_hand()
+                )
                 if due is not None:
-                    pause = min(pause, max(MOMENT, due - self._clock()))
+                    pause = min(pause, max(MOMENT, due))
         return pause
 
     async def _stop(self) -> None:
@@ -324,7 +331,7 @@ class Courier:
         wait = None if outcome.hopeless else self._patience.after(number, self._draw())
         error = " ".join(outcome.error.split())[:LONGEST]
         lane = Lane.SLOW if outcome.late else Lane.AGAIN
-        await self._table.failed(delivery.job, error, None if wait is None else now + wait, lane)
+        await self._table.failed(delivery.job, error, now, wait, lane)
         if wait is None:
             # Without the URL, in which receivers like to have their tokens.
             log.warning(
@@ -333,9 +340,11 @@ class Courier:
 
     async def _try(self, job: str, seconds: float) -> Outcome:
         try:
-            message = await self._render(job)
+            message = await outlasting(lambda: self._render(job), HELD, self._hurry)
             return GONE if message is None else await self._told(message, seconds)
         except Fault as fault:
+            if fault.kind in PASSING:  # ours, not the receiver's: it is sent later
+                raise
             return Outcome(fault.message, fault.kind in HOPELESS)
         except Exception:
             log.exception("a message about job %s could not be sent", job)

@@ -44,7 +44,8 @@ class Worker:
     their files where the caller asked for no other time.
 
     ended: is called when a job has ended. secret: gives what makes the names of files unguessable.
-    probe: looks whether what was full has room again. hurry: nothing is held any longer that cannot
+    probe: looks whether what was full has room again. settled: tells whether what is old may be
+    deleted, by a clock that may be believed. hurry: nothing is held any longer that cannot
     be stored or told.
     """
 
@@ -61,6 +62,7 @@ class Worker:
     secret: Callable[[], Awaitable[bytes]]
     ended: Callable[[], None]
     probe: Callable[[], Awaitable[None]]
+    settled: Callable[[], bool]
     lease: float = LEASE
     monotonic: Callable[[], float] = time.monotonic
     closing: bool = False  # nothing new is claimed
@@ -246,10 +248,11 @@ class Worker:
                 log.warning("it is not written yet that job %s began: %s", painting.job.id, fault)
 
     async def _tidy(self) -> None:
-        now = self.clock()
-        while await self.jobs.prune(now - self.retention):
-            pass
-        await self.objects.prune(now)
+        if self.settled():
+            now = self.clock()
+            while await self.jobs.prune(now - self.retention):
+                pass
+            await self.objects.prune(now)
         await asyncio.sleep(TIDIED)
 
     async def _work(self, painting: Painting) -> None:

@@ -102,7 +102,8 @@ def told_time(now: float) -> ColumnElement[float]:
 
 def server_time(_: float) -> ColumnElement[float]:
     """The time by the clock of the database, whatever the processes think that share it."""
-    return cast(func.extract("epoch", func.clock_timestamp()), Double)
+    # The statement's, since an index is used for what does not change within a statement.
+    return cast(func.extract("epoch", func.statement_timestamp()), Double)
 
 
 class Database:

@@ -5,12 +5,12 @@ falls due again by itself: receivers are told at least once, and by one sender a
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Float, Row, Select, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from imagemill.store.database import Database, unbroken
@@ -82,30 +82,39 @@ class DeliveryTable:
         lease: Callable[[int], float],
         receivers: Collection[str] = (),
         callers: Collection[str] = (),
+        under_way: Collection[str] = (),
     ) -> list[Delivery]:
         """What is to be sent of a lane, the longest due first; it is the sender's for `lease`
         seconds, by how often it was tried.
 
-        receivers, callers: whose deliveries are left for later.
+        receivers, callers: whose deliveries are left for later. under_way: jobs whose deliveries
+        the sender has in hand, whatever its clock says of their leases.
         """
-        wanted = _due(lane, now, limit, receivers, callers)
+        clock = self._database.clock(now)
+        wanted = _due(clock, limit, [*_waiting(lane, receivers, callers), *_not(under_way)])
         async with self._database.writing() as connection:
             rows = (await connection.execute(wanted)).all()
             found = [_delivery(row) for row in rows]
             claimed = [replace(each, due=now + lease(each.attempts)) for each in found]
             if claimed:
                 mine = update(DELIVERIES).where(DELIVERIES.c.job == bindparam("claimed"))
-                dues = [{"claimed": each.job, "until": each.due} for each in claimed]
-                await connection.execute(mine.values(due=bindparam("until")), dues)
+                until = clock + bindparam("lease", type_=Float)
+                leases = [{"claimed": each.job, "lease": lease(each.attempts)} for each in claimed]
+                await connection.execute(mine.values(due=until), leases)
         return claimed
 
     @unbroken
     async def next_due(
-        self, lane: Lane, receivers: Collection[str] = (), callers: Collection[str] = ()
+        self,
+        lane: Lane,
+        now: float,
+        receivers: Collection[str] = (),
+        callers: Collection[str] = (),
+        under_way: Collection[str] = (),
     ) -> float | None:
-        """When there is something to send of a lane; it may be past."""
-        waiting = _waiting(lane, receivers, callers)
-        wanted = select(func.min(DELIVERIES.c.due)).where(*waiting)
+        """In how many seconds there is something to send of a lane; it may be overdue."""
+        waiting = [*_waiting(lane, receivers, callers), *_not(under_way)]
+        wanted = select(func.min(DELIVERIES.c.due) - self._database.clock(now)).where(*waiting)
         async with self._database.reading() as connection:
             found: float | None = (await connection.execute(wanted)).scalar_one()
         return found
@@ -123,10 +132,12 @@ class DeliveryTable:
         )
 
     @unbroken
-    async def slow(self, job: str, due: float) -> None:
+    async def slow(self, job: str, now: float) -> None:
         """Its receiver is known to be slow: it was not tried, and waits with others that are."""
         await self._change(
-            (DELIVERIES.c.job == job) & DELIVERIES.c.due.is_not(None), lane=Lane.SLOW.value, due=due
+            (DELIVERIES.c.job == job) & DELIVERIES.c.due.is_not(None),
+            lane=Lane.SLOW.value,
+            due=self._database.clock(now),
         )
 
     @unbroken
@@ -137,17 +148,18 @@ class DeliveryTable:
 
     @unbroken
     async def failed(
-        self, job: str, error: str, next_due: float | None, lane: Lane = Lane.AGAIN
+        self, job: str, error: str, now: float, wait: float | None, lane: Lane = Lane.AGAIN
     ) -> None:
-        """An attempt has failed; without a next one the delivery is dead. lane: of the next.
+        """An attempt has failed; the next is due after `wait` seconds, and without one the delivery
+        is dead. lane: of the next.
 
         A sender that comes too late to say so changes nothing about what is settled.
         """
         await self._change(
             (DELIVERIES.c.job == job) & DELIVERIES.c.due.is_not(None),
             attempts=DELIVERIES.c.attempts + 1,
-            due=next_due,
-            dead=next_due is None,
+            due=None if wait is None else self._database.clock(now) + wait,
+            dead=wait is None,
             error=error,
             lane=lane.value,
         )
@@ -172,7 +184,8 @@ class DeliveryTable:
     async def retry(self, job: str, now: float) -> bool:
         """Makes a dead delivery due, with all its attempts before it; whether there was one."""
         mine = (DELIVERIES.c.job == job) & DELIVERIES.c.dead
-        fresh = {"attempts": 0, "due": now, "dead": False, "lane": Lane.FIRST.value}
+        due = self._database.clock(now)
+        fresh = {"attempts": 0, "due": due, "dead": False, "lane": Lane.FIRST.value}
         return await self._change(mine, **fresh) > 0
 
     async def _all(self, wanted: Select[Any]) -> list[Delivery]:
@@ -209,11 +222,11 @@ def _delivery(row: Row[Any]) -> Delivery:
 
 
 def _due(
-    lane: Lane, now: float, limit: int, receivers: Collection[str], callers: Collection[str]
+    clock: ColumnElement[float], limit: int, which: Sequence[ColumnElement[bool]]
 ) -> Select[Any]:
     return (
         select(DELIVERIES)
-        .where(*_waiting(lane, receivers, callers), DELIVERIES.c.due <= now)
+        .where(*which, DELIVERIES.c.due <= clock)
         .order_by(DELIVERIES.c.due, DELIVERIES.c.job)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -230,3 +243,7 @@ def _waiting(
         DELIVERIES.c.receiver.not_in(sorted(receivers)),
         DELIVERIES.c.caller.not_in(sorted(callers)),
     ]
+
+
+def _not(jobs: Collection[str]) -> list[ColumnElement[bool]]:
+    return [DELIVERIES.c.job.not_in(sorted(jobs))] if jobs else []

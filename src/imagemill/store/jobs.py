@@ -107,7 +107,14 @@ class Jobs:
             await connection.execute(self._database.insert(JOBS).on_conflict_do_nothing(), rows)
             for job in jobs:
                 if job.status in FINAL:
-                    await _announce(connection, job)
+                    await self._announce(connection, job)
+
+    async def _announce(self, connection: Asked, job: Job) -> None:
+        """Owes the caller a webhook, in the transaction that ends the job."""
+        if job.callback is not None and job.finished is not None:
+            row = delivery_row(job.id, job.callback, job.finished, job.caller)
+            due = self._database.clock(job.finished)
+            await connection.execute(insert(DELIVERIES).values({**row, "due": due}))
 
     @unbroken
     async def get(self, id: str) -> Job | None:
@@ -206,7 +213,7 @@ class Jobs:
             await _write(connection, job)
             await self._write_lines(connection, [(id, line) for line in lines])
             if status in FINAL:
-                await _announce(connection, job)
+                await self._announce(connection, job)
         return job
 
     @unbroken
@@ -221,7 +228,7 @@ class Jobs:
             if job.status is Status.QUEUED:
                 job = job.move(Status.CANCELLED, now, fault=_UNWANTED)
                 await _write(connection, job)
-                await _announce(connection, job)
+                await self._announce(connection, job)
             elif job.status is Status.RUNNING:
                 await connection.execute(update(JOBS).where(JOBS.c.id == id).values(unwanted=True))
         return job
@@ -275,7 +282,7 @@ class Jobs:
             await _write(connection, *moved)
             for job in moved:
                 if job.status in FINAL:
-                    await _announce(connection, job)
+                    await self._announce(connection, job)
         return moved
 
     @unbroken
@@ -287,7 +294,7 @@ class Jobs:
             moved = [job.move(Status.CANCELLED, now, fault=_CLOSING) for job in found]
             await _write(connection, *moved)
             for job in moved:
-                await _announce(connection, job)
+                await self._announce(connection, job)
         return moved
 
     @unbroken
@@ -339,10 +346,3 @@ async def _write(
     await connection.execute(
         update(JOBS).where(JOBS.c.id == bindparam("written")).values(columns), rows
     )
-
-
-async def _announce(connection: Asked, job: Job) -> None:
-    """Owes the caller a webhook, in the transaction that ends the job."""
-    if job.callback is not None and job.finished is not None:
-        row = delivery_row(job.id, job.callback, job.finished, job.caller)
-        await connection.execute(insert(DELIVERIES), [row])
