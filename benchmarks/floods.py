@@ -53,7 +53,7 @@ class SteadyEngine:
     async def start(self) -> None:
         pass
 
-    async def close(self) -> None:
+    async def close(self, seconds: float = 0.0) -> None:
         pass
 
     async def submit(

@@ -1,8 +1,9 @@
 """The door openai: pictures that edits name by an address, fetched for who still listens."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from imagemill.app import create_app
-from imagemill.dialects.openai.pictures import FETCHES
+from imagemill.service import FETCHES
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -61,11 +62,11 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
 
 
 @asynccontextmanager
-async def listening(site: Site) -> AsyncIterator[str]:
+async def listening(site: Site, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """The address of a picture there."""
-    server = await asyncio.start_server(site.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(site.serve, host, 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x.png"
+        yield f"http://{host}:{server.sockets[0].getsockname()[1]}/x.png"
 
 
 def edit(url: str, **changes: Any) -> dict[str, Any]:
@@ -88,14 +89,45 @@ async def test_nothing_is_fetched_for_who_has_hung_up(tmp_path: Path, stream: bo
     assert engine.submitted == []
 
 
-async def test_only_so_many_pictures_are_fetched_at_once(serving: Serving) -> None:
-    site, count = Site(), FETCHES + 2
+async def test_only_so_many_pictures_are_fetched_from_a_host_at_once(serving: Serving) -> None:
+    share = FETCHES[-1]
+    site, count = Site(), share + 2
     async with listening(site) as url, serving(PlainEngine()) as client:
         calls = [asyncio.create_task(client.post(EDITS, json=edit(url))) for _ in range(count)]
-        await site.until(FETCHES)
+        await site.until(share)
         site.answered.set()
         assert {(await each).status_code for each in calls} == {200}
-    assert (site.most, site.asked) == (FETCHES, count)
+    assert (site.most, site.asked) == (share, count)
+
+
+@pytest.mark.parametrize("door", [EDITS, "/sdapi/v1/img2img"])
+async def test_who_waits_for_slow_hosts_holds_up_nobody_else(serving: Serving, door: str) -> None:
+    def body(url: str) -> dict[str, Any]:
+        return edit(url) if door == EDITS else {"prompt": "a cat", "steps": 1, "init_images": [url]}
+
+    async def ask(client: httpx.AsyncClient, url: str, user: str) -> httpx.Response:
+        credential = {EDITS: f"Bearer {user}"}.get(door, f"Basic {b64(user)}")
+        return await client.post(door, json=body(url), headers={"authorization": credential})
+
+    slow, honest, count = Site(), Site(), 3 * sum(FETCHES[:2])
+    honest.answered.set()
+    async with AsyncExitStack() as stack:
+        urls = [
+            await stack.enter_async_context(listening(slow, f"127.0.2.{number + 1}"))
+            for number in range(count)
+        ]
+        url = await stack.enter_async_context(listening(honest, "127.0.3.1"))
+        client = await stack.enter_async_context(serving(PlainEngine()))
+        calls = [asyncio.create_task(ask(client, each, "greedy")) for each in urls]
+        await slow.until(FETCHES[0] // 2)
+        assert (await ask(client, url, "honest")).status_code == 200
+        assert slow.asked < count
+        slow.answered.set()
+        assert {(await each).status_code for each in calls} == {200}
+
+
+def b64(user: str) -> str:
+    return base64.b64encode(f"{user}:password".encode()).decode()
 
 
 @pytest.mark.parametrize(

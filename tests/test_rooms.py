@@ -37,8 +37,8 @@ LEVELS = (
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service flights worker gathering painting materials news orders recall repeats "
-        "watching lifecycle",
+        "catalog service flights places worker gathering painting materials news orders recall "
+        "repeats watching lifecycle",
         ROUTES | TENSORS | {"dialects"},
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),

@@ -362,7 +362,7 @@ async def test_who_hangs_up_while_the_job_is_written_leaves_nothing(make_service
         await begun
     await service.paint(make_order("a dog"))
     assert [each.prompt for each in engine.submitted] == ["a dog"]
-    assert service._accepted == 0
+    assert service._places.taken == 0
 
 
 @pytest.mark.parametrize("image", ["http://a/" + "b" * 9000, "x" * 9000])

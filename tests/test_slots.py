@@ -84,7 +84,7 @@ def test_whoever_asks_first_gets_no_more_than_there_are(
         clock.now += pause
         if slots.room and host not in slots.full_hosts() and caller not in slots.full_callers():
             slots.take(number, host, caller)
-        held = list(slots._places.values())
+        held = list(slots._taken.values())
         assert len(slots) <= 6 + 3
         assert max(sum(each.host == name for each in held) for name in "abc") <= 4
         assert max(sum(each.caller == name for each in held) for name in "xyz") <= 3 + 1

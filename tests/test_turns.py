@@ -33,6 +33,7 @@ def test_what_a_job_costs_is_told_in_usual_pictures() -> None:
 def test_a_flow_is_of_one_caller_one_priority_and_one_length(steps: int, length: str) -> None:
     assert flow(make_job("me", steps)) == f"1/{length}/me"
     assert flow(make_job("me", steps, INTERACTIVE)) == f"0/{length}/me"
+    assert flow(replace(make_job("", steps), person="at home")) == f"1/{length}/at home"
 
 
 def test_the_name_of_a_flow_fits_its_column() -> None:

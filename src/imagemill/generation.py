@@ -128,10 +128,7 @@ class Generation:
     def host(self) -> str:
         """Of the first input that comes by HTTP, at most 255 characters; empty where none does."""
         references = (self.image, self.mask, *(lora.path for lora in self.loras))
-        for reference in references:
-            if found := _HOST.match(reference or ""):
-                return found[1].lower()
-        return ""
+        return next(filter(None, map(host_of, references)), "")
 
     def _check_lengths(self) -> None:
         """Of what is kept with the job. What came within the request becomes a file before that."""
@@ -188,6 +185,12 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise invalid(name, f"unknown {name} {value!r:.80}; one of {', '.join(choices)}")
+
+
+def host_of(reference: str | None) -> str:
+    """Of a URL, at most 255 characters; empty where there is none, or it is no URL."""
+    found = _HOST.match(reference or "")
+    return found[1].lower() if found else ""
 
 
 @dataclass(frozen=True)

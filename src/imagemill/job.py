@@ -70,7 +70,8 @@ class Job:
     it. stored: whether what was asked may be kept after the end. local: the caller is on this
     machine, so that URLs of theirs may lead to its other servers. wire: what the dialect must know
     again to tell of the job; JSON. attempts: claims so far. begun: those in which the engine had
-    it in hand, and that did not end in order.
+    it in hand, and that did not end in order. person: who asks, told apart by address where there
+    is no caller; only a new job knows.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Job:
     stored: bool = True
     local: bool = False
     wire: Mapping[str, Any] = field(default_factory=dict)
+    person: str = field(default="", compare=False)
     status: Status = Status.QUEUED
     started: float | None = None
     finished: float | None = None

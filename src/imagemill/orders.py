@@ -50,6 +50,7 @@ class Order:
     public: bool = True
     stored: bool = True
     local: bool = False
+    person: str = ""
     wire: Mapping[str, Any] = field(default_factory=dict)
     finish: bool = False
     repeat: Repeat | None = None

@@ -9,8 +9,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -20,15 +20,17 @@ from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.flights import Flights
-from imagemill.generation import DATA, Painted
+from imagemill.generation import DATA, Painted, host_of
 from imagemill.job import FINAL, Job, Line, Priority, Status
 from imagemill.lifecycle import Lifecycle
 from imagemill.materials import OWN, kept
 from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
+from imagemill.places import Place, Places
 from imagemill.recall import Recall
 from imagemill.repeats import Repeats
 from imagemill.retries import outlasting
+from imagemill.slots import Slots, Turnstile
 from imagemill.store import Database, Jobs
 from imagemill.store.troubles import Trouble
 from imagemill.telemetry import Telemetry
@@ -40,10 +42,11 @@ log = logging.getLogger(__name__)
 
 STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for who asks meanwhile
 ON_ITS_WAY = frozenset({State.STARTING, State.DEGRADED})
-FIRST_PACE = 2.0  # seconds per generation, until one has been seen
-SMOOTHING = 0.2  # share of the newest generation in the pace
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
+# Pictures that are fetched at a time while their callers wait: so many usually, so many more that
+# take longer than so many seconds, so many from one host.
+FETCHES = (4, 8, 5.0, 2)
 READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that could not be read
 
 T = TypeVar("T")
@@ -74,12 +77,14 @@ class Service:
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     _flights: Flights = field(default_factory=Flights)
-    _accepted: int = 0
-    _pace: float = FIRST_PACE  # seconds per generation, recently
+    _places: Places = field(init=False)
+    _fetches: Turnstile = field(init=False)
     _opened: float | None = None
-    _watched: Counter[str] = field(default_factory=Counter)
+    _watched: dict[str, list[Place]] = field(default_factory=dict)  # by job
 
     def __post_init__(self) -> None:
+        self._places = Places(self.queue)
+        self._fetches = Turnstile(Slots(*FETCHES, time.monotonic))
         self.life = Lifecycle(
             self.engine, self.database, self.objects, self.fetcher, self.worker, self.courier,
             self.place, clock=lambda: self.clock(),
@@ -146,6 +151,7 @@ class Service:
             stored=order.stored,
             local=order.local,
             wire=order.wire,
+            person=order.person,
         )
         if previews:
             self.news.preview(job.id)
@@ -171,6 +177,14 @@ class Service:
         except Fault as fault:
             if fault.kind is not Kind.UNREACHABLE:
                 raise Fault(fault.kind, fault.message, "webhook") from None
+
+    @asynccontextmanager
+    async def fetched(self, url: str, person: str, local: bool) -> AsyncIterator[bytes]:
+        """What is at an address that a person names who waits for it; until the end of the `with`
+        it counts among the few that are fetched at a time for those who wait.
+        """
+        async with self._fetches.slot(host_of(url), person):
+            yield (await self.fetcher.get(url, local=local)).content
 
     async def keep_inputs(self, order: Order) -> Order:
         """The order with what came within the request as files of our own."""
@@ -234,41 +248,45 @@ class Service:
             self.courier.wake()
         return found
 
-    async def paint(self, order: Order) -> Answer:
-        """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up."""
+    async def paint(self, order: Order, place: Place | None = None) -> Answer:
+        """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up. place: taken before."""
         if self.worker.closing:
             raise _closing()
         same = order.unseeded if order.drawn else order.seeded
         key = (same, order.wait) if order.cacheable else uuid.uuid4()
-        return await self._flights.board(key, order, lambda: self._fly(order))
+        return await self._flights.board(key, order, lambda: self._fly(order, place))
 
-    async def _fly(self, order: Order) -> Answer:
+    async def _fly(self, order: Order, place: Place | None) -> Answer:
         if order.cacheable:
             order, found = await self.recall.find(order)
             if found:
                 return Answer(found, order.generation.seed, hit=True)
-        self._admit(order)
-        try:
+        with self._seated(order, place):
             await self._ready()
             painted = await self._paint(order)
-        finally:
-            self._accepted -= 1
         if order.cacheable:
             await self.recall.keep(order, painted)
         return Answer(painted, order.generation.seed, hit=False)
 
-    def _admit(self, order: Order) -> None:
-        if self.engine.state in ON_ITS_WAY and not order.wait:
+    def admit(self, person: str, wait: bool = True) -> Place:
+        """A place for a call whose caller waits, for a `with`: taken before what costs much is done
+        for it, as decoding a picture is. Raises a Fault where there is none. wait: as in Order.
+        """
+        if self.worker.closing:
+            raise _closing()
+        if self.engine.state in ON_ITS_WAY and not wait:
             raise self._loading()
-        if self._accepted >= self.queue:
-            come_again = max(1.0, self._accepted * self._pace)
-            raise Fault(
-                Kind.BUSY,
-                f"the queue is full, with {self._accepted} of {self.queue} generations; "
-                f"come again in {come_again:.0f} seconds",
-                retry_after=come_again,
-            )
-        self._accepted += 1
+        return self._places.take(person)
+
+    @contextmanager
+    def _seated(self, order: Order, place: Place | None) -> Iterator[None]:
+        """With the place that was taken for a call, or else a new one."""
+        place = place or self.admit(order.person, order.wait)
+        try:
+            place.keep()
+            yield
+        finally:
+            place.leave()
 
     async def _ready(self) -> None:
         try:
@@ -294,23 +312,20 @@ class Service:
         kept = replace(order, keep=RAW_KEPT, public=False)
         return await self.painted(await self._attend(kept))
 
-    async def wait_for(self, order: Order) -> Job:
-        """Submits and waits; the job has ended then. Cancelling hangs up."""
+    async def wait_for(self, order: Order, place: Place | None = None) -> Job:
+        """Submits and waits; the job has ended then. Cancelling hangs up. place: taken before."""
         if self.worker.closing:
             raise _closing()
-        return await self._flights.board(uuid.uuid4(), order, lambda: self._wait(order))
+        return await self._flights.board(uuid.uuid4(), order, lambda: self._wait(order, place))
 
     async def share(self, order: Order, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What a dialect makes of a call, or made of the one that this repeats."""
         return await self._flights.board(uuid.uuid4(), order, work)
 
-    async def _wait(self, order: Order) -> Job:
-        self._admit(order)
-        try:
+    async def _wait(self, order: Order, place: Place | None) -> Job:
+        with self._seated(order, place):
             await self._ready()
             return await self._attend(order)
-        finally:
-            self._accepted -= 1
 
     async def _attend(self, order: Order) -> Job:
         began = self.clock()
@@ -320,24 +335,19 @@ class Service:
         except asyncio.CancelledError:
             await asyncio.shield(self.cancel(job))
             raise
-        # Of n in the house each takes n times as long as the house takes for one (Little's law).
-        pace = (self.clock() - began) / max(1, self._accepted)
-        self._pace += SMOOTHING * (pace - self._pace)
+        self._places.learn(self.clock() - began)
         return job
 
-    async def begin(self, order: Order, previews: bool = True) -> Job:
+    async def begin(self, order: Order, previews: bool = True, place: Place | None = None) -> Job:
         """Submits a job that is watched until `leave` is called.
 
-        previews: whether pictures on their way are wanted, of which each costs a decoding.
+        previews: whether pictures on their way are wanted, of which each costs a decoding. place:
+        taken before.
         """
-        self._admit(order)
-        try:
+        with place or self.admit(order.person, order.wait) as mine:
             await self._ready()
             job = await self._submit_at_once(order, previews)
-        except BaseException:
-            self._accepted -= 1
-            raise
-        self._watched[job.id] += 1
+            self._watched.setdefault(job.id, []).append(mine.keep())
         return job
 
     async def _submit_at_once(self, order: Order, previews: bool = False) -> Job:
@@ -346,9 +356,9 @@ class Service:
 
     async def leave(self, job: Job) -> None:
         """The watcher of a job that was begun has gone, or seen its end."""
-        self._accepted -= 1
-        self._watched[job.id] -= 1
-        if self._watched[job.id]:
+        watched = self._watched[job.id]
+        watched.pop().leave()
+        if watched:
             return  # somebody who sent the same call again still watches
         del self._watched[job.id]
         self.news.left(job.id)

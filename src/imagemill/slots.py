@@ -5,13 +5,17 @@ still take them all. So nobody has more than a share, of a host or of a caller, 
 longer than usual moves into slots of its own, of which nothing that is quick ever needs one.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+
+LOOK = 1.0  # seconds after which who waits looks again
 
 
 @dataclass(frozen=True)
-class Place:
+class Taken:
     """host: empty for none. since: when it was taken."""
 
     host: str
@@ -30,22 +34,22 @@ class Slots:
     patience: float
     host: int
     clock: Callable[[], float]
-    _places: dict[Hashable, Place] = field(default_factory=dict)
+    _taken: dict[Hashable, Taken] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._taken)
 
     def take(self, key: Hashable, host: str, caller: str) -> None:
         """key: names what is under way. Whoever takes more than there is room for has them."""
-        self._places[key] = Place(host, caller, self.clock())
+        self._taken[key] = Taken(host, caller, self.clock())
 
     def leave(self, key: Hashable) -> None:
         """Frees a slot, if there is one under that key."""
-        self._places.pop(key, None)
+        self._taken.pop(key, None)
 
     def late(self, key: Hashable) -> bool:
         """Whether what is under way has taken longer than usual."""
-        return self._places[key].since <= self.clock() - self.patience
+        return self._taken[key].since <= self.clock() - self.patience
 
     @property
     def room(self) -> int:
@@ -56,31 +60,60 @@ class Slots:
     def soon(self) -> float:
         """Seconds until who has no room may have some though nothing ends; else infinite."""
         late = self.clock() - self.patience
-        waits = [place.since - late for place in self._places.values() if place.since > late]
+        waits = [taken.since - late for taken in self._taken.values() if taken.since > late]
         full = not self.room or bool(self.full_callers())
         return min(waits) if waits and full and self.slow else float("inf")
 
     def full_hosts(self) -> list[str]:
         """Hosts that have their share."""
-        counts = Counter(place.host for place in self._places.values() if place.host)
+        counts = Counter(taken.host for taken in self._taken.values() if taken.host)
         return sorted(name for name, count in counts.items() if count >= self.host)
 
     def full_callers(self) -> list[str]:
         """Callers who have their share."""
-        counts = Counter(place.caller for place in self._kinds()[0])
+        counts = Counter(taken.caller for taken in self._kinds()[0])
         most = max(1, self.quick // 2)
         return sorted(name for name, count in counts.items() if count >= most)
 
-    def _kinds(self) -> tuple[list[Place], list[Place]]:
+    def _kinds(self) -> tuple[list[Taken], list[Taken]]:
         """What is in quick slots and what is in slow ones: what has taken long is in a quick one
         still where there is no slow one for it.
         """
-        kinds: tuple[list[Place], list[Place]] = ([], [])
+        kinds: tuple[list[Taken], list[Taken]] = ([], [])
         callers: Counter[str] = Counter()
         late = self.clock() - self.patience
-        for place in sorted(self._places.values(), key=lambda place: place.since):
-            moves = place.since <= late and len(kinds[1]) < self.slow
-            moves = moves and callers[place.caller] < max(1, self.slow // 2)
-            callers[place.caller] += moves
-            kinds[moves].append(place)
+        for taken in sorted(self._taken.values(), key=lambda taken: taken.since):
+            moves = taken.since <= late and len(kinds[1]) < self.slow
+            moves = moves and callers[taken.caller] < max(1, self.slow // 2)
+            callers[taken.caller] += moves
+            kinds[moves].append(taken)
         return kinds
+
+
+class Turnstile:
+    """Lets callers wait for a slot, each until they may have one."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def slot(self, host: str, caller: str) -> AsyncIterator[None]:
+        while not self._free(host, caller):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(LOOK, self.slots.soon)):
+                    await self._changed.wait()
+        key = object()
+        self.slots.take(key, host, caller)
+        try:
+            yield
+        finally:
+            self.slots.leave(key)
+            self._changed.set()  # for all who wait now
+            self._changed = asyncio.Event()
+
+    def _free(self, host: str, caller: str) -> bool:
+        slots = self.slots
+        if not slots.room or host in slots.full_hosts():
+            return False
+        return caller not in slots.full_callers()

@@ -1,6 +1,6 @@
 """Turns: who is next, of all who wait. Plain numbers; no clock and no database.
 
-Jobs of one caller, one priority and one length make a flow. A job's turn is fixed when it comes:
+Jobs of one person, one priority and one length make a flow. A job's turn is fixed when it comes:
 the later of two turns, that of the job that was begun last and that of the flow's last job, plus
 what the job itself costs. The least turn is next. This is self-clocked fair queueing (Golestani,
 1994): however many jobs a flow has, between two of them every other flow that waits is served as
@@ -40,7 +40,7 @@ def cost(generation: Generation) -> float:
 def flow(job: Job) -> str:
     """The name of the flow that a job belongs to, of at most 80 characters."""
     length = next(name for name, most in LENGTHS if cost(job.generation) <= most)
-    return f"{int(job.priority)}/{length}/{job.caller}"
+    return f"{int(job.priority)}/{length}/{job.person or job.caller}"
 
 
 def turn(begun: float, last: float | None, cost: float) -> float:

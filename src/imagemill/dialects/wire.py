@@ -206,6 +206,7 @@ async def called(
         finish=house.finishes(door or order.door, finishes),
         repeat=await repeat_of(request, body),
         local=is_local(request),
+        person=order.caller or person_of(request),
     )
     order = await house.service.keep_inputs(order)
     request_body.settled(request.scope)

@@ -26,10 +26,17 @@ from imagemill.orders import Order
 Size = tuple[int, int]  # px, width and height
 
 
-def read(catalog: Catalog, headers: Headers, body: bytes) -> Order:
-    """Decodes pictures, so it belongs into a thread."""
+def parsed(headers: Headers, body: bytes) -> Body:
     credential(headers)
-    asked = strict.take(Body, strict.parse(strict.text(body)))
+    return strict.take(Body, strict.parse(strict.text(body)))
+
+
+def with_pictures(asked: Body) -> bool:
+    return any(_given(asked, name) is not None for name in ("image", "mask"))
+
+
+def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
+    """Decodes pictures: where there are some, it belongs into a thread."""
     model = model_of(_model(asked))
     given = {name: _given(asked, name) for name in OPTIONAL}
     _check(model, given)

@@ -1,18 +1,21 @@
 """Nebula Block's routes: a picture, and the list of models."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from imagemill.dialects import strict, wire
+from imagemill.dialects.callers import person_of
 from imagemill.dialects.nebula import write
-from imagemill.dialects.nebula.read import credential, read
+from imagemill.dialects.nebula.read import credential, parsed, read, with_pictures
 from imagemill.dialects.nebula.words import (
     DOOR,
     GENERATION,
     PREFIX,
     STATUSES,
+    Body,
     ErrorBody,
     ModelsReply,
     Reply,
@@ -28,8 +31,14 @@ def routes(house: wire.House) -> APIRouter:
     router = APIRouter(prefix=PREFIX, tags=["nebula"])
 
     async def generate(request: Request) -> Response:
-        order = await _order(house, request)
-        painted = await wire.while_listening(request, house.service.paint(order))
+        body = await wire.read_body(request, house.input_limit)
+        _check_query(request)
+        asked = await wire.reading(body, parsed, request.headers, body)
+        place = house.service.admit(person_of(request)) if with_pictures(asked) else None
+        with place or nullcontext():
+            order = await _order(house, request, body, asked)
+            del body, asked  # which are not kept while the picture is painted
+            painted = await wire.while_listening(request, house.service.paint(order, place))
         wire.report(order, painted)
         return write.painted(order, painted)
 
@@ -58,10 +67,11 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _order(house: wire.House, request: Request) -> Order:
-    body = await wire.read_body(request, house.input_limit)
-    _check_query(request)
-    order = await DECODING.run(read, house.catalog, request.headers, body)
+async def _order(house: wire.House, request: Request, body: bytes, asked: Body) -> Order:
+    if with_pictures(asked):
+        order = await DECODING.run(read, house.catalog, request.headers, asked)
+    else:
+        order = read(house.catalog, request.headers, asked)
     return await wire.called(house, request, body, order, DOOR)
 
 

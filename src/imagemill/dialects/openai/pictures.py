@@ -1,9 +1,8 @@
 """Pictures that callers give, made ready to paint over; and finished ones in other clothes."""
 
-import asyncio
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
@@ -23,7 +22,6 @@ from imagemill.threads import DECODING
 T = TypeVar("T")
 Size = tuple[int, int]
 
-FETCHES = 4  # pictures that are fetched at once, for all callers
 WRITTEN = 92  # the quality of JPEG and WebP files here; a higher one would add nothing but bytes
 
 
@@ -41,14 +39,14 @@ UNSEEN = Given(OWN)  # stands for what is not fetched before all else is checked
 
 @dataclass(frozen=True)
 class Desk:
-    """Where pictures are made ready, for one caller. base: our own address. fetching: lets only so
-    many be fetched at once, for all callers. local: the caller is on this machine.
+    """Where pictures are made ready, for one caller. base: our own address. person: the caller,
+    told apart by address where there is no credential. local: they are on this machine.
     """
 
     service: Service
     caller: str
     base: str
-    fetching: asyncio.Semaphore
+    person: str
     local: bool = False
 
     async def given(
@@ -91,14 +89,15 @@ class Desk:
         if not given.startswith(("http://", "https://")):
             told = f"{field}: {given!r:.80} is no address; give https://... or a data URI"
             raise Wrong(told, field)
-        url = own(given, self.base) or ""
-        async with nullcontext() if url.startswith(OWN) else self.fetching:
-            return await DECODING.run(make, await self._content(url, field))
+        async with AsyncExitStack() as stack:
+            content = await self._content(own(given, self.base) or "", field, stack)
+            return await DECODING.run(make, content)
 
-    async def _content(self, url: str, field: str) -> bytes:
+    async def _content(self, url: str, field: str, stack: AsyncExitStack) -> bytes:
         try:
             if not url.startswith(OWN):
-                return (await self.service.fetcher.get(url, local=self.local)).content
+                fetched = self.service.fetched(url, self.person, self.local)
+                return await stack.enter_async_context(fetched)
             file = await self.service.objects.get(url.removeprefix(OWN))
             if file is None or not file.open_to(self.caller):
                 raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")

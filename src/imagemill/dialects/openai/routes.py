@@ -1,6 +1,5 @@
 """OpenAI Images, under `/openai/v1`."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from imagemill.dialects import events, strict, wire
-from imagemill.dialects.callers import caller_of, is_local
+from imagemill.dialects.callers import caller_of, is_local, person_of
 from imagemill.dialects.openai import bodies, write
-from imagemill.dialects.openai.pictures import FETCHES, Desk
+from imagemill.dialects.openai.pictures import Desk
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
 from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault
@@ -28,7 +27,6 @@ class OpenAI:
 
     def __init__(self, house: wire.House) -> None:
         self.house, self.service = house, house.service
-        self.fetching = asyncio.Semaphore(FETCHES)
 
     async def generations(self, request: Request) -> Response:
         return await self._paint(request, "generations", bodies.generate, self.house.body_limit)
@@ -62,19 +60,20 @@ class OpenAI:
     ) -> tuple[Order, Terms]:
         sent = await reading(body, request.headers.get("content-type", ""))
         caller, local = caller_of(request.headers), is_local(request)
-        desk = Desk(self.service, caller, base, self.fetching, local)
+        desk = Desk(self.service, caller, base, person_of(request), local)
         order, terms = await read(self.house.catalog, task, sent, desk)
         return await wire.called(self.house, request, sent.identity, order), terms
 
     async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
         began, base = time.monotonic(), self.house.base(request)
-        order, terms = await self._order(request, task, reading, body, base)
-        del body
-        if terms.stream:
-            job = await self.service.begin(order, previews=terms.partials > 0)
-            told = self._events(job, terms)
-            return events.Watched(told, {}, lambda: self.service.leave(job))
-        job = await self.service.wait_for(order)
+        with self.service.admit(person_of(request)) as place:
+            order, terms = await self._order(request, task, reading, body, base)
+            del body
+            if terms.stream:
+                job = await self.service.begin(order, terms.partials > 0, place)
+                told = self._events(job, terms)
+                return events.Watched(told, {}, lambda: self.service.leave(job))
+            job = await self.service.wait_for(order, place)
         answer = await write.finished(self.service, job, terms)
         wire.report(order, answer)
         whole = await write.reply(self.service, job, terms, answer, base)

@@ -74,9 +74,9 @@ def _finite(value: Any) -> bool:
 
 
 async def plan(
-    house: wire.House, asked: Asked, base: str, caller: str, kept: options.Set, local: bool = False
+    house: wire.House, asked: Asked, sources: repainting.Canvases, kept: options.Set
 ) -> Plan:
-    """Raises a Fault for all that cannot be had. local: the caller is on this machine."""
+    """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
     _check_scripts(asked)
     overridden = options.checked(asked.override_settings or {}, "override_settings")
     endpoint = checkpoints.find(house.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
@@ -85,11 +85,10 @@ async def plan(
     name = asked.sampler_name or asked.sampler_index or words.AUTOMATIC
     sampler, stands_in = words.sampler(name)
     even = words.schedule(asked.scheduler or "")
-    said = prompts.read(asked.prompt or "", base)
+    said = prompts.read(asked.prompt or "", sources.base)
     against, weighted = prompts.plain(asked.negative_prompt or "")
     canvas = None
     if isinstance(asked, Img2img):
-        sources = repainting.Canvases(house.service, base, caller, local)
         canvas = await sources.canvas(asked, endpoint)
     drawn = asked.seed is None or asked.seed == -1
     generation = endpoint.generation(
@@ -112,7 +111,7 @@ async def plan(
         **({"scheduler": "the model's own, which is even too"} if even else {}),
         **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
     }
-    order = _order(generation, endpoint, asked, caller)
+    order = _order(generation, endpoint, asked, sources.caller)
     return Plan(order, asked, sampler.name, canvas, overridden, ignored)
 
 

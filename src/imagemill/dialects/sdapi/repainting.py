@@ -27,6 +27,7 @@ class Canvases:
     service: Service
     base: str
     caller: str
+    person: str  # the caller, told apart by address where there is no credential
     local: bool = False  # on this machine
 
     async def canvas(self, asked: Img2img, endpoint: Endpoint) -> pictures.Canvas:
@@ -56,7 +57,8 @@ class Canvases:
             return await self.service.objects.read(file.key)
         if reference.startswith(("http://", "https://")):
             try:
-                return (await self.service.fetcher.get(reference, local=self.local)).content
+                async with self.service.fetched(reference, self.person, self.local) as content:
+                    return content
             except Fault as fault:
                 raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
         return await BODIES.run(decoded, given, field)

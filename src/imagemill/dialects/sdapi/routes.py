@@ -30,6 +30,7 @@ from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL
 from imagemill.orders import Answer
+from imagemill.places import Place
 from imagemill.threads import DECODING, ENCODING
 
 T = TypeVar("T")
@@ -65,7 +66,8 @@ class Sdapi:
     ) -> read.Plan:
         base, kept = self.house.base(request), self.options.of(person)
         caller, local = caller_of(request.headers), is_local(request)
-        plan = await read.plan(self.house, asked, base, caller, kept, local)
+        sources = repainting.Canvases(self.service, base, caller, person, local)
+        plan = await read.plan(self.house, asked, sources, kept)
         order = await wire.called(self.house, request, body, plan.order)
         plan = read.lightened(replace(plan, order=order))
         await wire.hold(request, plan.memory)
@@ -74,19 +76,22 @@ class Sdapi:
     async def _answer(
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> Response:
-        plan, base = await self._plan(request, person, body, asked), self.house.base(request)
-        del body, asked
-        if plan.asked.override_settings_restore_afterwards is False:
-            self.options.set(person, plan.set)
-        work = partial(self._painted, person, plan, base)
-        told, headers = await self.service.share(plan.order, work)
+        base = self.house.base(request)
+        with self.service.admit(person) as place:
+            plan = await self._plan(request, person, body, asked)
+            del body, asked
+            if plan.asked.override_settings_restore_afterwards is False:
+                self.options.set(person, plan.set)
+            work = partial(self._painted, person, plan, base, place)
+            told, headers = await self.service.share(plan.order, work)
         return Told(told, headers=headers)
 
     async def _painted(
-        self, person: str, plan: read.Plan, base: str
+        self, person: str, plan: read.Plan, base: str, place: Place
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """What is told of a call that somebody waits for, and in which headers."""
-        job = await self.service.begin(replace(plan.order, repeat=None))  # this work is shared
+        order = replace(plan.order, repeat=None)  # this work is shared
+        job = await self.service.begin(order, place=place)
         current = live.Live(job, plan.asked.force_task_id or f"task({job.id})")
         self.board.add(person, current)
         try:
@@ -154,11 +159,12 @@ class Sdapi:
         return Told(None)
 
     async def png_info(self, request: Request) -> Response:
-        _, _, body = await self._body(request, _object)
+        person, _, body = await self._body(request, _object)
         given = body.get("image")
         if not isinstance(given, str) or not given.strip():
             raise words.Wrong([words.detail("png", "the image is missing", "missing")])
-        return Told(await DECODING.run(_png_info, given))
+        with self.service.admit(person):
+            return Told(await DECODING.run(_png_info, given))
 
     def _person(self, request: Request) -> str:
         """Whose progress, interrupts and options these are."""
