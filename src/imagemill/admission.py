@@ -41,7 +41,7 @@ FORWARDED = (
 )
 # Below these no name is given away in the public DNS, so that no stranger can lead one here.
 PRIVATE_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
-MISDIRECTED, FORBIDDEN, POLICY_VIOLATION = 421, 403, 1008
+BAD_REQUEST, MISDIRECTED, FORBIDDEN, POLICY_VIOLATION = 400, 421, 403, 1008
 EXPOSED = (
     *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-request-id"),
     *("x-imagemill-model", "x-imagemill-seed", "x-imagemill-cache", "x-imagemill-ignored"),
@@ -109,7 +109,9 @@ class Admission:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = None if _path(scope) in OPEN else self._judge(scope, headers)
+        refusal = _malformed(headers.getlist("host"))
+        if refusal is None and _path(scope) not in OPEN:
+            refusal = self._judge(scope, headers)
         if refusal is None:
             scope = {**scope, LOCAL: self._is_local(scope, headers)}
             await self._way(scope, headers)(scope, receive, send)
@@ -214,6 +216,16 @@ def _plain(host: str) -> str:
 
 def _path(scope: Scope) -> str:
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def _malformed(hosts: list[str]) -> Refusal | None:
+    """What is to be answered where Host is none (RFC 9110, 7.2); it may be empty, or missing."""
+    if len(hosts) > 1:
+        return Refusal(BAD_REQUEST, "the header Host came more than once; send it once")
+    if hosts and hosts[0] and not _HOST.fullmatch(hosts[0].lower()):
+        told = f"the header Host is {hosts[0]!r:.100}, which is no host"
+        return Refusal(BAD_REQUEST, f"{told}; send a name or an address, and a port if need be")
+    return None
 
 
 def _misdirected(host: str) -> Refusal:

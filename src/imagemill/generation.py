@@ -21,6 +21,7 @@ MAX_PROMPT = 10_000  # characters
 MAX_LORAS = 8
 MAX_SWATCHES = 32
 LONGEST_URL = 8192  # characters
+LONGEST_PICTURE = 2**27  # characters of one that comes within the request; bodies are shorter
 LONGEST_NAME = 512  # characters of an id of a model, or of what has a name
 
 DATA = "data:"  # begins the address of what came within the request
@@ -135,12 +136,12 @@ class Generation:
         for name in ("image", "mask"):
             url = getattr(self, name) or ""
             if url[: len(DATA)].lower() != DATA:
-                _check_length(name, url, LONGEST_URL)
+                check_length(name, url, LONGEST_URL)
         for name in ("model", "style"):
-            _check_length(name, getattr(self, name) or "", LONGEST_NAME)
+            check_length(name, getattr(self, name) or "", LONGEST_NAME)
         for lora in self.loras:
-            _check_length("loras", lora.path, LONGEST_URL)
-            _check_length("loras", lora.weight_name or "", LONGEST_NAME)
+            check_length("loras", lora.path, LONGEST_URL)
+            check_length("loras", lora.weight_name or "", LONGEST_NAME)
 
     def seed_of(self, index: int) -> int:
         """The seed of the picture `index`; after the largest comes 0."""
@@ -158,13 +159,14 @@ _RANGES: tuple[tuple[str, int, float], ...] = (
 )
 
 
-def _check_length(name: str, text: str, limit: int) -> None:
+def check_length(name: str, text: str, limit: int) -> None:
+    """Raises a Fault where a text has more than `limit` characters."""
     if len(text) > limit:
         raise invalid(name, f"{name} has {len(text)} characters; at most {limit} are read")
 
 
 def _check_text(name: str, text: str) -> None:
-    _check_length(name, text, MAX_PROMPT)
+    check_length(name, text, MAX_PROMPT)
     try:
         text.encode()
     except UnicodeEncodeError:  # JSON can bring what no file and no tokenizer can hold

@@ -20,7 +20,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.flights import Flights
-from imagemill.generation import DATA, Painted, host_of
+from imagemill.generation import DATA, LONGEST_URL, Painted, check_length, host_of
 from imagemill.job import FINAL, Job, Line, Priority, Status
 from imagemill.lifecycle import Lifecycle
 from imagemill.materials import OWN, kept
@@ -172,6 +172,7 @@ class Service:
 
     async def check_receiver(self, url: str, local: bool) -> None:
         """Refuses a place that may not be told; one that is away may be back in time."""
+        check_length("webhook", url, LONGEST_URL)
         try:
             await self.fetcher.check(url, local)
         except Fault as fault:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from imagemill.dialects import long_json
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import (
+    LONGEST_PICTURE,
+    LONGEST_URL,
     MAX_GUIDANCE,
     MAX_PROMPT,
     MAX_SEED,
@@ -35,6 +37,7 @@ WRONG: dict[str, str] = {
     "finite_number": "{value} is not a finite number",
     "bool_type": "{value} is not true or false",
     "string_type": "{value} is not a string",
+    "string_too_long": "the text has {length} characters; at most {max_length} are read",
     "string_unicode": "the string has half of a surrogate pair; send whole ones",
     "model_type": "{value} is not an object",
 }
@@ -43,7 +46,9 @@ WRONG: dict[str, str] = {
 class Strict(BaseModel):
     """A body without coercion: no number in quotes, no boolean for a number, no unknown field."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, str_max_length=LONGEST_URL
+    )
 
 
 def _limited(low: float, high: float) -> dict[str, Any]:
@@ -51,12 +56,30 @@ def _limited(low: float, high: float) -> dict[str, Any]:
     return {"minimum": low, "maximum": high}
 
 
-def _field(description: str, extra: dict[str, Any]) -> Any:
-    return Field(description=description, json_schema_extra=extra)
+def _field(description: str, extra: dict[str, Any], **limits: Any) -> Any:
+    return Field(description=description, json_schema_extra=extra, **limits)
 
 
-Prompt = Annotated[str, _field("What to paint.", {"minLength": 1, "maxLength": MAX_PROMPT})]
-Negative = Annotated[str | None, _field("What not to paint.", {"maxLength": MAX_PROMPT})]
+def picture(description: str) -> Any:
+    """A field for an address or a picture itself, as base64 or a data URI. How long an address may
+    be is checked by Generation.
+    """
+    return Field(
+        description=description, max_length=LONGEST_PICTURE, json_schema_extra=_without_length
+    )
+
+
+def _without_length(schema: dict[str, Any]) -> None:
+    for part in (schema, *schema.get("anyOf", ())):
+        part.pop("maxLength", None)
+
+
+# Generation tells how long a prompt may be, for every door alike.
+_PROMPT = {"max_length": LONGEST_PICTURE}
+Prompt = Annotated[
+    str, _field("What to paint.", {"minLength": 1, "maxLength": MAX_PROMPT}, **_PROMPT)
+]
+Negative = Annotated[str | None, _field("What not to paint.", {"maxLength": MAX_PROMPT}, **_PROMPT)]
 Side = Annotated[int | None, _field("In px.", _limited(MIN_SIDE, MAX_SIDE))]
 Steps = Annotated[
     int | None,
@@ -150,11 +173,21 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _tell(model: type[BaseModel], error: Any) -> str:
-    path, value = _path(error["loc"]), shown(error["input"])
+    path = _path(error["loc"])
     if error["type"] == "extra_forbidden":
         return f"unknown field {path!r}; known are {', '.join(_known(model, error['loc']))}"
-    wrong = WRONG.get(error["type"], error["msg"])
-    return f"{path}: {wrong.format(value=value)}" if path else f"the body: {value} is not an object"
+    if not path:
+        return f"the body: {shown(error['input'])} is not an object"
+    return f"{path}: {wrong(error)}"
+
+
+def wrong(error: Any) -> str:
+    """What is wrong with a value, of pydantic's errors; without its name."""
+    if error["type"] not in WRONG:
+        return str(error["msg"])
+    given = error["input"]
+    facts = {"value": shown(given), "length": len(given) if isinstance(given, str) else 0}
+    return WRONG[error["type"]].format(**facts, **error.get("ctx", {}))
 
 
 def _known(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

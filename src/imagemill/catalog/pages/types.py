@@ -13,7 +13,16 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
-from imagemill.generation import MAX_LORAS, MAX_PROMPT, MAX_SEED, MAX_SIDE, MIN_SIDE, Lora
+from imagemill.generation import (
+    LONGEST_PICTURE,
+    LONGEST_URL,
+    MAX_LORAS,
+    MAX_PROMPT,
+    MAX_SEED,
+    MAX_SIDE,
+    MIN_SIDE,
+    Lora,
+)
 
 MAX_STEPS = 50  # of a page; a generation may have more
 MAX_GUIDANCE = 20.0
@@ -95,6 +104,7 @@ class Input(BaseModel):
         extra="forbid",
         frozen=True,
         allow_inf_nan=False,
+        str_max_length=LONGEST_URL,
         json_schema_extra=_tell_order_and_nulls,
     )
 
@@ -117,6 +127,11 @@ def _not_blank(text: str) -> str:
     if not text.strip():
         raise PydanticKnownError("string_too_short", {"min_length": 1})
     return text
+
+
+def without_length(schema: dict[str, Any]) -> None:
+    """Says nothing of how long a picture may be that comes within the request."""
+    schema.pop("maxLength", None)
 
 
 def _described(text: str) -> Any:
@@ -156,7 +171,13 @@ SafetyChecker = Annotated[
 OutputFormat = Annotated[Literal["jpeg", "png"], _described("The format of the picture's file.")]
 ExpandPrompt = Annotated[bool, _described("Whether the prompt is enriched before painting.")]
 FileUrl = Annotated[
-    str, Field(min_length=1, description="An http or https address, or a data URI.")
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_PICTURE,  # of an address Generation takes LONGEST_URL characters
+        description="An http or https address, or a data URI.",
+        json_schema_extra=without_length,
+    ),
 ]
 References = Annotated[list[FileUrl], Field(max_length=MAX_REFERENCES)]
 

@@ -16,8 +16,9 @@ from imagemill.catalog.pages.types import (
     Prompt,
     Seed,
     Side,
+    without_length,
 )
-from imagemill.generation import MAX_GUIDANCE, MAX_STEPS
+from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_GUIDANCE, MAX_STEPS
 
 # Of about one megapixel, px.
 RATIOS: dict[str, tuple[int, int]] = {
@@ -35,8 +36,6 @@ RATIOS: dict[str, tuple[int, int]] = {
 }
 MATCH, CUSTOM = "match_input_image", "custom"
 
-MAX_ADDRESS = 8192  # characters
-
 # By their names at Replicate; what diffusers calls them is taken as well.
 SCHEDULERS: dict[str, str] = {
     "K_EULER": "EulerDiscreteScheduler",
@@ -52,12 +51,18 @@ def _said(text: str, **limits: Any) -> Any:
     return Field(description=text, **limits)
 
 
+def _of_picture(schema: dict[str, Any]) -> None:
+    without_length(schema)
+    schema["format"] = "uri"
+
+
 Picture = Annotated[
     str,
     _said(
         "A picture to paint over: an address, a data URI, or a file that was uploaded here.",
         min_length=1,
-        json_schema_extra={"format": "uri"},
+        max_length=LONGEST_PICTURE,
+        json_schema_extra=_of_picture,
     ),
 ]
 Pictures = Annotated[list[Picture], _said("As image; all must be the same one.", max_length=16)]
@@ -66,7 +71,8 @@ Mask = Annotated[
     _said(
         "Where the image is repainted: white is, black is not.",
         min_length=1,
-        json_schema_extra={"format": "uri"},
+        max_length=LONGEST_PICTURE,
+        json_schema_extra=_of_picture,
     ),
 ]
 Ratio = Annotated[
@@ -102,7 +108,7 @@ Weights = Annotated[
     _said(
         "A LoRA: the address of a safetensors file, or owner/name of the Hub.",
         min_length=1,
-        max_length=MAX_ADDRESS,
+        max_length=LONGEST_URL,
     ),
 ]
 

@@ -1,23 +1,31 @@
 """What can be asked of fal's door, told to programs; and the keys that sign its webhooks."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 
 from imagemill.catalog.pages import listing, openapi
 from imagemill.dialects import wire
 from imagemill.dialects.callers import base_of
+from imagemill.dialects.fal.read import DOOR
 from imagemill.dialects.fal.words import STATUSES
+from imagemill.errors import Fault
 
 WORDS = list(dict.fromkeys(STATUSES.values()))
 MOST = 50  # models of one page of the list
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: wire.House, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
+    """refuse: tells of a fault in fal's words."""
     router = APIRouter(tags=["fal"])
+    answering = partial(wire.answering_by, house, DOOR, refuse)
 
     @router.get("/fal/openapi.json", operation_id="fal_openapi")
+    @answering
     async def of_endpoint(request: Request, endpoint_id: str) -> JSONResponse:
         """The OpenAPI document of one endpoint; null where there is none."""
         page = house.catalog.page(endpoint_id)
@@ -28,6 +36,7 @@ def routes(house: wire.House) -> APIRouter:
         )
 
     @router.get("/fal/api/v1/models", operation_id="fal_models")
+    @answering
     async def models(
         request: Request,
         endpoint_id: Annotated[list[str] | None, Query(max_length=MOST)] = None,

@@ -132,8 +132,7 @@ def _detail(error: Any, known: str) -> Detail:
         name = str(loc[-1])
         message = f"unknown field {name!r:.80}"
         return Detail(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
-    message = strict.WRONG.get(type, error["msg"]).format(value=strict.shown(error["input"]))
-    return Detail(loc, message, TYPES.get(type, type), _context(type, error.get("ctx")))
+    return Detail(loc, strict.wrong(error), TYPES.get(type, type), _context(type, error.get("ctx")))
 
 
 def _context(type: str, given: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -276,6 +276,6 @@ def routes(house: wire.House) -> APIRouter:
             responses=wire.responses(_CODES, _ERROR),
         )
     router.include_router(storage.routes(house.service.objects, behind_proxy=house.behind_proxy))
-    router.include_router(describe.routes(house))
+    router.include_router(describe.routes(house, refuse))
     router.include_router(realtime.routes(fal.converse, tokens))
     return router

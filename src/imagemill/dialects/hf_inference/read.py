@@ -68,7 +68,7 @@ class Parameters(Strict):
         ),
     ] = None
     mask_image: Annotated[
-        str | None, Field(description="A picture in base64 or its URL: white is repainted.")
+        str | None, strict.picture("A picture in base64 or its URL: white is repainted.")
     ] = None
 
 

@@ -89,7 +89,9 @@ def _detail(error: Any) -> dict[str, Any]:
     if type not in WRONG:
         return detail(loc, error["msg"], type)
     known = Body.model_fields if len(loc) == 1 else Lora.model_fields
-    facts = {"value": strict.shown(error["input"]), "known": ", ".join(known)}
+    given = error["input"]
+    facts = {"value": strict.shown(given), "known": ", ".join(known)}
+    facts["length"] = f"{len(given)} characters" if isinstance(given, str) else ""
     return detail(loc, WRONG[type].format(**facts, **error.get("ctx", {})), type)
 
 

@@ -34,7 +34,7 @@ WRONG: dict[str, str] = strict.WRONG | {
     "greater_than_equal": "{value} is too small; give at least {ge}",
     "less_than_equal": "{value} is too large; give at most {le}",
     "string_too_short": "the text is empty; fill it in",
-    "string_too_long": "the text is too long; {max_length} characters are read",
+    "string_too_long": "the text of {length} is too long; {max_length} characters are read",
     "too_long": "{actual_length} are given; give at most {max_length}",
 }
 

@@ -89,11 +89,9 @@ Seed = Annotated[
 ]
 Id = Annotated[str | None, Field(description="Of the model, as owner/name; under either name.")]
 Image = Annotated[
-    str | None, Field(description="A JPEG, PNG or WebP picture to paint over, in base64.")
+    str | None, strict.picture("A JPEG, PNG or WebP picture to paint over, in base64.")
 ]
-Mask = Annotated[
-    str | None, Field(description="Another, white where it is painted over, in base64.")
-]
+Mask = Annotated[str | None, strict.picture("Another, white where it is painted over, in base64.")]
 
 
 class Body(Strict):

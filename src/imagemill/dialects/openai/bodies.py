@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from imagemill import inputs
 from imagemill.dialects import forms, strict, wire
@@ -24,7 +25,7 @@ from imagemill.dialects.strict import (
     Strict,
 )
 from imagemill.errors import Fault, Kind
-from imagemill.generation import DATA, MAX_IMAGES
+from imagemill.generation import DATA, LONGEST_NAME, MAX_IMAGES
 from imagemill.threads import BODIES
 
 MOST_INPUTS = 16  # images of one edit
@@ -39,6 +40,20 @@ Size = Annotated[str | None, Field(description="As 1024x1024, or auto.")]
 Strength = Annotated[float | None, Field(description="0 to 1: how much is repainted.")]
 
 
+def _text(value: Any) -> Any:
+    """A string, whatever is in it: it is told again as it came."""
+    if value is not None and not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    if len(value or "") > LONGEST_NAME:
+        raise PydanticKnownError("string_too_long", {"max_length": LONGEST_NAME})
+    return value
+
+
+AsItCame = Annotated[
+    Any, AfterValidator(_text), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "null"}]})
+]
+
+
 class Painting(Strict):
     """What all three calls take. From the seed on, the fields are this server's own."""
 
@@ -46,8 +61,8 @@ class Painting(Strict):
     n: Count = None
     size: Size = None
     response_format: Literal["url", "b64_json"] | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
+    user: AsItCame = None
+    safety_identifier: AsItCame = None
     seed: Seed = None
     negative_prompt: Negative = None
     num_inference_steps: Steps = None
@@ -79,7 +94,7 @@ class Generate(Prompted):
 class Reference(Strict):
     """An image in an edit as JSON: one of the two."""
 
-    image_url: str | None = None
+    image_url: Annotated[str | None, strict.picture("An address, or a data URI.")] = None
     file_id: str | None = None
 
 
@@ -256,8 +271,9 @@ def _told(model: type[Painting], error: Any) -> tuple[str, str]:
         sentence, code = _WRONG[error["type"]]
         told = {"path": path, "value": value, "known": ", ".join(model.model_fields)}
         return sentence.format(**told, **error.get("ctx", {})), code
-    what = strict.WRONG.get(error["type"], error["msg"]).format(value=value)
-    return f"Invalid type for '{path}': {what}.", "invalid_type"
+    if error["type"] == "string_too_long":
+        return f"Invalid '{path}': {strict.wrong(error)}.", "string_above_max_length"
+    return f"Invalid type for '{path}': {strict.wrong(error)}.", "invalid_type"
 
 
 def _path(error: Any) -> str:

@@ -36,7 +36,7 @@ Body = TypeVar("Body", bound=BaseModel)
 class Create(strict.Strict):
     """stream does nothing: every prediction has a stream. webhook_completed is an older form."""
 
-    input: dict[str, Any]
+    input: dict[Any, Any]  # by names, which the input's own model checks
     webhook: Annotated[str | None, Field(max_length=2000)] = None
     webhook_completed: Annotated[str | None, Field(max_length=2000)] = None
     webhook_events_filter: Annotated[list[Event] | None, Field(max_length=8)] = None

@@ -82,7 +82,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "string_gte",
         "String length must be greater than or equal to {min_length}",
     ),
-    "string_too_long": ("string_lte", "String length must be less than or equal to {max_length}"),
+    "string_too_long": (
+        "string_lte",
+        "String length must be less than or equal to {max_length}; it has {length} characters",
+    ),
     "too_long": ("array_max_items", "Array must have at most {max_length} items"),
 }
 # The order tells booleans from numbers.
@@ -141,10 +144,12 @@ def _invalid(error: Any, known: str, prefix: str) -> Invalid:
         choices = ", ".join(f'"{each}"' for each in re.findall(r"'([^']*)'", context["expected"]))
         told = f"{'.'.join(path)} must be one of the following: {choices}"
         return Invalid("enum", ".".join(path), told)
-    type, text = WRONG.get(kind, (kind, strict.WRONG.get(kind, error["msg"])))
+    if kind not in WRONG:
+        return Invalid(kind, ".".join(path), strict.wrong(error))
     given = next((each for type, each in TYPES if isinstance(error["input"], type)), "null")
-    text = text.format(given=given, value=strict.shown(error["input"]), **context)
-    return Invalid(type, ".".join(path), text)
+    length = len(error["input"]) if given == "string" else 0
+    type, text = WRONG[kind]
+    return Invalid(type, ".".join(path), text.format(given=given, length=length, **context))
 
 
 def _fields(fault: Fault) -> list[Invalid]:

@@ -6,22 +6,24 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from imagemill.dialects import strict
 from imagemill.dialects.sdapi.words import Wrong
 from imagemill.dialects.strict import SHOWN_ERRORS
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_PROMPT
+from imagemill.generation import LONGEST_URL, MAX_PROMPT
 
 # One is all that is taken; so many are counted.
 MOST_LISTED = 16
 
 Text = Annotated[str | None, Field(max_length=MAX_PROMPT)]  # before its syntax is read
+Picture = Annotated[str, strict.picture("In base64, as a data URI, or its address.")]
 Listed = Annotated[list[str] | None, Field(max_length=MOST_LISTED)]
 
 
 class Asked(BaseModel):
     """Numbers may come in quotes, as in A1111, and null leaves a field open."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_max_length=LONGEST_URL)
 
     prompt: Text = None
     negative_prompt: Text = None
@@ -57,9 +59,9 @@ class Txt2img(Asked):
 
 
 class Img2img(Asked):
-    init_images: Listed = None
+    init_images: Annotated[list[Picture] | None, Field(max_length=MOST_LISTED)] = None
     resize_mode: int | None = None
-    mask: str | None = None
+    mask: Picture | None = None
     mask_blur: float | None = None
     mask_blur_x: float | None = None
     mask_blur_y: float | None = None

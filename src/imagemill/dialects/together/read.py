@@ -71,13 +71,13 @@ class Body(Strict):
     scheduler: Scheduler = None
     seed: Seed = None
     prompt_upsampling: bool | None = None
-    image_url: Annotated[str | None, Field(description="What to paint over: a URL.")] = None
-    image_base64: Annotated[str | None, Field(description="The same, as base64.")] = None
+    image_url: Annotated[str | None, strict.picture("What to paint over: a URL.")] = None
+    image_base64: Annotated[str | None, strict.picture("The same, as base64.")] = None
     reference_images: Annotated[
-        list[str] | None,
+        list[Annotated[str, strict.picture("A URL.")]] | None,
         Field(description="The same again: one URL in a list.", max_length=MOST_REFERENCES),
     ] = None
-    mask_image: Annotated[str | None, Field(description="White is painted over.")] = None
+    mask_image: Annotated[str | None, strict.picture("White is painted over.")] = None
     strength: Annotated[float | None, Field(description="How much is painted over, 0 to 1.")] = None
     image_loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
     response_format: Literal["url", "base64", "b64_json"] | None = None
