@@ -22,6 +22,7 @@ from imagemill.errors import invalid
 from imagemill.fetch import Fetcher, Policy
 from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
+from imagemill.files.room import Room
 from imagemill.folders import keep_private
 from imagemill.job import Job
 from imagemill.materials import Expand, Materials
@@ -57,7 +58,8 @@ def assemble(
     jobs, table = Jobs(database), FileTable(database)
     place = settings.files or str(settings.data_dir / "files")
     clock = SteadyClock()
-    objects = Objects(open_store(place), table, clock)
+    room = Room(table, settings.upload_bytes_each, settings.upload_bytes)
+    objects = Objects(open_store(place), table, clock, room, settings.upload_age)
     fetcher = Fetcher(Policy(hosts=frozenset(settings.fetch_hosts)))
     news = News()
 

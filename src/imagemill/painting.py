@@ -119,10 +119,10 @@ class Painting:
         job = self.job
         key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
         content_type = images.MEDIA_TYPES[generation.format]
-        keep = self.worker.retention if job.keep is None else job.keep
-        await self.worker.objects.put(
-            content, content_type, key=key, job=job.id, caller=job.caller, keep=keep,
-            public=job.public,
+        objects, keep = self.worker.objects, self.worker.retention
+        await objects.put(
+            content, content_type, key=key, job=job.id, caller=job.caller, public=job.public,
+            keep=keep if job.keep is None else objects.bounded(job.keep),
         )  # fmt: skip
         return File(key, content_type, len(content), *images.size_of(content))
 

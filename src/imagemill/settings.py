@@ -96,6 +96,17 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds after which ended jobs and their files are forgotten.",
     )
+    upload_age: float = Field(
+        default=30 * 86400.0,
+        gt=0,
+        description="Seconds that uploads are kept, and that callers may have any file kept.",
+    )
+    upload_bytes: int = Field(
+        default=32 * 2**30, ge=0, description="Disk space for what callers upload, in all."
+    )
+    upload_bytes_each: int = Field(
+        default=8 * 2**30, ge=0, description="Disk space for what one caller uploads."
+    )
     input_limit: int = Field(
         default=64 * 2**20,
         ge=1024,

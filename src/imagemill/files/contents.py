@@ -110,8 +110,8 @@ class Contents:
         with self._watched():
             return _etag(await obstore.head_async(self._store, _part(id, number)))
 
-    async def held(self, id: str, besides: int) -> int:
-        """Bytes in the parts of an upload, besides one."""
+    async def held(self, id: str, besides: int = 0) -> int:
+        """Bytes in the parts of an upload, besides one; they count from 1."""
         mine = _part(id, besides)
         with self._watched():
             found = await obstore.list(self._store, _folder(id)).collect_async()

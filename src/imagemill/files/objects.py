@@ -19,8 +19,9 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import identity, keys
 from imagemill.files.contents import Content, Contents
+from imagemill.files.room import Room
 from imagemill.folders import make_private
-from imagemill.store.files import FileTable, StoredFile, Upload
+from imagemill.store.files import FileTable, StoredFile, Upload, charged
 from imagemill.store.troubles import StoreFault
 
 __all__ = ["Objects", "StoredFile", "Upload", "open_store"]
@@ -54,8 +55,18 @@ def open_store(url_or_folder: str) -> ObjectStore:
 
 
 class Objects:
-    def __init__(self, store: ObjectStore, table: FileTable, clock: Callable[[], float]) -> None:
+    """longest: seconds that callers' files live at most; None for ever."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        table: FileTable,
+        clock: Callable[[], float],
+        room: Room | None = None,
+        longest: float | None = None,
+    ) -> None:
         self.contents, self._table, self.clock = Contents(store), table, clock
+        self._room, self._longest = room or Room(table), longest
         self._secret: bytes | None = None
 
     async def settle(self, place: str) -> None:
@@ -79,13 +90,38 @@ class Objects:
 
         told: strangers may know that a private file exists.
         """
+        keep = keep if job is not None else self.bounded(keep)
         upload = self._announced(content_type, name, caller, keep, public, told)
+        if job is not None:
+            return await self._put(upload, content, job, key)
+        await self._room.ready()
+        with self._room.writing(caller) as claim:
+            before = None if key is None else await self._table.get(key)
+            file = await self._put(upload, claim.metered(content), job, key)
+            self._freed(before)
+            self._room.keep(caller, charged(file.size))
+        return file
+
+    async def _put(
+        self, upload: Upload, content: Content, job: str | None, key: str | None
+    ) -> StoredFile:
         if key is not None:
             file = await self._file(replace(upload, key=key), content, job)
             await self._table.add(file)
             return file
         await self._table.add_upload(upload)
         return await self._finish(upload, await self._file(upload, content, job), forget=True)
+
+    def bounded(self, keep: float | None) -> float | None:
+        """Seconds that a caller's file is kept who wishes for `keep`, None for ever."""
+        if self._longest is None:
+            return keep
+        return self._longest if keep is None else min(keep, self._longest)
+
+    def _freed(self, *files: StoredFile | None) -> None:
+        for file in files:
+            if file is not None and file.job is None:
+                self._room.keep(file.caller, -charged(file.size))
 
     async def get(self, key: str) -> StoredFile | None:
         file = await self._table.get(key)
@@ -107,12 +143,16 @@ class Objects:
         return await self.contents.read(file.key, span)
 
     async def delete(self, key: str) -> None:
+        file = await self._table.get(key)
         await self.contents.remove(key)
         await self._table.delete(key)
+        self._freed(file)
 
     async def prune(self, now: float) -> int:
         """Removes files that have expired, and uploads that grew stale; how many files."""
         pruned = 0
+        if self._longest is not None:
+            await self._table.bound(now + self._longest)
         while found := await self._table.expired(now, BATCH):
             gone = [file.key for file in found if await _try(self.contents.remove(file.key))]
             await self._table.delete(*gone)
@@ -121,6 +161,7 @@ class Objects:
                 break
         for upload in await self._table.stale_uploads(now - STALE, BATCH):
             await _try(self._discard(upload))
+        await self._room.count()
         return pruned
 
     async def begin(
@@ -135,8 +176,14 @@ class Objects:
         parts: bool = True,
     ) -> Upload:
         """Announces a file, whose content comes by `fill`, or by `put_part` and `complete`."""
+        keep = self.bounded(keep)
         upload = self._announced(content_type, name, caller, keep, public, told, parts)
-        await self._table.add_upload(upload)
+        upload = replace(upload, held=charged(0))
+        await self._room.ready()
+        with self._room.writing(caller) as claim:
+            claim.take(upload.held)
+            await self._table.add_upload(upload)
+            self._room.keep(caller, upload.held)
         return upload
 
     async def upload(self, id: str) -> Upload:
@@ -151,7 +198,10 @@ class Objects:
         upload = await self._kind(id, parts=False)
         done = await self._table.get(upload.key)
         if done is None:
-            return await self._finish(upload, await self._file(upload, content))
+            await self._room.ready()
+            with self._room.writing(upload.caller) as claim:
+                file = await self._file(upload, claim.metered(content))
+                return self._done(upload, await self._finish(upload, file))
         if not isinstance(content, bytes):
             async for _ in content:
                 pass
@@ -159,8 +209,13 @@ class Objects:
 
     async def put_part(self, id: str, number: int, content: Content) -> str:
         """Takes one part, in any order, again if need be; its etag."""
-        await self._kind(id, parts=True)
-        return await self.contents.write_part(id, number, content)
+        upload = await self._kind(id, parts=True)
+        await self._room.ready()
+        with self._room.writing(upload.caller) as claim:
+            etag = await self.contents.write_part(id, number, claim.metered(content))
+            held = charged(await self.contents.held(id))
+            self._room.keep(upload.caller, await self._table.hold(id, held))
+        return etag
 
     async def complete(
         self, id: str, parts: Iterable[tuple[int, str]], limit: int | None = None
@@ -173,7 +228,8 @@ class Objects:
         if done is None:
             try:
                 file = await self._file(upload, self.contents.joined(id, ordered, limit))
-                done = await self._finish(upload, file)
+                upload = await self.upload(id)  # as it is once all parts are there
+                done = self._done(upload, await self._finish(upload, file))
             except Fault:
                 done = await self._table.get(upload.key)
                 if done is None:
@@ -256,6 +312,11 @@ class Objects:
             raise _GONE
         return file
 
+    def _done(self, upload: Upload, file: StoredFile) -> StoredFile:
+        """An upload takes the room of its file from now on."""
+        self._room.keep(upload.caller, charged(file.size) - upload.held)
+        return file
+
     async def _discard(self, upload: Upload) -> None:
         """Removes all that an upload has left, but for the file that it became."""
         await self.contents.remove_parts(upload.id)
@@ -263,6 +324,7 @@ class Objects:
             await self.contents.remove(upload.key)
         await self.contents.sweep(upload.id, upload.key)
         await self._table.delete_upload(upload.id)
+        self._room.keep(upload.caller, -upload.held)
 
 
 async def _try(removal: Awaitable[None]) -> bool:

@@ -1,11 +1,14 @@
 """Files and uploads: what is kept under which key, whose it is, and until when."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, func, select, update
 
 from imagemill.store.database import Asked, Database, unbroken
 from imagemill.store.schema import FILES, SECRETS, UPLOADS
+
+BLOCK = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class StoredFile:
 class Upload:
     """A file that is announced. id: unguessable, and all that is asked of who brings the content.
 
-    keep: seconds that the file will live, None for ever. parts: it comes in several.
+    keep: seconds that the file will live, None for ever. parts: it comes in several. held: bytes
+    that it takes until it is done.
     """
 
     id: str
@@ -49,6 +53,12 @@ class Upload:
     keep: float | None
     public: bool
     parts: bool
+    held: int = 0
+
+
+def charged(size: int) -> int:
+    """Bytes that a file takes: even an empty one has a row, and a block on a disk."""
+    return max(size, BLOCK)
 
 
 class FileTable:
@@ -109,9 +119,41 @@ class FileTable:
             if (await connection.execute(mine)).first() is None:
                 return False
             await self._add(connection, file)
-            if forget:
-                await connection.execute(delete(UPLOADS).where(UPLOADS.c.id == id))
+            done = delete(UPLOADS) if forget else update(UPLOADS).values(held=0)
+            await connection.execute(done.where(UPLOADS.c.id == id))
         return True
+
+    @unbroken
+    async def hold(self, id: str, held: int) -> int:
+        """Writes how many bytes an unfinished upload takes; by how many these are more."""
+        mine = UPLOADS.c.id == id
+        async with self._database.writing() as connection:
+            wanted = select(UPLOADS.c.held).where(mine).with_for_update()
+            before = (await connection.execute(wanted)).scalar_one_or_none()
+            if before is None:
+                return 0
+            await connection.execute(update(UPLOADS).where(mine).values(held=held))
+        return held - int(before)
+
+    @unbroken
+    async def held(self) -> dict[str, int]:
+        """Bytes that callers keep, by caller, besides what was painted for them."""
+        size = func.sum(case((FILES.c.size < BLOCK, BLOCK), else_=FILES.c.size))
+        files = select(FILES.c.caller, size).where(FILES.c.job.is_(None)).group_by(FILES.c.caller)
+        uploads = select(UPLOADS.c.caller, func.sum(UPLOADS.c.held)).group_by(UPLOADS.c.caller)
+        found = Counter[str]()
+        async with self._database.reading() as connection:
+            for wanted in (files, uploads):
+                for caller, held in await connection.execute(wanted):
+                    found[caller] += int(held)
+        return found
+
+    @unbroken
+    async def bound(self, expires: float) -> None:
+        """Gives an end to uploads that were to be kept for ever."""
+        endless = FILES.c.job.is_(None) & FILES.c.expires.is_(None)
+        async with self._database.writing() as connection:
+            await connection.execute(update(FILES).where(endless).values(expires=expires))
 
     @unbroken
     async def delete_upload(self, id: str) -> None:

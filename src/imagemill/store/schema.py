@@ -147,6 +147,7 @@ UPLOADS = Table(
     Column("keep", Float),
     Column("public", Boolean, nullable=False),
     Column("parts", Boolean, nullable=False),
+    Column("held", BigInteger, nullable=False, server_default=text("0")),  # bytes, until it is done
     Index("ix_uploads_created", "created"),
 )
 
