@@ -34,11 +34,11 @@ class Body(Strict):
     seed: Seed = None
 
 
-class Reply(Strict):
+class Reply(strict.Reply):
     image: str  # a PNG in base64
 
 
-class ErrorBody(Strict):
+class ErrorBody(strict.Reply):
     error: str
 
 

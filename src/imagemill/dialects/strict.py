@@ -51,6 +51,12 @@ class Strict(BaseModel):
     )
 
 
+class Reply(Strict):
+    """What is sent back: pictures within it may be of any length."""
+
+    model_config = ConfigDict(str_max_length=None)
+
+
 def _limited(low: float, high: float) -> dict[str, Any]:
     # Told to readers of the schema; what checks the limits is Generation, for every door alike.
     return {"minimum": low, "maximum": high}

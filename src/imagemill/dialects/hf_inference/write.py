@@ -5,9 +5,8 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import wire
+from imagemill.dialects import strict, wire
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
-from imagemill.dialects.strict import Strict
 from imagemill.errors import Fault, Kind
 from imagemill.orders import Answer, Order
 
@@ -20,7 +19,7 @@ NAMES: dict[str, str] = {
 }
 
 
-class ErrorBody(Strict):
+class ErrorBody(strict.Reply):
     error: str
     estimated_time: float | None = None  # seconds, while a model is loading
 

@@ -110,17 +110,17 @@ class Body(Strict):
     mask_image: Mask = None
 
 
-class Timings(Strict):
+class Timings(strict.Reply):
     inference: float  # seconds
 
 
-class Datum(Strict):
+class Datum(strict.Reply):
     timings: Timings
     index: int
     b64_json: str  # a PNG
 
 
-class Reply(Strict):
+class Reply(strict.Reply):
     model: str
     object: Literal["list"]
     data: list[Datum]
@@ -128,7 +128,7 @@ class Reply(Strict):
     status: Literal["success"]
 
 
-class Listed(Strict):
+class Listed(strict.Reply):
     """price: of a picture; nothing is charged here. The two of text are null, as there is none."""
 
     model_name: str
@@ -141,17 +141,17 @@ class Listed(Strict):
     huggingface_url: str | None = None
 
 
-class Lists(Strict):
+class Lists(strict.Reply):
     models: list[Listed]
 
 
-class ModelsReply(Strict):
+class ModelsReply(strict.Reply):
     data: Lists
     message: str
     status: Literal["success"]
 
 
-class ErrorBody(Strict):
+class ErrorBody(strict.Reply):
     message: str
     status: Literal["failed"]
 
