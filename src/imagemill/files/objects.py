@@ -199,7 +199,7 @@ class Objects:
         done = await self._table.get(upload.key)
         if done is None:
             await self._room.ready()
-            with self._room.writing(upload.caller) as claim:
+            with self._room.writing(upload.caller, upload.held) as claim:
                 file = await self._file(upload, claim.metered(content))
                 return self._done(upload, await self._finish(upload, file))
         if not isinstance(content, bytes):

@@ -36,9 +36,12 @@ class Room:
             await self.count()
 
     @contextmanager
-    def writing(self, caller: str) -> Iterator["Claim"]:
-        """What is taken within, and not kept, is free again at the end."""
-        claim = Claim(self, caller)
+    def writing(self, caller: str, announced: int = 0) -> Iterator["Claim"]:
+        """What is taken within, and not kept, is free again at the end.
+
+        announced: bytes of it that are kept already.
+        """
+        claim = Claim(self, caller, announced)
         try:
             yield claim
         finally:
@@ -63,13 +66,17 @@ class Room:
 
 @dataclass
 class Claim:
-    """Of one writing. taken: bytes so far."""
+    """Of one writing. announced: bytes that need no room of their own. taken: bytes so far."""
 
     room: Room
     caller: str
+    announced: int = 0
     taken: int = 0
 
     def take(self, size: int) -> None:
+        counted = min(self.announced, size)
+        self.announced -= counted
+        size -= counted
         self.room.take(self.caller, size)
         self.taken += size
 
