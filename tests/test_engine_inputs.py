@@ -13,7 +13,7 @@ import pytest
 from diffusers import DiffusionPipeline
 
 from imagemill.engine.direct import paint
-from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished, Preview, Progress
+from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, Preview, Progress
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.errors import Kind
@@ -89,6 +89,7 @@ async def test_inputs_are_handed_on_again_after_a_death() -> None:
     long = replace(INSIDE, steps=120)
     async with running() as engine:
         stream = engine.submit("long", long, EMBEDDED, GIVEN, True)
+        assert isinstance(await anext(stream), Begun)
         assert isinstance(await anext(stream), Progress)
         children = psutil.Process().children(recursive=True)
         worker = max(children, key=lambda child: child.memory_info().rss)
@@ -110,7 +111,8 @@ async def test_what_cannot_be_read_fails_alone_and_says_what() -> None:
             heard(engine, "good", ASKED),
         )
     for field, events in zip(bad, failed, strict=True):
-        (only,) = events
+        begun, only = events
+        assert begun == Begun()
         assert isinstance(only, Failed)
         assert (only.fault.kind, only.fault.field) == (Kind.UNREADABLE, field)
     assert files(good)
