@@ -111,10 +111,12 @@ def create_app(
     return app
 
 
-def make_server(settings: Settings) -> Server:
-    """Sets up logging, and makes the server that `run()` serves with until it is interrupted."""
+def make_server(settings: Settings, engine: Engine | None = None) -> Server:
+    """Sets up logging, and makes the server that `run()` serves with until it is interrupted;
+    `engine` paints, as in `create_app`.
+    """
     telemetry.set_up_logging(settings.log_format, settings.log_level)
-    app = create_app(settings)
+    app = create_app(settings, engine)
     config = server_config(settings, app)
     config.lifespan = "off"  # the server itself opens and closes what is behind it
     return Server(config, app.state.service, settings.shutdown_time, settings.lock_wait)
