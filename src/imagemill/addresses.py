@@ -117,7 +117,7 @@ class Addressed:
             await self.app(scope, receive, send)
             return
         scope = _of_host(scope)
-        path = _path(scope)
+        path = path_of(scope)
         shared = SHARED.fullmatch(path) is not None
         provider = next((name for name, way in ROUTER.items() if way.fullmatch(path)), None)
         if shared or provider:
@@ -140,7 +140,7 @@ class Addressed:
 
 def _of_host(scope: Scope) -> Scope:
     """The same under the path that it has here, as far as headers tell."""
-    headers, path = Headers(scope=scope), _path(scope)
+    headers, path = Headers(scope=scope), path_of(scope)
     host = headers.get("host", "").lower().removesuffix(":443").removesuffix(".")
     if host in HOSTS:
         scope = {**scope, "scheme": SECURE.get(scope.get("scheme", ""), scope.get("scheme"))}
@@ -176,7 +176,7 @@ def _of_caller(body: Mapping[str, Any]) -> str:
 async def _inferred(scope: Scope, provider: str, body: dict[str, Any], default: str) -> Scope:
     """The same as a call of hf-inference: raw bytes of a picture are expected in return."""
     model = body.pop("model", None)
-    path = ROUTER[provider].fullmatch(_path(scope))
+    path = ROUTER[provider].fullmatch(path_of(scope))
     assert path is not None
     name = path.groupdict().get("model") or (model if isinstance(model, str) and model else None)
     scope = _at(scope, INFERENCE + (default if name is None else _model(provider, name)))
@@ -234,7 +234,7 @@ def _replayed(whole: Whole, receive: Receive) -> Receive:
     return again
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 

@@ -22,7 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imagemill.addresses import FILES, HOSTS
+from imagemill.addresses import FILES, HOSTS, path_of
 from imagemill.dialects.callers import LOCAL
 from imagemill.settings import ANY, Settings, is_loopback
 
@@ -110,7 +110,7 @@ class Admission:
             return
         headers = Headers(scope=scope)
         refusal = _malformed(headers.getlist("host"))
-        if refusal is None and _path(scope) not in OPEN:
+        if refusal is None and path_of(scope) not in OPEN:
             refusal = self._judge(scope, headers)
         if refusal is None:
             scope = {**scope, LOCAL: self._is_local(scope, headers)}
@@ -196,7 +196,7 @@ def _is_shown(scope: Scope, headers: Headers) -> bool:
     """Whether a file is to be read, or a browser asks whether it may be."""
     verb = scope.get("method")
     asked = headers.get("access-control-request-method") if verb == "OPTIONS" else verb
-    return asked in READS and _path(scope).startswith(SHOWN)
+    return asked in READS and path_of(scope).startswith(SHOWN)
 
 
 def _is_visit(scope: Scope, headers: Headers) -> bool:
@@ -212,10 +212,6 @@ def _authority(origin: str) -> str:
 
 def _plain(host: str) -> str:
     return _DEFAULT_PORT.sub("", host.lower())
-
-
-def _path(scope: Scope) -> str:
-    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def _malformed(hosts: list[str]) -> Refusal | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -13,6 +12,7 @@ from PIL import Image
 from imagemill import images, inputs
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.fetch import Fetcher
+from imagemill.files.keys import derived_key
 from imagemill.files.objects import Objects
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
 from imagemill.job import Job
@@ -74,7 +74,7 @@ async def kept(objects: Objects, secret: bytes, uri: str, field: str, caller: st
     content, content_type = await BODIES.run(inputs.data_uri, uri, field, DATA_BYTES)
     found = await BODIES.run(hashlib.sha256, content)
     digest = hmac.digest(secret, f"{caller}/{content_type}/{found.hexdigest()}".encode(), "sha256")
-    key = f"files/b/{digest[:4].hex()}/{urlsafe_b64encode(digest[4:25]).decode()}"
+    key = derived_key(digest)
     file, now = await objects.get(key), objects.clock()
     if file is None or (file.expires or now) < now + DATA_KEPT / 2:
         await objects.put(

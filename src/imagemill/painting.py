@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from imagemill import images
 from imagemill.engine.events import Begun, Failed, Finished, Preview, Progress
 from imagemill.errors import Fault, Kind
+from imagemill.files.keys import derived_key
 from imagemill.generation import Generation, Painted
 from imagemill.job import File, Job, Line, Result
 
@@ -129,5 +129,4 @@ class Painting:
 
 def _key(secret: bytes, name: str, suffix: str) -> str:
     digest = hmac.digest(secret, name.encode(), hashlib.sha256)
-    token = urlsafe_b64encode(digest[4:25]).decode()
-    return f"files/b/{digest[:4].hex()}/{token}.{suffix}"
+    return derived_key(digest, f".{suffix}")

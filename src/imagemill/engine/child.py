@@ -59,8 +59,8 @@ class Child:
             self._note,
             self._finish,
             time.monotonic,
-            lanes := lanes_for(options.threads),
-            Load(lanes).free,
+            lanes_for(options.threads),
+            Load().free,
             self.inbox.put,
         )
         self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)

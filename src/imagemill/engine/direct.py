@@ -39,7 +39,7 @@ def paint(
                 raise fault
 
     budget, lanes = ROW_BUDGET[device()], lanes_for(threads)
-    runner = Runner(budget, tell, finished.append, time.monotonic, lanes, Load(lanes).free)
+    runner = Runner(budget, tell, finished.append, time.monotonic, lanes, Load().free)
     loaded = prepare(source)
     if given.weights:
         loaded = adapt(loaded, given.weights)

@@ -93,9 +93,11 @@ class Exact:
     def shares(self, call: ModuleCall) -> bool:
         """Whether it is worth while to run such calls together."""
         sizes = [size for size in BUCKETS if size >= 2 * call.rows][:TRIED]
-        return call.facts is not None and any(
-            self._proof(call, size, self._threads(call)).values is not None for size in sizes
-        )
+        known, threads = self.proofs.get(call.module, {}), self._threads(call)
+        # Only looked up: it is asked of every parked call, before every forward.
+        proofs = [known.get((call.group, size, threads)) for size in sizes]
+        refuted = sum(proof is not None and proof.values is None for proof in proofs)
+        return call.facts is not None and refuted < len(sizes)
 
     def _proof(self, call: ModuleCall, bucket: int | None, threads: int) -> Proof:
         with self._proving:

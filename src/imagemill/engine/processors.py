@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -48,7 +48,7 @@ def _quotas(mounted: Path, groups: Path) -> Iterator[float]:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
-        for root in (mounted, mounted / "unified", mounted / (controllers or ".")):
+        for root in (mounted / controllers,) if controllers else (mounted, mounted / "unified"):
             inner = root / path.lstrip("/")
             for folder in (inner, *inner.parents):
                 yield from _quota(folder)
@@ -79,12 +79,12 @@ def busy_seconds() -> tuple[float, float]:
 
 @dataclass
 class Load:
-    """What others leave of `processors`, as it was a moment ago.
+    """What others leave of `processors`, by default of all that are allowed, a moment ago.
 
     seconds: see `busy_seconds`. clock: in seconds.
     """
 
-    processors: float
+    processors: float = field(default_factory=allowed)
     seconds: Callable[[], tuple[float, float]] = busy_seconds
     clock: Callable[[], float] = time.monotonic
 

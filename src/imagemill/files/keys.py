@@ -3,6 +3,7 @@
 import mimetypes
 import re
 import secrets
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 
 UNKNOWN_TYPE = "application/octet-stream"
@@ -29,6 +30,11 @@ def new_key(name: str, content_type: str, told: bool = False) -> str:
     safe = safe_name(name)
     end = f"_{safe}" if safe else _suffix(content_type)
     return f"{shelf}/{secrets.token_hex(4)}/{token}{end}"
+
+
+def derived_key(digest: bytes, suffix: str = "") -> str:
+    """The key that follows from a digest which nobody else can make, of at least 25 bytes."""
+    return f"{OPEN}/{digest[:4].hex()}/{urlsafe_b64encode(digest[4:25]).decode()}{suffix}"
 
 
 def safe_name(name: str) -> str:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imagemill.store.database import Database, unbroken
 from imagemill.store.schema import REPEATS
@@ -22,7 +21,6 @@ class Claim:
 class RepeatTable:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = sqlite.insert if database.is_sqlite else postgresql.insert
 
     @unbroken
     async def claim(self, name: str, mine: Claim, now: float, oldest: float) -> Claim:
@@ -35,7 +33,9 @@ class RepeatTable:
         async with self._database.writing() as connection:
             forgotten = REPEATS.c.created < now - FORGOTTEN
             await connection.execute(delete(REPEATS).where(stale | forgotten))
-            await connection.execute(self._insert(REPEATS).values(row).on_conflict_do_nothing())
+            await connection.execute(
+                self._database.insert(REPEATS).values(row).on_conflict_do_nothing()
+            )
             wanted = select(REPEATS.c.content, REPEATS.c.job).where(REPEATS.c.name == name)
             found = (await connection.execute(wanted)).one()
         return Claim(found.content, found.job)
