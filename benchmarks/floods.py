@@ -25,8 +25,9 @@ import uvicorn
 from PIL import Image
 
 from benchmarks.gateway import serving
+from benchmarks.idle import ReadyEngine
 from imagemill.app import create_app
-from imagemill.engine.events import NO_INPUTS, Event, Finished, Progress, State
+from imagemill.engine.events import NO_INPUTS, Event, Finished, Progress
 from imagemill.generation import Generation, Painted
 from imagemill.settings import Settings
 
@@ -40,21 +41,11 @@ MOST = 60.0  # seconds that are waited for anything
 Row = tuple[str, str, str]
 
 
-class SteadyEngine:
+class SteadyEngine(ReadyEngine):
     """One picture after another, each of which takes PACE."""
-
-    state = State.READY
-    trouble = ""
-    resting = 0.0
 
     def __init__(self) -> None:
         self.machine, self.picture = asyncio.Lock(), png(64)
-
-    async def start(self) -> None:
-        pass
-
-    async def close(self, seconds: float = 0.0) -> None:
-        pass
 
     async def submit(
         self,
@@ -68,9 +59,6 @@ class SteadyEngine:
             yield Progress(1, 1)
             await asyncio.sleep(PACE)
         yield Finished(Painted((self.picture,) * generation.num_images, PACE, "steady"))
-
-    def cancel(self, id: str) -> None:
-        pass
 
 
 def png(side: int) -> bytes:

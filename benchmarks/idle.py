@@ -19,10 +19,10 @@ from imagemill.generation import Generation
 from imagemill.settings import Settings
 
 
-class IdleEngine:
-    state = State.READY
-    trouble = ""
-    resting = 0.0
+class ReadyEngine:
+    """All of an engine within the server's process but `submit`."""
+
+    state, trouble, resting = State.READY, "", 0.0
 
     async def start(self) -> None:
         pass
@@ -30,6 +30,11 @@ class IdleEngine:
     async def close(self, seconds: float = 0.0) -> None:
         pass
 
+    def cancel(self, id: str) -> None:
+        """The iterator is closed; there is nothing else to stop."""
+
+
+class IdleEngine(ReadyEngine):
     async def submit(
         self,
         id: str,
@@ -40,9 +45,6 @@ class IdleEngine:
     ) -> AsyncIterator[Event]:
         await asyncio.Event().wait()
         yield Failed(Fault(Kind.FAILED, "never"))
-
-    def cancel(self, id: str) -> None:
-        pass
 
 
 def echo() -> FastAPI:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, Progress, State
+from benchmarks.idle import ReadyEngine
+from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, Progress
 from imagemill.engine.messages import Options
 from imagemill.generation import Generation
 from tests.engines import paint
@@ -16,16 +17,8 @@ from tests.stub_engines import Stub
 STEP_SECONDS = 0.02
 
 
-class PlainEngine:
+class PlainEngine(ReadyEngine):
     """Paints within the server's own process, each step in STEP_SECONDS, and keeps nothing."""
-
-    state, trouble, resting = State.READY, "", 0.0
-
-    async def start(self) -> None:
-        pass
-
-    async def close(self, seconds: float = 0.0) -> None:
-        pass
 
     async def submit(
         self,
@@ -40,9 +33,6 @@ class PlainEngine:
             await asyncio.sleep(STEP_SECONDS)
             yield Progress(step, generation.steps)
         yield Finished(paint(generation))
-
-    def cancel(self, id: str) -> None:
-        """The iterator is closed; there is nothing else to stop."""
 
 
 class Painter(Stub):

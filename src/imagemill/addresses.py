@@ -235,6 +235,7 @@ def _replayed(whole: Whole, receive: Receive) -> Receive:
 
 
 def path_of(scope: Scope) -> str:
+    """The path of a call below the place where this server is mounted."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 

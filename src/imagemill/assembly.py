@@ -105,7 +105,7 @@ def assemble(
         fetcher,
         worker,
         courier,
-        Repeats(RepeatTable(database), jobs, time.time),
+        Repeats(RepeatTable(database), jobs, clock),
         settings.queue,
         settings.wait_time,
         place.partition("?")[0],
