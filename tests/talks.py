@@ -18,20 +18,13 @@ from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import realtime
 from imagemill.dialects.fal.realtime import Run
 from imagemill.dialects.fal.tokens import Tokens
+from tests.clocks import Clock
 
 SECRET = b"s" * 32
 IMAGE = b"\xff\xd8 a picture"
 OUTPUT = {"images": [{"content": IMAGE, "content_type": "image/jpeg"}], "seed": 2**63}
 APP = "fal-ai/flux/dev"
 K1 = caller_of(Headers({"authorization": "Key k1"}))
-
-
-@dataclass
-class Clock:
-    now: float = 1e9
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -17,12 +17,12 @@ from fastapi import FastAPI
 from imagemill.dialects.fal.realtime import ERRORS
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind
+from tests.clocks import Clock
 from tests.talks import (
     APP,
     IMAGE,
     K1,
     OUTPUT,
-    Clock,
     Painter,
     Sleeper,
     ask,

@@ -9,7 +9,8 @@ import pytest
 
 from imagemill.dialects.fal.tokens import Tokens, alias
 from imagemill.errors import Fault, Kind
-from tests.talks import APP, K1, SECRET, Clock, Painter, make_app, make_tokens
+from tests.clocks import Clock
+from tests.talks import APP, K1, SECRET, Painter, make_app, make_tokens
 
 anyio = pytest.mark.anyio
 

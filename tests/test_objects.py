@@ -17,17 +17,10 @@ from imagemill.files.keys import new_key, safe_name
 from imagemill.files.objects import STALE, Objects, open_store
 from imagemill.store import Database, at
 from imagemill.store.files import FileTable, Upload
+from tests.clocks import Clock
 
 pytestmark = pytest.mark.anyio
 A, B = b"a" * 100, b"b" * 100
-
-
-@dataclass
-class Clock:
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

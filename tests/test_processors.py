@@ -19,15 +19,20 @@ GROUPS = {
 }
 
 
+def quotas(folder: Path, groups: str, files: dict[str, str]) -> list[float]:
+    """Of a process in these groups, in a system that has these files."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text + "\n", "ascii")
+    (folder / "groups").write_text(groups, "ascii")
+    return list(_quotas(folder, folder / "groups"))
+
+
 @pytest.mark.parametrize(("groups", "files"), GROUPS.values(), ids=GROUPS)
 def test_the_quota_of_a_group_and_of_those_around_it_counts(
     tmp_path: Path, groups: str, files: dict[str, str]
 ) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n", "ascii")
-    (tmp_path / "groups").write_text(groups, "ascii")
-    assert min(_quotas(tmp_path, tmp_path / "groups")) == 0.5
+    assert min(quotas(tmp_path, groups, files)) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -42,11 +47,7 @@ def test_the_quota_of_a_group_and_of_those_around_it_counts(
 def test_where_there_is_no_quota_there_is_no_bound(
     tmp_path: Path, groups: str, files: dict[str, str]
 ) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n", "ascii")
-    (tmp_path / "groups").write_text(groups, "ascii")
-    assert list(_quotas(tmp_path, tmp_path / "groups")) == []
+    assert quotas(tmp_path, groups, files) == []
 
 
 def test_a_system_without_groups_has_no_bound(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from imagemill.orders import Order, Repeat
 from imagemill.repeats import REPEATED, RESENT, Repeats
 from imagemill.store import Database, Jobs
 from imagemill.store.repeats import RepeatTable
+from tests.clocks import Clock
 from tests.conftest import Serving
 from tests.databases import Opened
 from tests.databases import database as database
@@ -126,14 +127,6 @@ async def test_two_that_watch_one_stream_are_not_left_when_one_goes(serving: Ser
         engine.gate.set()
         assert '"seed"' in (await calls[1]).text
     assert len(engine.submitted) == 1
-
-
-@dataclass
-class Clock:
-    now: float = 1e9
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -19,13 +19,13 @@ from imagemill.files.objects import Objects
 from imagemill.files.room import Room
 from imagemill.store import Database
 from imagemill.store.files import BLOCK, FileTable, StoredFile
+from tests.clocks import Clock
 from tests.conftest import Serving
 from tests.databases import Opened
 from tests.databases import database as database
 from tests.databases import database_url as database_url
 from tests.databases import postgres as postgres
 from tests.engines import PlainEngine
-from tests.test_objects import Clock
 
 pytestmark = pytest.mark.anyio
 

@@ -1,19 +1,10 @@
 """Slots: shares of hosts and callers, and room that slow ones make."""
 
-from dataclasses import dataclass
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.slots import Slots
-
-
-@dataclass
-class Clock:
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clocks import Clock
 
 
 def filled(clock: Clock, *places: tuple[str, str], quick: int = 4, slow: int = 2) -> Slots:
