@@ -1,6 +1,8 @@
 """The catalog: which id is served by what."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,11 @@ import pytest
 from imagemill.catalog import EMBEDDED, OWN_ID, Catalog
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind
+from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
 
 
 def make_catalog(
-    models: dict[str, str] | None = None, stand_ins: bool = True, version: str = "1"
+    models: Mapping[str, str | ModelSpec] | None = None, stand_ins: bool = True, version: str = "1"
 ) -> Catalog:
     return Catalog(models or {}, stand_ins, lambda source: f"{source} {version}")
 
@@ -88,3 +91,50 @@ def test_the_version_changes_when_weights_change(tmp_path: Path) -> None:
 
 def test_the_version_tells_sources_apart() -> None:
     assert len({fingerprint(source) for source in (EMBEDDED, "owner/name", "owner/other")}) == 3
+
+
+def test_an_alias_is_the_same_model() -> None:
+    catalog = make_catalog({"a/b": ModelSpec("folder", dtype="float16", aliases=("c/d", "e"))})
+    assert catalog.find("c/d").source == catalog.find("e").source == catalog.find("a/b").source
+    assert not catalog.find("c/d").stands_in
+
+
+def test_a_name_that_stands_for_two_models_is_told() -> None:
+    one = ModelSpec("one", aliases=("c/d",))
+    for other in ({"c/d": "two"}, {"e/f": ModelSpec("two", aliases=("c/d",))}):
+        with pytest.raises(Fault, match="c/d stands for two models; leave it out at one"):
+            make_catalog({"a/b": one, **other})
+        with pytest.raises(Fault, match="c/d stands for two models"):
+            make_catalog({**other, "a/b": one})
+
+
+def test_an_alias_that_no_route_could_reach_is_told() -> None:
+    with pytest.raises(Fault, match="'my pico' is not a model id"):
+        make_catalog({"a/b": ModelSpec("folder", aliases=("my pico",))})
+
+
+def test_defaults_of_the_operator_win_over_those_of_the_model() -> None:
+    model = ModelSpec("folder", defaults=ModelDefaults(width=512, steps=8))
+    endpoint = make_catalog({"black-forest-labs/FLUX.1-dev": model}).find(
+        "black-forest-labs/FLUX.1-dev"
+    )
+    generation = endpoint.generation("a cat", "png")
+    assert (generation.width, generation.height, generation.steps) == (512, 1024, 8)
+    assert generation.guidance_scale == 3.5
+
+
+def test_the_version_changes_with_what_is_said_of_a_model(tmp_path: Path) -> None:
+    lora, model = tmp_path / "lora.safetensors", tmp_path / "model.safetensors"
+    for path in (lora, model):
+        path.write_bytes(b"one")
+        os.utime(path, (1, 1))
+    spec = ModelSpec(str(model), loras=(FixedLora(str(lora)),))
+    versions = [fingerprint(spec.address), fingerprint(replace(spec, dtype="float16").address)]
+    for path in (lora, model):
+        os.utime(path, (2, 2))
+        versions.append(fingerprint(spec.address))
+    assert len(set(versions)) == 4
+
+
+def test_the_version_does_not_change_with_what_changes_no_picture() -> None:
+    assert fingerprint(ModelSpec("a/b", keep=True).address) == fingerprint("a/b")

@@ -29,7 +29,7 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 
 LEVELS = (
-    level("__init__ errors generation job turns retries clocks accounts credits", None),
+    level("__init__ errors generation job model_spec turns retries clocks accounts credits", None),
     level(
         "settings telemetry folders images networks fetch files store webhooks finishing tls "
         "inputs threads budget slots",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from imagemill.errors import Fault
+from imagemill.model_spec import ModelSpec
 from imagemill.settings import PREFIX, Settings, load
 
 # Every setting, once: as TOML and the environment spell it, and what is read.
@@ -51,7 +52,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "lock_wait": ("5", "5", 5.0),
     "threads": ("2", "2", 2),
     "step_timeout": ("60", "60", 60.0),
-    "models": ('{ "a/b" = "folder" }', '{"a/b": "folder"}', {"a/b": "folder"}),
+    "models": ('{ "a/b" = "folder" }', '{"a/b": "folder"}', {"a/b": ModelSpec("folder")}),
     "log_format": ('"json"', "json", "json"),
     "log_level": ('"debug"', "debug", "debug"),
 }

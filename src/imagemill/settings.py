@@ -7,10 +7,11 @@ the configuration file (TOML, `port = 9000`), which wins over the defaults.
 import ipaddress
 import os
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +20,7 @@ from pydantic_settings import (
 )
 
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
 
 PREFIX = "IMAGEMILL_"
 FOR_OTHERS = {"IMAGEMILL_URL"}  # what `imagemill exec` tells the programs that it runs
@@ -51,8 +53,14 @@ def _origin(text: str) -> str:
     return origin
 
 
+def _model(value: Any) -> Any:
+    """A model whose source alone is given needs no table."""
+    return {"source": value} if isinstance(value, str) else value
+
+
 Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
+Model = Annotated[ModelSpec, BeforeValidator(_model)]
 
 
 class Settings(BaseSettings):
@@ -177,8 +185,9 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds without a finished step after which the engine is taken for hung.",
     )
-    models: dict[str, str] = Field(
-        default_factory=dict, description="Model id to the folder or Hub id that serves it."
+    models: dict[str, Model] = Field(
+        default_factory=dict,
+        description="Model id to the folder, file or Hub id that serves it, or to a table.",
     )
     log_format: Literal["plain", "json"] = Field(
         default="plain", description="How log lines are written."
@@ -239,6 +248,22 @@ def _refuse_unknown(environment: dict[str, str]) -> None:
 
 def _tell(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"unknown setting {name}; one of {', '.join(Settings.model_fields)}"
-    return f"{name} = {error['input']!r:.80}: {error['msg']}"
+    input, kind = error["input"], error["type"]
+    match kind:
+        case "extra_forbidden":
+            return f"unknown setting {name}; one of {', '.join(Settings.model_fields)}"
+        case "unexpected_keyword_argument":
+            fields = ", ".join(_fields(error["loc"]))
+            return f"unknown setting {name}; one of {fields}"
+        case "missing":
+            return f"{name} is missing"
+        case "value_error" if isinstance(input, dict):  # whose message names what is wrong in it
+            return f"{name}: {error['ctx']['error']}"
+    return f"{name} = {input!r:.80}: {error['msg']}"
+
+
+def _fields(place: tuple[str | int, ...]) -> list[str]:
+    """What the table at `place` of a model may have."""
+    tables = {"loras": FixedLora, "defaults": ModelDefaults}
+    table = next((tables[str(part)] for part in place[2:-1] if part in tables), ModelSpec)
+    return [each.name for each in fields(table)]

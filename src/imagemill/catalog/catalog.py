@@ -2,36 +2,36 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS, Endpoint
 from imagemill.catalog.pages import PAGES, Page
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.families import EMBEDDED
 
+_STAND_IN = ModelSpec(EMBEDDED)
 USUAL = "fal-ai/flux/dev"  # whose schema is the most usual one
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)  # as OpenAI's, which have no owner
 
 
 class Catalog:
-    """`models` maps an id to the folder or Hub id that serves it.
+    """`models` maps an id to what serves it: a folder, a file or a Hub id, or all that is said of
+    it.
 
     For all others the embedded model stands in, or they are missing.
     """
 
     def __init__(
         self,
-        models: Mapping[str, str],
+        models: Mapping[str, str | ModelSpec],
         stand_ins: bool,
         fingerprint: Callable[[str], str] = fingerprint,
     ) -> None:
-        for id in models:
-            if not _named(id):
-                raise invalid("models", f"{id!r:.200} is not a model id; write it owner/name")
-        self._models = {OWN_ID: EMBEDDED, **models}
+        self._models = {OWN_ID: ModelSpec(EMBEDDED), **_by_name(models)}
         self._stand_ins = stand_ins
         self._fingerprint = fingerprint
         self._versions: dict[str, str] = {}  # of sources, taken at first use
@@ -47,20 +47,20 @@ class Catalog:
         """All that can be served."""
         ids = dict.fromkeys([*self._models, *PAGES])
         found = [page for id in ids if (page := self.page(id)) is not None]
-        return [page for page in found if self._source(page)]
+        return [page for page in found if self._spec(page)]
 
     def serving(self, page: Page[Any]) -> Endpoint:
         """What serves a page."""
-        source = self._source(page)
-        if source is None:
+        spec = self._spec(page)
+        if spec is None:
             raise self._missing(page.id)
-        return self._endpoint(page.id, source, page.weights or page.id)
+        return self._endpoint(page.id, spec, page.weights or page.id)
 
-    def _source(self, page: Page[Any]) -> str | None:
+    def _spec(self, page: Page[Any]) -> ModelSpec | None:
         for id in (page.id, page.weights):
             if id in self._models:
                 return self._models[id]
-        return EMBEDDED if self._stand_ins else None
+        return _STAND_IN if self._stand_ins else None
 
     def find(self, id: str) -> Endpoint:
         """What serves a model id; raises a Fault where nothing does."""
@@ -68,7 +68,7 @@ class Catalog:
             raise Fault(Kind.NOT_FOUND, f"{id!r:.200} is not a model id; ids look like owner/name")
         if not self.serves(id):
             raise self._missing(id)
-        return self._endpoint(id, self._models.get(id) or EMBEDDED, id)
+        return self._endpoint(id, self._models.get(id) or _STAND_IN, id)
 
     def serves(self, id: str) -> bool:
         """Whether `find` finds it."""
@@ -78,9 +78,10 @@ class Catalog:
         there = ", ".join(self._models)
         return Fault(Kind.NOT_FOUND, f"model {id} is not available here; there are {there}")
 
-    def _endpoint(self, id: str, source: str, weights: str) -> Endpoint:
-        defaults = PICO if source == EMBEDDED else KNOWN.get(weights, WEIGHTS)
-        return Endpoint(id, source, defaults, self._version(source))
+    def _endpoint(self, id: str, spec: ModelSpec, weights: str) -> Endpoint:
+        usual = PICO if spec.source == EMBEDDED else KNOWN.get(weights, WEIGHTS)
+        chosen = {name: value for name, value in asdict(spec.defaults).items() if value is not None}
+        return Endpoint(id, spec.address, replace(usual, **chosen), self._version(spec.address))
 
     def _version(self, source: str) -> str:
         if source not in self._versions:
@@ -90,3 +91,17 @@ class Catalog:
 
 def _named(id: str) -> bool:
     return bool(_ID.fullmatch(id) or _NAME.fullmatch(id))
+
+
+def _by_name(models: Mapping[str, str | ModelSpec]) -> dict[str, ModelSpec]:
+    """What serves each id and each alias; raises a Fault where a name is none, or stands twice."""
+    served: dict[str, ModelSpec] = {}
+    for id, said in models.items():
+        spec = said if isinstance(said, ModelSpec) else ModelSpec(said)
+        for name in (id, *spec.aliases):
+            if not _named(name):
+                raise invalid("models", f"{name!r:.200} is not a model id; write it owner/name")
+            if name in served or (name in models and name != id):
+                raise invalid("models", f"{name} stands for two models; leave it out at one")
+            served[name] = spec
+    return served

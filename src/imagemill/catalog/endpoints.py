@@ -37,7 +37,7 @@ KNOWN: dict[str, Defaults] = {
 class Endpoint:
     """One public model id.
 
-    source: "pico", a folder or a Hub id. version: changes with the weights.
+    source: the address of what serves it (see `model_spec`). version: changes with the weights.
     """
 
     id: str

@@ -20,7 +20,7 @@ def encode(painting: Painting, now: float) -> Painted:
 
 
 def _served_by(painting: Painting) -> str:
-    embedded = painting.loaded.source == EMBEDDED
+    embedded = painting.loaded.embedded
     return EMBEDDED if embedded else painting.generation.model
 
 

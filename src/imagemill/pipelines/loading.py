@@ -12,6 +12,7 @@ import transformers
 from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault, Kind
+from imagemill.model_spec import ModelSpec
 
 # Naming it in a module makes `from_pretrained` find pico's own classes.
 from imagemill.pico import autoencoder, folder, text, vocabulary
@@ -26,7 +27,7 @@ __all__ = ["Loaded", "assembled", "autoencoder", "load", "text"]
 class Loaded:
     """Pipelines ready to paint, by task; they share their modules."""
 
-    source: str
+    source: str  # the address of the model
     family: Family
     pipes: Mapping[Task, DiffusionPipeline]
 
@@ -34,15 +35,20 @@ class Loaded:
     def pipe(self) -> DiffusionPipeline:
         return self.pipes["paint"]
 
+    @property
+    def embedded(self) -> bool:
+        return ModelSpec.at(self.source).source == EMBEDDED
+
     def unknown(self, prompt: str) -> tuple[str, ...]:
         """Words that the model is known to ignore."""
-        return tuple(vocabulary.vocabulary().unknown(prompt)) if self.source == EMBEDDED else ()
+        return tuple(vocabulary.vocabulary().unknown(prompt)) if self.embedded else ()
 
 
 def load(source: str, device: str) -> Loaded:
     """Raises a Fault where there is no pipeline at `source`; the log tells why."""
     _quiet()
-    where = str(folder()) if source == EMBEDDED else source
+    spec = ModelSpec.at(source)
+    where = str(folder()) if spec.source == EMBEDDED else spec.source
     try:
         pipe = DiffusionPipeline.from_pretrained(
             where, dtype=dtype_for(device), local_files_only=Path(where).is_dir()
@@ -52,7 +58,7 @@ def load(source: str, device: str) -> Loaded:
         raise Fault(Kind.FAILED, "the model's weights could not be loaded") from error
     _stay(pipe)
     spare(pipe)
-    family = PICO if source == EMBEDDED else FAMILIES.get(type(pipe).__name__, Family())
+    family = PICO if spec.source == EMBEDDED else FAMILIES.get(type(pipe).__name__, Family())
     return assembled(source, family, pipe)
 
 

@@ -1,0 +1,174 @@
+"""What an operator says of a model: where its weights lie, and how they are to be held.
+
+A model goes through catalog, job and engine as one string, its address: the source alone where
+nothing else was said, and else everything that the engine has to know, as JSON. So two ids whose
+options differ are two models, two that agree are one, and a job that waits keeps what it was
+accepted with though the configuration changes.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
+from typing import Any, ClassVar, Literal
+
+from imagemill.generation import MAX_GUIDANCE, MAX_SIDE, MAX_STEPS, MIN_SIDE
+
+Dtype = Literal["auto", "bfloat16", "float16", "float32"]
+Offload = Literal["none", "model", "group", "sequential"]
+Quantize = Literal["none", "8bit", "4bit"]
+Attention = Literal[
+    "auto", "native", "_native_cudnn", "_native_efficient", "_native_flash", "_native_math",
+    "flash", "_flash_3", "flex", "sage", "xformers",
+]  # fmt: skip
+
+LARGEST_SCALE = 10.0  # of a LoRA, either way
+QUANTIZERS = ("torchao", "bitsandbytes")  # packages, in the order in which they are preferred
+
+_DEVICE = re.compile(r"auto|cpu|mps|(cuda|xpu)(:\d+)?")
+# What a pipeline can have of its own kind, beside what the source brings.
+PARTS = (
+    "transformer", "unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
+    "text_encoder_4", "tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4", "scheduler",
+)  # fmt: skip
+# Fields that the engine need not know: they change no picture and no memory.
+_OUTSIDE = frozenset({"aliases", "defaults"})
+_STRICT = {"extra": "forbid"}  # for pydantic, which reads these classes in the settings
+
+
+def _within(name: str, value: float | None, least: float, most: float) -> None:
+    if value is not None and not least <= value <= most:
+        raise ValueError(f"{name} {value} is not between {least} and {most:g}")
+
+
+@dataclass(frozen=True)
+class FixedLora:
+    """A LoRA that is always on. path: of a safetensors file, or a Hub id. weight_name: the file in
+    a Hub id."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    path: str
+    scale: float = 1.0
+    weight_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if abs(self.scale) > LARGEST_SCALE:
+            raise ValueError(f"scale {self.scale} is beyond {LARGEST_SCALE}; 1 is the usual one")
+
+
+@dataclass(frozen=True)
+class ModelDefaults:
+    """What is painted where the caller leaves it open; None: as the weights like it."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    width: int | None = None  # px
+    height: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        _within("width", self.width, MIN_SIDE, MAX_SIDE)
+        _within("height", self.height, MIN_SIDE, MAX_SIDE)
+        _within("steps", self.steps, 1, MAX_STEPS)
+        _within("guidance_scale", self.guidance_scale, 0, MAX_GUIDANCE)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One table `[models."owner/name"]`.
+
+    source: "pico", a folder, a file or a Hub id. The parts by their names in diffusers are folders
+    or files that take the place of what the source brings, or fail to bring. config: a folder or
+    Hub id whose JSON and tokenizer files describe a single file.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    source: str
+    variant: str | None = None
+    revision: str | None = None
+    dtype: Dtype = "auto"
+    device: str = "auto"
+    offload: Offload = "none"
+    quantize: Quantize = "none"
+    attention: Attention = "auto"
+    compile: bool = False
+    transformer: str | None = None
+    unet: str | None = None
+    vae: str | None = None
+    text_encoder: str | None = None
+    text_encoder_2: str | None = None
+    text_encoder_3: str | None = None
+    text_encoder_4: str | None = None
+    tokenizer: str | None = None
+    tokenizer_2: str | None = None
+    tokenizer_3: str | None = None
+    tokenizer_4: str | None = None
+    scheduler: str | None = None
+    loras: tuple[FixedLora, ...] = ()
+    textual_inversions: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    defaults: ModelDefaults = ModelDefaults()
+    keep: bool = False
+    pickles: bool = False
+    config: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.source.strip():
+            raise ValueError("source is empty; give a folder, a file or a Hub id")
+        if not _DEVICE.fullmatch(self.device):
+            raise ValueError(
+                f"device {self.device!r:.80} is none; one of auto, cpu, mps, cuda, cuda:0, xpu"
+            )
+        for refusal in self._contradictions():
+            raise ValueError(refusal)
+
+    def _contradictions(self) -> list[str]:
+        quantized, offloaded = self.quantize != "none", self.offload != "none"
+        reasons = {
+            "offload moves weights between a GPU and memory; leave it out on the cpu": offloaded
+            and self.device == "cpu",
+            "weights that are quantized cannot be moved one by one; offload by model or group": (
+                quantized and self.offload == "sequential"
+            ),
+            "a compiled model cannot be moved; leave out compile or offload": self.compile
+            and offloaded,
+            "a .gguf file is quantized as it is; leave out quantize": quantized
+            and self.source.endswith(".gguf"),
+            f"quantize needs the package {' or '.join(QUANTIZERS)}; install one, or leave it "
+            "out": quantized and not any(find_spec(name) for name in QUANTIZERS),
+        }
+        return [reason for reason, wrong in reasons.items() if wrong]
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Where the parts lie that are named apart, by name."""
+        named = {name: getattr(self, name) for name in PARTS}
+        return {name: place for name, place in named.items() if place is not None}
+
+    @property
+    def address(self) -> str:
+        usual = {each.name: each.default for each in fields(self)}
+        said = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in _OUTSIDE and getattr(self, name) != usual[name]
+        }
+        plain = set(said) == {"source"} and not self.source.startswith("{")
+        return self.source if plain else json.dumps(said, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def at(cls, address: str) -> "ModelSpec":
+        """What `address` was made of, without what the engine need not know."""
+        if not address.startswith("{"):
+            return cls(address)
+        said: dict[str, Any] = json.loads(address)
+        return cls(
+            **said
+            | {
+                "loras": tuple(FixedLora(**each) for each in said.get("loras", ())),
+                "textual_inversions": tuple(said.get("textual_inversions", ())),
+            }
+        )
