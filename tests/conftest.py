@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,20 @@ def interruptible() -> None:
     """A shell has what it runs in the background ignore interrupts, and so would its children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`checkpoint("flux-dev")` is a folder with tiny weights of the family, made once."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+
+    @cache
+    def made(family: str) -> Path:
+        from tests.checkpoints import save
+
+        return save(family, folder / family)
+
+    return made
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 from platform import machine
 from threading import Event
 from typing import Any
@@ -18,7 +17,7 @@ from imagemill.engine.runner import ROW_BUDGET
 from imagemill.errors import Kind
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
-from tests.checkpoints import CHECKPOINTS, save
+from tests.checkpoints import THREE, Checkpoint
 from tests.studio import ASKED, Studio, alone, inference_on_one_thread
 
 
@@ -33,9 +32,9 @@ def pico() -> Loaded:
     return prepare(EMBEDDED)
 
 
-@pytest.fixture(scope="module", params=sorted(CHECKPOINTS))
-def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    return prepare(str(save(request.param, tmp_path_factory.mktemp(request.param))))
+@pytest.fixture(scope="module", params=THREE)
+def other(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Loaded:
+    return prepare(str(checkpoint(request.param)))
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
@@ -219,10 +218,8 @@ def test_a_failure_of_the_model_fails_in_clear_words_and_the_next_request_is_pai
     assert studio.files("next") == alone(pico, ASKED)
 
 
-def test_what_a_model_cannot_do_is_told_to_its_caller_alone(
-    tmp_path: Path,
-) -> None:
-    flux = prepare(str(save("flux", tmp_path)))
+def test_what_a_model_cannot_do_is_told_to_its_caller_alone(checkpoint: Checkpoint) -> None:
+    flux = prepare(str(checkpoint("flux-dev")))
     studio = Studio()
     small = replace(ASKED, width=64, height=64, steps=2)
     studio.start(flux, it=replace(small, negative_prompt="a dog"), other=small)
@@ -244,13 +241,10 @@ def test_other_families_share_forwards_and_keep_their_bytes(other: Loaded) -> No
     assert studio.files("it") == alone(other, small)
 
 
-def test_other_families_paint_what_their_stock_pipeline_paints(
-    other: Loaded, tmp_path: Path
-) -> None:
+def test_other_families_paint_what_their_stock_pipeline_paints(other: Loaded) -> None:
     """Rounding apart: the engine pads a lone row to two."""
     small = replace(ASKED, width=64, height=64, steps=3)
-    family = next(name for name, made in CHECKPOINTS.items() if made.__name__ in other.source)
-    stock = type(other.pipe).from_pretrained(save(family, tmp_path), dtype=other.pipe.dtype)
+    stock = type(other.pipe).from_pretrained(other.source, dtype=other.pipe.dtype)
     stock.set_progress_bar_config(disable=True)
     picture = stock(
         small.prompt, width=64, height=64, num_inference_steps=3, guidance_scale=4.0,

@@ -16,11 +16,11 @@ from imagemill.generation import Generation, Lora
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.sources import Weights, read
-from tests.checkpoints import CHECKPOINTS, lora, save
+from tests.checkpoints import THREE, Checkpoint, lora
 from tests.studio import ASKED, Studio, alone, inference_on_one_thread
 
 SMALL = replace(ASKED, width=64, height=64, steps=3)
-PARTS = {"sd3": "transformer", "flux": "transformer", "sdxl": "unet"}
+PARTS = {"sd3": "transformer", "flux-dev": "transformer", "sdxl": "unet"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,8 +35,8 @@ def pico() -> Loaded:
 
 
 @pytest.fixture(scope="module")
-def sd3(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    return prepare(str(save("sd3", tmp_path_factory.mktemp("sd3"))))
+def sd3(checkpoint: Checkpoint) -> Loaded:
+    return prepare(str(checkpoint("sd3")))
 
 
 def weights(*files: tuple[bytes, float]) -> tuple[Weights, ...]:
@@ -56,11 +56,11 @@ def fault(loaded: Loaded, content: bytes) -> Fault:
     return raised.value
 
 
-@pytest.mark.parametrize("family", sorted(CHECKPOINTS))
+@pytest.mark.parametrize("family", THREE)
 def test_a_lora_changes_the_picture_and_not_the_plain_model(
-    family: str, tmp_path_factory: pytest.TempPathFactory
+    family: str, checkpoint: Checkpoint
 ) -> None:
-    plain = prepare(str(save(family, tmp_path_factory.mktemp(family))))
+    plain = prepare(str(checkpoint(family)))
     before = alone(plain, SMALL)
     adapted = with_loras(plain, (lora(plain.pipe, parts=(PARTS[family],)), 1.0))
     studio = Studio()
@@ -77,12 +77,10 @@ def test_the_embedded_model_takes_loras_too(pico: Loaded) -> None:
     assert alone(adapted, ASKED) != before == alone(pico, ASKED)
 
 
-@pytest.mark.parametrize("family", sorted(CHECKPOINTS))
-def test_the_alpha_in_the_header_is_the_strength(
-    family: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.parametrize("family", THREE)
+def test_the_alpha_in_the_header_is_the_strength(family: str, checkpoint: Checkpoint) -> None:
     """Without it a LoRA of rank 2 and alpha 8 was fused at a quarter."""
-    plain, part = prepare(str(save(family, tmp_path_factory.mktemp(family)))), PARTS[family]
+    plain, part = prepare(str(checkpoint(family))), PARTS[family]
     tensors = read_tensors(lora(plain.pipe, parts=(part,), rank=2))
     places = sorted({name.removeprefix(f"{part}.").partition(".lora_")[0] for name in tensors})
     config = {"r": 2, "lora_alpha": 8, "target_modules": places}

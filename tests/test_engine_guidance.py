@@ -16,7 +16,7 @@ from imagemill.engine.previews import SIDE, due, small
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.recipes import prompt_of
-from tests.checkpoints import CHECKPOINTS, save
+from tests.checkpoints import THREE, Checkpoint
 from tests.studio import ASKED, Studio, alone, inference_on_one_thread, painted, png
 
 SMALL = replace(ASKED, width=64, height=64, steps=5)
@@ -33,9 +33,9 @@ def pico() -> Loaded:
     return prepare(EMBEDDED)
 
 
-@pytest.fixture(scope="module", params=sorted(CHECKPOINTS))
-def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    return prepare(str(save(request.param, tmp_path_factory.mktemp(request.param))))
+@pytest.fixture(scope="module", params=THREE)
+def other(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Loaded:
+    return prepare(str(checkpoint(request.param)))
 
 
 @contextmanager

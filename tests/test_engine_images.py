@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from imagemill.pipelines.families import EMBEDDED, NOISY_FLOW, Family
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.schedules import scheduler_for
 from imagemill.pipelines.sources import Mask, Picture
-from tests.checkpoints import CHECKPOINTS, save
+from tests.checkpoints import THREE, Checkpoint
 from tests.studio import ASKED, Studio, alone, inference_on_one_thread, painted, png
 
 SMALL = replace(ASKED, width=72, height=64, steps=5, image="image", strength=0.6)
@@ -34,9 +33,9 @@ def pico() -> Loaded:
     return prepare(EMBEDDED)
 
 
-@pytest.fixture(scope="module", params=sorted(CHECKPOINTS))
-def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    return prepare(str(save(request.param, tmp_path_factory.mktemp(request.param))))
+@pytest.fixture(scope="module", params=THREE)
+def other(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Loaded:
+    return prepare(str(checkpoint(request.param)))
 
 
 def scene(width: int, height: int) -> Picture:
@@ -175,20 +174,20 @@ def test_every_scheduler_paints_over(pico: Loaded, scheduler: str, mask: str | N
 
 
 REFUSED = {
-    *((family, "DEISMultistepScheduler") for family in ("flux", "pico")),
+    *((family, "DEISMultistepScheduler") for family in ("flux-dev", "pico")),
     *(("sdxl", name) for name in SCHEDULERS if name.startswith("FlowMatch")),
-    ("flux", "FlowMatchHeunDiscreteScheduler"),
+    ("flux-dev", "FlowMatchHeunDiscreteScheduler"),
 }
 
 
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # DEIS's, of numpy 2
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("family", ["flux", "sdxl", "pico"])
+@pytest.mark.parametrize("family", ["flux-dev", "sdxl", "pico"])
 def test_every_scheduler_ends_without_noise_or_is_refused_by_name(
-    tmp_path: Path, pico: Loaded, family: str, scheduler: str
+    checkpoint: Checkpoint, pico: Loaded, family: str, scheduler: str
 ) -> None:
     """diffusers' DEIS left a quarter of the noise, and FLUX failed with an error without a text."""
-    model = pico if family == "pico" else prepare(str(save(family, tmp_path)))
+    model = pico if family == "pico" else prepare(str(checkpoint(family)))
     small = replace(ASKED, width=64, height=64, steps=4, scheduler=scheduler)
     studio = Studio()
     studio.start(model, it=small)
@@ -198,7 +197,7 @@ def test_every_scheduler_ends_without_noise_or_is_refused_by_name(
         return
     assert "it" in studio.finished
     made = scheduler_for(model.pipe, scheduler, model.family)
-    made.set_timesteps(4, mu=0.8) if family == "flux" else made.set_timesteps(4)
+    made.set_timesteps(4, mu=0.8) if family == "flux-dev" else made.set_timesteps(4)
     assert made.sigmas[-1] < 0.05
 
 
