@@ -1,4 +1,4 @@
-"""LoRAs: models with some fused in paint beside the plain one, which never changes."""
+"""LoRAs: models with some of them paint beside the plain one, which never changes."""
 
 import json
 from collections.abc import Iterator
@@ -91,18 +91,9 @@ def test_the_alpha_in_the_header_is_the_strength(family: str, checkpoint: Checkp
     assert alone(told, SMALL) == alone(four_times, SMALL) != alone(plain, SMALL)
 
 
-def test_two_at_once_are_the_sum_of_both(sd3: Loaded) -> None:
+def test_two_at_once_paint_another_picture_than_one(sd3: Loaded) -> None:
     one, two = lora(sd3.pipe, 1), lora(sd3.pipe, 2)
     both = with_loras(sd3, (one, 0.5), (two, -1.0))
-    path = "transformer_blocks.0.attn.to_q"
-    plain = sd3.pipe.transformer.real.get_submodule(path).weight.float()
-    changed = both.pipe.transformer.real.get_submodule(path).weight.float()
-    wanted = plain.clone()
-    for content, scale in ((one, 0.5), (two, -1.0)):
-        tensors, key = read_tensors(content), f"transformer.{path}.lora"
-        wanted += scale * tensors[f"{key}_B.weight"] @ tensors[f"{key}_A.weight"]
-    assert torch.allclose(changed, wanted, atol=0.03)
-    assert not torch.allclose(changed, plain, atol=0.03)
     pictures = {alone(each, SMALL) for each in (sd3, both, with_loras(sd3, (one, 0.5)))}
     assert len(pictures) == 3
 
@@ -116,27 +107,24 @@ def test_a_scale_of_0_is_none() -> None:
     assert weights((b"not even read", 0.0)) == ()
 
 
-def test_what_a_lora_leaves_alone_is_shared(sd3: Loaded) -> None:
+def test_a_lora_of_a_text_encoder_alone_changes_the_picture(sd3: Loaded) -> None:
     adapted = with_loras(sd3, (lora(sd3.pipe, parts=("text_encoder",)), 1.0))
-    for part in ("transformer", "text_encoder_2", "vae"):
-        assert getattr(adapted.pipe, part).real is getattr(sd3.pipe, part).real
-    assert adapted.pipe.text_encoder.real is not sd3.pipe.text_encoder.real
     assert alone(adapted, SMALL) != alone(sd3, SMALL)
 
 
 def test_an_adapted_model_paints_over_pictures_too(sd3: Loaded) -> None:
     adapted = with_loras(sd3, (lora(sd3.pipe), 1.0))
-    reals = {id(pipe.transformer.real) for pipe in adapted.pipes.values()}
-    assert len(reals) == 1
-    assert sd3.pipe.transformer.real not in {p.transformer.real for p in adapted.pipes.values()}
+    assert {*adapted.pipes} == {*sd3.pipes}
+    assert all(pipe.transformer.added is not None for pipe in adapted.pipes.values())
+    assert all(pipe.transformer.added is None for pipe in sd3.pipes.values())
 
 
-def test_adapters_leave_no_trace_in_the_fused_modules(sd3: Loaded) -> None:
-    adapted = with_loras(sd3, (lora(sd3.pipe, parts=("transformer", "text_encoder")), 1.0))
-    for part in ("transformer", "text_encoder"):
-        plain, fused = (getattr(each.pipe, part).real for each in (sd3, adapted))
-        assert {*fused.state_dict()} == {*plain.state_dict()}
-        assert {each.dtype for each in fused.parameters()} == {plain.dtype}
+def test_adapters_leave_no_trace_in_the_modules(sd3: Loaded) -> None:
+    before = {name: each.clone() for name, each in sd3.pipe.transformer.real.state_dict().items()}
+    alone(with_loras(sd3, (lora(sd3.pipe), 1.0)), SMALL)
+    after = sd3.pipe.transformer.real.state_dict()
+    assert {*after} == {*before}
+    assert all(torch.equal(after[name], each) for name, each in before.items())
 
 
 def changed(content: bytes, change: dict[str, str]) -> bytes:
@@ -152,7 +140,6 @@ def test_a_file_that_is_none_is_told(sd3: Loaded, content: bytes) -> None:
     assert "safetensors" in told.message
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:peft")
 @pytest.mark.parametrize(
     "name",
     [

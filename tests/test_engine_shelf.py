@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from imagemill.engine.messages import Submit
-from imagemill.engine.shelf import ADAPTED, Key, Shelf, Wanted
+from imagemill.engine.shelf import Key, Shelf, Wanted
 from imagemill.generation import Generation
 from imagemill.pipelines.sources import Given, Weights
 
 ASKED = Generation("a red cat", "m", 64, 64, 4, 4.0, seed=1)
+LORA = b"." * 10
 
 
 @dataclass
@@ -19,13 +20,15 @@ class Room:
     painting: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.shelf: Shelf[str] = Shelf(lambda key, _order, _plain: self.loads.append(key), self._on)
+        self.shelf: Shelf[str] = Shelf(
+            lambda key, _order, _plain: self.loads.append(key), self._on, lora_bytes=2 * len(LORA)
+        )
 
     def _on(self, order: Wanted, model: str) -> None:
         self.started[order.submit.id] = self.painting[order.submit.id] = model
 
-    def want(self, id: str, *loras: str, source: str = "m") -> None:
-        given = Given(weights=tuple(Weights(each, 1.0, b"") for each in loras))
+    def want(self, id: str, *loras: str, source: str = "m", scale: float = 1.0) -> None:
+        given = Given(weights=tuple(Weights(each, scale, LORA) for each in loras))
         self.shelf.want(Wanted(Submit(id, ASKED, source, {}, False), given))
         self.advance()
 
@@ -73,13 +76,17 @@ def test_an_adapted_model_is_made_of_the_plain_one() -> None:
     assert made.started == {"a": "mx"}
 
 
-def test_there_are_never_more_adapted_models_than_there_is_room_for() -> None:
+def held(made: Room) -> set[str]:
+    """The LoRAs that are there."""
+    return {digest for key in made.shelf.models for digest, _ in key.weights}
+
+
+def test_there_are_never_more_loras_than_there_is_room_for() -> None:
     made = room()
     for number in range(5):
         made.want(str(number), f"lora{number}")
         made.load()
-        held = [key for key in made.shelf.models if key.weights]
-        assert len(held) <= ADAPTED
+        assert len(held(made)) * len(LORA) <= made.shelf.lora_bytes
     assert list(made.started)[1:] == ["0", "1"]
     for number in range(5):
         made.end(str(number))
@@ -93,7 +100,30 @@ def test_the_idle_one_that_was_used_least_recently_gives_way() -> None:
     made.end("again")
     made.want("new", "z")
     made.load()
-    assert {key.weights[0][0] for key in made.shelf.models if key.weights} == {"x", "z"}
+    assert held(made) == {"x", "z"}
+
+
+def test_one_lora_with_many_scales_takes_its_room_once() -> None:
+    made = room("x")
+    for number in range(5):
+        made.want(str(number), "x", scale=number / 10 + 0.1)
+    made.want("other", "y")
+    made.load()
+    assert set(made.started) >= {*"01234", "other"}
+
+
+def test_what_is_larger_than_all_the_room_is_held_alone() -> None:
+    made = room("x")
+    made.want("large", "a", "b", "c")
+    made.load()
+    assert "large" in made.started
+    assert held(made) == {*"abc"}
+    made.want("next", "x")
+    made.load()
+    assert "next" not in made.started
+    made.end("large")
+    made.load()
+    assert held(made) == {"x"}
 
 
 def test_nobody_who_wants_loras_passes_one_who_waits_for_room() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from imagemill.engine.calls import ModuleCall, describe
 from imagemill.engine.exact import Exact, compute_with
+from imagemill.pipelines.lora.layers import Added
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,22 @@ def test_a_bucket_is_used_alone_when_enough_values_have_agreed() -> None:
     for _ in range(3):
         exact.run(calls(module, 2, 2))
     assert module.ran == [4, 2, 2, 4, 2, 2, 4]
+
+
+def test_loras_of_other_shapes_are_proved_for_themselves() -> None:
+    module, exact = T5EncoderModel(), Exact(enough=8)
+    plain = calls(module, 2, 2)
+    adapted = [replace(call, added=Added({}, "rank 4")) for call in calls(module, 2, 2)]
+    for _ in range(3):
+        exact.run(plain)
+    module.ran.clear()
+    exact.run([plain[0], adapted[1]])  # the plain one's rows are proved, the other's are not
+    assert module.ran == [4, 2, 2]
+    for _ in range(3):
+        exact.run(adapted)
+    module.ran.clear()
+    assert values(exact.run([plain[0], adapted[1]])) == [[0.0, 2.0], [4.0, 6.0]]
+    assert module.ran == [4]
 
 
 def test_equal_calls_prove_as_much_as_one() -> None:

@@ -21,12 +21,13 @@ from torch.utils._pytree import (
 )
 
 from imagemill.engine.modules import FACTS, Rows
+from imagemill.pipelines.lora.layers import Added
 
 
 @dataclass(frozen=True)
 class ModuleCall:
     """`rowed` are the flattened tensors with a batch axis, `rest` everything else, equal within a
-    group.
+    group. added: what LoRAs add to its rows, which may differ within one.
     """
 
     module: torch.nn.Module
@@ -39,6 +40,12 @@ class ModuleCall:
     rowed_spec: Any
     rest: dict[str, Any]
     group: Hashable
+    added: Added | None = None
+
+    @property
+    def kind(self) -> str | None:
+        """What of its LoRAs the kernels may depend on; None where there are none."""
+        return None if self.added is None else self.added.kind
 
     def run(self, rowed: Sequence[torch.Tensor]) -> Any:
         arguments = tree_unflatten(list(rowed), self.rowed_spec) | self.rest

@@ -66,6 +66,7 @@ class Child:
         self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)
         # One thread each, for the arithmetic as well: the processors belong to the lanes.
         self.loader = ThreadPoolExecutor(1, "loader", compute_with, (1,))
+        self.adapter = ThreadPoolExecutor(1, "adapter", compute_with, (1,))  # waits for no model
         self.encoder = ThreadPoolExecutor(1, "encoder", compute_with, (1,))
         self.loading, self.beat = False, options.beat
         self.turns, self.turn = 0, set[Forward]()
@@ -164,7 +165,8 @@ class Child:
         self.runner.start(submit.id, submit.generation, loaded, given, submit.previews)
 
     def _begin_loading(self, key: Key, order: Wanted, plain: Loaded | None) -> None:
-        self.loader.submit(self._load, key, order.given.weights, plain)
+        thread = self.loader if plain is None else self.adapter
+        thread.submit(self._load, key, order.given.weights, plain)
 
     def _load(self, key: Key, weights: tuple[Weights, ...], plain: Loaded | None) -> None:
         try:

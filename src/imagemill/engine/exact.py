@@ -3,10 +3,10 @@
 Kernels choose their order of summation by shape and by the number of threads, so the rows beside a
 row can change its last bits. Forwards therefore run in a few fixed numbers of rows (buckets), and a
 bucket is used with some threads only when it has been shown, on this machine and for this module
-and shape, to give the same bits as the reference: every call in its least bucket, on one thread, or
-on all of them where one would take too long. The proof is made at the first uses; where it fails,
-they are the last. Rounding depends on the order of summation, not on
-the data, but it takes many values until another order changes one: measured, a network of a few
+and shape, and for LoRAs of these shapes, to give the same bits as the reference: every call in its
+least bucket, on one thread, or on all of them where one would take too long. The proof is made at
+the first uses; where it fails, they are the last. Rounding depends on the order of summation, not
+on the data, but it takes many values until another order changes one: measured, a network of a few
 thousand values agreed once and differed the next time. So there is a number of values that must
 have agreed; pictures of a common size have them at once.
 
@@ -26,6 +26,7 @@ import torch
 from torch.utils._pytree import tree_flatten
 
 from imagemill.engine.calls import ModuleCall, merge, pad, split
+from imagemill.pipelines.lora.layers import adding
 
 BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32)
 ENOUGH = 2**15  # values that prove a bucket
@@ -72,22 +73,25 @@ class Exact:
         if first.facts is None:
             with self._unlisted:  # nothing says that it may run twice at a time
                 compute_with(self._threads(first))
-                return [call.run(call.rowed) for call in calls]
+                return [_alone(call) for call in calls]
         if len(calls) == 1 and threads == self._threads(first):
             return [self._reference(first)]
         rows = sum(call.rows for call in calls)
         bucket = _bucket(rows, first.facts.least)
-        proof = self._proof(first, bucket, threads)
-        if bucket is None or bucket - rows > bucket * WASTE or proof.values is None:
+        proofs = [self._proof(call, bucket, threads) for call in calls]
+        refuted = any(proof.values is None for proof in proofs)
+        if bucket is None or bucket - rows > bucket * WASTE or refuted:
             if len(calls) == 1:
                 return [self._reference(first)]
             return [output for part in _parts(calls, rows) for output in self.run(part, threads)]
         together = _batched(calls, bucket, threads)
-        if proof.values >= self.enough:
+        if all((proof.values or 0) >= self.enough for proof in proofs):
             return together
         separate = [self._reference(call) for call in calls]
         with self._proving:
-            proof.add(together, separate)
+            for kind in {call.kind for call in calls}:
+                own = [i for i, call in enumerate(calls) if call.kind == kind]
+                proofs[own[0]].add([together[i] for i in own], [separate[i] for i in own])
         return separate
 
     def shares(self, call: ModuleCall) -> bool:
@@ -95,14 +99,14 @@ class Exact:
         sizes = [size for size in BUCKETS if size >= 2 * call.rows][:TRIED]
         known, threads = self.proofs.get(call.module, {}), self._threads(call)
         # Only looked up: it is asked of every parked call, before every forward.
-        proofs = [known.get((call.group, size, threads)) for size in sizes]
+        proofs = [known.get((call.group, call.kind, size, threads)) for size in sizes]
         refuted = sum(proof is not None and proof.values is None for proof in proofs)
         return call.facts is not None and refuted < len(sizes)
 
     def _proof(self, call: ModuleCall, bucket: int | None, threads: int) -> Proof:
         with self._proving:
             known = self.proofs.setdefault(call.module, {})
-            return known.setdefault((call.group, bucket, threads), Proof())
+            return known.setdefault((call.group, call.kind, bucket, threads), Proof())
 
     def _threads(self, call: ModuleCall) -> int:
         return self.most if call.heavy else 1
@@ -115,7 +119,14 @@ class Exact:
 
 def _batched(calls: Sequence[ModuleCall], bucket: int, threads: int) -> list[Any]:
     compute_with(threads)
-    return split(calls[0].run(pad(merge(calls), bucket)), [call.rows for call in calls])
+    with adding([(call.added, call.rows) for call in calls], bucket):
+        return split(calls[0].run(pad(merge(calls), bucket)), [call.rows for call in calls])
+
+
+def _alone(call: ModuleCall) -> Any:
+    """Of a class whose rows nobody knows."""
+    with adding([(call.added, call.rows)], None):
+        return call.run(call.rowed)
 
 
 def compute_with(threads: int) -> None:

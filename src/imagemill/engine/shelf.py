@@ -1,19 +1,20 @@
 """Which models are there, which are on their way, and who waits for them. No torch.
 
-Adapted models (with LoRAs) hold weights of their own, so there are few of them: one that nobody
+An adapted model is a plain one with LoRAs beside it, whose bytes are bounded: one that nobody
 paints with gives way to the next that is wanted, the least recently used first. Who wants one for
 which there is no room yet is passed by nobody else who wants an adapted model, so that a stream of
 requests for one cannot keep another out for ever.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from imagemill.engine.messages import Submit
 from imagemill.pipelines.sources import Given
 
-ADAPTED = 2  # models with LoRAs that are held at a time
+LORA_BYTES = 2**30  # of LoRAs that are held at a time, as large as their files
+ADAPTED = 256  # models with LoRAs that are held at a time, most of which share these
 
 Model = TypeVar("Model")
 
@@ -47,7 +48,7 @@ class Wanted:
 class Shelf(Generic[Model]):
     """load: begins loading what an order needs, with the plain model where that is there.
 
-    start: begins painting.
+    start: begins painting. lora_bytes: of LoRAs that are held at a time. sizes: theirs, by digest.
     """
 
     load: Callable[[Key, Wanted, Model | None], None]
@@ -55,6 +56,8 @@ class Shelf(Generic[Model]):
     models: dict[Key, Model] = field(default_factory=dict)  # least recently used first
     loading: set[Key] = field(default_factory=set)
     waiting: list[Wanted] = field(default_factory=list)
+    lora_bytes: int = LORA_BYTES
+    sizes: dict[str, int] = field(default_factory=dict)
 
     def want(self, order: Wanted) -> None:
         self.waiting.append(order)
@@ -95,7 +98,7 @@ class Shelf(Generic[Model]):
             if key.plain not in self.models:
                 self._load(key.plain, order, None)
             elif key not in self.loading and key not in self.models:
-                full = full or not self._room(busy)
+                full = full or not self._room(order, busy)
                 if not full:
                     self._load(key, order, self.models[key.plain])
         return len(self.waiting) < len(waiting)
@@ -105,12 +108,23 @@ class Shelf(Generic[Model]):
             self.loading.add(key)
             self.load(key, order, plain)
 
-    def _room(self, busy: list[int]) -> bool:
-        """Whether one more adapted model may be loaded, if need be in the place of an idle one."""
-        held = [key for key in self.models if key.weights]
-        if len(held) + sum(bool(key.weights) for key in self.loading) < ADAPTED:
-            return True
-        idle = next((key for key in held if id(self.models[key]) not in busy), None)
-        if idle is not None:
+    def _room(self, order: Wanted, busy: list[int]) -> bool:
+        """Whether one more adapted model may be loaded, if need be in the place of idle ones."""
+        new = {each.digest: each.size for each in order.given.weights}
+        self.sizes |= new
+        while not self._fits(new):
+            held = (key for key in self.models if key.weights)
+            idle = next((key for key in held if id(self.models[key]) not in busy), None)
+            if idle is None:
+                return False
             del self.models[idle]
-        return idle is not None
+        return True
+
+    def _fits(self, new: Mapping[str, int]) -> bool:
+        adapted = [key for key in (*self.models, *self.loading) if key.weights]
+        digests = {digest for key in adapted for digest, _ in key.weights}
+        self.sizes = {each: self.sizes[each] for each in digests | new.keys()}
+        # One that alone is larger than all that may be held is held alone.
+        return not adapted or (
+            len(adapted) < ADAPTED and sum(self.sizes.values()) <= self.lora_bytes
+        )

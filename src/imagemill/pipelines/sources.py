@@ -29,6 +29,11 @@ class Weights:
     scale: float
     content: bytes = field(compare=False, repr=False)
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.content)
+
 
 @dataclass(frozen=True)
 class Given:

@@ -1,0 +1,1 @@
+"""LoRAs: read in the layouts that people hold, and added to the rows that want them."""

@@ -1,0 +1,167 @@
+"""LoRAs at work: rows with different ones, or with none, in one forward."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from platform import machine
+
+import pytest
+import torch
+
+from imagemill.engine.hub import adapt, prepare
+from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.loading import Loaded
+from imagemill.pipelines.lora.layers import Added, Term, adding, hook
+from imagemill.pipelines.sources import Weights
+from tests.checkpoints import lora
+from tests.studio import ASKED, Studio, alone, inference_on_one_thread
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inference() -> Iterator[None]:
+    with inference_on_one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def pico() -> Loaded:
+    return prepare(EMBEDDED)
+
+
+def weights(content: bytes, scale: float = 1.0) -> Weights:
+    return Weights(sha256(content).hexdigest(), scale, content)
+
+
+@pytest.fixture(scope="module")
+def four(pico: Loaded) -> dict[str, Loaded]:
+    """With other LoRAs, another rank, another scale, and two at once."""
+    one, two, three = (weights(lora(pico.pipe, seed)) for seed in (1, 2, 3))
+    wide = weights(lora(pico.pipe, 4, rank=5), 0.5)
+    made = {"one": [one], "weak": [replace(one, scale=0.3)], "two": [two, three], "wide": [wide]}
+    return {name: adapt(pico, each) for name, each in made.items()}
+
+
+def test_four_requests_with_four_loras_and_one_without_share_every_forward(
+    pico: Loaded, four: dict[str, Loaded]
+) -> None:
+    ran: list[int] = []
+    handle = pico.pipe.transformer.real.register_forward_pre_hook(
+        lambda _module, _args, kwargs: ran.append(kwargs["hidden_states"].shape[0]),
+        with_kwargs=True,
+    )
+    studio = Studio()
+    for _ in range(3):  # the first proves the buckets
+        ran.clear()
+        for name, loaded in {**four, "plain": pico}.items():
+            studio.start(loaded, **{name: ASKED})
+        studio.run()
+    handle.remove()
+    assert sum(ran) >= 5 * 8 * 2
+    assert len(ran) <= 8 + 1 or machine() != "x86_64"  # where it was measured
+
+
+def test_each_has_the_bytes_that_it_has_alone(pico: Loaded, four: dict[str, Loaded]) -> None:
+    everybody = {**four, "plain": pico}
+    wanted = {name: alone(loaded, ASKED) for name, loaded in everybody.items()}
+    studio = Studio(lanes=2)
+    for _ in range(3):
+        for name, loaded in everybody.items():
+            other = replace(ASKED, seed=7, steps=5, guidance_scale=1.0)
+            studio.start(loaded, **{name: ASKED, f"{name}-other": other})
+        studio.run()
+        assert {name: studio.files(name) for name in everybody} == wanted
+    assert len(set(wanted.values())) == 5
+
+
+def test_an_adapted_model_shares_every_module_with_the_plain_one(
+    pico: Loaded, four: dict[str, Loaded]
+) -> None:
+    for part in ("transformer", "text_encoder", "vae"):
+        reals = {id(getattr(each.pipe, part).real) for each in (pico, *four.values())}
+        assert len(reals) == 1
+
+
+def test_a_lora_is_held_once_whatever_its_scales(four: dict[str, Loaded]) -> None:
+    def tensors(name: str) -> set[int]:
+        added = four[name].pipe.transformer.added
+        return {each.down.data_ptr() for terms in added.terms.values() for each in terms}
+
+    assert tensors("one") == tensors("weak")
+    assert not tensors("one") & tensors("two")
+
+
+# A layer by itself
+
+
+def added(layer: torch.nn.Module, *terms: Term) -> Added:
+    hook(layer)
+    return Added({layer: terms}, "")
+
+
+def term(inputs: int, outputs: int, scale: float = 1.0) -> Term:
+    return Term(torch.randn(2, inputs), torch.randn(outputs, 2), scale)
+
+
+def applied(
+    layer: torch.nn.Module, x: torch.Tensor, each: Sequence[tuple[Added | None, int]]
+) -> torch.Tensor:
+    with adding(each, x.shape[0]):
+        output: torch.Tensor = layer(x)
+    return output
+
+
+def test_rows_of_others_are_the_plain_ones_to_the_bit() -> None:
+    layer, x = torch.nn.Linear(8, 6), torch.randn(5, 3, 8)
+    plain = layer(x)
+    first, second = term(8, 6), term(8, 6, -0.5)
+    got = applied(
+        layer, x, [(None, 1), (added(layer, first), 2), (None, 1), (added(layer, second), 1)]
+    )
+    assert torch.equal(got[0], plain[0])
+    assert torch.equal(got[3], plain[3])
+    assert torch.equal(got[1:3], plain[1:3] + x[1:3] @ first.down.T @ first.up.T)
+    assert torch.equal(got[4:], plain[4:] + x[4:] @ second.down.T @ second.up.T * -0.5)
+
+
+def test_several_loras_of_a_row_are_summed() -> None:
+    layer, x = torch.nn.Linear(8, 6), torch.randn(2, 8)
+    terms = term(8, 6, 0.5), term(8, 6, 2.0)
+    got = applied(layer, x, [(added(layer, *terms), 2)])
+    wanted = layer(x) + sum(each.scale * (x @ each.down.T @ each.up.T) for each in terms)
+    assert torch.allclose(got, wanted, atol=1e-5)
+
+
+def test_a_layer_whose_first_axis_is_a_multiple_of_the_rows_knows_whose_each_is() -> None:
+    layer, x = torch.nn.Linear(8, 6), torch.randn(6, 8)  # three places of each of two rows
+    plain, one = layer(x), added(layer, term(8, 6))
+    with adding([(None, 1), (one, 1)], 2):
+        got = layer(x)
+    assert torch.equal(got[:3], plain[:3])
+    assert not torch.isclose(got[3:], plain[3:]).any(dim=1).all()
+
+
+def test_a_layer_that_does_not_tell_whose_its_rows_are_serves_one_call_alone() -> None:
+    layer, x = torch.nn.Linear(8, 6), torch.randn(5, 8)
+    one = added(layer, term(8, 6))
+    with adding([(one, 2)], 2):
+        assert not torch.equal(layer(x), applied(layer, x, []))
+    with adding([(one, 1), (None, 1)], 2), pytest.raises(ValueError, match="whose"):
+        layer(x)
+
+
+def test_convolutions_take_loras_with_their_stride_and_padding() -> None:
+    layer, x = torch.nn.Conv2d(3, 6, 3, stride=2, padding=1), torch.randn(2, 3, 8, 8)
+    pair = Term(torch.randn(2, 3, 3, 3), torch.randn(6, 2, 1, 1), 0.7)
+    got = applied(layer, x, [(added(layer, pair), 2)])
+    merged = torch.nn.Conv2d(3, 6, 3, stride=2, padding=1)
+    merged.weight.copy_(layer.weight + 0.7 * torch.einsum("orxy,rihw->oihw", pair.up, pair.down))
+    merged.bias.copy_(layer.bias)  # type: ignore[union-attr, arg-type]
+    assert torch.allclose(got, merged(x), atol=1e-4)
+
+
+def test_nothing_is_left_of_loras_after_a_forward() -> None:
+    layer, x = torch.nn.Linear(8, 6), torch.randn(2, 8)
+    plain = layer(x)
+    applied(layer, x, [(added(layer, term(8, 6)), 2)])
+    assert torch.equal(layer(x), plain)
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
