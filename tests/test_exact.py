@@ -147,6 +147,31 @@ def test_threads_are_used_where_they_change_no_bit(
     assert module.threads == threads
 
 
+def test_several_threads_are_used_as_long_as_they_are_quicker() -> None:
+    took, now = {1: 1.0, 2: 0.5}, [0.0]
+
+    class Timed(ByThreads):
+        def forward(self, input_ids: torch.Tensor, attention_mask: Any = None) -> Any:
+            output = super().forward(input_ids)
+            now[0] += took[self.threads]
+            return output
+
+    Timed.__name__ = "T5EncoderModel"
+    exact, call = Exact(enough=1, clock=lambda: now[0]), calls(Timed(), 2)[0]
+    assert not exact.pays(call, 2)  # nothing to compare with
+    exact.run([call])
+    assert exact.pays(call, 2)
+    exact.run([call], 2)
+    assert exact.pays(call, 2)
+    took[2] = 10.0  # as beside others
+    exact.run([call], 2)
+    assert [exact.pays(call, 2) for _ in range(51)] == [False] * 50 + [True]
+    took[2] = 0.1
+    for _ in range(6):
+        exact.run([call], 2)
+    assert exact.pays(call, 2)
+
+
 def test_heavy_calls_have_all_threads_for_their_reference() -> None:
     module, exact = ByThreads(), Exact(most=2)
     exact.run([replace(call, heavy=True) for call in calls(module, 2)], 2)

@@ -8,7 +8,16 @@ import msgpack
 import pytest
 from starlette.types import Message, Scope
 
-from imagemill.dialects.fal.realtime import ERRORS, FRAME_BYTES, HELD_BYTES, VALUES, Box, read
+from imagemill.budget import Budget
+from imagemill.dialects.fal.realtime import (
+    ERRORS,
+    FRAME_BYTES,
+    HELD_BYTES,
+    VALUES,
+    Box,
+    Frame,
+    read,
+)
 from imagemill.errors import Fault
 from tests.talks import (
     APP,
@@ -92,23 +101,45 @@ def make_scope(query: bytes = b"") -> Scope:
     }
 
 
+async def taken(box: Box) -> Frame:
+    frame, share = await box.take()
+    share.release()
+    return frame
+
+
 @anyio
 async def test_a_box_holds_no_more_than_its_room() -> None:
-    box = Box(2)
+    box = Box(2, Budget(2**20))
     for frame in (b"1", "2", b"3"):
         box.put(frame)
-    assert [await box.take(), await box.take()] == ["2", b"3"]
-    waiting = asyncio.create_task(box.take())
+    assert [await taken(box), await taken(box)] == ["2", b"3"]
+    waiting = asyncio.create_task(taken(box))
     box.put(b"4")
     assert await waiting == b"4"
 
 
 @anyio
 async def test_a_box_holds_no_more_than_its_bytes() -> None:
-    box, large = Box(60), bytes(HELD_BYTES // 3)
+    box, large = Box(60, Budget(2**30)), bytes(HELD_BYTES // 3)
     for _ in range(5):
         box.put(large)
     box.put(b"last")
-    assert [len(await box.take()) for _ in range(3)] == [len(large), len(large), 4]
+    assert [len(await taken(box)) for _ in range(3)] == [len(large), len(large), 4]
     box.put(bytes(HELD_BYTES))  # alone, however large
-    assert len(await box.take()) == HELD_BYTES
+    assert len(await taken(box)) == HELD_BYTES
+
+
+@anyio
+async def test_boxes_share_the_memory_of_all_inputs() -> None:
+    memory = Budget(10_000)
+    mine, others = Box(60, memory), Box(60, memory)
+    assert all(mine.put(bytes(2000)) for _ in range(3))
+    assert others.put(bytes(3000))
+    assert mine.put(bytes(4000))  # in the place of older ones of this box
+    assert not Box(60, memory).put(bytes(5000))  # never of others
+    assert len(await taken(others)) == 3000
+    assert [len(await taken(mine)) for _ in range(2)] == [2000, 4000]
+    assert memory.taken == 0
+    assert mine.put(bytes(9000))
+    mine.clear()
+    assert memory.taken == 0

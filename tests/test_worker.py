@@ -1,9 +1,9 @@
 """The worker: what it claims it ends, in whatever order the database's answers come."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault
 from imagemill.job import FINAL, Job, Line, Result, Status
-from imagemill.orders import Order
+from imagemill.orders import Order, Repeat
 from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.store import Database, Jobs
@@ -91,8 +91,10 @@ class SlowJobs(Jobs):
             self.on_the_way.release()
             await event.wait()
 
-    async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
-        found = await super().claim(worker, limit, now, lease)
+    async def claim(
+        self, worker: str, limit: int, now: float, lease: float, full: Collection[str] = ()
+    ) -> list[Job]:
+        found = await super().claim(worker, limit, now, lease, full)
         await self._way("claim" if found else "")
         if self.soon:
             for job in found:
@@ -118,9 +120,12 @@ def slow(service: Service) -> SlowJobs:
     return service.jobs
 
 
-def make_order(prompt: str, **changes: Any) -> Order:
+SMALL: Mapping[str, Any] = {"width": 64, "height": 64, "steps": 4}
+
+
+def make_order(prompt: str, size: Mapping[str, Any] = SMALL, **changes: Any) -> Order:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
-    generation = endpoint.generation(prompt, "png", width=64, height=64, steps=4, seed=1)
+    generation = endpoint.generation(prompt, "png", **{"seed": 1, **size})
     return Order(generation, endpoint, door="fal", **changes)
 
 
@@ -260,3 +265,52 @@ async def test_a_gateway_that_was_stopped_takes_its_work_up_again(
         engine.gate.set()
         assert (await waiting).status is Status.SUCCEEDED
         assert engine.cancelled == [queued.id]
+
+
+async def test_long_jobs_that_fill_all_places_keep_out_neither_others_nor_short_ones(
+    make_service: Make,
+) -> None:
+    engine = PlainEngine(hold_at=1)
+    service = await make_service(engine)  # with two places
+    long = {"width": 1024, "height": 1024, "steps": 100}
+    jobs = [
+        await service.submit(make_order(f"long {number}", caller="a", size=long))
+        for number in range(3)
+    ]
+    await engine.asked(2)
+    jobs.append(await service.submit(make_order("short", caller="a")))
+    await engine.asked(3)
+    assert [each.prompt for each in engine.submitted] == ["long 0", "long 1", "short"]
+    jobs.append(await service.submit(make_order("of another", caller="b")))
+    engine.gate.set()
+    for job in jobs:
+        assert (await service.ended(job.id)).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_waiting_call_that_is_sent_again_to_another_gateway_is_painted_once(
+    database_url: str, tmp_path: Path
+) -> None:
+    clock, engine, other_engine = Clock(), PlainEngine(hold_at=1), PlainEngine()
+    named = Repeat("name", "content", named=True)
+    async with (
+        gateway(tmp_path, database_url, engine, clock) as first,
+        gateway(tmp_path, database_url, other_engine, clock) as second,
+    ):
+        other_engine.state = State.DEAD  # so that the first claims
+        waiting = asyncio.create_task(first.wait_for(make_order("a cat", repeat=named)))
+        await engine.reached("a cat", 1)
+        other_engine.state = State.READY
+        repeated = asyncio.create_task(second.wait_for(make_order("a cat", repeat=named)))
+        engine.gate.set()
+        jobs = [await waiting, await repeated]
+        assert jobs[0].id == jobs[1].id
+        assert jobs[1].status is Status.SUCCEEDED
+        again, drawn = replace(named, key="another"), {**SMALL, "seed": 2}
+        for service, size in ((first, SMALL), (second, drawn)):
+            answer = await service.paint(make_order("a cat", size, repeat=again))
+            assert answer.seed == 1
+        other = replace(named, content="other")
+        with pytest.raises(Fault, match="Idempotency-Key"):
+            await second.wait_for(make_order("a dog", repeat=other))
+    assert len(engine.submitted) + len(other_engine.submitted) == 2

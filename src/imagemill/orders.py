@@ -55,6 +55,11 @@ class Order:
     finish: bool = False
     repeat: Repeat | None = None
 
+    @property
+    def named(self) -> bool:
+        """Whether the caller gave the call a name, under which it may come again."""
+        return self.repeat is not None and self.repeat.named
+
     @cached_property
     def seeded(self) -> str:
         """The key of this very picture; the caller's own, so that none learns what others asked."""

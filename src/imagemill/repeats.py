@@ -55,6 +55,11 @@ class Repeats:
                 return job, False
             await self.table.release(name, claim.job)
 
+    async def forget(self, order: Order, job: Job) -> None:
+        """Lets a call whose job gave nothing be sent again."""
+        if order.repeat is not None:
+            await self.table.release(_name(order, order.repeat), job.id)
+
     async def _made(self, name: str, id: str, make: Callable[[str], Awaitable[Job]]) -> Job:
         self._making[id] = asyncio.get_running_loop().create_future()
         try:

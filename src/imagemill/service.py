@@ -28,7 +28,7 @@ from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
 from imagemill.places import Place, Places
 from imagemill.recall import Recall
-from imagemill.repeats import Repeats
+from imagemill.repeats import REPEATED, Repeats
 from imagemill.retries import outlasting
 from imagemill.slots import Slots, Turnstile
 from imagemill.store import Database, Jobs
@@ -262,12 +262,16 @@ class Service:
             order, found = await self.recall.find(order)
             if found:
                 return Answer(found, order.generation.seed, hit=True)
+        keep = max(RAW_KEPT, REPEATED if order.named else 0.0)
         with self._seated(order, place):
             await self._ready()
-            painted = await self._paint(order)
+            job = await self._attend(replace(order, keep=keep, public=False))
+            painted = await self.painted(job)
+        seed = job.generation.seed  # of the job that this call repeats, if it was drawn
         if order.cacheable:
+            order = replace(order, generation=replace(order.generation, seed=seed))
             await self.recall.keep(order, painted)
-        return Answer(painted, order.generation.seed, hit=False)
+        return Answer(painted, seed, hit=False)
 
     def admit(self, person: str, wait: bool = True) -> Place:
         """A place for a call whose caller waits, for a `with`: taken before what costs much is done
@@ -309,10 +313,6 @@ class Service:
         left = max(1.0, STARTING_SECONDS - since)
         return Fault(Kind.LOADING, "the model is currently loading", retry_after=round(left, 1))
 
-    async def _paint(self, order: Order) -> Painted:
-        kept = replace(order, keep=RAW_KEPT, public=False)
-        return await self.painted(await self._attend(kept))
-
     async def wait_for(self, order: Order, place: Place | None = None) -> Job:
         """Submits and waits; the job has ended then. Cancelling hangs up. place: taken before."""
         if self.worker.closing:
@@ -329,13 +329,19 @@ class Service:
             return await self._attend(order)
 
     async def _attend(self, order: Order) -> Job:
-        began = self.clock()
-        job = await self._submit_at_once(replace(order, repeat=None))  # its flight is shared
-        try:
-            job = await self.ended(job.id)
-        except asyncio.CancelledError:
-            await asyncio.shield(self.cancel(job))
-            raise
+        """Its flight is shared within this server, its name with all on the same database."""
+        began, new, job = self.clock(), False, None
+        order = replace(order, repeat=order.repeat if order.named else None)
+        while job is None or (not new and job.status is Status.CANCELLED):
+            job, new = await self._submit_at_once(order)
+            try:
+                job = await self.ended(job.id)
+            except asyncio.CancelledError:
+                if new:
+                    await asyncio.shield(self.cancel(job))
+                raise
+        if new and job.status is not Status.SUCCEEDED:
+            await self.repeats.forget(order, job)
         self._places.learn(self.clock() - began)
         return job
 
@@ -347,13 +353,13 @@ class Service:
         """
         with place or self.admit(order.person, order.wait) as mine:
             await self._ready()
-            job = await self._submit_at_once(order, previews)
+            job, _ = await self._submit_at_once(order, previews)
             self._watched.setdefault(job.id, []).append(mine.keep())
         return job
 
-    async def _submit_at_once(self, order: Order, previews: bool = False) -> Job:
+    async def _submit_at_once(self, order: Order, previews: bool = False) -> tuple[Job, bool]:
         order = replace(order, priority=Priority.INTERACTIVE)
-        return await self.submit(order, attended=not order.finish, previews=previews)
+        return await self.once(order, attended=not order.finish, previews=previews)
 
     async def leave(self, job: Job) -> None:
         """The watcher of a job that was begun has gone, or seen its end."""

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,7 @@ from imagemill.painting import Painting
 from imagemill.retries import PASSING, outlasting
 from imagemill.store import Holds, Jobs
 from imagemill.telemetry import Telemetry
+from imagemill.turns import flow
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,8 +42,8 @@ _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
 @dataclass
 class Worker:
-    """at_once: jobs given to the engine at a time. retention: seconds that ended jobs are kept, and
-    their files where the caller asked for no other time.
+    """at_once: jobs given to the engine at a time, but for shares (`_room`). retention: seconds that
+    ended jobs are kept, and their files where the caller asked for no other time.
 
     ended: is called when a job has ended. secret: gives what makes the names of files unguessable.
     probe: looks whether what was full has room again. settled: tells whether what is old may be
@@ -125,19 +127,34 @@ class Worker:
 
     async def _claim(self) -> None:
         self.news.submitted.clear()
-        free = self.at_once - len(self._running)
+        limit, full = self._room()
         claimed = list[Job]()
         # While there is no engine, who comes waits in the queue: another server may take it.
-        if free > 0 and not self.closing and self.engine.state is State.READY:
-            claimed = await self._claimed(free)
+        if limit and not self.closing and self.engine.state is State.READY:
+            claimed = await self._claimed(limit, full)
         for job in claimed:
             self.news.tell(job.id, job)
             painting = self._running[job.id] = Painting(self, job, job.id in self._unwanted)
             painting.task = asyncio.create_task(self._work(painting))
             painting.task.add_done_callback(partial(self._done, job.id))
         self._unwanted.clear()
-        if len(claimed) < free or free <= 0:
+        if len(claimed) < limit or not limit:
             await _until(self.news.submitted, LOOK)
+
+    def _room(self) -> tuple[int, frozenset[str]]:
+        """How many jobs may be claimed, and flows of which none may.
+
+        Where all places are taken, who has less than a share of them still gets one (see `places`):
+        so long jobs that fill them keep no short one out, and no caller's keep out another's.
+        """
+        free = self.at_once - len(self._running)
+        if free > 0:
+            return free, frozenset()
+        flows = Counter(flow(painting.job) for painting in self._running.values())
+        if len(flows) >= self.at_once:
+            return 0, frozenset()
+        share = self.at_once // len(flows)
+        return 1, frozenset(name for name, count in flows.items() if count >= share)
 
     def wake(self, job: Job) -> None:
         """A job has come, of this process."""
@@ -151,10 +168,10 @@ class Worker:
         """Whether a job is claimed here, as far as is known."""
         return self._claiming or id in self._running
 
-    async def _claimed(self, limit: int) -> list[Job]:
+    async def _claimed(self, limit: int, full: frozenset[str]) -> list[Job]:
         self._claiming = True
         try:
-            return await self.jobs.claim(self.name, limit, self.clock(), self.lease)
+            return await self.jobs.claim(self.name, limit, self.clock(), self.lease, full)
         finally:
             self._claiming = False
 

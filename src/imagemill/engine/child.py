@@ -82,6 +82,7 @@ class Child:
                     pass
                 self.runner.begin()
                 self._send()
+                self.runner.run_wide()
                 self._handle(self.inbox.get())
                 while not self.inbox.empty():
                     self._handle(self.inbox.get())

@@ -16,7 +16,8 @@ at a time (`pipelines.sparing`).
 """
 
 import threading
-from collections.abc import Hashable, Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -31,14 +32,25 @@ from imagemill.pipelines.lora.layers import adding
 BUCKETS = (1, 2, 4, 6, 8, 12, 16, 24, 32)
 ENOUGH = 2**15  # values that prove a bucket
 TRIED = 3  # buckets that must have been refuted until calls of a kind are not put together
+SMOOTHING = 0.5  # share of the last forward in what one takes
+WORTH = 0.95  # of the seconds of one thread that several may take, to be of use
+TRIED_AGAIN = 50  # forwards of one thread after which several are tried again that were of no use
 WASTE = 0.2  # of a bucket that may be padding; else the calls are split over smaller ones
 
 
 @dataclass
 class Proof:
-    """Of a bucket: `values` have agreed; None, one has not."""
+    """Of a bucket: `values` have agreed; None, one has not. seconds: of one forward, recently; None
+    before the first. passed: forwards in its stead since its own last one.
+    """
 
     values: int | None = 0
+    seconds: float | None = None
+    passed: int = 0
+
+    def took(self, seconds: float) -> None:
+        before = seconds if self.seconds is None else self.seconds
+        self.seconds, self.passed = before + SMOOTHING * (seconds - before), 0
 
     def add(self, together: list[Any], separate: list[Any]) -> None:
         """The outputs of the same calls; equal ones, as of one prompt, count once."""
@@ -61,6 +73,7 @@ class Exact:
 
     most: int = 1
     enough: int = ENOUGH
+    clock: Callable[[], float] = time.perf_counter
     proofs: WeakKeyDictionary[torch.nn.Module, dict[Hashable, Proof]] = field(
         default_factory=WeakKeyDictionary
     )
@@ -84,7 +97,7 @@ class Exact:
             if len(calls) == 1:
                 return [self._reference(first)]
             return [output for part in _parts(calls, rows) for output in self.run(part, threads)]
-        together = _batched(calls, bucket, threads)
+        together = self._timed(calls, bucket, threads)
         if all((proof.values or 0) >= self.enough for proof in proofs):
             return together
         separate = [self._reference(call) for call in calls]
@@ -103,6 +116,23 @@ class Exact:
         refuted = sum(proof is not None and proof.values is None for proof in proofs)
         return call.facts is not None and refuted < len(sizes)
 
+    def pays(self, call: ModuleCall, threads: int) -> bool:
+        """Whether a lone call has been quicker with so many threads than with those of its
+        reference, as far as is known: where others compete for the processors, or where the threads
+        sleep between operations, it is slower, and may be so by far.
+        """
+        bucket = None if call.facts is None else _bucket(call.rows, call.facts.least)
+        if bucket is None:
+            return False
+        usual = self._proof(call, bucket, self._threads(call))
+        several = self._proof(call, bucket, threads)
+        if usual.seconds is None or several.values is None:
+            return False
+        if several.seconds is None or several.seconds < WORTH * usual.seconds:
+            return True
+        several.passed += 1
+        return several.passed > TRIED_AGAIN
+
     def _proof(self, call: ModuleCall, bucket: int | None, threads: int) -> Proof:
         with self._proving:
             known = self.proofs.setdefault(call.module, {})
@@ -114,7 +144,13 @@ class Exact:
     def _reference(self, call: ModuleCall) -> Any:
         assert call.facts is not None
         size = _bucket(call.rows, call.facts.least) or call.rows
-        return _batched([call], size, self._threads(call))[0]
+        return self._timed([call], size, self._threads(call))[0]
+
+    def _timed(self, calls: Sequence[ModuleCall], bucket: int, threads: int) -> list[Any]:
+        began = self.clock()
+        outputs = _batched(calls, bucket, threads)
+        self._proof(calls[0], bucket, threads).took(self.clock() - began)
+        return outputs
 
 
 def _batched(calls: Sequence[ModuleCall], bucket: int, threads: int) -> list[Any]:

@@ -150,10 +150,18 @@ class Jobs:
             return int((await connection.execute(wanted)).scalar_one())
 
     @unbroken
-    async def claim(self, worker: str, limit: int, now: float, lease: float) -> list[Job]:
-        """The next jobs, which are the worker's for `lease` seconds."""
+    async def claim(
+        self,
+        worker: str,
+        limit: int,
+        now: float,
+        lease: float,
+        full: Collection[str] = (),
+    ) -> list[Job]:
+        """The next jobs, of no flow of `full`, which are the worker's for `lease` seconds."""
         unheld = JOBS.c.worker.is_(None) | (JOBS.c.worker == worker)
-        ours = (JOBS.c.ready, unheld, attended_or_plain(self._database, lease, now))
+        others = [JOBS.c.flow.not_in(full)] if full else []
+        ours = (JOBS.c.ready, unheld, attended_or_plain(self._database, lease, now), *others)
         async with self._database.writing() as connection:
             found = await begun.suspect(connection, self._shares, worker, *ours)
             free = limit - len(found)

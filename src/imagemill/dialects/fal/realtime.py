@@ -20,12 +20,15 @@ from fastapi import APIRouter, WebSocket
 from starlette.datastructures import Headers, QueryParams
 from starlette.websockets import WebSocketDisconnect
 
+from imagemill.budget import Budget, Share
 from imagemill.dialects import strict, wire
 from imagemill.dialects.callers import is_local
 from imagemill.dialects.fal.terms import check_form
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.dialects.fal.tokens import routes as token_routes
+from imagemill.dialects.request_body import IN_MEMORY, bodies_of
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.threads import BODIES
 
 __all__ = ["Tokens", "routes"]
 
@@ -66,33 +69,47 @@ VALUES = 20_000  # in one input: an empty list is a byte on the wire and 56 in m
 LENGTH = 4096  # of one list: msgpack makes room for the length that is announced
 ID_LENGTH = 200
 SILENCE = 60.0  # seconds without an input
+NO_ROOM = "the inputs of other calls fill the memory that is kept for them; send it again"
 
 
 class Box:
-    """Inputs that wait: the newest `room` of them, in bounded memory."""
+    """Inputs that wait: the newest `room` of them, within the memory that all inputs share."""
 
-    def __init__(self, room: int) -> None:
-        self._room, self._frames, self._size = room, deque[Frame](), 0
+    def __init__(self, room: int, memory: Budget) -> None:
+        self._room, self._memory = room, memory
+        self._frames, self._size = deque[tuple[Frame, Share]](), 0
         self._filled = asyncio.Event()
 
-    def put(self, frame: Frame) -> None:
-        self._frames.append(frame)
-        self._size += sys.getsizeof(frame)
-        while (held := len(self._frames)) > self._room or (held > 1 and self._size > HELD_BYTES):
-            self._pop()
-        self._filled.set()
+    def put(self, frame: Frame) -> bool:
+        """Whether there was memory for it, be it that of older inputs of this box."""
+        size = sys.getsizeof(frame)
+        while self._frames and (len(self._frames) >= self._room or self._size + size > HELD_BYTES):
+            self._drop()
+        while not (room := self._memory.try_take(size)) and self._frames:
+            self._drop()
+        if room:
+            self._frames.append((frame, Share(self._memory, size)))
+            self._size += size
+        self._filled.set() if self._frames else self._filled.clear()
+        return room
 
-    async def take(self) -> Frame:
+    async def take(self) -> tuple[Frame, Share]:
+        """The oldest, and its share of the memory, which the taker gives back."""
         await self._filled.wait()
-        frame = self._pop()
+        frame, share = self._frames.popleft()
+        self._size -= share.size
         if not self._frames:
             self._filled.clear()
-        return frame
+        return frame, share
 
-    def _pop(self) -> Frame:
-        frame = self._frames.popleft()
-        self._size -= sys.getsizeof(frame)
-        return frame
+    def clear(self) -> None:
+        while self._frames:
+            self._drop()
+
+    def _drop(self) -> None:
+        _, share = self._frames.popleft()
+        self._size -= share.size
+        share.release()
 
 
 @dataclass(frozen=True)
@@ -114,6 +131,7 @@ class Talk:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            box.clear()
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect):
                 raise end
@@ -121,12 +139,13 @@ class Talk:
     async def _listen(self, box: Box) -> None:
         while (message := await self.socket.receive())["type"] == "websocket.receive":
             binary = message.get("bytes")
-            box.put(message["text"] if binary is None else binary)
+            if not box.put(message["text"] if binary is None else binary):
+                await _tell(self.socket, ERRORS[Kind.BUSY], NO_ROOM)
 
     async def _work(self, box: Box) -> None:
         while True:
             try:
-                frame = await asyncio.wait_for(box.take(), self.silence)
+                frame, share = await asyncio.wait_for(box.take(), self.silence)
             except TimeoutError:
                 told = f"no inputs for {self.silence:g} seconds, reconnect when needed"
                 return await _end(self.socket, DONE, "TIMEOUT", told)
@@ -138,11 +157,13 @@ class Talk:
                 log.exception("a realtime input for %.200r failed", self.app)
                 told = wire.UNEXPECTED.message
                 return await _end(self.socket, BROKEN, "INTERNAL_ERROR", told)
+            finally:
+                share.release()
 
     async def _answer(self, frame: Frame) -> None:
         echoed: dict[str, Any] = {}
         try:
-            arguments = read(frame)
+            arguments = await BODIES.run(read, frame) if len(frame) > IN_MEMORY else read(frame)
             echoed = _echoed(arguments)
             local = is_local(self.socket)
             output = await self.run(self.app, arguments, self.caller, local)
@@ -253,7 +274,8 @@ def routes(run: Run, tokens: Tokens, silence: float = SILENCE) -> APIRouter:
             except Fault as fault:
                 await _end(socket, REFUSED, ERRORS[fault.kind], fault.message)
                 return
-            await Talk(socket, app, caller, run, silence).hold(Box(room))
+            box = Box(room, bodies_of(socket.scope).memory)
+            await Talk(socket, app, caller, run, silence).hold(box)
 
     router.add_api_websocket_route("/fal/run/{app:path}/realtime", talk)
     router.include_router(token_routes(tokens))
