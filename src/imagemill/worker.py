@@ -42,8 +42,8 @@ _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
 @dataclass
 class Worker:
-    """at_once: jobs given to the engine at a time, but for shares (`_room`). retention: seconds that
-    ended jobs are kept, and their files where the caller asked for no other time.
+    """at_once: jobs given to the engine at a time, but for shares, see `_room`. retention: seconds
+    that ended jobs are kept, and their files where the caller asked for no other time.
 
     ended: is called when a job has ended. secret: gives what makes the names of files unguessable.
     probe: looks whether what was full has room again. settled: tells whether what is old may be
