@@ -1,26 +1,29 @@
-"""Loads a diffusers pipeline by source: the embedded model, a folder, or a Hub id."""
+"""Loads a diffusers pipeline by its address: the embedded model, a folder, a file or a Hub id."""
 
 import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import diffusers
-import torch
 import transformers
 from diffusers import DiffusionPipeline
 
-from imagemill.errors import Fault, Kind
+from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
 
 # Naming it in a module makes `from_pretrained` find pico's own classes.
-from imagemill.pico import autoencoder, folder, text, vocabulary
+from imagemill.pico import autoencoder, text, vocabulary
 from imagemill.pipelines.families import EMBEDDED, FAMILIES, PICO, Family, Task
 from imagemill.pipelines.sparing import spare
+from imagemill.pipelines.weights.applying import apply
+from imagemill.pipelines.weights.folders import load_folder
+from imagemill.pipelines.weights.places import locate
+from imagemill.pipelines.weights.precision import device_of, dtype_for
+from imagemill.pipelines.weights.singles import load_single
 
 log = logging.getLogger(__name__)
-__all__ = ["Loaded", "assembled", "autoencoder", "load", "text"]
+__all__ = ["Loaded", "assembled", "autoencoder", "dtype_for", "load", "text"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +48,29 @@ class Loaded:
 
 
 def load(source: str, device: str) -> Loaded:
-    """Raises a Fault where there is no pipeline at `source`; the log tells why."""
+    """The model at an address, on its own device or else on `device`.
+
+    Raises a Fault where there is none, or where it is not whole; the log tells more.
+    """
     _quiet()
     spec = ModelSpec.at(source)
-    where = str(folder()) if spec.source == EMBEDDED else spec.source
     try:
-        pipe = DiffusionPipeline.from_pretrained(
-            where, dtype=dtype_for(device), local_files_only=Path(where).is_dir()
-        ).to(device)
-    except (OSError, ValueError) as error:
-        log.error("could not load %s", where, exc_info=error)
-        raise Fault(Kind.FAILED, "the model's weights could not be loaded") from error
+        pipe = _pipeline(spec, device_of(spec, device))
+    except Fault as fault:
+        log.error("could not load %s: %s", spec.source, fault)
+        raise
     _stay(pipe)
     spare(pipe)
     family = PICO if spec.source == EMBEDDED else FAMILIES.get(type(pipe).__name__, Family())
     return assembled(source, family, pipe)
+
+
+def _pipeline(spec: ModelSpec, device: str) -> DiffusionPipeline:
+    place = locate(spec.source, spec)
+    read = load_single if place.is_file() else load_folder
+    pipe = read(place, spec, device)
+    apply(pipe, spec, device)
+    return pipe
 
 
 def assembled(source: str, family: Family, pipe: DiffusionPipeline) -> Loaded:
@@ -85,7 +96,7 @@ def _alike(name: str, pipe: DiffusionPipeline) -> DiffusionPipeline:
 
 def _stay(pipe: DiffusionPipeline) -> None:
     """Pipelines that paint over would turn such a VAE into float32 and back in the middle of a
-    call, for all who share it. Only float16, in which nothing is loaded here, would overflow.
+    call, for all who share it. What would overflow in float16 is held in float32 from the start.
     """
     vae = getattr(pipe, "vae", None)
     if vae is not None and vae.config.get("force_upcast"):
@@ -97,11 +108,3 @@ def _quiet() -> None:
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
         library.utils.logging.set_verbosity_error()
-
-
-def dtype_for(device: str) -> torch.dtype:
-    """bfloat16 where the hardware computes in it: a processor that only emulates it is slower than
-    with float32.
-    """
-    fast = device != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
