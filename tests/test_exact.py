@@ -45,7 +45,8 @@ def calls(module: torch.nn.Module, *rows: int) -> list[ModuleCall]:
 
 
 def doubled(module: torch.nn.Module, *rows: int) -> list[list[float]]:
-    return [(call.rowed[0] * 2.0).flatten().tolist() for call in calls(module, *rows)]
+    columns = (call.rowed[0] for call in calls(module, *rows))
+    return [(x * 2.0).flatten().tolist() for x in columns if torch.is_tensor(x)]
 
 
 def values(outputs: list[Any]) -> list[list[float]]:

@@ -193,7 +193,11 @@ def test_nothing_parked_is_an_empty_plan() -> None:
     assert Scheduler(BUDGET).plan([]) == ()
 
 
-def test_the_budget_halves_until_nothing_is_left() -> None:
-    scheduler = Scheduler(4)
-    assert [scheduler.shrink() for _ in range(3)] == [True, True, False]
-    assert scheduler.budget == 0
+def test_no_more_rows_share_a_forward_than_fit_into_memory() -> None:
+    parked = [Call(i, "a", 1, 9, 0, rows=2, most=5) for i in range(4)]
+    assert len(Scheduler(BUDGET).plan(parked)) == 2
+
+
+def test_a_call_of_more_rows_than_fit_runs_alone() -> None:
+    parked = [Call(i, "a", 1, 9, 0, rows=2, most=1) for i in range(4)]
+    assert len(Scheduler(BUDGET).plan(parked)) == 1

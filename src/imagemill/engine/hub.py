@@ -19,7 +19,7 @@ from greenlet import getcurrent
 
 from imagemill.engine.calls import describe, know_distributions
 from imagemill.engine.heap import keep_freed_memory
-from imagemill.engine.modules import PARKED
+from imagemill.engine.modules import parked
 from imagemill.engine.processors import usable
 from imagemill.pipelines.adapters import Adapters
 from imagemill.pipelines.loading import Loaded, load
@@ -30,7 +30,9 @@ _ADAPTERS: WeakKeyDictionary[Loaded, Adapters] = WeakKeyDictionary()  # by the p
 
 
 class StandIn(torch.nn.Module):
-    """Stands where the real module stood; all but the parked methods are the real one's."""
+    """Stands where the real module stood; all but the parked methods are the real one's, and so is
+    the class, which pipelines ask for.
+    """
 
     def __init__(
         self, real: torch.nn.Module, methods: tuple[str, ...], added: Added | None = None
@@ -45,6 +47,14 @@ class StandIn(torch.nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
+
+    @property
+    def __class__(self) -> type:
+        return type(self.real)
+
+    @__class__.setter
+    def __class__(self, kind: type) -> None:
+        raise TypeError("a stand-in's class is that of the module it stands for")
 
 
 def prepare(source: str) -> Loaded:
@@ -66,17 +76,17 @@ def adapt(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:
 
 def _real(pipe: DiffusionPipeline) -> DiffusionPipeline:
     own = copy.copy(pipe)
-    for name in PARKED:
-        if isinstance(stand_in := getattr(own, name, None), StandIn):
-            object.__setattr__(own, name, stand_in.real)
+    for name, each in pipe.components.items():
+        if isinstance(each, StandIn):
+            object.__setattr__(own, name, each.real)
     return own
 
 
 def _adapted(pipe: DiffusionPipeline, added: Mapping[str, Added]) -> DiffusionPipeline:
     own = copy.copy(pipe)
     for name, each in added.items():
-        if isinstance(stand_in := getattr(own, name, None), StandIn):
-            object.__setattr__(own, name, StandIn(stand_in.real, stand_in.methods, each))
+        if isinstance(plain := getattr(own, name, None), StandIn):
+            object.__setattr__(own, name, StandIn(plain.real, plain.methods, each))
     return own
 
 
@@ -91,20 +101,21 @@ def lanes_for(threads: int | None) -> int:
 
 def _standing_in(loaded: Loaded) -> Loaded:
     for pipe in loaded.pipes.values():
-        _stand_in(pipe)
+        stand_in(pipe)
     return loaded
 
 
-def _stand_in(pipe: DiffusionPipeline) -> None:
-    for name, methods in PARKED.items():
-        real = getattr(pipe, name, None)
+def stand_in(pipe: DiffusionPipeline) -> None:
+    """Every module parks, whatever its name; schedulers, tokenizers and image processors stay per
+    request.
+    """
+    for name, real in pipe.components.items():
         if isinstance(real, torch.nn.Module):
             # Past diffusers' own bookkeeping.
-            object.__setattr__(pipe, name, StandIn(real, methods))
+            object.__setattr__(pipe, name, StandIn(real, parked(real)))
 
 
 def _park(
     module: torch.nn.Module, added: Added | None, method: str, *args: Any, **kwargs: Any
 ) -> Any:
-    call = describe(module, method, args, kwargs)
-    return getcurrent().parent.switch(call if added is None else replace(call, added=added))
+    return getcurrent().parent.switch(describe(module, method, args, kwargs, added))

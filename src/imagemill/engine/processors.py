@@ -39,19 +39,24 @@ def _own() -> set[int]:
 
 
 def _quotas(mounted: Path, groups: Path) -> Iterator[float]:
-    """Of each control group that this process is in, directly or by one around it."""
+    for folder in groups_of(mounted, groups, "cpu"):
+        yield from _quota(folder)
+
+
+def groups_of(mounted: Path, groups: Path, controller: str) -> Iterator[Path]:
+    """Each control group that this process is in, directly or by one around it."""
     try:
         lines = groups.read_text("utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         for root in (mounted / controllers,) if controllers else (mounted, mounted / "unified"):
             inner = root / path.lstrip("/")
             for folder in (inner, *inner.parents):
-                yield from _quota(folder)
+                yield folder
                 if folder == root:
                     break
 

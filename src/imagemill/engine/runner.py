@@ -19,6 +19,8 @@ from greenlet import getcurrent, greenlet
 from imagemill.engine.calls import ModuleCall
 from imagemill.engine.events import Event, Failed, Preview, Progress
 from imagemill.engine.exact import Exact
+from imagemill.engine.limits import Limits
+from imagemill.engine.memory import let_go, out_of_memory, room
 from imagemill.engine.previews import due, small
 from imagemill.engine.scheduler import Call, Scheduler
 from imagemill.errors import Fault, Kind
@@ -30,9 +32,11 @@ from imagemill.pipelines.sources import NOTHING, Given, Picture
 from imagemill.pipelines.stages import guided, stages
 
 log = logging.getLogger(__name__)
-# Of one forward. A processor is busy with a few rows already; more would only make others wait.
-ROW_BUDGET = {"cpu": 8_192, "cuda": 131_072}
-PLACE = 16  # px a side of what costs are counted in: a latent of pico, a token of FLUX
+# Tokens of one forward: what a network's time and memory grow with, whatever its kind. At 1024 px
+# Stable Diffusion, SDXL, SD3 and FLUX have 4096 in a row. A processor is busy with a few rows
+# already; more would only make others wait.
+ROW_BUDGET = {"cpu": 2_048, "cuda": 131_072}
+LEAST_SIDE = 16  # px that a token has at least
 
 
 @dataclass
@@ -90,11 +94,13 @@ class Forward:
 
 @dataclass(frozen=True)
 class Computed:
-    """A forward that has ended. outputs: one a call, or a Failure."""
+    """A forward that has ended. outputs: one a call, or a Failure. too_many: rows for which memory
+    did not suffice, at each time that it ran out.
+    """
 
     forward: Forward
     outputs: list[Any]
-    out_of_memory: int  # times
+    too_many: tuple[int, ...]
 
 
 class Runner:
@@ -114,7 +120,7 @@ class Runner:
         free: Callable[[], int] = lambda: 1,
         computed: Callable[[Computed], None] | None = None,
     ) -> None:
-        self.scheduler, self.exact = Scheduler(budget, lanes), Exact(lanes)
+        self.scheduler, self.exact, self.limits = Scheduler(budget, lanes), Exact(lanes), Limits()
         self.tell, self.finish, self.clock, self.free = tell, finish, clock, free
         self.paintings: dict[str, Painting] = {}
         self.trajectories: dict[int, Trajectory] = {}
@@ -188,12 +194,19 @@ class Runner:
         forward = computed.forward
         self.running.discard(forward)
         self._drop_cancelled()
-        for _ in range(computed.out_of_memory):
-            self.scheduler.shrink()
+        self._learn(computed)
         self.scheduler.count(forward.cost)
         for number, output in zip(forward.ids, computed.outputs, strict=True):
             if number in self.trajectories:
                 self._advance(number, output)
+
+    def _learn(self, computed: Computed) -> None:
+        calls = computed.forward.calls
+        for rows in computed.too_many:
+            self.limits.ran_out(calls[0].group, rows)
+        if not computed.too_many:
+            rows = sum(call.rows for call in calls)
+            self.limits.ran(calls[0].group, rows, calls[0].rows)
 
     def _planned(self) -> Forward | None:
         busy = sum(forward.threads for forward in self.running)
@@ -216,8 +229,8 @@ class Runner:
     def _run(self, forward: Forward) -> None:
         """In a lane, or in the thread of `run_wide`."""
         with torch.inference_mode():
-            outputs, out_of_memory = self._compute(forward.calls, forward.threads)
-        self._computed(Computed(forward, outputs, out_of_memory))
+            outputs, too_many = self._compute(forward.calls, forward.threads)
+        self._computed(Computed(forward, outputs, too_many))
 
     def _job(self, trajectory: Trajectory) -> Callable[[], Picture]:
         painting = trajectory.painting
@@ -242,23 +255,46 @@ class Runner:
     def _described(self, number: int, call: ModuleCall) -> Call:
         trajectory = self.trajectories[number]
         group = call.group if self.exact.shares(call) else number
-        return Call(number, group, _cost(call), trajectory.left, trajectory.since, call.heavy)
+        most = self.limits.rows(call.group)
+        return Call(
+            number, group, _cost(call), trajectory.left, trajectory.since, call.heavy, call.rows,
+            most,
+        )  # fmt: skip
 
-    def _compute(self, calls: Sequence[ModuleCall], threads: int) -> tuple[list[Any], int]:
-        """An output, or a Failure, for each call, and how often memory ran out; what fails together
-        is tried alone.
+    def _compute(
+        self, calls: Sequence[ModuleCall], threads: int, again: bool = True
+    ) -> tuple[list[Any], tuple[int, ...]]:
+        """An output, or a Failure, for each call, and the rows that were too many for memory; what
+        fails together is tried in halves. again: whether a single call that found no memory is
+        tried once more, when what the failure held is free again.
         """
-        try:
-            return self.exact.run(calls, threads), 0
-        except Exception as error:
-            out_of_memory = int(_out_of_memory(error))
-            if out_of_memory:
-                log.warning("out of memory with %d calls in a batch", len(calls))
-            if len(calls) == 1:
-                return [Failure(error)], out_of_memory
+        outputs, error = self._tried(calls, threads)
+        if error is None:
+            return outputs, ()
+        if not out_of_memory(error):
+            short: tuple[int, ...] = ()
+        else:
+            let_go(error)
+            short = (sum(call.rows for call in calls),)
+            log.warning("out of memory with %d rows in a batch", *short)
+        if len(calls) == 1:
+            if short and again:
+                outputs, more = self._compute(calls, threads, again=False)
+                return outputs, short + more
+            return [Failure(error)], short
         middle = len(calls) // 2
-        first, second = (self._compute(part, threads) for part in (calls[:middle], calls[middle:]))
-        return first[0] + second[0], out_of_memory + first[1] + second[1]
+        for part in (calls[:middle], calls[middle:]):
+            parted, more = self._compute(part, threads)
+            outputs, short = outputs + parted, short + more
+        return outputs, short
+
+    def _tried(
+        self, calls: Sequence[ModuleCall], threads: int
+    ) -> tuple[list[Any], Exception | None]:
+        try:
+            return self.exact.run(calls, threads), None
+        except Exception as error:
+            return [], error
 
     def _advance(self, number: int, *output: Any) -> None:
         trajectory = self.trajectories[number]
@@ -285,7 +321,11 @@ class Runner:
             self.finish(painting)
 
     def _fail(self, painting: Painting, error: Exception) -> None:
-        if not isinstance(error, Fault):
+        if out_of_memory(error):
+            log.error("painting %s found no memory", painting.id, exc_info=error)
+            let_go(error)
+            error = _too_large(painting)
+        elif not isinstance(error, Fault):
             log.error("painting %s failed", painting.id, exc_info=error)
             error = Fault(
                 Kind.FAILED, "the picture could not be painted; the server's log tells why"
@@ -310,21 +350,38 @@ class Runner:
 
 def _costs(loaded: Loaded, generation: Generation) -> tuple[int, ...]:
     """What is left to be computed after each number of steps, 0 after the last."""
-    planned = stages(loaded.family, generation)
-    places = [
-        stage.width * stage.height // PLACE**2 for stage in planned for _ in range(stage.steps)
+    planned, side = stages(loaded.family, generation), _token_side(loaded)
+    tokens = [
+        max(1, stage.width * stage.height // side**2)
+        for stage in planned
+        for _ in range(stage.steps)
     ]
-    steps = len(places)
+    steps = len(tokens)
     rows = (1 + guided(loaded.family, generation, step, steps) for step in range(steps))
-    each = [count * place for count, place in zip(rows, places, strict=True)]
+    each = [count * place for count, place in zip(rows, tokens, strict=True)]
     return tuple(accumulate(reversed(each), initial=0))[::-1]
+
+
+def _token_side(loaded: Loaded) -> int:
+    """px of what the denoiser makes one token of; two latents where it makes patches of them before
+    it is called, or has none, as a UNet.
+    """
+    denoiser = getattr(loaded.pipe, "transformer", None)
+    patch = getattr(getattr(denoiser, "config", None), "patch_size", None)
+    scale = getattr(loaded.pipe, "vae_scale_factor", LEAST_SIDE // 2)
+    return max(LEAST_SIDE, scale * (patch if isinstance(patch, int) else 2))
+
+
+def _too_large(painting: Painting) -> Fault:
+    size = f"{painting.generation.width}x{painting.generation.height} px"
+    left = room(str(painting.loaded.pipe.device))
+    return Fault(
+        Kind.FAILED,
+        f"memory ran out for one picture of {size}, though nothing else was computed with it: "
+        f"{left} were free; ask for a smaller size or fewer images, or have the operator choose a "
+        "lighter offload for this model",
+    )
 
 
 def _cost(call: ModuleCall) -> int:
     return call.rows * call.cells
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(
-        error
-    )

@@ -26,8 +26,9 @@ class Call:
     """One parked call.
 
     id: of the trajectory. group: calls of one group may share a forward. cost: of this call, in
-    cells times rows. left: cost of all calls that the trajectory still has to make. since: the
-    scheduler's clock when it parked. heavy: it takes all processors.
+    tokens times rows. left: cost of all calls that the trajectory still has to make. since: the
+    scheduler's clock when it parked. heavy: it takes all processors. rows: of this call. most: rows
+    of its group that fit into memory at a time; None for any number.
     """
 
     id: int
@@ -36,6 +37,8 @@ class Call:
     left: int
     since: int
     heavy: bool = False
+    rows: int = 1
+    most: int | None = None
 
 
 @dataclass
@@ -58,11 +61,13 @@ class Scheduler:
         if not order or (order[0].heavy and running):
             return ()
         group = [call for call in order if call.group == order[0].group]
-        limit, chosen, cost = self._limit(parked, running, group[0]), [group[0]], group[0].cost
+        limit, chosen, first = self._limit(parked, running, group[0]), [group[0]], group[0]
+        cost, rows = first.cost, first.rows
         for call in group[1:]:
-            if cost + call.cost <= limit:
+            fits = first.most is None or rows + call.rows <= first.most
+            if fits and cost + call.cost <= limit:
                 chosen.append(call)
-                cost += call.cost
+                cost, rows = cost + call.cost, rows + call.rows
         return tuple(call.id for call in chosen)
 
     def _limit(self, parked: Sequence[Call], running: int, first: Call) -> int:
@@ -84,11 +89,6 @@ class Scheduler:
     def count(self, cost: int) -> None:
         """After a forward of `cost` has run."""
         self.clock += cost
-
-    def shrink(self) -> bool:
-        """Halves the budget, after memory ran out; False where it cannot fall further."""
-        self.budget //= 2
-        return self.budget > 0
 
     def _urgency(self, call: Call) -> tuple[int, int]:
         trifling = call.cost * TRIFLE <= self.budget
