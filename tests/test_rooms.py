@@ -42,7 +42,11 @@ LEVELS = (
         ROUTES | TENSORS | {"dialects"},
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
-    level("app addresses admission assembly cluster cli connections exec server __main__", TENSORS),
+    level(
+        "app addresses admission assembly cluster cli cli_faults models_commands connections exec "
+        "server __main__",
+        TENSORS,
+    ),
 )
 LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.rooms}
 

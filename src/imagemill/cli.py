@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagemill import __version__
-from imagemill.errors import Fault, Kind, invalid
+from imagemill.cli_faults import EXIT_FAILED, one_line_errors
+from imagemill.errors import invalid
 from imagemill.generation import FORMATS, SCHEDULERS, Format, Generation
+from imagemill.models_commands import models
 
 if TYPE_CHECKING:
     from imagemill.catalog import Endpoint
@@ -32,6 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(models, name="models")
+
 SUFFIXES: dict[str, Format] = {
     ".png": "png",
     ".jpg": "jpeg",
@@ -39,24 +43,8 @@ SUFFIXES: dict[str, Format] = {
     ".webp": "webp",
 }
 LONGEST_STEM = 60  # characters of a file name
-EXIT_FAILED, EXIT_INVALID = 1, 2
 
 OnProgress = Callable[[int, int], None]
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Tells a fault in a line on stderr, and leaves with its exit code."""
-    try:
-        yield
-    except Fault as fault:
-        typer.echo(f"imagemill: {fault}", err=True)
-        code = EXIT_INVALID if fault.kind is Kind.INVALID else EXIT_FAILED
-        raise typer.Exit(code) from None
-    except OSError as error:  # a place that cannot be written to, a model that is not there
-        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        typer.echo(f"imagemill: {line}", err=True)
-        raise typer.Exit(EXIT_FAILED) from None
 
 
 def _version(asked: bool) -> None:
@@ -76,7 +64,7 @@ def root(
 
 
 @app.command()
-@_one_line_errors()
+@one_line_errors()
 def generate(
     prompt: Annotated[
         list[str],
@@ -126,7 +114,7 @@ def generate(
 
 
 @app.command()
-@_one_line_errors()
+@one_line_errors()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
@@ -158,7 +146,7 @@ def serve(
 
 
 @app.command("exec", context_settings={"allow_interspersed_args": False})
-@_one_line_errors()
+@one_line_errors()
 def execute(
     command: Annotated[
         list[str], typer.Argument(metavar="COMMAND...", help="The program and its arguments.")
@@ -187,7 +175,7 @@ def execute(
 
 
 @app.command()
-@_one_line_errors()
+@one_line_errors()
 def webhooks(
     retry: Annotated[
         list[str] | None, typer.Option(help="Send this dead one again; may be repeated.")

@@ -46,6 +46,51 @@ def locate(source: str, spec: ModelSpec) -> Path:
         ) from error
 
 
+def here(source: str, spec: ModelSpec) -> Path | None:
+    """A folder or file, the Hub's cache among them; None where nothing of it is in this machine."""
+    if source == EMBEDDED:
+        return folder()
+    path = Path(source).expanduser()
+    if path.exists() or not _on_hub(source):
+        return path if path.exists() else None
+    owner, name, *inside = source.split("/")
+    try:
+        id, revision = f"{owner}/{name}", spec.revision
+        cached = Path(snapshot_download(id, revision=revision, local_files_only=True))
+    except OSError:
+        return None
+    place = cached.joinpath(*inside)
+    return place if place.exists() else None
+
+
+def pulled(spec: ModelSpec) -> Path:
+    """Fetches what is newest of a Hub id; where that cannot be, tells what the cache has."""
+    source = spec.source
+    if not _on_hub(source):
+        raise broken(f"{source} is no Hub id; write it owner/name")
+    try:
+        owner, name, *inside = source.split("/")
+        if inside:
+            return Path(
+                hf_hub_download(f"{owner}/{name}", "/".join(inside), revision=spec.revision)
+            )
+        return fetched(source, spec)
+    except Exception as error:  # of many kinds: absent, gated, no network, no room
+        log.warning("%s could not be fetched from the Hub", source, exc_info=error)
+        cached = here(source, spec)
+        state = (
+            "nothing of it is"
+            if cached is None
+            else "all of it is"
+            if whole(cached)
+            else "part of it is"
+        )
+        raise broken(
+            f"{source} could not be fetched from the Hub ({type(error).__name__}); {state} in the "
+            "cache"
+        ) from error
+
+
 def _on_hub(source: str) -> bool:
     parts = source.split("/")
     named = len(parts) == 2 or (len(parts) > 2 and source.endswith(FILES))
@@ -67,7 +112,9 @@ def _of_hub(id: str, file: str, spec: ModelSpec) -> Path:
 def fetched(id: str, spec: ModelSpec) -> Path:
     """Fetches what the pipeline needs of a Hub id, and no more."""
     from diffusers import DiffusionPipeline
+    from diffusers.utils import logging as theirs
 
+    theirs.set_verbosity_error()  # what they warn of is told here
     place: str = DiffusionPipeline.download(
         id,
         revision=spec.revision,
