@@ -2,17 +2,21 @@
 
 import argparse
 import threading
+from collections.abc import Sequence
 from io import BytesIO
 
 import torch
 import uvicorn
 from diffusers import StableDiffusion3Pipeline
 from fastapi import FastAPI, Response
+from PIL.Image import Image
 from pydantic import BaseModel
 
 from imagemill.pico import autoencoder, folder, text  # the pipeline's own classes
 
 __all__ = ["autoencoder", "text"]
+
+PATH = "/models/imagemill/pico"
 
 
 class Parameters(BaseModel):
@@ -23,28 +27,45 @@ class Parameters(BaseModel):
     seed: int
 
 
-class Asked(BaseModel):
+class PaintRequest(BaseModel):
     inputs: str
     parameters: Parameters
 
 
-def make_app(dtype: torch.dtype) -> FastAPI:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    pipe = StableDiffusion3Pipeline.from_pretrained(folder(), dtype=dtype).to(device)
-    pipe.set_progress_bar_config(disable=True)
-    lock, app = threading.Lock(), FastAPI()
+class Pipeline:
+    """The stock pipeline."""
 
-    @app.post("/models/{owner}/{name}")
-    def text_to_image(owner: str, name: str, asked: Asked) -> Response:
-        given = asked.parameters.model_dump()
-        generator = torch.Generator("cpu").manual_seed(given.pop("seed"))
+    def __init__(self, dtype: torch.dtype) -> None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.pipe = StableDiffusion3Pipeline.from_pretrained(folder(), dtype=dtype).to(device)
+        self.pipe.set_progress_bar_config(disable=True)
+
+    def paint(self, requests: Sequence[PaintRequest]) -> list[Image]:
+        """Requests that differ in prompt and seed alone."""
+        parameters = requests[0].parameters.model_dump(exclude={"seed"})
+        seeds = [torch.Generator("cpu").manual_seed(each.parameters.seed) for each in requests]
+        images: list[Image] = self.pipe(
+            [each.inputs for each in requests], generator=seeds, **parameters
+        ).images
+        return images
+
+
+def encoded(image: Image) -> Response:
+    buffer = BytesIO()
+    image.save(buffer, "jpeg")
+    return Response(buffer.getvalue(), media_type="image/jpeg")
+
+
+def serve(dtype: torch.dtype, port: int) -> None:
+    pipeline, lock, app = Pipeline(dtype), threading.Lock(), FastAPI()
+
+    @app.post(PATH)
+    def text_to_image(request: PaintRequest) -> Response:
         with lock:
-            image = pipe(asked.inputs, generator=generator, **given).images[0]
-        buffer = BytesIO()
-        image.save(buffer, "jpeg")
-        return Response(buffer.getvalue(), media_type="image/jpeg")
+            (image,) = pipeline.paint([request])
+        return encoded(image)
 
-    return app
+    uvicorn.run(app, port=port, log_level="warning")
 
 
 if __name__ == "__main__":
@@ -52,4 +73,4 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
-    uvicorn.run(make_app(getattr(torch, arguments.dtype)), port=arguments.port, log_level="warning")
+    serve(getattr(torch, arguments.dtype), arguments.port)

@@ -1,8 +1,8 @@
-"""How does imagemill serve pico next to a plain server around the stock pipeline?
+"""How does imagemill serve pico next to plain servers around the stock pipeline?
 
-`python -m benchmarks.serving` starts both in turn, asks both the same, and writes RESULTS.md;
-`--quick` asks for little and only prints. Both are asked over HTTP on this machine, so both share
-its cores with the askers. No picture is asked for twice, and caching is switched off.
+`python -m benchmarks.serving` starts them in turn, asks all the same, and writes RESULTS.md;
+`--quick` asks for little and only prints. They are asked over HTTP on this machine, and share its
+cores with the askers. No picture is asked for twice, and caching is switched off.
 """
 
 import argparse
@@ -175,39 +175,65 @@ def timed(*command: str) -> float:
     return time.perf_counter() - began
 
 
+def builds() -> list[tuple[str, list[str]]]:
+    """The servers that are compared, ours first; peers in the type that is fastest here."""
+    from imagemill.pipelines.loading import dtype_for
+
+    dtype = str(dtype_for("cpu")).removeprefix("torch.")
+    return [
+        ("imagemill", ["imagemill", "serve", "--data-dir", "DATA"]),
+        ("FastAPI", ["benchmarks.peer", "--dtype", dtype]),
+        ("LitServe", ["benchmarks.litserve_peer", "--dtype", dtype]),
+    ]
+
+
 def report(size: Size) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         picture = f"{folder}/cold.png"
         helps = [
             median(timed(name, "--help") for _ in range(size.repeats))
-            for name in ("imagemill", "benchmarks.peer")
+            for name in ("imagemill", "benchmarks.peer", "benchmarks.litserve_peer")
         ]
         cold = timed("imagemill", "generate", PROMPTS[0], "--output", picture)
-        ours = measure(["imagemill", "serve", "--data-dir", folder], size)
-        theirs = measure(["benchmarks.peer"], size)
-    yield from ("| | imagemill | peer | times better |", "|---|---|---|---|")
-    yield line("`--help`", "s", helps[0], helps[1])
-    yield f"| `imagemill generate`, cold process, 512 px, 20 steps | {cold:.3g} s | | |"
-    for row, mine, other in zip(ROWS, ours, theirs, strict=True):
-        yield line(row.what, row.unit, mine, other, row.more)
+        measured = [
+            measure([part.replace("DATA", folder) for part in command], size)
+            for _, command in builds()
+        ]
+    names = [name for name, _ in builds()]
+    ratios = [f"times better than {name}" for name in names[1:]]
+    yield "| | " + " | ".join([*names, *ratios]) + " |"
+    yield "|---" * (2 * len(names)) + "|"
+    yield line("`--help`", "s", helps)
+    yield f"| `imagemill generate`, cold process, 512 px, 20 steps | {cold:.3g} s | | | | |"
+    for number, row in enumerate(ROWS):
+        yield line(row.what, row.unit, [each[number] for each in measured], row.more)
+    for side in (256, 512):
+        run = [sys.executable, "-m", "benchmarks.alone", "--side", str(side)]
+        run += ["--pictures", str(size.pictures)]
+        done = subprocess.run(run, cwd=ROOT, check=True, capture_output=True, text=True)
+        what = f"the engine alone, {CLIENTS} requests, {side} px"
+        yield f"| {what} | {float(done.stdout):.3g} pictures/s | | | | |"
 
 
-def line(what: str, unit: str, ours: float, theirs: float, more: bool = False) -> str:
-    ratio = ours / theirs if more else theirs / ours
-    return f"| {what} | {ours:.3g} {unit} | {theirs:.3g} {unit} | {ratio:.2g} |"
+def line(what: str, unit: str, values: list[float], more: bool = False) -> str:
+    ours, *others = values
+    ratios = [ours / each if more else each / ours for each in others]
+    cells = [f"{each:.3g} {unit}" for each in values] + [f"{each:.2g}" for each in ratios]
+    return f"| {what} | " + " | ".join(cells) + " |"
 
 
 HEAD = f"""## Serving
 
-Written by `python -m benchmarks.serving`. Both sides have the same weights, prompts and requests
+Written by `python -m benchmarks.serving`. All have the same weights, prompts and requests
 over HTTP, one after the other on the same machine, which also runs the clients. Steps at
 {CLIENTS} clients are {", ".join(str(steps) for steps in STEPS)} in turn. Memory is the proportional
 set size (pages that processes share are counted once) at the end.
 
-The peer is `benchmarks/peer.py`: the stock pipeline in its stock float32, one picture at a time.
-What differs besides batching: imagemill computes in bfloat16 where the processor does, and paints
-512 px in two stages ([sizes](../docs/sizes.md)), where the peer takes all its steps at 512 px. At
-256 px both take the same steps at the same size.
+The peers have the stock pipeline, in the type in which this processor computes fastest:
+`benchmarks/peer.py` behind FastAPI, one picture at a time, `benchmarks/litserve_peer.py` behind
+LitServe, up to 16 at a time where they are alike. What differs besides batching: imagemill paints
+512 px in two stages ([sizes](../docs/sizes.md)), where the peers take all their steps at 512 px. At
+256 px all take the same steps at the same size.
 """
 
 
