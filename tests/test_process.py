@@ -92,7 +92,8 @@ async def test_a_model_that_cannot_be_loaded_stops_no_other(tmp_path: Path) -> N
     async with running(Options(threads=1, preload=(absent, "pico"))) as engine:
         assert picture(await last(engine, "a", ASKED))
         assert (engine.state, engine.trouble) == (
-            State.READY, "1 of 2 models could not be loaded; the server's log tells why",
+            State.READY, "1 of 2 models could not be loaded; there is no folder or file nothing "
+            "where the configuration says; correct `source`",
         )  # fmt: skip
         assert fault(await last(engine, "b", ASKED, absent)) is Kind.FAILED
         assert picture(await last(engine, "c", ASKED))

@@ -264,6 +264,8 @@ def test_a_tokenizer_that_is_damaged_is_told(broken: Callable[[str], Path]) -> N
     folder = broken("sdxl")
     (folder / "tokenizer_2" / "vocab.json").write_text("{", "utf-8")
     assert "tokenizer_2 of the model is damaged or incomplete" in refused(folder)
+    (folder / "tokenizer_2" / "vocab.json").unlink()
+    assert "tokenizer_2 of the model has no words" in refused(folder)
 
 
 @pytest.mark.parametrize("family", ["pixart-sigma"])

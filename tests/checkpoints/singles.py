@@ -75,11 +75,17 @@ def _sd15(pipe: Any) -> Tensors:
 
 
 def _sdxl(pipe: Any) -> Tensors:
-    text = _with_text_model(pipe.text_encoder.state_dict())
-    second = _clip_in_open_clip(pipe.text_encoder_2.state_dict())
+    names = ("unet", "vae", "text_encoder", "text_encoder_2")
+    return sdxl_names({name: getattr(pipe, name).state_dict() for name in names})
+
+
+def sdxl_names(parts: dict[str, Tensors]) -> Tensors:
+    """The tensors of SDXL's parts, as its file names them."""
+    text = _with_text_model(parts["text_encoder"])
+    second = _clip_in_open_clip(parts["text_encoder_2"])
     return (
-        _unet_in_ldm(pipe.unet.state_dict())
-        | _vae_in_ldm(pipe.vae.state_dict())
+        _unet_in_ldm(parts["unet"])
+        | _vae_in_ldm(parts["vae"])
         | {f"conditioner.embedders.0.transformer.{name}": x for name, x in text.items()}
         | {f"conditioner.embedders.1.model.{name}": x for name, x in second.items()}
     )

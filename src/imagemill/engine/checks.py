@@ -35,14 +35,17 @@ class Report:
     painting: float
 
 
-def check(address: str) -> Report:
-    """Raises a Fault where the model cannot be loaded or paints nothing."""
+def check(address: str, steps: int = 1) -> Report:
+    """steps: of each picture; with 0 the model is only loaded.
+
+    Raises a Fault where it cannot be loaded, or paints nothing.
+    """
     compute_with(1)
     began = time.monotonic()
     loaded = prepare(address)
     there = time.monotonic()
     with torch.inference_mode():
-        batches = _paint_two(loaded)
+        batches = bool(steps) and _paint_two(loaded, steps)
     modules = _modules(loaded)
     largest = max(modules, key=_bytes)
     return Report(
@@ -57,13 +60,13 @@ def check(address: str) -> Report:
     )
 
 
-def _paint_two(loaded: Loaded) -> bool:
+def _paint_two(loaded: Loaded, steps: int) -> bool:
     """Whether they shared a forward."""
     ended: queue.SimpleQueue[Computed] = queue.SimpleQueue()
     finished: list[Painting] = []
     runner = Runner(BUDGET, _tell, finished.append, time.monotonic, computed=ended.put)
     for seed in range(2):
-        runner.start(str(seed), _generation(seed), loaded)
+        runner.start(str(seed), _generation(seed, steps), loaded)
     heaviest, shared = 0, False
     runner.begin()
     while runner.running:
@@ -79,9 +82,9 @@ def _paint_two(loaded: Loaded) -> bool:
     return shared
 
 
-def _generation(seed: int) -> Generation:
+def _generation(seed: int, steps: int) -> Generation:
     return Generation(
-        prompt="a red cat", model="check/model", width=SIDE, height=SIDE, steps=1,
+        prompt="a red cat", model="check/model", width=SIDE, height=SIDE, steps=steps,
         guidance_scale=1.0, seed=seed, format="png",
     )  # fmt: skip
 

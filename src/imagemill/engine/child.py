@@ -74,8 +74,9 @@ class Child:
     def run(self, preload: tuple[str, ...]) -> None:
         for work in (self._read, self._beat):
             threading.Thread(target=work, daemon=True).start()
-        failed = tuple(source for source in preload if not self._preloaded(source))
-        self._tell(Ready(failed))
+        reasons = {source: self._preloaded(source) for source in preload}
+        failed = {source: why for source, why in reasons.items() if why is not None}
+        self._tell(Ready(tuple(failed), tuple(filter(None, failed.values()))))
         with torch.inference_mode():
             while True:
                 while self.shelf.advance(each.loaded for each in self.runner.paintings.values()):
@@ -94,14 +95,19 @@ class Child:
                 self._tell(Beat(self.turns, self.loading))
                 time.sleep(self.beat)
 
-    def _preloaded(self, source: str) -> bool:
-        """A model that cannot be loaded stops no other: who wants it is told so."""
+    def _preloaded(self, source: str) -> str | None:
+        """Why the model could not be loaded, empty where nobody knows, and None where it is there.
+
+        A model that cannot be loaded stops no other: who wants it is told so.
+        """
         try:
             self.shelf.arrived(Key(source), self._prepared(source))
+        except Fault as fault:  # which has been logged
+            return str(fault)
         except Exception:
             log.exception("could not load %s", source)
-            return False
-        return True
+            return ""
+        return None
 
     def _prepared(self, source: str) -> Loaded:
         self.loading = True

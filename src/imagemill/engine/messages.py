@@ -40,9 +40,11 @@ class Close:
 
 @dataclass(frozen=True)
 class Ready:
-    """Every preloaded model is there but those at `failed`, which cannot be loaded."""
+    """Every preloaded model is there but those at `failed`, which cannot be loaded; `why` are the
+    reasons, as far as they are known, for everybody to read."""
 
     failed: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class EngineProcess:
         self._starts_at, self._last = 0.0, ""  # when the next start is; how the last process ended
         # Of the sources to be preloaded: not tried this time, and not there.
         self._left_out, self._missing = frozenset[str](), frozenset[str]()
+        self._why = ""  # they are not there
         self._loading: str | None = None
 
     @property
@@ -95,7 +96,8 @@ class EngineProcess:
             return f"the engine stopped: {self._last}; it is started again {when}"
         if self._state is State.READY and self._missing:
             count, all_ = len(self._missing), len(self.options.preload)
-            return f"{count} of {all_} models could not be loaded; the server's log tells why"
+            why = self._why or "the server's log tells why"
+            return f"{count} of {all_} models could not be loaded; {why}"
         return ""
 
     @property
@@ -238,7 +240,8 @@ class EngineProcess:
                 if self._loading is not None:
                     self._suspects.loaded(self._loading)
                 self._loading = source
-            case Ready(failed):
+            case Ready(failed, why):
+                self._why = "; ".join(why)
                 self._missing, self._state = self._left_out | set(failed), State.READY
                 self._dispatch()
             case Said(ticket, event):

@@ -9,7 +9,6 @@ import diffusers
 import torch
 import transformers
 
-from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.weights import headers
 from imagemill.pipelines.weights.converting import converted
@@ -108,17 +107,26 @@ def _scheduler(place: Path) -> Any:
         ) from error
 
 
+# Of which a tokenizer's folder has at least one.
+WORDS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+
+
+def has_words(place: Path) -> bool:
+    return any((place / each).is_file() for each in WORDS)
+
+
 def _tokenizer(name: str, place: Path, named: Named | None) -> Any:
     library, kind = named or (None, None)
     found: Any = class_of(library, kind) if library and kind else None
     try:
-        return (found or transformers.AutoTokenizer).from_pretrained(
-            str(place), local_files_only=True
-        )
-    except Fault:
-        raise
-    except Exception as error:  # of many kinds, by what is missing
-        raise broken(
-            f"{name}: {place.name} holds no tokenizer that can be read; give a folder with "
-            "tokenizer.json, or vocab.json and merges.txt, or spiece.model"
-        ) from error
+        if has_words(place):
+            return (found or transformers.AutoTokenizer).from_pretrained(
+                str(place), local_files_only=True
+            )
+        error: Exception | None = None
+    except Exception as raised:  # of many kinds, by what is missing
+        error = raised
+    raise broken(
+        f"{name}: {place.name} holds no tokenizer that can be read; give a folder with "
+        "tokenizer.json, or vocab.json and merges.txt, or spiece.model"
+    ) from error

@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
-from imagemill.pipelines.weights.apart import load_apart
+from imagemill.pipelines.weights.apart import has_words, load_apart
 from imagemill.pipelines.weights.headers import broken
 from imagemill.pipelines.weights.parts import Module, Part, class_of, load_part, variant_of
 from imagemill.pipelines.weights.places import components, read_index
@@ -123,6 +123,17 @@ def _check_parts(folder: Folder) -> None:
                 f"{name} ({kind}) is absent: model_index.json names it and there is no folder "
                 f"{name}; fetch the model anew, or name it apart by `{name}`"
             )
+    for name in _small(folder):
+        # From an empty folder transformers makes a tokenizer of three words, and says nothing.
+        ours = "tokenizer" in name and name not in folder.spec.parts
+        if ours and not has_words(folder.place / name):
+            raise broken(_WORDLESS.format(name=name))
+
+
+_WORDLESS = (
+    "{name} of the model has no words: neither tokenizer.json nor a vocabulary is there; fetch the "
+    "model anew, or name it apart by `{name}`"
+)
 
 
 def _lacking(folder: Folder, name: str) -> str:
@@ -181,5 +192,4 @@ def _sound(part: Path) -> bool:
             json.loads(path.read_text("utf-8"))
     except ValueError:
         return False
-    words = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
-    return "tokenizer" not in part.name or any((part / each).is_file() for each in words)
+    return "tokenizer" not in part.name or has_words(part)

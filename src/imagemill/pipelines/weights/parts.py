@@ -4,11 +4,14 @@ diffusers and transformers pass over much: a text encoder whose file lacks tenso
 Here what is missing, left over or not a number is an error.
 """
 
+import ctypes
 import json
 import logging
+import os
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from mmap import PAGESIZE
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,9 @@ HARMLESS = ("position_ids",)
 TIED = (("shared.weight", "encoder.embed_tokens.weight"),)
 
 Module = torch.nn.Module
+
+_C: Any = ctypes.CDLL(None) if os.name == "posix" else None
+_DONT_NEED = 4  # MADV_DONTNEED, on Linux and macOS
 
 
 @dataclass(frozen=True)
@@ -245,8 +251,23 @@ def fill(
         tensor = tensors.pop(name)
         if name in places:
             single = dtype is torch.float16 and any(part in name.split(".") for part in kept)
-            _put(module, name, tensor.to(torch.float32 if single else dtype))
+            cast = tensor.to(torch.float32 if single else dtype)
+            _put(module, name, cast)
+            if cast is not tensor:
+                _forget(tensor)
     return module.eval()
+
+
+def _forget(tensor: torch.Tensor) -> None:
+    """Gives back the memory of what was mapped from a file and has been copied: else the file
+    would lie in memory beside the copy until all of it is read. It is read again if need be."""
+    if tensor.untyped_storage().filename is None:
+        return
+    start = -(-tensor.data_ptr() // PAGESIZE) * PAGESIZE
+    length = (tensor.data_ptr() + tensor.nbytes) // PAGESIZE * PAGESIZE - start
+    advise = getattr(_C, "madvise", None)  # there is none on Windows
+    if advise is not None and length > 0:
+        advise(ctypes.c_void_p(start), ctypes.c_size_t(length), _DONT_NEED)
 
 
 def _put(module: Module, name: str, tensor: torch.Tensor) -> None:
