@@ -37,6 +37,7 @@ _ENDS = sorted(ENDS, key=len, reverse=True)
 _OTHERS = {
     r"\.hada_": "LoHa", r"\.lokr_": "LoKr", r"\.lora_mid": "LoCon with a core",
     r"\.b?oft_": "OFT", r"\.vera_": "VeRA", r"\.ia3_": "IA3", r"\.diff(_b)?$": "weights in full",
+    r"_norm\.scale$": "a control LoRA, which widens the model itself",
 }  # fmt: skip
 _HEADER = "lora_adapter_metadata"  # diffusers' name for PEFT's configuration
 
