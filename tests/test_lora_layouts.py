@@ -211,6 +211,7 @@ def test_other_words_for_the_same_do_the_same(
     assert same(bench.ours(file(family, layout, bench.pipe)), wanted)
 
 
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`:UserWarning")
 def test_two_loras_do_what_diffusers_does_with_both(
     benches: Mapping[str, Bench], tmp_path: Path
 ) -> None:
