@@ -28,7 +28,7 @@ from benchmarks.gateway import serving
 from benchmarks.idle import ReadyEngine
 from imagemill.app import create_app
 from imagemill.engine.events import NO_INPUTS, Event, Finished, Progress
-from imagemill.generation import Generation, Painted
+from imagemill.generation import Generation, Input, Painted
 from imagemill.settings import Settings
 
 MODULE = "benchmarks.floods"
@@ -52,7 +52,7 @@ class SteadyEngine(ReadyEngine):
         id: str,
         generation: Generation,
         source: str,
-        inputs: Mapping[str, bytes] = NO_INPUTS,
+        inputs: Mapping[str, Input] = NO_INPUTS,
         previews: bool = False,
     ) -> AsyncIterator[Event]:
         async with self.machine:

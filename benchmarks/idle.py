@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from imagemill.app import create_app
 from imagemill.engine.events import NO_INPUTS, Event, Failed, State
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Input
 from imagemill.settings import Settings
 
 
@@ -40,7 +40,7 @@ class IdleEngine(ReadyEngine):
         id: str,
         generation: Generation,
         source: str,
-        inputs: Mapping[str, bytes] = NO_INPUTS,
+        inputs: Mapping[str, Input] = NO_INPUTS,
         previews: bool = False,
     ) -> AsyncIterator[Event]:
         await asyncio.Event().wait()

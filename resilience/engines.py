@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.idle import ReadyEngine
 from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, Progress
 from imagemill.engine.messages import Options
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Input
 from tests.engines import paint
 from tests.stub_engines import Stub
 
@@ -25,7 +25,7 @@ class PlainEngine(ReadyEngine):
         id: str,
         generation: Generation,
         source: str,
-        inputs: Mapping[str, bytes] = NO_INPUTS,
+        inputs: Mapping[str, Input] = NO_INPUTS,
         previews: bool = False,
     ) -> AsyncIterator[Event]:
         yield Begun()

@@ -19,7 +19,7 @@ from imagemill.engine.events import (
     State,
 )
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Format, Generation, Painted
+from imagemill.generation import Format, Generation, Input, Painted
 
 TURNS = 10  # of the event loop that a step takes; a real one takes many more
 
@@ -60,12 +60,12 @@ class PlainEngine:
         id: str,
         generation: Generation,
         source: str,
-        inputs: Mapping[str, bytes] = NO_INPUTS,
+        inputs: Mapping[str, Input] = NO_INPUTS,
         previews: bool = False,
     ) -> AsyncIterator[Event]:
         self.submitted.append(generation)
         self.sources.append(source)
-        self.inputs.append(inputs)
+        self.inputs.append({name: _content(each) for name, each in inputs.items()})
         self.previewed.append(previews)
         await self._tell()
         yield Begun()
@@ -130,3 +130,7 @@ _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
     'viewBox="0 0 {width} {height}"><rect width="100%" height="100%" fill="{colour}"/></svg>'
 )
+
+
+def _content(given: Input) -> bytes:
+    return given if isinstance(given, bytes) else given.path.read_bytes()

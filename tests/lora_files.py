@@ -8,11 +8,15 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from safetensors.torch import save
 
+from imagemill.generation import LoraFile
 from imagemill.pipelines.lora.names import DENOISERS, TEXTS
 from imagemill.pipelines.lora.original import originals
 
@@ -97,6 +101,17 @@ def _group(
 
     down = torch.randn((RANK, *into), generator=noise) / 2
     return Group(part, names, original, down, tuple(map(up, layers)))
+
+
+_FOLDER = TemporaryDirectory(prefix="loras")
+
+
+def kept(made: bytes) -> LoraFile:
+    """A file of this content, as a server hands it to its engine."""
+    digest = sha256(made).hexdigest()
+    path = Path(_FOLDER.name) / f"{digest}.safetensors"
+    path.write_bytes(made)
+    return LoraFile(path, digest, len(made))
 
 
 # Names

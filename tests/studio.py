@@ -14,7 +14,7 @@ from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.errors import Kind
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Input
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.sources import Picture, read
 
@@ -35,7 +35,7 @@ class Studio:
     """
 
     budget: int = ROW_BUDGET["cpu"]
-    inputs: Mapping[str, bytes] = field(default_factory=dict)
+    inputs: Mapping[str, Input] = field(default_factory=dict)
     previews: bool = False
     lanes: int = 1
     said: dict[str, list[Event]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Studio:
 
 
 def painted(
-    loaded: Loaded, generation: Generation, inputs: Mapping[str, bytes] = NO_INPUTS
+    loaded: Loaded, generation: Generation, inputs: Mapping[str, Input] = NO_INPUTS
 ) -> Painting:
     """One generation in a studio of its own."""
     studio = Studio(inputs=inputs)
@@ -92,7 +92,7 @@ def painted(
 
 
 def alone(
-    loaded: Loaded, generation: Generation, inputs: Mapping[str, bytes] = NO_INPUTS
+    loaded: Loaded, generation: Generation, inputs: Mapping[str, Input] = NO_INPUTS
 ) -> tuple[bytes, ...]:
     return encode(painted(loaded, generation, inputs), now=1.0).pictures
 

@@ -17,6 +17,7 @@ from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.sources import Weights, read
 from tests.checkpoints import THREE, Checkpoint, lora
+from tests.lora_files import kept
 from tests.studio import ASKED, Studio, alone, inference_on_one_thread
 
 SMALL = replace(ASKED, width=64, height=64, steps=3)
@@ -41,7 +42,7 @@ def sd3(checkpoint: Checkpoint) -> Loaded:
 
 def weights(*files: tuple[bytes, float]) -> tuple[Weights, ...]:
     """As they are when they have been read."""
-    inputs = {str(number): content for number, (content, _) in enumerate(files)}
+    inputs = {str(number): kept(content) for number, (content, _) in enumerate(files)}
     loras = tuple(Lora(str(number), scale) for number, (_, scale) in enumerate(files))
     return read(replace(ASKED, loras=loras), inputs).weights
 

@@ -17,10 +17,11 @@ from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, P
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.errors import Kind
-from imagemill.generation import Generation, Lora
+from imagemill.generation import Generation, Input, Lora
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import load
 from tests.checkpoints import lora
+from tests.lora_files import kept
 from tests.studio import png
 
 pytestmark = pytest.mark.anyio
@@ -45,7 +46,7 @@ async def heard(
     engine: EngineProcess,
     id: str,
     asked: Generation,
-    inputs: Mapping[str, bytes] = NO_INPUTS,
+    inputs: Mapping[str, Input] = NO_INPUTS,
     previews: bool = False,
 ) -> list[Event]:
     stream = engine.submit(id, asked, EMBEDDED, inputs, previews)
@@ -58,7 +59,7 @@ def files(events: list[Event]) -> tuple[bytes, ...]:
     return events[-1].painted.pictures
 
 
-def here(asked: Generation, inputs: Mapping[str, bytes]) -> tuple[bytes, ...]:
+def here(asked: Generation, inputs: Mapping[str, Input]) -> tuple[bytes, ...]:
     return paint(asked, EMBEDDED, lambda done, steps: None, threads=1, inputs=inputs).pictures
 
 
@@ -68,7 +69,7 @@ def plain() -> DiffusionPipeline:
 
 
 async def test_everything_passes_through_the_process(plain: DiffusionPipeline) -> None:
-    loras = {f"lora{seed}": lora(plain, seed) for seed in range(4)}
+    loras = {f"lora{seed}": kept(lora(plain, seed)) for seed in range(4)}
     adapted = [
         replace(ASKED, loras=(Lora(f"lora{seed}", 1.0), Lora("lora0", 0.5))) for seed in range(1, 4)
     ]
@@ -82,7 +83,7 @@ async def test_everything_passes_through_the_process(plain: DiffusionPipeline) -
     assert any(isinstance(event, Preview) for event in inside)
     assert files(unchanged) == here(ASKED, {})
     assert files(others[1]) == here(adapted[1], loras)
-    assert len({files(unchanged), *map(files, others)}) == 4  # one more than is held at a time
+    assert len({files(unchanged), *map(files, others)}) == 4
 
 
 async def test_inputs_are_handed_on_again_after_a_death() -> None:
@@ -100,10 +101,10 @@ async def test_inputs_are_handed_on_again_after_a_death() -> None:
 
 
 async def test_what_cannot_be_read_fails_alone_and_says_what() -> None:
-    bad = {
+    bad: dict[str, tuple[Generation, Mapping[str, Input]]] = {
         "image": (INSIDE, GIVEN | {"image": b"no picture"}),
         "mask": (INSIDE, GIVEN | {"mask": b""}),
-        "loras": (replace(ASKED, loras=(Lora("x"),)), {"x": b"no tensors"}),
+        "loras": (replace(ASKED, loras=(Lora("x"),)), {"x": kept(b"no tensors")}),
     }
     async with running() as engine:
         *failed, good = await asyncio.gather(
@@ -121,7 +122,7 @@ async def test_what_cannot_be_read_fails_alone_and_says_what() -> None:
 async def test_who_waits_for_loras_can_be_cancelled(plain: DiffusionPipeline) -> None:
     asked = replace(ASKED, loras=(Lora("x"),), steps=150)
     async with running() as engine:
-        waiting = asyncio.create_task(heard(engine, "waiting", asked, {"x": lora(plain)}))
+        waiting = asyncio.create_task(heard(engine, "waiting", asked, {"x": kept(lora(plain))}))
         await heard(engine, "first", replace(ASKED, steps=1))
         engine.cancel("waiting")
         last = (await waiting)[-1]

@@ -1,10 +1,11 @@
 """Which models are held, and who waits: orders and names, no torch."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from imagemill.engine.messages import Submit
 from imagemill.engine.shelf import Key, Shelf, Wanted
-from imagemill.generation import Generation
+from imagemill.generation import Generation, LoraFile
 from imagemill.pipelines.sources import Given, Weights
 
 ASKED = Generation("a red cat", "m", 64, 64, 4, 4.0, seed=1)
@@ -28,7 +29,11 @@ class Room:
         self.started[order.submit.id] = self.painting[order.submit.id] = model
 
     def want(self, id: str, *loras: str, source: str = "m", scale: float = 1.0) -> None:
-        given = Given(weights=tuple(Weights(each, scale, LORA) for each in loras))
+        given = Given(
+            weights=tuple(
+                Weights(each, scale, LoraFile(Path(each), each, len(LORA))) for each in loras
+            )
+        )
         self.shelf.want(Wanted(Submit(id, ASKED, source, {}, False), given))
         self.advance()
 

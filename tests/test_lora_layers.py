@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from platform import machine
 
 import pytest
@@ -14,6 +13,7 @@ from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.lora.layers import Added, Term, adding, hook
 from imagemill.pipelines.sources import Weights
 from tests.checkpoints import lora
+from tests.lora_files import kept
 from tests.studio import ASKED, Studio, alone, inference_on_one_thread
 
 
@@ -29,7 +29,8 @@ def pico() -> Loaded:
 
 
 def weights(content: bytes, scale: float = 1.0) -> Weights:
-    return Weights(sha256(content).hexdigest(), scale, content)
+    file = kept(content)
+    return Weights(file.digest, scale, file)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from tests.lora_files import (
     denoiser,
     described,
     file,
+    kept,
     peft,
     without_out_proj,
 )  # fmt: skip
@@ -54,7 +55,7 @@ class Bench:
     plain: Outputs
 
     def ours(self, made: bytes, scale: float = SCALE) -> Outputs:
-        added = self.adapters.added([Weights(sha256(made).hexdigest(), scale, made)])
+        added = self.adapters.added([Weights(kept(made).digest, scale, kept(made))])
         return outputs(self.pipe, added)
 
     def theirs(self, made: bytes, where: Path) -> Outputs | None:
@@ -221,8 +222,8 @@ def test_two_loras_do_what_diffusers_does_with_both(
         (save(peft(held.of(held.part, "text_encoder"))), described(held.of(held.part), ALPHA)),
         key=lambda each: sha256(each).hexdigest(),
     )
-    weights = [Weights(sha256(each).hexdigest(), scale, each)
-               for each, scale in zip(files, (0.5, -0.3), strict=True)]  # fmt: skip
+    both = zip(map(kept, files), (0.5, -0.3), strict=True)
+    weights = [Weights(each.digest, scale, each) for each, scale in both]
     pipe = opened(bench.folder)
     for number, each in enumerate(files):
         name = f"lora{number}"

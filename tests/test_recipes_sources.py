@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, Lora
+from imagemill.generation import Generation, Lora, LoraFile
 from imagemill.pipelines.sources import (
     NOTHING,
     cellwise,
@@ -74,12 +75,12 @@ def test_a_mask_goes_the_way_of_its_image() -> None:
 
 
 def test_loras_are_in_one_order_and_those_of_scale_0_are_left_out() -> None:
-    inputs = {"a": b"first", "b": b"second", "c": b"third"}
+    inputs = {name: LoraFile(Path(name), f"digest of {name}", 1) for name in "abc"}
     loras = (Lora("a", 0.5), Lora("b", 1.0), Lora("c", 0.0))
     one = read(replace(ASKED, image=None, loras=loras), inputs)
     other = read(replace(ASKED, image=None, loras=loras[::-1]), inputs)
     assert one == other
-    assert {each.content for each in one.weights} == {b"first", b"second"}
+    assert {each.digest for each in one.weights} == {"digest of a", "digest of b"}
     assert read(replace(ASKED, image=None), {}) == NOTHING
 
 

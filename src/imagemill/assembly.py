@@ -25,6 +25,7 @@ from imagemill.files.objects import Objects, open_store
 from imagemill.files.room import Room
 from imagemill.folders import keep_private
 from imagemill.job import Job
+from imagemill.lora_files import LoraFiles
 from imagemill.materials import Expand, Materials
 from imagemill.news import News
 from imagemill.recall import Recall
@@ -61,6 +62,9 @@ def assemble(
     room = Room(table, settings.upload_bytes_each, settings.upload_bytes)
     objects = Objects(open_store(place), table, clock, room, settings.upload_age)
     fetcher = Fetcher(Policy(hosts=frozenset(settings.fetch_hosts)))
+    loras = LoraFiles(
+        settings.data_dir / "loras", settings.lora_bytes, settings.lora_dir, fetcher, clock
+    )
     news = News()
 
     async def render(id: str) -> Message | None:
@@ -81,7 +85,7 @@ def assemble(
         jobs,
         Holds(database),
         objects,
-        Materials(objects, fetcher, _expander(settings)),
+        Materials(objects, fetcher, loras, _expander(settings)),
         news,
         telemetry,
         clock,

@@ -26,6 +26,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import unquote, urljoin
 
 import httpcore
@@ -33,12 +34,14 @@ import httpx
 
 from imagemill import __version__
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.files.writer import Writer
 from imagemill.networks import Address, is_evidently_private, own, public
-from imagemill.threads import NAMES
+from imagemill.threads import DISK, NAMES
 
 log = logging.getLogger(__name__)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # a host and a port give IP addresses
+Write = Callable[[bytes], Awaitable[None]]
 
 REPLY_BYTES = 64 * 2**10  # of the answer to a POST; nobody reads it
 _NOT_FETCHED = (
@@ -117,14 +120,27 @@ class Fetcher:
         with _discreet(local, asked):
             return await self._get(asked, limit, local)
 
-    async def _get(self, asked: httpx.URL, limit: int, local: bool) -> Fetched:
+    async def save(self, url: str, path: Path, max_bytes: int, local: bool = False) -> str:
+        """Writes what is there to a file, as it comes; its SHA-256 in hexadecimal."""
+        asked, writer = parse(url), await DISK.run(Writer, path)
+        try:
+            with _discreet(local, asked):
+                await self._get(asked, max_bytes, local, writer.write)
+            return await writer.digest()
+        finally:
+            await DISK.run(writer.close)
+
+    async def _get(
+        self, asked: httpx.URL, limit: int, local: bool, write: Write | None = None
+    ) -> Fetched:
+        """write: gets the content, which else is in what is returned."""
         target = asked
         async with _within(self._policy.seconds, asked):
             for _ in range(self._policy.redirects + 1):
                 async with self._reply("GET", target, {}, local=local) as reply:
                     location = _header(reply, "location")
                     if reply.status not in _REDIRECTS or not location:
-                        content = await _content(reply, target, limit)
+                        content = await _content(reply, target, limit, write)
                         return Fetched(content, _content_type(reply), _name(asked))
                 target = _next(target, location)
         count = self._policy.redirects
@@ -284,18 +300,24 @@ async def _within(seconds: float, target: httpx.URL) -> AsyncIterator[None]:
         raise _unreached(target, f"took more than {seconds:g} seconds; try again") from None
 
 
-async def _content(reply: httpcore.Response, target: httpx.URL, limit: int) -> bytes:
+async def _content(
+    reply: httpcore.Response, target: httpx.URL, limit: int, write: Write | None = None
+) -> bytes:
     if not 200 <= reply.status < 300:
         raise _unreachable(target, f"answered {reply.status}; give an address open to everybody")
     if _header(reply, "content-encoding").lower() not in ("", "identity"):
         raise _unreachable(target, "answered with compressed data, which was not asked for")
-    content, announced = bytearray(), int(_header(reply, "content-length") or 0)
+    content, announced, got = bytearray(), int(_header(reply, "content-length") or 0), 0
     if announced <= limit:
         async for chunk in reply.aiter_stream():
-            content += chunk
-            if len(content) > limit:
+            got += len(chunk)
+            if got > limit:
                 break
-    if max(announced, len(content)) > limit:
+            if write is None:
+                content += chunk
+            else:
+                await write(chunk)
+    if max(announced, got) > limit:
         what = f"the file from {_host(target)} has more than {limit} bytes; give a smaller one"
         raise Fault(Kind.TOO_LARGE, what)
     return bytes(content)

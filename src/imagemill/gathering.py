@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Input
 from imagemill.job import Job
 from imagemill.retries import PASSING
 from imagemill.slots import Slots
@@ -42,12 +42,12 @@ class Gathered:
 
     job: Job
     generation: Generation
-    inputs: dict[str, bytes]
+    inputs: dict[str, Input]
 
     @property
     def size(self) -> int:
-        """In bytes."""
-        return sum(map(len, self.inputs.values()))
+        """Of what lies in memory, in bytes."""
+        return sum(len(each) for each in self.inputs.values() if isinstance(each, bytes))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from imagemill.errors import invalid
@@ -46,6 +47,20 @@ class Lora:
     path: str
     scale: float = 1.0
     weight_name: str | None = None
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    """A LoRA's file on this machine. digest: of what is in it, SHA-256 in hexadecimal. size: in
+    bytes. Whoever holds this keeps the file from being cleared away.
+    """
+
+    path: Path
+    digest: str
+    size: int
+
+
+Input = bytes | LoraFile  # what a reference stands for
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -13,14 +15,14 @@ from imagemill import images, inputs
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.fetch import Fetcher
 from imagemill.files.keys import derived_key
-from imagemill.files.objects import Objects
-from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
+from imagemill.files.objects import Objects, StoredFile
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation, Input, Lora, LoraFile
 from imagemill.job import Job
+from imagemill.lora_files import LORA_BYTES, LoraFiles
 from imagemill.threads import BODIES, DECODING
 
 OWN = "file:"  # begins the reference to a file of our own
 MASK = "mask:"  # the mask, which may come from the same place as the image
-LORA_BYTES = 200 * 2**20
 
 DATA_KEPT = 86_400.0  # seconds that a picture lives which came within a request
 DATA_BYTES = 50 * 2**20
@@ -32,10 +34,23 @@ Expand = Callable[[str, int], Awaitable[str]]  # a prompt and a seed give a rich
 class Materials:
     objects: Objects
     fetcher: Fetcher
+    loras: LoraFiles
     expand: Expand
 
-    async def gather(self, job: Job) -> tuple[Generation, dict[str, bytes]]:
-        """The generation as it is to be painted, and what its references stand for."""
+    async def gather(self, job: Job) -> tuple[Generation, dict[str, Input]]:
+        """The generation as it is to be painted, and what its references stand for: pictures in
+        memory, LoRAs as files.
+        """
+        generation, pictures = await self._pictures(job)
+        found: dict[str, Input] = {**pictures}
+        for lora in generation.loras:
+            found[lora.path] = await self._lora(lora, job)
+        if generation.expand:
+            prompt = await self.expand(generation.prompt, generation.seed)
+            generation = replace(generation, prompt=prompt, expand=False)
+        return generation, found
+
+    async def _pictures(self, job: Job) -> tuple[Generation, dict[str, bytes]]:
         generation, found = job.generation, dict[str, bytes]()
         if generation.image is not None:
             given = await self._bytes(generation.image, "image", job)
@@ -47,26 +62,40 @@ class Materials:
             generation = replace(generation, mask=MASK)
         if generation.image_sized:
             generation = _image_sized(generation, found[generation.image or ""])
-        for lora in generation.loras:
-            found[lora.path] = await self._bytes(lora.path, "loras", job, LORA_BYTES)
         if generation.outpaint:
             generation = await DECODING.run(_outpainted, generation, found)
-        if generation.expand:
-            prompt = await self.expand(generation.prompt, generation.seed)
-            generation = replace(generation, prompt=prompt, expand=False)
         return generation, found
 
-    async def _bytes(self, reference: str, field: str, job: Job, limit: int | None = None) -> bytes:
-        try:
+    async def _bytes(self, reference: str, field: str, job: Job) -> bytes:
+        with _concerning(field):
             if not reference.startswith(OWN):
-                return (await self.fetcher.get(reference, limit, job.local)).content
-            key = reference.removeprefix(OWN)
-            file = await self.objects.get(key)
-            if file is None or not (file.public or file.caller == job.caller):
-                raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
-            return await self.objects.read(key)
-        except Fault as fault:
-            raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
+                return (await self.fetcher.get(reference, local=job.local)).content
+            return await self.objects.read((await self._stored(reference, job)).key)
+
+    async def _lora(self, lora: Lora, job: Job) -> LoraFile:
+        with _concerning("loras"):
+            if not lora.path.startswith(OWN):
+                return await self.loras.get(lora, job.local)
+            file = await self._stored(lora.path, job)
+            if file.size > LORA_BYTES:
+                what = f"the file has {file.size} bytes, where a LoRA has at most {LORA_BYTES}"
+                raise Fault(Kind.TOO_LARGE, f"{what}; give a smaller one")
+            return await self.loras.keep(file.key, partial(self.objects.stream, file))
+
+    async def _stored(self, reference: str, job: Job) -> StoredFile:
+        file = await self.objects.get(reference.removeprefix(OWN))
+        if file is None or not (file.public or file.caller == job.caller):
+            raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
+        return file
+
+
+@contextmanager
+def _concerning(field: str) -> Iterator[None]:
+    """Says of a fault which field of the call it is about."""
+    try:
+        yield
+    except Fault as fault:
+        raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
 
 
 async def kept(objects: Objects, secret: bytes, uri: str, field: str, caller: str) -> str:

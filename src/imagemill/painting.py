@@ -11,7 +11,7 @@ from imagemill import images
 from imagemill.engine.events import Begun, Failed, Finished, Preview, Progress
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
-from imagemill.generation import Generation, Painted
+from imagemill.generation import Generation, Input, Painted
 from imagemill.job import File, Job, Line, Result
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Painting:
             tuple(files), generation.prompt, painted.seconds, painted.served_by, painted.ignored
         )
 
-    async def _ask(self, generation: Generation, inputs: dict[str, bytes]) -> Painted:
+    async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> Painted:
         job, worker = self.job, self.worker
         previews = worker.news.previewed(job.id)
         running = False

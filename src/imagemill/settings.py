@@ -130,6 +130,14 @@ class Settings(BaseSettings):
         ge=2**20,
         description="Disk space for inputs on their way and at work, in bytes.",
     )
+    lora_dir: Path | None = Field(
+        default=None, description="Folder of LoRAs that callers may name by their files' names."
+    )
+    lora_bytes: int = Field(
+        default=2**33,
+        ge=2**20,
+        description="Disk space for LoRAs that were fetched; those in use go beyond it.",
+    )
     connections: int = Field(
         default=1000, ge=8, description="Connections open at a time; of more, silent ones go first."
     )

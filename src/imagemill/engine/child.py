@@ -168,8 +168,7 @@ class Child:
 
     def _start(self, order: Wanted, loaded: Loaded) -> None:
         submit = order.submit
-        given = replace(order.given, weights=())  # their bytes are needed no more
-        self.runner.start(submit.id, submit.generation, loaded, given, submit.previews)
+        self.runner.start(submit.id, submit.generation, loaded, order.given, submit.previews)
 
     def _begin_loading(self, key: Key, order: Wanted, plain: Loaded | None) -> None:
         thread = self.loader if plain is None else self.adapter

@@ -11,7 +11,7 @@ from imagemill.engine.exact import compute_with
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
 from imagemill.engine.processors import Load
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
-from imagemill.generation import Generation, Painted
+from imagemill.generation import Generation, Input, Painted
 from imagemill.pipelines.sources import read
 
 
@@ -20,7 +20,7 @@ def paint(
     source: str,
     on_progress: Callable[[int, int], None],
     threads: int | None = None,
-    inputs: Mapping[str, bytes] = NO_INPUTS,
+    inputs: Mapping[str, Input] = NO_INPUTS,
 ) -> Painted:
     """Paints with the model at `source`; `on_progress(done, steps)` hears of every step.
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from imagemill.errors import Fault
-from imagemill.generation import Generation, Painted
+from imagemill.generation import Generation, Input, Painted
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Failed:
 
 Event = Begun | Progress | Preview | Finished | Failed
 
-NO_INPUTS: Mapping[str, bytes] = MappingProxyType({})
+NO_INPUTS: Mapping[str, Input] = MappingProxyType({})
 
 
 CLOSING_SECONDS = 5.0
@@ -68,15 +68,15 @@ class Engine(Protocol):
         id: str,
         generation: Generation,
         source: str,
-        inputs: Mapping[str, bytes] = NO_INPUTS,
+        inputs: Mapping[str, Input] = NO_INPUTS,
         previews: bool = False,
     ) -> AsyncIterator[Event]:
         """Paints with the weights at `source` ("pico", a folder or a Hub id); ends with Finished or
         Failed.
 
         inputs: what the generation's references stand for: `image` and `mask` as PNG, the mask
-        white where is painted, LoRAs as safetensors. previews: whether some are wanted. Closing the
-        iterator cancels.
+        white where is painted, LoRAs as files of safetensors. previews: whether some are wanted.
+        Closing the iterator cancels.
         """
 
     def cancel(self, id: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imagemill.engine.events import Event
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Input
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Submit:
     id: str
     generation: Generation
     source: str
-    inputs: Mapping[str, bytes]
+    inputs: Mapping[str, Input]
     previews: bool
 
 

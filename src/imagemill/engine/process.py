@@ -33,7 +33,7 @@ from imagemill.engine.set_aside import SetAside
 from imagemill.engine.suspects import Suspects, Work
 from imagemill.engine.watchdog import Limits, Watchdog
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Input
 
 log = logging.getLogger(__name__)
 LEAST_REST, MOST_REST = 1.0, 60.0  # seconds between starts, from the second failure in a row on
@@ -115,7 +115,7 @@ class EngineProcess:
         id: str,
         generation: Generation,
         source: str,
-        inputs: Mapping[str, bytes] = NO_INPUTS,
+        inputs: Mapping[str, Input] = NO_INPUTS,
         previews: bool = False,
     ) -> AsyncIterator[Event]:
         """Paints with the weights at `source`; ends with Finished or Failed, closing it cancels."""

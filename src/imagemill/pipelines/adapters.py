@@ -5,7 +5,6 @@ another scale, or several together, it costs next to nothing more.
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,7 @@ from weakref import WeakValueDictionary
 
 import torch
 from diffusers import DiffusionPipeline
-from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
+from safetensors import SafetensorError, safe_open
 
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.lora.layers import Added, Term, hook
@@ -61,7 +59,7 @@ class Adapters:
     def _adapter(self, weights: Weights) -> Adapter:
         adapter = self._read.get(weights.digest)
         if adapter is None:
-            tensors, header = _content(weights.content)
+            tensors, header = _content(weights)
             found = pairs(self._pipe, self.places, tensors, header)
             moved = {place: self._moved(place, pair) for place, pair in found.items()}
             adapter = self._read[weights.digest] = Adapter(weights.digest, moved)
@@ -99,11 +97,20 @@ def _term(layer: torch.nn.Module, pair: Pair, scale: float) -> Term:
     return Term(pair.down, pair.up, scale, pair.bias, pair.magnitude / lengths)
 
 
-def _content(content: bytes) -> tuple[Tensors, Mapping[str, str]]:
+def _content(weights: Weights) -> tuple[Tensors, Mapping[str, str]]:
+    path = weights.file.path
     try:
-        tensors = read_tensors(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        # Not by memory map: what is cut off while it is read would end the process.
+        with safe_open(path, "pt", backend="pread") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = file.metadata() or {}
+    except OSError as error:
+        raise Fault(Kind.FAILED, "a LoRA's file cannot be read; try again", "loras") from error
     except (SafetensorError, ValueError, KeyError) as error:
         message = "a LoRA is no whole safetensors file; give one in that format"
         raise Fault(Kind.UNREADABLE, message, "loras") from error
-    return tensors, header.get("__metadata__", {})
+    if digest != weights.digest:
+        raise Fault(Kind.FAILED, "a LoRA's file was changed meanwhile; try again", "loras")
+    return tensors, header

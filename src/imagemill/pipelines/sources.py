@@ -2,20 +2,21 @@
 picture between the size asked for and the canvas of a stage. No torch.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Input, LoraFile
 from imagemill.pipelines.composition import Size, compose
 from imagemill.pipelines.stages import Stage
 
+T = TypeVar("T")
 Picture = NDArray[np.uint8]  # (height, width, 3)
 Mask = NDArray[np.uint8]  # (height, width), white is repainted
 _FEATHER = 256  # the soft edge of a mask, as a part of the picture's shorter side
@@ -23,16 +24,16 @@ _FEATHER = 256  # the soft edge of a mask, as a part of the picture's shorter si
 
 @dataclass(frozen=True)
 class Weights:
-    """A LoRA's file; equal by what is in it."""
+    """A LoRA's file and how strongly it is applied; equal by what is in the file."""
 
     digest: str
     scale: float
-    content: bytes = field(compare=False, repr=False)
+    file: LoraFile = field(compare=False, repr=False)
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return len(self.content)
+        return self.file.size
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,15 @@ class Given:
 NOTHING = Given()
 
 
-def read(generation: Generation, inputs: Mapping[str, bytes]) -> Given:
+def read(generation: Generation, inputs: Mapping[str, Input]) -> Given:
     """What the references of a generation stand for; raises a Fault where a file is unreadable.
 
     A LoRA of scale 0 changes nothing and is left out.
     """
     weights = [
-        Weights(hashlib.sha256(content).hexdigest(), lora.scale, content)
+        Weights(file.digest, lora.scale, file)
         for lora in generation.loras
-        for content in [_content(inputs, lora.path, "loras")]
+        for file in [_input(inputs, lora.path, "loras", LoraFile)]
         if lora.scale != 0
     ]
     weights.sort(key=lambda each: (each.digest, each.scale))
@@ -73,15 +74,16 @@ def read(generation: Generation, inputs: Mapping[str, bytes]) -> Given:
     return Given(np.asarray(picture), np.asarray(mask), tuple(weights))
 
 
-def _content(inputs: Mapping[str, bytes], reference: str, field: str) -> bytes:
-    if reference not in inputs:
+def _input(inputs: Mapping[str, Input], reference: str, field: str, kind: type[T]) -> T:
+    found = inputs.get(reference)
+    if not isinstance(found, kind):
         raise Fault(Kind.FAILED, f"the file for {field} was not handed on; try again", field)
-    return inputs[reference]
+    return found
 
 
-def _opened(inputs: Mapping[str, bytes], reference: str, field: str) -> Image.Image:
+def _opened(inputs: Mapping[str, Input], reference: str, field: str) -> Image.Image:
     try:
-        image = Image.open(BytesIO(_content(inputs, reference, field)), formats=["PNG"])
+        image = Image.open(BytesIO(_input(inputs, reference, field, bytes)), formats=["PNG"])
         image.load()
     except (OSError, SyntaxError, ValueError):  # what Pillow raises for broken files
         raise Fault(Kind.UNREADABLE, f"the {field} is no whole PNG file", field) from None
