@@ -9,6 +9,8 @@ from imagemill.errors import invalid
 
 Format = Literal["png", "jpeg", "webp", "svg"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+Acceleration = Literal["none", "regular", "high"]
+ACCELERATIONS: tuple[Acceleration, ...] = get_args(Acceleration)
 
 # A URL with its host. What comes for one is kept, so it is short and plain.
 _HOST = re.compile(r"https?://(?:[^/?#]*@)?([a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])", re.I | re.A)
@@ -88,6 +90,8 @@ class Generation:
     repainted, 0 to 1. outpaint: the image lies in the middle of a larger picture, whose rest is
     painted. image_sized: width and height are to be the image's. style: the name of a preset.
     palette: colours to come close to. expand: the prompt is to be enriched before it is painted.
+    acceleration: how much of the computation may be saved at the price of other pixels; "none"
+    paints exactly.
     """
 
     prompt: str
@@ -111,6 +115,7 @@ class Generation:
     style: str | None = None
     palette: tuple[Swatch, ...] = ()
     expand: bool = False
+    acceleration: Acceleration = "none"
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():
@@ -122,6 +127,7 @@ class Generation:
         if self.scheduler is not None:
             _check_choice("scheduler", self.scheduler, SCHEDULERS)
         _check_choice("format", self.format, FORMATS)
+        _check_choice("acceleration", self.acceleration, ACCELERATIONS)
         _check_range("guidance_range", self.guidance_range[0], 0, 1)
         _check_range("guidance_range", self.guidance_range[1], self.guidance_range[0], 1)
         self._check_lengths()

@@ -13,7 +13,6 @@ from pydantic import Field, ValidationError
 from imagemill.catalog.hub import UNSAID
 from imagemill.catalog.pages.page import Page, Wish
 from imagemill.catalog.pages.types import (
-    GUIDED,
     Acceleration,
     FileUrl,
     ImageSize,
@@ -34,7 +33,10 @@ from imagemill.errors import invalid
 from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS
 
 # Fields that are read as the Wish names them.
-SAME = ("negative_prompt", "guidance_scale", "seed", "num_images", "scheduler", "strength")
+SAME = (
+    *("negative_prompt", "guidance_scale", "seed", "num_images", "scheduler", "strength"),
+    "acceleration",
+)
 
 
 class WideInput(Input):
@@ -76,8 +78,6 @@ def _read(page: Page[Any], asked: WideInput) -> Wish:
         given["steps"] = asked.num_inference_steps
     if asked.output_format is not None:
         given["format"] = asked.output_format
-    if asked.acceleration is not None:
-        given["guidance_range"] = GUIDED[asked.acceleration]
     if size := _size(asked):
         width, height = size
         given |= {"width": width or wish.width, "height": height or wish.height}

@@ -21,7 +21,8 @@ from torch.utils._pytree import (
 
 from imagemill.engine.content import value
 from imagemill.engine.deriving import guess
-from imagemill.engine.modules import FACTS, Rows
+from imagemill.engine.modules import Rows, facts_of
+from imagemill.pipelines.first_block import Stages
 from imagemill.pipelines.lora.layers import Added
 
 Column = torch.Tensor | list[Any]  # one argument, or a part of one, row after row
@@ -114,7 +115,7 @@ def _described(
     bound = dict(zip(names, args, strict=False)) | dict(kwargs)
     if method == "generate":  # draws, and writes as much as it likes
         return _lone(module, method, bound, ALONE)
-    facts = FACTS.get((type(module).__name__, method))
+    facts = facts_of(module, method)
     if facts is not None:
         return described(module, method, bound, facts)
     guessed = guess(bound, names)
@@ -310,6 +311,8 @@ def _heavy(module: torch.nn.Module, cost: int) -> bool:
 
 
 def parameters(module: torch.nn.Module, method: str) -> tuple[str, ...]:
+    if isinstance(module, Stages):  # its parts take what the whole takes
+        return parameters(module.real, "forward")
     return _parameters(getattr(type(module), method))
 
 

@@ -22,6 +22,7 @@ from imagemill.engine.heap import keep_freed_memory
 from imagemill.engine.modules import parked
 from imagemill.engine.processors import usable
 from imagemill.pipelines.adapters import Adapters
+from imagemill.pipelines.first_block import METHODS, stages_of
 from imagemill.pipelines.loading import Loaded, load
 from imagemill.pipelines.lora.layers import Added
 from imagemill.pipelines.sources import Weights
@@ -47,6 +48,11 @@ class StandIn(torch.nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
+
+    @property
+    def stages(self) -> "StandIn":
+        """The module in parts, of which each parks by itself."""
+        return StandIn(stages_of(self.real), METHODS, self.added)
 
     @property
     def __class__(self) -> type:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from imagemill.pipelines.first_block import Stages
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -218,6 +220,19 @@ FACTS: dict[tuple[str, str], Rows] = (
     | {(name, "encode"): facts for name, (facts, _) in AUTOENCODERS.items()}
     | {(name, "decode"): facts for name, (_, facts) in AUTOENCODERS.items()}
 )
+# What the parts of a denoiser cost, of its whole forward: its first block is one of many.
+_PARTS = {"first": lambda blocks: 1 / blocks, "rest": lambda _: 1.0, "skip": lambda b: 0.5 / b}
+
+
+def facts_of(module: torch.nn.Module, method: str) -> Rows | None:
+    """None where nothing is written."""
+    if not isinstance(module, Stages):
+        return FACTS.get((type(module).__name__, method))
+    facts = DENOISERS[type(module.real).__name__]
+    weight = facts.weight * _PARTS[method](module.count)
+    return replace(facts, rowed=facts.rowed | {"states"}, weight=weight)
+
+
 PARKED = ("forward", "encode", "decode", "generate")
 
 

@@ -11,7 +11,9 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from torch.utils._pytree import tree_flatten, tree_map
 
 from imagemill.errors import invalid
+from imagemill.generation import Acceleration
 from imagemill.pipelines.families import UNSHIFTED, Family
+from imagemill.pipelines.first_block import accelerate
 from imagemill.pipelines.schedules import clean
 from imagemill.pipelines.sources import Picture
 from imagemill.pipelines.stages import Stage
@@ -36,12 +38,14 @@ class Asked:
     wishes: Mapping[str, Any]
     guided: Callable[[], bool]
     ended: Ended
+    acceleration: Acceleration = "none"
 
 
 def ask(asked: Asked) -> Picture:
     """The canvas that the pipeline paints."""
     own = copy.copy(asked.pipe)  # a pipeline keeps the state of its call on itself
     object.__setattr__(own, "scheduler", asked.scheduler)
+    accelerate(own, asked.acceleration)
     if asked.family.guided_pairs:
         _guide(own, asked.guided)
     unshifted = type(own).__name__ in UNSHIFTED

@@ -5,7 +5,6 @@ from typing import Any
 
 from imagemill.catalog.pages.page import Page, Wish
 from imagemill.catalog.pages.types import (
-    GUIDED,
     OUTPUT_EXAMPLE,
     Acceleration,
     Guidance,
@@ -81,7 +80,7 @@ def _unguided(
         seed=asked.seed,
         num_images=asked.num_images,
         format=asked.output_format,
-        guidance_range=GUIDED[asked.acceleration],
+        acceleration=asked.acceleration,
         sync=asked.sync_mode,
     )
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from imagemill.catalog.endpoints import Endpoint
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Format, Generation, Lora, Swatch
+from imagemill.generation import Acceleration, Format, Generation, Lora, Swatch
 
 Category = Literal["text-to-image", "image-to-image"]
 Loc = tuple[str | int, ...]
@@ -46,6 +46,7 @@ class Wish:
     style: str | None = None
     palette: tuple[Swatch, ...] = ()
     expand: bool = False
+    acceleration: Acceleration = "none"
     sync: bool = False
     keep_size_of: Literal["image"] | None = None
     outpaint: bool = False

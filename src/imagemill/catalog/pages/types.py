@@ -13,6 +13,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
+from imagemill import generation
 from imagemill.generation import (
     LONGEST_PICTURE,
     LONGEST_URL,
@@ -56,16 +57,9 @@ RATIOS: dict[str, tuple[int, int]] = {
     "1:3": (592, 1776),
 }
 Acceleration = Annotated[
-    Literal["none", "regular", "high"],
-    Field(description="How much guidance may be saved in the late steps; none paints exactly."),
+    generation.Acceleration,
+    Field(description="How much of steps that change little may be saved; none paints exactly."),
 ]
-# Guidance costs half of every forward and matters least when the picture is nearly done: the
-# shares of the steps between which it is applied.
-GUIDED: dict[str, tuple[float, float]] = {
-    "none": (0.0, 1.0),
-    "regular": (0.0, 0.7),
-    "high": (0.0, 0.4),
-}
 
 
 def _nullable(part: dict[str, Any]) -> dict[str, Any]:
