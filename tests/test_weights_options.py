@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import init_empty_weights
 from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 
@@ -12,6 +13,7 @@ from imagemill.engine.checks import check
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.loading import load
+from imagemill.pipelines.weights.parts import fill, read_tensors
 from imagemill.pipelines.weights.precision import dtype_of
 from tests.checkpoints import Checkpoint
 
@@ -132,3 +134,32 @@ def test_a_textual_inversion_of_another_family_is_told(
     save_file({name: torch.ones(1, 64) for name in names}, tmp_path / "cat.safetensors")
     with pytest.raises(Fault, match=message):
         loaded(checkpoint(family), textual_inversions=(str(tmp_path / "cat.safetensors"),))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
+def test_a_mapped_file_leaves_memory_as_it_is_copied(tmp_path: Path) -> None:
+    def mapped() -> int:
+        status = Path("/proc/self/status").read_text("ascii")
+        return int(next(line.split()[1] for line in status.splitlines() if "RssFile" in line))
+
+    side = 4096
+    save_file({"weight": torch.ones(side, side, dtype=torch.float16)}, tmp_path / "a.safetensors")
+    with init_empty_weights():
+        module = torch.nn.Linear(side, side, bias=False)
+    tensors = read_tensors(tmp_path / "a.safetensors", "")
+    held, before = tensors["weight"], mapped()  # so that the file stays mapped
+    fill("a", module, tensors, torch.float32)
+    assert mapped() - before < side * side * 2 / 1024 / 2  # KiB: less than half of the file
+    assert bool((module.weight == 1).all())
+    assert bool((held == 1).all())  # and is there again when it is looked at
+    assert tensors == {}
+
+
+def test_what_is_kept_as_it_is_in_the_file_is_not_copied(tmp_path: Path) -> None:
+    save_file({"weight": torch.ones(8, 8)}, tmp_path / "a.safetensors")
+    with init_empty_weights():
+        module = torch.nn.Linear(8, 8, bias=False)
+    tensors = read_tensors(tmp_path / "a.safetensors", "")
+    place = tensors["weight"].data_ptr()
+    fill("a", module, tensors, torch.float32)
+    assert module.weight.data_ptr() == place

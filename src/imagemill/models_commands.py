@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any
 
 import typer
@@ -165,10 +166,14 @@ def _unknown(id: str, configured: dict[str, ModelSpec]) -> Fault:
 def _checked(id: str, spec: ModelSpec) -> bool:
     from imagemill.engine.checks import check as run
 
+    causes = _Causes()
+    logging.getLogger("imagemill").addHandler(causes)
     try:
         report = run(spec.address)
     except Fault as fault:
         typer.echo(f"{id}: does not work: {fault}")
+        for cause in causes.told[-1:]:
+            typer.echo(f"  cause      {cause}")
         return False
     typer.echo(f"{id}: works")
     typer.echo(f"  family     {report.family}")
@@ -178,6 +183,19 @@ def _checked(id: str, spec: ModelSpec) -> bool:
     typer.echo(f"  batches    {_BATCHES[report.batches]}")
     typer.echo(f"  took       {report.loading:.1f} s to load, {report.painting:.1f} s to paint")
     return True
+
+
+class _Causes(logging.Handler):
+    """Of what was logged, the errors behind it, a line each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            self.told.append(f"{type(error).__name__}: {shorten(str(error), 300)}")
 
 
 _BATCHES = {True: "yes: requests share forwards", False: "no: requests are painted one by one"}

@@ -100,5 +100,12 @@ def _modules(loaded: Loaded) -> list[torch.nn.Module]:
 
 
 def _bytes(module: torch.nn.Module) -> int:
-    tensors = chain(module.parameters(), module.buffers())
-    return sum(each.numel() * each.element_size() for each in tensors)
+    return sum(_taken(each) for each in chain(module.parameters(), module.buffers()))
+
+
+def _taken(tensor: Any) -> int:
+    """Of what is quantized, the tensors that it is made of."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return int(tensor.numel() * tensor.element_size())
+    names, _ = tensor.__tensor_flatten__()
+    return sum(_taken(getattr(tensor, name)) for name in names)

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from mmap import PAGESIZE
 from pathlib import Path
@@ -39,7 +39,7 @@ TIED = (("shared.weight", "encoder.embed_tokens.weight"),)
 Module = torch.nn.Module
 
 _C: Any = ctypes.CDLL(None) if os.name == "posix" else None
-_DONT_NEED = 4  # MADV_DONTNEED, on Linux and macOS
+_MAPS, _DONT_NEED = Path("/proc/self/maps"), 4  # MADV_DONTNEED
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def load_part(part: Part) -> Module:
         raise
     except Exception as error:  # of many kinds, by what does not fit
         log.warning("%s could not be loaded", part.title, exc_info=error)
-        raise broken(unfitting(part.title)) from error
+        message = unfitting(part.title) if part.quantization is None else _unquantized(part)
+        raise broken(message) from error
     if part.quantization is None:
         _complete(part.title, module, report)
     loaded: Module = module.eval()
@@ -160,6 +161,14 @@ def _options(part: Part, variant: str | None) -> dict[str, Any]:
     if part.quantization is not None:
         options["quantization_config"] = part.quantization
     return options
+
+
+def _unquantized(part: Part) -> str:
+    how = type(part.quantization).__name__.removesuffix("Config")
+    return (
+        f"{part.title} cannot be quantized so by {how} on this device or in its sizes; leave "
+        "quantize out, or install the other package"
+    )
 
 
 def unfitting(title: str) -> str:
@@ -245,7 +254,7 @@ def fill(
     """Gives an empty module its weights; `tensors` is emptied on the way, so that each is held
     once."""
     complete(title, module, tensors)
-    places = module.state_dict().keys()
+    places, mapped = module.state_dict().keys(), _mapped()
     kept = tuple(getattr(module, "_keep_in_fp32_modules", None) or ())
     for name in list(tensors):
         tensor = tensors.pop(name)
@@ -254,20 +263,26 @@ def fill(
             cast = tensor.to(torch.float32 if single else dtype)
             _put(module, name, cast)
             if cast is not tensor:
-                _forget(tensor)
+                _forget(tensor, mapped)
     return module.eval()
 
 
-def _forget(tensor: torch.Tensor) -> None:
+def _mapped() -> list[range]:
+    """Addresses of this process at which files are mapped; none where the system does not tell."""
+    if not _MAPS.exists():
+        return []
+    lines = (line.split(maxsplit=5) for line in _MAPS.read_text("utf-8", "replace").splitlines())
+    bounds = (fields[0].split("-") for fields in lines if len(fields) == 6 and fields[5][0] == "/")
+    return [range(int(start, 16), int(end, 16)) for start, end in bounds]
+
+
+def _forget(tensor: torch.Tensor, mapped: Sequence[range]) -> None:
     """Gives back the memory of what was mapped from a file and has been copied: else the file
     would lie in memory beside the copy until all of it is read. It is read again if need be."""
-    if tensor.untyped_storage().filename is None:
-        return
     start = -(-tensor.data_ptr() // PAGESIZE) * PAGESIZE
     length = (tensor.data_ptr() + tensor.nbytes) // PAGESIZE * PAGESIZE - start
-    advise = getattr(_C, "madvise", None)  # there is none on Windows
-    if advise is not None and length > 0:
-        advise(ctypes.c_void_p(start), ctypes.c_size_t(length), _DONT_NEED)
+    if length > 0 and any(start in each for each in mapped):
+        _C.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _DONT_NEED)
 
 
 def _put(module: Module, name: str, tensor: torch.Tensor) -> None:

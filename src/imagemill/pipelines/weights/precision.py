@@ -61,12 +61,13 @@ def quantization(spec: ModelSpec, name: str, kind: type[Any], dtype: torch.dtype
     if spec.quantize == "none" or name not in LARGE or not issubclass(kind, torch.nn.Module):
         return None
     library: Any = diffusers if issubclass(kind, diffusers.ModelMixin) else transformers
-    if find_spec("torchao") is not None:
-        from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig
+    if spec.quantize == "4bit" and find_spec("bitsandbytes") is not None:
+        return library.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_compute_dtype=dtype, bnb_4bit_quant_type="nf4"
+        )
+    if find_spec("torchao") is None:
+        return library.BitsAndBytesConfig(load_in_8bit=True)
+    from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig
 
-        chosen = Int8WeightOnlyConfig if spec.quantize == "8bit" else Int4WeightOnlyConfig
-        return library.TorchAoConfig(chosen())
-    bits: dict[str, Any] = {f"load_in_{spec.quantize}": True}
-    if spec.quantize == "4bit":
-        bits |= {"bnb_4bit_compute_dtype": dtype, "bnb_4bit_quant_type": "nf4"}
-    return library.BitsAndBytesConfig(**bits)
+    chosen = Int8WeightOnlyConfig if spec.quantize == "8bit" else Int4WeightOnlyConfig
+    return library.TorchAoConfig(chosen())
