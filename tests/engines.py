@@ -34,6 +34,7 @@ class PlainEngine:
     state: State = State.READY
     trouble: str = ""
     resting: float = 0.0
+    loads: float = 0.0  # seconds that a model takes to be there
     ignored: tuple[str, ...] = ()
     hold_at: int | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,6 +44,7 @@ class PlainEngine:
     previewed: list[bool] = field(default_factory=list)
     steps: Counter[str] = field(default_factory=Counter)  # by prompt
     cancelled: list[str] = field(default_factory=list)  # ids
+    warmed: list[str] = field(default_factory=list)  # sources
     closed: bool = False
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -82,6 +84,10 @@ class PlainEngine:
 
     def cancel(self, id: str) -> None:
         self.cancelled.append(id)
+
+    def warm(self, source: str) -> float:
+        self.warmed.append(source)
+        return self.loads
 
     async def reached(self, prompt: str, steps: int) -> None:
         """Returns once `steps` of the picture of `prompt` have been made."""

@@ -161,6 +161,20 @@ async def test_the_caller_decides_on_the_cache(
     assert reply.headers["x-imagemill-cache"] == expected
 
 
+async def test_a_model_that_is_not_there_is_told_of_and_loaded_though_the_server_is_ready(
+    serving: Serving,
+) -> None:
+    engine = PlainEngine(loads=12.5)
+    async with serving(engine) as client:
+        reply = await client.post(PATH, json={"inputs": "a cat"})
+        assert (reply.status_code, reply.json()["estimated_time"]) == (503, 12.5)
+        assert (engine.warmed, engine.submitted) == (["pico"], [])
+        waiting = await client.post(
+            PATH, json={"inputs": "a cat"}, headers={"x-wait-for-model": "true"}
+        )
+    assert waiting.status_code == 200
+
+
 async def test_a_loading_model_is_a_503_with_an_estimate(serving: Serving) -> None:
     async with serving(PlainEngine(State.STARTING)) as client:
         reply = await client.post(PATH, json={"inputs": "a cat"})

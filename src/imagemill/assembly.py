@@ -130,7 +130,11 @@ def _make_folder(folder: Path) -> None:
 def _engine(settings: Settings, catalog: Catalog) -> EngineProcess:
     first = catalog.find(catalog.default).source
     sources = (first, EMBEDDED) if settings.stand_ins else (first,)
-    options = Options(settings.threads or None, preload=tuple(dict.fromkeys(sources)))
+    options = Options(
+        settings.threads or None,
+        preload=tuple(dict.fromkeys(sources)),
+        memory=settings.memory,
+    )
     return EngineProcess(options, Limits(step=settings.step_timeout))
 
 

@@ -41,6 +41,7 @@ from imagemill.worker import Worker
 log = logging.getLogger(__name__)
 
 STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for who asks meanwhile
+LOADING = "the model is currently loading"
 ON_ITS_WAY = frozenset({State.STARTING, State.DEGRADED})
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
@@ -264,7 +265,7 @@ class Service:
                 return Answer(found, order.generation.seed, hit=True)
         keep = max(RAW_KEPT, REPEATED if order.named else 0.0)
         with self._seated(order, place):
-            await self._ready()
+            await self._ready(order)
             job = await self._attend(replace(order, keep=keep, public=False))
             painted = await self.painted(job)
         seed = job.generation.seed  # of the job that this call repeats, if it was drawn
@@ -293,7 +294,8 @@ class Service:
         finally:
             place.leave()
 
-    async def _ready(self) -> None:
+    async def _ready(self, order: Order) -> None:
+        """Who does not wait for the model is told how long it takes, and finds it there later."""
         try:
             async with asyncio.timeout(self.wait_time):
                 while self.engine.state in ON_ITS_WAY:
@@ -304,6 +306,8 @@ class Service:
             raise self._loading() from None
         if self.engine.state is State.DEAD:
             raise Fault(Kind.FAILED, "the engine has stopped; the operator must restart the server")
+        if not order.wait and (left := self.engine.warm(order.endpoint.source)):
+            raise Fault(Kind.LOADING, LOADING, retry_after=round(left, 1))
 
     def _loading(self) -> Fault:
         if self.engine.state is State.DEGRADED:
@@ -311,7 +315,7 @@ class Service:
             return Fault(Kind.LOADING, self.engine.trouble, retry_after=again)
         since = self.clock() - (self.clock() if self._opened is None else self._opened)
         left = max(1.0, STARTING_SECONDS - since)
-        return Fault(Kind.LOADING, "the model is currently loading", retry_after=round(left, 1))
+        return Fault(Kind.LOADING, LOADING, retry_after=round(left, 1))
 
     async def wait_for(self, order: Order, place: Place | None = None) -> Job:
         """Submits and waits; the job has ended then. Cancelling hangs up. place: taken before."""
@@ -325,7 +329,7 @@ class Service:
 
     async def _wait(self, order: Order, place: Place | None) -> Job:
         with self._seated(order, place):
-            await self._ready()
+            await self._ready(order)
             return await self._attend(order)
 
     async def _attend(self, order: Order) -> Job:
@@ -352,7 +356,7 @@ class Service:
         taken before.
         """
         with place or self.admit(order.person, order.wait) as mine:
-            await self._ready()
+            await self._ready(order)
             job, _ = await self._submit_at_once(order, previews)
             self._watched.setdefault(job.id, []).append(mine.keep())
         return job

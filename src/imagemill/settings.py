@@ -188,6 +188,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Processors that the engine computes on; 0 takes all that the process may use.",
     )
+    memory: int | None = Field(
+        default=None,
+        gt=0,
+        description="Bytes that models may take on the engine's device; left out, 4/5 of the free.",
+    )
     step_timeout: float = Field(
         default=600.0,
         gt=0,

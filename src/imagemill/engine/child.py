@@ -6,34 +6,43 @@ import queue
 import signal
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
+from weakref import ref
 
 import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
 from imagemill.engine.exact import compute_with
+from imagemill.engine.footprints import Footprint, footprint
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
+from imagemill.engine.memory import for_models, let_go, out_of_memory, release, room
 from imagemill.engine.messages import (
     Beat,
     Cancel,
     Close,
     Heard,
+    Held,
     Loading,
     Options,
     Ready,
     Said,
     Submit,
+    Warm,
 )
 from imagemill.engine.processors import Load
+from imagemill.engine.residents import Residents, budgets
 from imagemill.engine.runner import ROW_BUDGET, Computed, Forward, Painting, Runner
+from imagemill.engine.sharing import measured
 from imagemill.engine.shelf import Key, Shelf, Wanted
 from imagemill.errors import Fault, Kind
-from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.sources import Weights, read
+from imagemill.pipelines.loading import Loaded, dtype_for
+from imagemill.pipelines.sources import Given, read
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +53,20 @@ class Arrived:
 
     key: Key
     loaded: Loaded | Fault
+    short: bool = False  # of memory
 
 
-Received = Wanted | Cancel | Arrived | Computed
+@dataclass(frozen=True)
+class Wish:
+    """For a model, by who will come for it."""
+
+    source: str
+    footprint: Footprint | None
+
+
+Received = Wanted | Wish | Cancel | Arrived | Computed
+Others = Sequence[ref[Loaded]]  # models that may go meanwhile
+UNLOADABLE = "the model could not be loaded"
 
 
 class Child:
@@ -63,7 +83,13 @@ class Child:
             Load().free,
             self.inbox.put,
         )
-        self.shelf: Shelf[Loaded] = Shelf(self._begin_loading, self._start)
+        budget = budgets(device(), options.memory, for_models)
+        budget(device())  # looked at before anything is there
+        self.footprints: dict[str, Footprint | None] = {}
+        self.held, self.refused = frozenset[str](), dict[str, Fault]()  # as the server was told
+        self.shelf: Shelf[Loaded] = Shelf(
+            self._begin_loading, self._start, residents=Residents(budget)
+        )
         # One thread each, for the arithmetic as well: the processors belong to the lanes.
         self.loader = ThreadPoolExecutor(1, "loader", compute_with, (1,))
         self.adapter = ThreadPoolExecutor(1, "adapter", compute_with, (1,))  # waits for no model
@@ -76,11 +102,13 @@ class Child:
             threading.Thread(target=work, daemon=True).start()
         reasons = {source: self._preloaded(source) for source in preload}
         failed = {source: why for source, why in reasons.items() if why is not None}
+        self._tell_held()
         self._tell(Ready(tuple(failed), tuple(filter(None, failed.values()))))
         with torch.inference_mode():
             while True:
-                while self.shelf.advance(each.loaded for each in self.runner.paintings.values()):
+                while self.shelf.advance(self._used()):
                     pass
+                self._tell_held()
                 self.runner.begin()
                 self._send()
                 self.runner.run_wide()
@@ -98,10 +126,16 @@ class Child:
     def _preloaded(self, source: str) -> str | None:
         """Why the model could not be loaded, empty where nobody knows, and None where it is there.
 
-        A model that cannot be loaded stops no other: who wants it is told so.
+        A model that cannot be loaded stops no other: who wants it is told so. One that has no room
+        beside those before it is loaded when it is wanted.
         """
+        known, residents = self._footprint(source), self.shelf.residents
         try:
-            self.shelf.arrived(Key(source), self._prepared(source))
+            if known is not None and (refusal := residents.refusal(known)):
+                raise refusal
+            if known is None or residents.fits(known):
+                loaded = self._prepared(source, self._others())
+                self.shelf.arrived(Key(source), loaded, known or measured(loaded))
         except Fault as fault:  # which has been logged
             return str(fault)
         except Exception:
@@ -109,20 +143,32 @@ class Child:
             return ""
         return None
 
-    def _prepared(self, source: str) -> Loaded:
+    def _prepared(self, source: str, others: Others) -> Loaded:
         self.loading = True
         self._tell(Loading(source))
         try:
-            return prepare(source)
+            release()  # what made room
+            return prepare(source, filter(None, (each() for each in others)))
         finally:
             self.loading = False
             self._tell(Loading(None))
+
+    def _others(self) -> Others:
+        return [ref(model) for key, model in self.shelf.models.items() if not key.weights]
+
+    def _footprint(self, source: str) -> Footprint | None:
+        if source not in self.footprints:
+            own = device()
+            self.footprints[source] = footprint(source, own, dtype_for(own).itemsize)
+        return self.footprints[source]
 
     def _read(self) -> None:
         """In a thread of its own: ends the process with the server, however that ended."""
         try:
             while not isinstance(message := self.connection.recv(), Close):
-                if isinstance(message, Cancel):
+                if isinstance(message, Warm):
+                    self.inbox.put(Wish(message.source, self._footprint(message.source)))
+                elif isinstance(message, Cancel):
                     self.runner.cancel(message.id)
                     self.inbox.put(message)
                 else:
@@ -140,7 +186,8 @@ class Child:
             log.exception("the inputs of %s could not be read", submit.id)
             self._say(submit.id, Failed(Fault(Kind.FAILED, "what was given could not be read")))
         else:
-            self.inbox.put(Wanted(replace(submit, inputs=NO_INPUTS), given))
+            known = self._footprint(submit.source)
+            self.inbox.put(Wanted(replace(submit, inputs=NO_INPUTS), given, known))
 
     def _handle(self, message: Received) -> None:
         match message:
@@ -148,16 +195,21 @@ class Child:
                 self.runner.end(message)
                 self._count(message.forward)
             case Wanted():
-                self.shelf.want(message)
+                self._want(message)
+            case Wish(source, known):
+                self._refuse(source, self.shelf.wish(source, known, self._used()))
             case Cancel(id):
                 if self.shelf.forget(id):
                     self._say(id, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
                 self.runner.cancel(id)  # once more, for a submission read in the same forward
+            case Arrived(key, Fault(), True) if self.shelf.spare(self._used()):
+                self.shelf.again(key)
             case Arrived(key, Fault() as fault):
                 for id in self.shelf.failed(key):
                     self._say(id, Failed(fault))
             case Arrived(key, Loaded() as loaded):
-                self.shelf.arrived(key, loaded)
+                known = self.footprints.get(key.source)
+                self.shelf.arrived(key, loaded, known or measured(loaded))
 
     def _count(self, ended: Forward) -> None:
         """A turn ends once all forwards have that ran when the last one did, so that lanes that get
@@ -170,19 +222,44 @@ class Child:
         submit = order.submit
         self.runner.start(submit.id, submit.generation, loaded, order.given, submit.previews)
 
-    def _begin_loading(self, key: Key, order: Wanted, plain: Loaded | None) -> None:
-        thread = self.loader if plain is None else self.adapter
-        thread.submit(self._load, key, order.given.weights, plain)
+    def _want(self, order: Wanted) -> None:
+        if refusal := self.shelf.want(order):
+            self._refuse(order.submit.source, refusal)
+            self._say(order.submit.id, Failed(refusal))
 
-    def _load(self, key: Key, weights: tuple[Weights, ...], plain: Loaded | None) -> None:
+    def _refuse(self, source: str, refusal: Fault | None) -> None:
+        """Tells the server, who need not send more that wants the model."""
+        if refusal is not None and source not in self.refused:
+            self.refused[source] = refusal
+            self.unsaid.put(Held(self.held, dict(self.refused)))
+
+    def _tell_held(self) -> None:
+        held = frozenset(key.source for key in self.shelf.models)
+        if held != self.held:
+            self.held = held
+            self.unsaid.put(Held(held, dict(self.refused)))
+
+    def _used(self) -> list[Loaded]:
+        return [each.loaded for each in self.runner.paintings.values()]
+
+    def _begin_loading(self, key: Key, given: Given, plain: Loaded | None) -> None:
+        if plain is None:
+            self.loader.submit(self._load, key, partial(self._prepared, key.source, self._others()))
+        else:
+            self.adapter.submit(self._load, key, partial(adapt, plain, given.weights))
+
+    def _load(self, key: Key, load: Callable[[], Loaded]) -> None:
         try:
-            loaded = self._prepared(key.source) if plain is None else adapt(plain, weights)
-            self.inbox.put(Arrived(key, loaded))
-        except Fault as fault:
-            self.inbox.put(Arrived(key, fault))
-        except Exception:
-            log.exception("could not load %s", key)
-            self.inbox.put(Arrived(key, Fault(Kind.FAILED, "the model could not be loaded")))
+            self.inbox.put(Arrived(key, load()))
+        except Exception as error:
+            short = out_of_memory(error)
+            if short or not isinstance(error, Fault):
+                log.exception("could not load %s", key.source)
+            fault = error if isinstance(error, Fault) else Fault(Kind.FAILED, UNLOADABLE)
+            if short:
+                fault = _no_memory()
+                let_go(error)
+            self.inbox.put(Arrived(key, fault, short))
 
     def _finish(self, painting: Painting) -> None:
         self.encoder.submit(self._encode, painting)
@@ -211,6 +288,14 @@ class Child:
             messages = [self.unsaid.get() for _ in range(self.unsaid.qsize())]
             if messages:
                 self.connection.send(messages)
+
+
+def _no_memory() -> Fault:
+    return Fault(
+        Kind.FAILED,
+        f"memory ran out while the model was loaded: {room(device())} are free now; ask for "
+        "another model, or have the operator quantize this one or choose an offload",
+    )
 
 
 def main(connection: Connection, options: Options) -> None:

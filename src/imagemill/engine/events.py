@@ -82,6 +82,11 @@ class Engine(Protocol):
     def cancel(self, id: str) -> None:
         """Stops the work within two steps; its iterator ends with Failed of kind CANCELLED."""
 
+    def warm(self, source: str) -> float:
+        """Seconds until the model at `source` is there, about; 0 where it is. Where it is not, it
+        is loaded from now on.
+        """
+
     @property
     def state(self) -> State: ...
 

@@ -7,7 +7,7 @@ picture.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from imagemill.engine.calls import describe, know_distributions
 from imagemill.engine.heap import keep_freed_memory
 from imagemill.engine.modules import parked
 from imagemill.engine.processors import usable
+from imagemill.engine.sharing import share
 from imagemill.pipelines.adapters import Adapters
 from imagemill.pipelines.first_block import METHODS, stages_of
 from imagemill.pipelines.loading import Loaded, load
@@ -63,11 +64,13 @@ class StandIn(torch.nn.Module):
         raise TypeError("a stand-in's class is that of the module it stands for")
 
 
-def prepare(source: str) -> Loaded:
-    """The model at `source`, which from then on paints only inside a trajectory."""
+def prepare(source: str, held: Iterable[Loaded] = ()) -> Loaded:
+    """The model at `source`, which from then on paints only inside a trajectory. held: models whose
+    parts it shares where it has the same.
+    """
     keep_freed_memory()
     know_distributions()
-    return _standing_in(load(source, device()))
+    return _standing_in(share(load(source, device()), held))
 
 
 def adapt(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:

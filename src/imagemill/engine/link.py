@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-from imagemill.engine.messages import Cancel, Close, Heard, Options, Submit
+from imagemill.engine.messages import Cancel, Close, Heard, Options, Submit, Warm
 
 log = logging.getLogger(__name__)
 
-Message = Submit | Cancel | Close
+Message = Submit | Cancel | Warm | Close
 Entry = Callable[[Connection, Options], None]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from imagemill.engine.heap import give_back
 from imagemill.engine.machine import free_bytes, whole_bytes
 
 # Beside MemoryError and torch's own class: the words of PyTorch's allocators and libraries, in
@@ -34,10 +35,24 @@ def out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+MODEL_SHARE = 0.8  # of what is free at the start; the rest is for what is computed
+
+
+def for_models(device: str) -> int:
+    """Bytes, where the operator names none."""
+    return int(room(device).free * MODEL_SHARE)
+
+
 def let_go(error: BaseException) -> None:
     """Frees what the calls that failed still hold, and what allocators keep for later."""
     traceback.clear_frames(error.__traceback__)
+    release()
+
+
+def release() -> None:
+    """Gives back what nobody holds any more."""
     gc.collect()
+    give_back()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

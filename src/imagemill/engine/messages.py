@@ -1,22 +1,26 @@
 """What passes between a server and its engine process, and how the process is set up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from imagemill.engine.events import Event
+from imagemill.errors import Fault
 from imagemill.generation import Generation, Input
 
 
 @dataclass(frozen=True)
 class Options:
     """threads: of the engine's arithmetic at most, None for one a processor. budget: cost of one
-    forward, None for the device's own. preload: sources loaded before the engine says that it is
-    ready. beat: seconds between its signs of life."""
+    forward, None for the device's own. memory: bytes that models may take on the engine's device,
+    None for a share of what is free at the start. preload: sources loaded before the engine says
+    that it is ready, as far as there is room. beat: seconds between its signs of life.
+    """
 
     threads: int | None = None
     budget: int | None = None
     preload: tuple[str, ...] = ()
     beat: float = 1.0
+    memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,13 @@ class Submit:
 @dataclass(frozen=True)
 class Cancel:
     id: str
+
+
+@dataclass(frozen=True)
+class Warm:
+    """Somebody will want the model at `source`."""
+
+    source: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,14 @@ class Loading:
 
 
 @dataclass(frozen=True)
+class Held:
+    """The models that are there now, by source. refused: those that never can be, and why."""
+
+    sources: frozenset[str]
+    refused: Mapping[str, Fault] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Beat:
     """A sign of life, from a thread of its own. turns: grows as long as all forwards end in time.
     loading: whether some model is being loaded."""
@@ -69,4 +88,4 @@ class Said:
     event: Event
 
 
-Heard = Ready | Loading | Beat | Said  # what the process says
+Heard = Ready | Loading | Held | Beat | Said  # what the process says

@@ -28,7 +28,19 @@ from imagemill.engine.events import (
 )
 from imagemill.engine.exits import Exit, Starvation
 from imagemill.engine.link import Entry, Link
-from imagemill.engine.messages import Beat, Cancel, Heard, Loading, Options, Ready, Said, Submit
+from imagemill.engine.messages import (
+    Beat,
+    Cancel,
+    Heard,
+    Held,
+    Loading,
+    Options,
+    Ready,
+    Said,
+    Submit,
+    Warm,
+)
+from imagemill.engine.models_there import ModelsThere
 from imagemill.engine.set_aside import SetAside
 from imagemill.engine.suspects import Suspects, Work
 from imagemill.engine.watchdog import Limits, Watchdog
@@ -84,6 +96,7 @@ class EngineProcess:
         self._left_out, self._missing = frozenset[str](), frozenset[str]()
         self._why = ""  # they are not there
         self._loading: str | None = None
+        self._models = ModelsThere(clock)
 
     @property
     def state(self) -> State:
@@ -146,6 +159,12 @@ class EngineProcess:
                 self._send(Cancel(ticket))
             else:
                 self._end(ticket, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
+
+    def warm(self, source: str) -> float:
+        left = self._models.seconds(source)
+        if left and self._state is State.READY:
+            self._send(Warm(source))
+        return left
 
     async def close(self, seconds: float = CLOSING_SECONDS) -> None:
         """Ends the process, which may take so long to end by itself; what is in flight fails."""
@@ -211,6 +230,7 @@ class EngineProcess:
     def _died(self, ended: Exit, lived: float) -> None:
         working = self._state is State.READY and self._suspects.running
         self._link, self._last = None, str(ended)
+        self._models.died()
         self._state = State.DEGRADED
         log.error(
             "the engine process died: %s; %d generations were in flight",
@@ -226,7 +246,7 @@ class EngineProcess:
         self._loading = None
         self._judge()
 
-    def _send(self, message: Submit | Cancel) -> None:
+    def _send(self, message: Submit | Cancel | Warm) -> None:
         if self._link is not None:
             self._link.send(message)
 
@@ -236,7 +256,10 @@ class EngineProcess:
         match message:
             case Beat():
                 watchdog.heard(message)
+            case Held(sources, refused):
+                self._models.held, self._models.refused = sources, refused
             case Loading(source):
+                self._models.loading(source)
                 if self._loading is not None:
                     self._suspects.loaded(self._loading)
                 self._loading = source
@@ -301,8 +324,10 @@ class EngineProcess:
             self._end(work.id, Failed(fault))
 
     def _refused(self, submit: Submit) -> Fault | None:
-        """Of a submission that would kill the process once more."""
+        """Of a submission that would kill the process once more, or whose model has no room."""
         source, now = submit.source, self.clock()
+        if source in self._models.refused:
+            return self._models.refused[source]
         if left := self._generations.left(_key(submit), now):
             return _killed(left)
         if left := self._sources.left(source, now):
