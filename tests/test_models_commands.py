@@ -130,3 +130,12 @@ def test_a_model_is_pulled_from_the_hub_once(run: Run, checkpoint: Checkpoint) -
 def test_what_cannot_be_pulled_is_told(run: Run) -> None:
     assert "nothing of it is in the cache" in run.fails("pull", "no/such")
     assert "is no Hub id; write it owner/name" in run.fails("pull", "/a/folder")
+
+
+def test_no_path_of_this_machine_is_the_name_of_what_is_painted(tmp_path: Path) -> None:
+    from imagemill.cli import _endpoint
+
+    (tmp_path / "sdxl.safetensors").touch()
+    for place in (tmp_path, tmp_path / "sdxl.safetensors"):
+        endpoint = _endpoint(str(place))
+        assert (endpoint.id, endpoint.source) == (place.name, str(place))

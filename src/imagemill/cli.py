@@ -214,8 +214,9 @@ def _endpoint(model: str) -> "Endpoint":
 
     if model in (EMBEDDED, OWN_ID):
         return Endpoint(OWN_ID, EMBEDDED, PICO, version="")
-    # A folder goes by its name, so that no path of this machine is written into the picture.
-    id = Path(model).resolve().name if Path(model).is_dir() else model
+    # What lies here goes by its name, so that no path of this machine is written into the picture.
+    place = Path(model).expanduser()
+    id = place.resolve().name if place.exists() else model
     return Endpoint(id, model, KNOWN.get(model, WEIGHTS), version="")
 
 
