@@ -17,6 +17,10 @@ from tests.engines import PlainEngine
 Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--models", action="store_true", help="write docs/models.md")
+
+
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of the shell that runs the tests must not reach them."""

@@ -27,7 +27,13 @@ def test_a_stock_picture_is_painted_in_one_call_on_a_canvas_of_whole_multiples()
     ("strength", "steps"), [(0.0, 0), (0.01, 1), (0.3, 3), (0.31, 4), (0.7, 7), (1.0, 10)]
 )
 def test_a_share_of_the_steps_is_run_rounded_up(strength: float, steps: int) -> None:
-    assert repainting_steps(replace(OVER, strength=strength)) == steps
+    assert repainting_steps(STOCK, replace(OVER, strength=strength)) == steps
+
+
+@pytest.mark.parametrize(("strength", "steps"), [(0.0, 0), (0.01, 1), (0.58, 5), (1.0, 10)])
+def test_stable_diffusion_rounds_down_to_one_step_at_least(strength: float, steps: int) -> None:
+    asked = replace(OVER, strength=strength)
+    assert repainting_steps(FAMILIES["StableDiffusionXLPipeline"], asked) == steps
 
 
 @given(st.integers(1, 150), strengths)

@@ -203,7 +203,7 @@ def test_a_lora_is_found_where_it_is_named(path: str, address: str) -> None:
         ({"image": "http://a", "images": ["http://b"]}, "only one picture is painted over"),
         ({"num_inference_steps": 3, "steps": 4}, "they differ; give one"),
         ({"width": 64, "target_size": {"width": 65, "height": 64}}, "width and target_size differ"),
-        ({"scheduler": "PNDM"}, "scheduler 'PNDM' is not served here; one of K_EULER"),
+        ({"scheduler": "KLMS"}, "scheduler 'KLMS' is not served here; one of K_EULER"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(input: dict[str, Any], told: str) -> None:

@@ -81,8 +81,8 @@ async def test_a_credential_of_another_form_is_refused_and_not_repeated(serving:
             [("string_unicode", "input", "half of a surrogate pair")],
         ),
         (
-            {"input": {"prompt": "x", "scheduler": "DDIM"}},
-            [("invalid", "input.scheduler", "scheduler 'DDIM' is not served here; one of K_EULER")],
+            {"input": {"prompt": "x", "scheduler": "KLMS"}},
+            [("invalid", "input.scheduler", "scheduler 'KLMS' is not served here; one of K_EULER")],
         ),
         (
             {"input": {"prompt": "x", "guidance": 3, "guidance_scale": 4}},

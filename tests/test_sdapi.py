@@ -9,7 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from imagemill.dialects.sdapi import bodies, lists, options, words
+from imagemill.dialects.sdapi import bodies, lists, options, samplers, words
 from imagemill.dialects.sdapi.routes import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
@@ -352,7 +352,45 @@ async def test_every_sampler_that_is_told_is_taken(serving: Serving) -> None:
                 opened(await client.post(f"{V1}/txt2img", json=SMALL | {"sampler_index": name}))
     used = {asked.scheduler for asked in engine.submitted}
     assert used <= {None, *SCHEDULERS}
-    assert len(used) == len(words.SAMPLERS)
+    assert len(used) == sum(not each.noise for each in samplers.SAMPLERS)
+
+
+@pytest.mark.parametrize(
+    ("given", "scheduler", "schedule"),
+    [
+        ({"sampler_name": "Euler a"}, "EulerAncestralDiscreteScheduler", "Automatic"),
+        (
+            {"sampler_name": "DPM++ 2M Karras"},
+            "DPMSolverMultistepScheduler+karras",
+            "Karras",
+        ),
+        (
+            {"sampler_name": "DPM++ 2M SDE", "scheduler": "Exponential"},
+            "DPMSolverMultistepScheduler+sde+exponential",
+            "Exponential",
+        ),
+        ({"sampler_name": "DDIM", "scheduler": "normal"}, "DDIMScheduler", "Automatic"),
+    ],
+)
+async def test_samplers_and_schedules_are_themselves_for_other_weights(
+    serving: Serving, given: dict[str, Any], scheduler: str, schedule: str
+) -> None:
+    """`Euler a` was once painted with Euler, whatever the weights."""
+    engine = PlainEngine()
+    async with serving(engine, models={"my/model": "folder"}, stand_ins=False) as client:
+        body = SMALL | given | {"override_settings": {"sd_model_checkpoint": "my/model"}}
+        reply = await client.post(f"{V1}/txt2img", json=body)
+    assert engine.submitted[0].scheduler == scheduler
+    assert f"Schedule type: {schedule}" in reply.json()["info"]
+
+
+async def test_a_schedule_that_a_sampler_does_not_have_is_told(serving: Serving) -> None:
+    async with serving(PlainEngine(), models={"my/model": "folder"}) as client:
+        body = SMALL | {"sampler_name": "DDIM Karras"}
+        body |= {"override_settings": {"sd_model_checkpoint": "my/model"}}
+        reply = await client.post(f"{V1}/txt2img", json=body)
+    assert reply.status_code == 422
+    assert "schedule 'karras' is not here" in reply.text
 
 
 @pytest.mark.parametrize(("name", "answer"), lists.DONE.items())

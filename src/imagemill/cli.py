@@ -230,7 +230,10 @@ def _paint(generation: Generation, source: str, output: Path) -> None:
         painted = paint(generation, source, on_progress)
     if painted.ignored:
         words = ", ".join(painted.ignored)
-        typer.echo(f"imagemill: unknown to the model, so ignored: {words}", err=True)
+        typer.echo(
+            f"imagemill: unknown to the model or beyond what it reads, so ignored: {words}",
+            err=True,
+        )
     for i, picture in enumerate(painted.pictures):
         path = _write(picture, i, generation, output)
         typer.echo(f"{path}  seed {generation.seed_of(i)}")

@@ -29,16 +29,32 @@ LONGEST_NAME = 512  # characters of an id of a model, or of what has a name
 
 DATA = "data:"  # begins the address of what came within the request
 
-# Classes of diffusers.schedulers that can drive a flow-matching model (`use_flow_sigmas`), so they
-# mean something for every family served today.
-SCHEDULERS: tuple[str, ...] = (
-    "FlowMatchEulerDiscreteScheduler",
-    "FlowMatchHeunDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "DEISMultistepScheduler",
-    "UniPCMultistepScheduler",
+# Classes of diffusers.schedulers, each also with the words that may follow it: how the noise is
+# spaced over the steps ("karras", "exponential"), or that some is drawn in every step ("sde").
+# Each leads one family or another; the model says which it can be led by.
+_SPACED = ("", "+karras", "+exponential")
+_SOLVER = (*_SPACED, *(f"+sde{spacing}" for spacing in _SPACED))
+_SCHEDULERS: dict[str, tuple[str, ...]] = {
+    "FlowMatchEulerDiscreteScheduler": ("",),
+    "FlowMatchHeunDiscreteScheduler": ("",),
+    "FlowMatchLCMScheduler": ("",),
+    "EulerDiscreteScheduler": _SPACED,
+    "EulerAncestralDiscreteScheduler": ("",),
+    "HeunDiscreteScheduler": _SPACED,
+    "KDPM2DiscreteScheduler": _SPACED,
+    "KDPM2AncestralDiscreteScheduler": _SPACED,
+    "DPMSolverMultistepScheduler": _SOLVER,
+    "DPMSolverSinglestepScheduler": _SOLVER,
+    "DEISMultistepScheduler": _SPACED,
+    "UniPCMultistepScheduler": _SPACED,
+    "PNDMScheduler": ("",),
+    "DDIMScheduler": ("",),
+    "DDPMScheduler": ("",),
+    "LCMScheduler": ("",),
+    "TCDScheduler": ("",),
+}
+SCHEDULERS: tuple[str, ...] = tuple(
+    f"{name}{words}" for name, endings in _SCHEDULERS.items() for words in endings
 )
 
 
@@ -82,8 +98,8 @@ class Generation:
     model: the id the caller named; the catalog decides what serves it.
     width, height: px, 64 to 2048, of the finished picture. steps: 1 to 150. guidance_scale: 0 to
     50, 1 and below being unguided. seed: 0 to 2**64 - 1; the picture i of several is painted with
-    seed + i, so that the first is the same as when asked for alone. scheduler: a class name of
-    diffusers, None for the model's own.
+    seed + i, so that the first is the same as when asked for alone. scheduler: one of SCHEDULERS,
+    None for the model's own.
 
     guidance_range: shares of the steps between which guidance is applied. image: a URL or a stored
     file that is painted over; mask: another, white where. strength: how much of the image is
@@ -223,4 +239,6 @@ class Painted:
     pictures: tuple[bytes, ...]
     seconds: float  # of engine time, from first step to encoded
     served_by: str  # the weights that painted: "pico" when standing in
-    ignored: tuple[str, ...] = ()  # words of the prompt that the model does not know
+    ignored: tuple[
+        str, ...
+    ] = ()  # words that the model does not know, or that lie beyond what it reads

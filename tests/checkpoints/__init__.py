@@ -22,7 +22,7 @@ from tests.checkpoints.loras import lora
 from tests.checkpoints.parts import Made, Scratch
 from tests.checkpoints.tokenizers import Writer
 
-__all__ = ["FAMILIES", "PACKAGES", "THREE", "Checkpoint", "lora", "make", "save"]
+__all__ = ["FAMILIES", "PACKAGES", "THREE", "Checkpoint", "lora", "save"]
 
 Checkpoint = Callable[[str], Path]  # the fixture: a family's folder, made once a session
 
@@ -74,19 +74,14 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 
 def save(family: str, folder: Path, dtype: torch.dtype = torch.float16, **options: Any) -> Path:
     """The family's checkpoint in `folder`; `options` are those of `save_pretrained`."""
-    made = make(family)
-    made.pipe.to(dtype=dtype)
-    made.pipe.save_pretrained(folder, **options)
+    torch.manual_seed(0)
+    with TemporaryDirectory() as scratch:
+        made = FAMILIES[family](Scratch(Path(scratch)))
+        made.pipe.to(dtype=dtype)
+        made.pipe.save_pretrained(folder, **options)
     _write_tokenizers(folder, made.tokenizers)
     _age(folder)
     return folder
-
-
-def make(family: str) -> Made:
-    """The family's pipeline, with the same weights every time."""
-    torch.manual_seed(0)
-    with TemporaryDirectory() as scratch:
-        return FAMILIES[family](Scratch(Path(scratch)))
 
 
 def _write_tokenizers(folder: Path, writers: Mapping[str, Writer]) -> None:

@@ -283,7 +283,7 @@ def chroma(scratch: Scratch) -> Made:
 def cogview4(scratch: Scratch) -> Made:
     text = t.GlmConfig(**decoder(), partial_rotary_factor=0.5)
     pipe = d.CogView4Pipeline(
-        tokenizer=scratch.read(words.llama3, t.PreTrainedTokenizerFast),
+        tokenizer=scratch.read(words.glm4, t.PreTrainedTokenizerFast),
         text_encoder=t.GlmModel(text), vae=vae(16, False, scaling_factor=1.0, shift_factor=0.0),
         transformer=d.CogView4Transformer2DModel(
             patch_size=2, in_channels=16, out_channels=16, num_layers=2, attention_head_dim=32,
@@ -292,7 +292,7 @@ def cogview4(scratch: Scratch) -> Made:
         ),
         scheduler=flow(1.0, True, base_shift=0.25, max_shift=0.75, time_shift_type="linear"),
     )  # fmt: skip
-    return Made(pipe, {"tokenizer": words.llama3})
+    return Made(pipe, {"tokenizer": words.glm4})
 
 
 def auraflow(scratch: Scratch) -> Made:

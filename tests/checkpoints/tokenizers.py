@@ -154,7 +154,23 @@ def llama3(folder: Path) -> None:
     _byte_bpe(folder, "PreTrainedTokenizerFast", special, config)
 
 
-def _byte_bpe(folder: Path, kind: str, special: Sequence[str], config: Mapping[str, Any]) -> None:
+def glm4(folder: Path) -> None:
+    """CogView4's."""
+    special = "<|endoftext|>", "[gMASK]", "<sop>"
+    config = {
+        "eos_token": special[0], "pad_token": special[0], "model_max_length": 128000,
+        "padding_side": "left", "model_input_names": ["input_ids", "attention_mask"],
+    }  # fmt: skip
+    _byte_bpe(folder, "PreTrainedTokenizerFast", special, config, begin=special[1:])
+
+
+def _byte_bpe(
+    folder: Path,
+    kind: str,
+    special: Sequence[str],
+    config: Mapping[str, Any],
+    begin: Sequence[str] = (),
+) -> None:
     """A byte-level BPE: `tokenizer.json`, `vocab.json`, `merges.txt`."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer(models.BPE())
@@ -163,6 +179,11 @@ def _byte_bpe(folder: Path, kind: str, special: Sequence[str], config: Mapping[s
     trainer = trainers.BpeTrainer(vocab_size=380, initial_alphabet=_byte_letters())
     tokenizer.train_from_iterator(_sentences(), trainer)
     tokenizer.add_special_tokens([AddedToken(each, special=True) for each in special])
+    if begin:
+        tokenizer.post_processor = TemplateProcessing(
+            single=" ".join([*begin, "$A"]), pair=" ".join([*begin, "$A", "$B"]),
+            special_tokens=[(each, tokenizer.token_to_id(each)) for each in begin],
+        )  # fmt: skip
     tokenizer.save(str(folder / "tokenizer.json"))
     tokenizer.model.save(str(folder))
     _write_json(folder / "tokenizer_config.json", {**config, "tokenizer_class": kind})

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS, Endpoint
+from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS, Defaults, Endpoint
 from imagemill.catalog.pages import PAGES, Page
+from imagemill.catalog.usual import usual
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.model_spec import ModelSpec
@@ -34,6 +35,7 @@ class Catalog:
         self._models = {OWN_ID: ModelSpec(EMBEDDED), **_by_name(models)}
         self._stand_ins = stand_ins
         self._fingerprint = fingerprint
+        self._usual: dict[str, Defaults] = {}  # by address, of weights that are here
         self._versions: dict[str, str] = {}  # of sources, taken at first use
         self.default = next(iter(models), OWN_ID)
 
@@ -79,9 +81,17 @@ class Catalog:
         return Fault(Kind.NOT_FOUND, f"model {id} is not available here; there are {there}")
 
     def _endpoint(self, id: str, spec: ModelSpec, weights: str) -> Endpoint:
-        usual = PICO if spec.source == EMBEDDED else KNOWN.get(weights, WEIGHTS)
+        told = PICO if spec.source == EMBEDDED else self._told(spec, weights)
         chosen = {name: value for name, value in asdict(spec.defaults).items() if value is not None}
-        return Endpoint(id, spec.address, replace(usual, **chosen), self._version(spec.address))
+        return Endpoint(id, spec.address, replace(told, **chosen), self._version(spec.address))
+
+    def _told(self, spec: ModelSpec, weights: str) -> Defaults:
+        """As the weights tell; as the id does where they are not here yet."""
+        told = self._usual.get(spec.address) or usual(spec)
+        if told is None:
+            return KNOWN.get(weights, WEIGHTS)
+        self._usual[spec.address] = told
+        return told
 
     def _version(self, source: str) -> str:
         if source not in self._versions:

@@ -119,7 +119,7 @@ def stand_in(pipe: DiffusionPipeline) -> None:
     request.
     """
     for name, real in pipe.components.items():
-        if isinstance(real, torch.nn.Module):
+        if isinstance(real, torch.nn.Module) and not isinstance(real, StandIn):
             # Past diffusers' own bookkeeping.
             object.__setattr__(pipe, name, StandIn(real, parked(real)))
 

@@ -1,27 +1,30 @@
 """One call of a stock pipeline: its own `__call__`, with a scheduler and a state of its own."""
 
 import copy
-import inspect
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
-from torch.utils._pytree import tree_flatten, tree_map
 
 from imagemill.errors import invalid
 from imagemill.generation import Acceleration
-from imagemill.pipelines.families import UNSHIFTED, Family
+from imagemill.pipelines.deriving import Parameters, guidance_argument, parameters
+from imagemill.pipelines.families import IMAGE, IMAGES, PLAIN_ARGUMENTS, UNSHIFTED, Family
 from imagemill.pipelines.first_block import accelerate
+from imagemill.pipelines.guiding import Guiding
 from imagemill.pipelines.schedules import clean
 from imagemill.pipelines.sources import Picture
 from imagemill.pipelines.stages import Stage
+from imagemill.pipelines.stepping import Steps, check_finite, follow
 
 Look = Callable[[], Picture]  # paints what the canvas would be by now
 Ended = Callable[[Look | None], None]  # called after every step
 
-_WHERE_THERE_IS = {"callback_on_step_end", "width", "height"}
+# What callers always send, whether they said it or not.
+_WHERE_THERE_IS = {"width", "height", "guidance_scale", "strength"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Asked:
     family: Family
     stage: Stage
     scheduler: SchedulerMixin
+    generator: torch.Generator
     wishes: Mapping[str, Any]
     guided: Callable[[], bool]
     ended: Ended
@@ -43,99 +47,112 @@ class Asked:
 
 def ask(asked: Asked) -> Picture:
     """The canvas that the pipeline paints."""
-    own = copy.copy(asked.pipe)  # a pipeline keeps the state of its call on itself
-    object.__setattr__(own, "scheduler", asked.scheduler)
-    accelerate(own, asked.acceleration)
-    if asked.family.guided_pairs:
-        _guide(own, asked.guided)
-    unshifted = type(own).__name__ in UNSHIFTED
-    arguments = dict(asked.wishes) | {
-        "width": asked.stage.width,
-        "height": asked.stage.height,
-        "num_inference_steps": asked.stage.schedule,
-        "output_type": "latent" if unshifted else "pt",
-        "callback_on_step_end": _on_step_end(asked, own),
-    }
-    accepted = inspect.signature(type(own).__call__).parameters
-    missing = [name for name in arguments if name not in {*accepted, *_WHERE_THERE_IS}]
-    if missing:
-        named = missing[0].replace("_", " ")
-        raise invalid(missing[0], f"this model takes no {named}; leave it out")
-    images = own(**{name: value for name, value in arguments.items() if name in accepted}).images
-    return _decoded(own, asked, images) if unshifted else _pixels(images[0])
+    return _Call(asked).run()
 
 
-def _on_step_end(asked: Asked, own: DiffusionPipeline) -> Callable[..., dict[str, Any]]:
-    before: torch.Tensor | None = None
-    order = asked.scheduler.order
+@dataclass
+class _Call:
+    asked: Asked
+    own: DiffusionPipeline = field(init=False)
+    guiding: Guiding | None = None
 
-    def on_step_end(
-        _pipe: Any, index: int, _timestep: Any, kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        nonlocal before
-        since, before = before, (latents := kwargs["latents"])
-        # Some schedulers ask the model twice in each step but the last, others once too often in
-        # the beginning; diffusers' own progress bar counts so.
-        asks, needed = own.num_timesteps, asked.stage.steps * order
-        if index + 1 == asks or (index + 1 > asks - needed and (index + 1) % order == 0):
-            asked.ended(None if since is None else lambda: _look(asked, own, since, latents))
-        return kwargs
+    def __post_init__(self) -> None:
+        asked = self.asked
+        self.own = copy.copy(asked.pipe)  # a pipeline keeps the state of its call on itself
+        object.__setattr__(self.own, "scheduler", asked.scheduler)
+        accelerate(self.own, asked.acceleration)
+        self.steps = Steps(asked.stage.steps, asked.scheduler.order)
+        if asked.family.guided_pairs:
+            self.guiding = Guiding(self.own, asked.family.guidance, asked.guided)
+        if asked.family.own_area:
+            self.own.default_sample_size = _area_side(asked.stage) / self.own.vae_scale_factor
+        follow(asked.scheduler, asked.generator, self._stepped)
 
-    return on_step_end
+    def run(self) -> Picture:
+        unshifted = type(self.own).__name__ in UNSHIFTED
+        output = self.own(**self._arguments("latent" if unshifted else "pt"))
+        for _ in range(self.steps.needed - self.steps.done):  # that its scheduler made none of
+            self.asked.ended(None)
+        if (getattr(output, "nsfw_content_detected", None) or [False])[0]:
+            raise invalid(
+                "prompt",
+                "the safety checker that comes with the model's weights takes the picture for "
+                "unsafe and blackens it; change the prompt or the seed",
+            )
+        image = output.images[0]
+        check_finite(image)
+        return self._decoded(output.images) if unshifted else _pixels(image)
+
+    def _arguments(self, output_type: str) -> dict[str, Any]:
+        asked, accepted = self.asked, parameters(type(self.own))
+        wishes = _named(asked, accepted)
+        missing = [name for name in wishes if name not in {*accepted, *_WHERE_THERE_IS}]
+        if missing:
+            named = missing[0].replace("_", " ")
+            raise invalid(missing[0], f"this model takes no {named}; leave it out")
+        stage = asked.stage
+        arguments = {
+            **PLAIN_ARGUMENTS,
+            **wishes,
+            "generator": asked.generator,
+            "width": stage.width,
+            "height": stage.height,
+            "max_area": stage.width * stage.height,
+            "num_inference_steps": stage.schedule,
+            "output_type": output_type,
+        }
+        return {name: value for name, value in arguments.items() if name in accepted}
+
+    def _stepped(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        if self.guiding:
+            self.guiding.stepped()
+        calls = getattr(self.own, "_num_timesteps", None) or len(self.asked.scheduler.timesteps)
+        first = self.steps.calls == 0
+        if self.steps.ends(calls):
+            if self.steps.done == self.steps.needed:
+                check_finite(after)
+            self.asked.ended(None if first else lambda: self._look(before, after))
+
+    def _look(self, before: torch.Tensor, after: torch.Tensor) -> Picture:
+        return self._decoded(clean(self.asked.scheduler, self.asked.family.flow, before, after))
+
+    def _decoded(self, latents: torch.Tensor) -> Picture:
+        """As the pipelines do it in the end, where their `output_type` is a picture."""
+        own, stage, config = self.own, self.asked.stage, self.own.vae.config
+        if self.asked.family.latents == "packed":
+            latents = own._unpack_latents(latents, stage.height, stage.width, own.vae_scale_factor)
+        latents = latents / config.scaling_factor
+        mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        if mean is not None and std is not None:
+            latents = latents * latents.new_tensor(std).view(1, -1, 1, 1)
+            latents = latents + latents.new_tensor(mean).view(1, -1, 1, 1)
+        latents = latents + (getattr(config, "shift_factor", None) or 0.0)
+        image = own.vae.decode(latents.to(own.vae.dtype), return_dict=False)[0]
+        return _pixels(own.image_processor.postprocess(image, output_type="pt")[0])
 
 
-def _look(
-    asked: Asked, own: DiffusionPipeline, before: torch.Tensor, after: torch.Tensor
-) -> Picture:
-    return _decoded(own, asked, clean(asked.scheduler, asked.family.flow, before, after))
+def _named(asked: Asked, accepted: Parameters) -> dict[str, Any]:
+    """The wishes by the names that this class has for them."""
+    wishes, argument = dict(asked.wishes), IMAGES.get(type(asked.pipe).__name__, IMAGE)
+    if "image" in wishes and asked.stage.task == "repaint":
+        image = wishes.pop("image")
+        wishes[argument.name] = [image] if argument.listed else image
+        wishes["prompt"] = f"{argument.prefix}{wishes['prompt']}"
+    scale = wishes.pop("guidance_scale")
+    if scale <= 1 and asked.family.unguided is not None:
+        scale = asked.family.unguided
+    name = guidance_argument(accepted)
+    if name == "true_cfg_scale" and scale > 1:
+        wishes.setdefault("negative_prompt", " ")  # without one it guides nothing
+    return wishes if name is None else wishes | {name: scale}
 
 
-def _decoded(own: DiffusionPipeline, asked: Asked, latents: torch.Tensor) -> Picture:
-    """As the pipelines do it in the end, where their `output_type` is a picture."""
-    stage, config = asked.stage, own.vae.config
-    if asked.family.latents == "packed":
-        latents = own._unpack_latents(latents, stage.height, stage.width, own.vae_scale_factor)
-    latents = latents / config.scaling_factor
-    mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
-    if mean is not None and std is not None:
-        latents = latents * latents.new_tensor(std).view(1, -1, 1, 1)
-        latents = latents + latents.new_tensor(mean).view(1, -1, 1, 1)
-    latents = latents + (getattr(config, "shift_factor", None) or 0.0)
-    image = own.vae.decode(latents.to(own.vae.dtype), return_dict=False)[0]
-    return _pixels(own.image_processor.postprocess(image, output_type="pt")[0])
+def _area_side(stage: Stage) -> float:
+    """Of the square that is as large as the stage, a hair more: its pipeline rounds down."""
+    return math.sqrt(stage.width * stage.height) * (1 + 1e-9)
 
 
 def _pixels(image: torch.Tensor) -> Picture:  # (3, h, w), 0 to 1
     pixels = (image.float().clamp(0, 1) * 255).round().to(torch.uint8)
     result: Picture = pixels.permute(1, 2, 0).cpu().numpy()
     return result
-
-
-def _guide(own: DiffusionPipeline, guided: Callable[[], bool]) -> None:
-    """Outside the guided steps, computes the rows for the prompt alone and answers them twice.
-
-    The pipeline's own sum, `against + scale * (for - against)`, then gives the former. So it needs
-    no knowledge of what a pipeline does with its pairs, and no pipeline is asked to change its mind
-    in the middle of a call.
-    """
-    name = "transformer" if getattr(own, "transformer", None) is not None else "unet"
-    module = getattr(own, name)
-    sparing = copy.copy(module)  # shares its weights
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        if guided():
-            return module(*args, **kwargs)
-        leaves = tree_flatten((args, kwargs))[0]
-        rows = next(x.shape[0] for x in leaves if torch.is_tensor(x) and x.dim() > 1)
-        if rows % 2:  # never guided at all
-            return module(*args, **kwargs)
-        args, kwargs = tree_map(lambda x: _second_half(x, rows), (args, kwargs))
-        return tree_map(lambda x: torch.cat([x, x]), module(*args, **kwargs))
-
-    object.__setattr__(sparing, "forward", forward)
-    object.__setattr__(own, name, sparing)
-
-
-def _second_half(x: Any, rows: int) -> Any:
-    rowed = torch.is_tensor(x) and x.dim() > 0 and x.shape[0] == rows
-    return x[rows // 2 :] if rowed else x

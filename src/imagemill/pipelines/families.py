@@ -5,6 +5,9 @@ from typing import Literal
 
 Recipe = Literal["stock", "composed"]
 Task = Literal["paint", "repaint", "inpaint"]
+Guidance = Literal["joined", "apart", "always", "embedded"]
+
+OWN = "own"  # the class that was loaded
 
 
 @dataclass(frozen=True)
@@ -13,70 +16,193 @@ class Family:
 
     recipe: "stock" asks the pipeline once for the whole picture; "composed" paints as
     `pipelines.composition` says. multiple_of: px; a size between is painted larger and cut.
-    repaints, inpaints: the classes that paint over a picture, and over the masked part of one; None
-    where there is none. flow: trained by flow matching, so that other schedulers are given flow
-    sigmas. own_sigmas: whether the pipeline brings the sigmas, which not every scheduler takes.
-    negative_prompt: whether one has a meaning.
+    max_pixels: of a canvas; a larger picture is painted smaller and enlarged. paints, repaints,
+    inpaints: the classes that paint from nothing, over a picture, and over the masked part of one;
+    None where there is none. edits: the tasks that read the picture whole, as an example or a
+    condition: they run all steps, and strength means nothing to them. flow: trained by flow
+    matching, so that other schedulers are given flow sigmas. negative_prompt: whether one has a
+    meaning.
 
-    guided_pairs: whether guidance runs a row against the prompt beside each row for it. A model
-    that was distilled is told its guidance as a number instead, would save nothing by leaving it
-    out, and ignores a guidance range; so does a class that is not known. floors: whether strength
-    times steps is rounded down by the pipelines that paint over. latents: how they lie, "packed"
-    for two by two in a token; None where that is not known, so that nothing can be shown before the
-    end. filters: whether a style has to be made of the finished picture, since the model does not
-    read a style's words.
+    guidance: "joined", rows against the prompt and for it in one call of the module; "apart", a
+    call for the prompt and one against it; "always", rows for both that cannot be told apart here;
+    "embedded", a number that a distilled model is told. Only the first two hear a guidance range.
+    unguided: what the pipeline is told for no guidance at all; None, what the caller said. floors:
+    whether strength times steps is rounded down by the pipelines that paint over. latents: how they
+    lie, "packed" for two by two in a token; None where that is not known, so that nothing can be
+    shown before the end. own_area: whether the pipeline scales all sizes to an area of its own.
+    filters: whether a style has to be made of the finished picture, since the model does not read a
+    style's words.
     """
 
     recipe: Recipe = "stock"
     multiple_of: int = 16
+    max_pixels: int | None = None
+    paints: str | None = OWN
     repaints: str | None = None
     inpaints: str | None = None
+    edits: frozenset[Task] = frozenset()
     flow: bool = True
-    own_sigmas: bool = False
     negative_prompt: bool = True
-    guided_pairs: bool = False
+    guidance: Guidance = "embedded"
+    unguided: float | None = None
     floors: bool = False
     latents: Literal["plain", "packed"] | None = None
+    own_area: bool = False
     filters: bool = False
 
+    @property
+    def guided_pairs(self) -> bool:
+        """Whether guidance in some steps alone saves the rows against the prompt in the others."""
+        return self.guidance in ("joined", "apart")
 
+    @property
+    def only_over(self) -> str | None:
+        """What has to be sent for anything to be painted; None where words are enough."""
+        if self.paints:
+            return None
+        return "an image" if self.repaints else "an image and a mask"
+
+    @property
+    def own_task(self) -> Task:
+        """What the class that was loaded does itself."""
+        if self.paints == OWN:
+            return "paint"
+        return "repaint" if self.repaints == OWN else "inpaint"
+
+    def task(self, image: bool, mask: bool) -> Task | None:
+        """What paints over an image, or within its mask; None where nothing does.
+
+        A class that knows masks alone repaints a whole image by a mask of white; what knows no
+        masks repaints all, and what was to be kept is pasted over it.
+        """
+        if not image:
+            return "paint" if self.paints else None
+        if self.inpaints and (mask or not self.repaints):
+            return "inpaint"
+        return "repaint" if self.repaints else None
+
+
+_SD = Family(multiple_of=8, flow=False, floors=True, guidance="joined", latents="plain")
 _SD3 = Family(
-    guided_pairs=True,
+    guidance="joined",
     repaints="StableDiffusion3Img2ImgPipeline",
     inpaints="StableDiffusion3InpaintPipeline",
     latents="plain",
 )
-# By class of pipeline, diffusers 0.42.1.
+_XL = replace(
+    _SD,
+    repaints="StableDiffusionXLImg2ImgPipeline",
+    inpaints="StableDiffusionXLInpaintPipeline",
+)
+_FLUX = Family(
+    repaints="FluxImg2ImgPipeline",
+    inpaints="FluxInpaintPipeline",
+    negative_prompt=False,
+    latents="packed",
+)
+_QWEN = Family(guidance="apart")
+# By class of pipeline, diffusers 0.42.1. What their signatures and configurations tell is read
+# from these (`pipelines.deriving`).
 FAMILIES: dict[str, Family] = {
-    "StableDiffusion3Pipeline": _SD3,
-    "FluxPipeline": Family(
-        repaints="FluxImg2ImgPipeline",
-        inpaints="FluxInpaintPipeline",
-        own_sigmas=True,
-        negative_prompt=False,
-        latents="packed",
+    "StableDiffusionPipeline": replace(
+        _SD,
+        repaints="StableDiffusionImg2ImgPipeline",
+        inpaints="StableDiffusionInpaintPipeline",
     ),
-    "StableDiffusionXLPipeline": Family(
-        multiple_of=8,
-        repaints="StableDiffusionXLImg2ImgPipeline",
-        inpaints="StableDiffusionXLInpaintPipeline",
-        flow=False,
-        guided_pairs=True,
-        floors=True,
+    "StableDiffusionImg2ImgPipeline": replace(
+        _SD, paints=None, repaints=OWN, inpaints="StableDiffusionInpaintPipeline"
+    ),
+    "StableDiffusionInpaintPipeline": replace(_SD, paints=None, inpaints=OWN),
+    "StableDiffusionControlNetPipeline": replace(
+        _SD, paints="StableDiffusionPipeline", repaints=OWN
+    ),
+    "LatentConsistencyModelPipeline": replace(
+        _SD,
+        repaints="LatentConsistencyModelImg2ImgPipeline",
+        guidance="embedded",
+        negative_prompt=False,
+    ),
+    "StableDiffusionXLPipeline": _XL,
+    "StableDiffusionXLImg2ImgPipeline": replace(_XL, paints=None, repaints=OWN),
+    "StableDiffusionXLInpaintPipeline": replace(_XL, paints=None, repaints=None, inpaints=OWN),
+    "StableDiffusionXLControlNetPipeline": replace(
+        _SD, paints="StableDiffusionXLPipeline", repaints=OWN
+    ),
+    "KolorsPipeline": replace(_SD, repaints="KolorsImg2ImgPipeline"),
+    "PixArtAlphaPipeline": replace(_SD, multiple_of=16),
+    "PixArtSigmaPipeline": replace(_SD, multiple_of=16),
+    "StableDiffusion3Pipeline": _SD3,
+    "FluxPipeline": _FLUX,
+    "FluxFillPipeline": replace(_FLUX, paints=None, repaints=None, inpaints=OWN),
+    "FluxKontextPipeline": replace(_FLUX, repaints=OWN, inpaints="FluxKontextInpaintPipeline"),
+    "FluxControlPipeline": replace(_FLUX, paints=None, repaints=OWN, inpaints=None),
+    "Flux2Pipeline": Family(repaints=OWN, negative_prompt=False),
+    "Flux2KleinPipeline": Family(
+        repaints=OWN,
+        inpaints="Flux2KleinInpaintPipeline",
+        guidance="apart",
+        negative_prompt=False,
+    ),
+    "HiDreamImagePipeline": Family(
+        guidance="always", latents="plain", own_area=True, max_pixels=1024**2
+    ),
+    "OmniGenPipeline": Family(repaints=OWN, guidance="always", negative_prompt=False),
+    "QwenImagePipeline": replace(
+        _QWEN, repaints="QwenImageImg2ImgPipeline", inpaints="QwenImageInpaintPipeline"
+    ),
+    "QwenImageEditPipeline": replace(
+        _QWEN, paints=None, repaints=OWN, inpaints="QwenImageEditInpaintPipeline"
+    ),
+    "QwenImageEditPlusPipeline": replace(_QWEN, paints=None, repaints=OWN),
+    "ZImagePipeline": Family(
+        repaints="ZImageImg2ImgPipeline",
+        inpaints="ZImageInpaintPipeline",
+        guidance="always",
+        unguided=0.0,
         latents="plain",
     ),
-    "StableDiffusionPipeline": Family(
-        multiple_of=8, flow=False, guided_pairs=True, latents="plain"
+    "SanaPipeline": Family(multiple_of=32, guidance="joined", latents="plain"),
+    "Lumina2Pipeline": Family(guidance="apart", latents="plain"),
+    "ChromaPipeline": Family(
+        repaints="ChromaImg2ImgPipeline",
+        inpaints="ChromaInpaintPipeline",
+        guidance="apart",
+        latents="packed",
     ),
+    "CogView4Pipeline": Family(guidance="apart", latents="plain", multiple_of=32),
+    "AuraFlowPipeline": Family(guidance="joined", latents="plain"),
 }
 PICO = replace(_SD3, recipe="composed", filters=True)
 EMBEDDED = "pico"  # the source that names the embedded model
 
-# A scheduler that knows no flow sigmas, and the one that takes the same steps along them.
-FLOW_TWINS: dict[str, str] = {"EulerDiscreteScheduler": "FlowMatchEulerDiscreteScheduler"}
-# Ends its flow sigmas on the last one twice instead of on 0, and leaves that share of noise in the
-# picture (findings/diffusers-deis-keeps-noise-of-flow.sh).
-NOISY_FLOW = frozenset({"DEISMultistepScheduler"})
+
+@dataclass(frozen=True)
+class ImageArgument:
+    """How a class takes its picture. prefix: of the prompt, which has to name it."""
+
+    name: str = "image"
+    listed: bool = False
+    prefix: str = ""
+
+
+IMAGE = ImageArgument()
+IMAGES: dict[str, ImageArgument] = {
+    "FluxControlPipeline": ImageArgument("control_image"),
+    "OmniGenPipeline": ImageArgument("input_images", True, "<img><|image_1|></img> "),
+}
 
 # Decodes without adding the shift that its latents were encoded with (diffusers 0.42.1).
 UNSHIFTED = frozenset({"StableDiffusion3InpaintPipeline"})
+# What a pipeline reads of a module's configuration and is not there (diffusers 0.42.1): Chroma's
+# for masks asks its transformer so.
+MISSING_CONFIG: dict[str, dict[str, bool]] = {
+    "ChromaTransformer2DModel": {"guidance_embeds": False}
+}
+# Arguments, where a class has them, that would paint another size than was asked for, or change
+# the prompt.
+PLAIN_ARGUMENTS: dict[str, bool] = {
+    "use_resolution_binning": False,
+    "_auto_resize": False,
+    "clean_caption": False,
+    "enable_prompt_rewrite": False,
+}

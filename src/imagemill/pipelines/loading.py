@@ -14,7 +14,9 @@ from imagemill.model_spec import ModelSpec
 
 # Naming it in a module makes `from_pretrained` find pico's own classes.
 from imagemill.pico import autoencoder, text, vocabulary
-from imagemill.pipelines.families import EMBEDDED, FAMILIES, PICO, Family, Task
+from imagemill.pipelines.deriving import class_of, family_of
+from imagemill.pipelines.families import EMBEDDED, MISSING_CONFIG, OWN, PICO, Family, Task
+from imagemill.pipelines.limits import unread
 from imagemill.pipelines.sparing import spare
 from imagemill.pipelines.weights.applying import apply
 from imagemill.pipelines.weights.folders import load_folder
@@ -36,15 +38,18 @@ class Loaded:
 
     @property
     def pipe(self) -> DiffusionPipeline:
-        return self.pipes["paint"]
+        """Of the class that was loaded."""
+        return self.pipes.get(self.family.own_task) or next(iter(self.pipes.values()))
 
     @property
     def embedded(self) -> bool:
         return ModelSpec.at(self.source).source == EMBEDDED
 
     def unknown(self, prompt: str) -> tuple[str, ...]:
-        """Words that the model is known to ignore."""
-        return tuple(vocabulary.vocabulary().unknown(prompt)) if self.embedded else ()
+        """Words that the model is known to ignore, or that lie beyond what it reads."""
+        if self.embedded:
+            return tuple(vocabulary.vocabulary().unknown(prompt))
+        return unread(self.pipe, prompt)
 
 
 def load(source: str, device: str) -> Loaded:
@@ -61,7 +66,7 @@ def load(source: str, device: str) -> Loaded:
         raise
     _stay(pipe)
     spare(pipe)
-    family = PICO if spec.source == EMBEDDED else FAMILIES.get(type(pipe).__name__, Family())
+    family = PICO if spec.source == EMBEDDED else family_of(pipe)
     return assembled(source, family, pipe)
 
 
@@ -75,19 +80,27 @@ def _pipeline(spec: ModelSpec, device: str) -> DiffusionPipeline:
 
 def assembled(source: str, family: Family, pipe: DiffusionPipeline) -> Loaded:
     """`pipe`, and pipelines for the family's other tasks, made of its modules."""
-    pipes: dict[Task, DiffusionPipeline] = {"paint": pipe}
-    if family.repaints:
-        pipes["repaint"] = _alike(family.repaints, pipe)
-    if family.inpaints:
-        pipes["inpaint"] = _alike(family.inpaints, pipe)
+    for name, options in MISSING_CONFIG.items():
+        for part in pipe.components.values():
+            if type(part).__name__ == name:
+                part.register_to_config(**options)
+    classes: dict[Task, str | None] = {
+        "paint": family.paints,
+        "repaint": family.repaints,
+        "inpaint": family.inpaints,
+    }
+    pipes: dict[Task, DiffusionPipeline] = {
+        task: pipe if name == OWN else _alike(class_of(name, pipe), pipe)
+        for task, name in classes.items()
+        if name is not None
+    }
     for each in pipes.values():
         each.set_progress_bar_config(disable=True)
     return Loaded(source, family, pipes)
 
 
-def _alike(name: str, pipe: DiffusionPipeline) -> DiffusionPipeline:
+def _alike(kind: type[DiffusionPipeline], pipe: DiffusionPipeline) -> DiffusionPipeline:
     # Not by `from_pipe`: it takes no class of module but those it lists, and casts what is shared.
-    kind = getattr(diffusers, name)
     accepted = inspect.signature(kind.__init__).parameters
     options = {name: value for name, value in pipe.config.items() if name in accepted}
     modules = {name: module for name, module in pipe.components.items() if name in accepted}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -66,10 +67,15 @@ def prompt_of(family: Family, generation: Generation) -> str:
 def _check(family: Family, generation: Generation) -> None:
     if generation.negative_prompt and not family.negative_prompt:
         raise invalid("negative_prompt", "this model takes no negative prompt; leave it out")
-    if generation.image is not None and family.repaints is None:
+    if generation.guidance_range != (0.0, 1.0) and not family.guided_pairs:
+        message = "this model is guided the same in all steps; leave guidance_range out"
+        raise Fault(Kind.UNSUPPORTED, message, "guidance_range")
+    if family.task(generation.image is not None, generation.mask is not None):
+        return
+    if generation.image is not None:
         raise _unsupported("image", "paint over an image")
-    if generation.mask is not None and family.inpaints is None:
-        raise _unsupported("mask", "paint inside a mask")
+    message = f"this model paints only over what it is given; send {family.only_over}"
+    raise Fault(Kind.UNSUPPORTED, message, "image")
 
 
 def _unsupported(field: str, what: str) -> Fault:
@@ -111,7 +117,6 @@ class Painter:
             "prompt": prompt_of(family, generation),
             "negative_prompt": generation.negative_prompt or None,
             "guidance_scale": generation.guidance_scale,
-            "generator": generator,
         } | self._sources(stage, painted)
         return ask(
             Asked(
@@ -119,6 +124,7 @@ class Painter:
                 family,
                 stage,
                 scheduler_for(pipe, wanted, family),
+                generator,
                 {name: value for name, value in wishes.items() if value is not None},
                 lambda: guided(family, generation, self.done, steps),
                 lambda look: self._ended(stage, look),
@@ -141,7 +147,8 @@ class Painter:
             "image": Image.fromarray(self._canvas(stage, painted, mask)),
             "strength": stage.strength(self.loaded.family.floors),
         }
-        if mask is not None:
+        if stage.task == "inpaint":
+            mask = np.full((stage.height, stage.width), 255, np.uint8) if mask is None else mask
             cells = cellwise(mask, self.loaded.pipes[stage.task].vae_scale_factor)
             sources["mask_image"] = Image.fromarray(cells)
         return sources

@@ -1,6 +1,9 @@
 """Schedulers, one for each trajectory, and what can be told from them."""
 
 import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
 
@@ -9,7 +12,54 @@ import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 
 from imagemill.errors import invalid
-from imagemill.pipelines.families import FLOW_TWINS, NOISY_FLOW, Family
+from imagemill.generation import SCHEDULERS
+from imagemill.pipelines.deriving import parameters
+from imagemill.pipelines.families import Family
+
+# A scheduler that knows no flow sigmas, and the one that takes the same steps along them.
+FLOW_TWINS: dict[str, str] = {
+    "EulerDiscreteScheduler": "FlowMatchEulerDiscreteScheduler",
+    "HeunDiscreteScheduler": "FlowMatchHeunDiscreteScheduler",
+    "LCMScheduler": "FlowMatchLCMScheduler",
+}
+# The same steps by the scales of "Elucidating the design space" (EDM), which Playground is of.
+EDM_TWINS: dict[str, str] = {
+    "EulerDiscreteScheduler": "EDMEulerScheduler",
+    "DPMSolverMultistepScheduler": "EDMDPMSolverMultistepScheduler",
+}
+# Ends its flow sigmas on the last one twice instead of on 0, and leaves that share of noise in the
+# picture (findings/diffusers-deis-keeps-noise-of-flow.sh).
+NOISY_FLOW = frozenset({"DEISMultistepScheduler"})
+# What the words after a class name set.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "sde": {"algorithm_type": "sde-dpmsolver++"},
+}
+SPACINGS = frozenset({"karras", "exponential"})  # options that only schedules of noise have
+KNOWN_PREDICTIONS = frozenset({"epsilon", "v_prediction", "sample", "flow_prediction"})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A scheduler that a caller has named, made for a family."""
+
+    kind: type[SchedulerMixin]
+    options: tuple[str, ...] = ()
+
+    @property
+    def native(self) -> bool:
+        """Whether it is made for flow matching."""
+        return self.kind.__name__.startswith("FlowMatch")
+
+    @property
+    def accepted(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.kind.__init__).parameters)
+
+    @property
+    def by_sigmas(self) -> bool:
+        """Whether pipelines of flow models can say which sigmas they want."""
+        return "sigmas" in inspect.signature(self.kind.set_timesteps).parameters
 
 
 def scheduler_for(pipe: DiffusionPipeline, name: str | None, family: Family) -> SchedulerMixin:
@@ -17,47 +67,133 @@ def scheduler_for(pipe: DiffusionPipeline, name: str | None, family: Family) -> 
     trained on. Raises a Fault for one that cannot lead this model to a picture.
     """
     own = pipe.scheduler
-    if family.flow and name is not None:
-        name = FLOW_TWINS.get(name, name)
-    kind = type(own) if name is None else getattr(diffusers, name)
-    native = kind.__name__.startswith("FlowMatch")
-    _check(kind, native, family)
-    if native or not family.flow:
-        return kind.from_config(own.config)
-    made = kind.from_config(
-        own.config,
-        use_flow_sigmas=True,
-        prediction_type="flow_prediction",
-        flow_shift=own.config.shift,
-    )
-    # What pipelines of flow models ask for where they paint over a picture.
-    made.scale_noise = partial(_scale_noise, made)
-    if not own.config.get("use_dynamic_shifting"):
-        made.set_timesteps = _unshifted(made)
+    if name is None:
+        return type(own).from_config(own.config)
+    choice = _choice(name, own, family)
+    reason = _refusal(choice, pipe, family)
+    if reason:
+        raise invalid("scheduler", f"{name} {reason}; {_instead(pipe, family)}")
+    made = _flow(choice, own) if family.flow else _noise(choice, own)
+    made.set_timesteps = _telling(name, made.set_timesteps)
     return made
 
 
-def _check(kind: type[SchedulerMixin], native: bool, family: Family) -> None:
-    if native and not family.flow:
-        raise invalid("scheduler", f"{kind.__name__} is for flow-matching models; this one is not")
-    if family.flow and kind.__name__ in NOISY_FLOW:
-        why = "leaves noise in the pictures of flow-matching models, as this is one"
-        raise invalid("scheduler", f"{kind.__name__} {why}; try DPMSolverMultistepScheduler")
-    accepted = inspect.signature(kind.set_timesteps).parameters
-    if native and family.own_sigmas and "sigmas" not in accepted:
-        why = "takes no sigmas, and this model brings its own"
-        raise invalid("scheduler", f"{kind.__name__} {why}; try FlowMatchEulerDiscreteScheduler")
+def working(pipe: DiffusionPipeline, family: Family) -> tuple[str, ...]:
+    """Those of the schedulers on offer that can lead the model."""
+    choices = {name: _choice(name, pipe.scheduler, family) for name in SCHEDULERS}
+    return tuple(name for name, each in choices.items() if not _refusal(each, pipe, family))
 
 
-def _unshifted(scheduler: SchedulerMixin) -> Any:
-    """Its `set_timesteps` without `mu`: FLUX's pipelines tell it also where nothing is shifted by
-    size, and some schedulers fail then (findings/diffusers-flux-asserts-a-shift-it-has-not.sh).
+def _choice(name: str, own: SchedulerMixin, family: Family) -> Choice:
+    base, *options = name.split("+")
+    twins = FLOW_TWINS if family.flow else EDM_TWINS if _edm(own) else {}
+    return Choice(getattr(diffusers, twins.get(base, base)), tuple(options))
+
+
+def _edm(scheduler: SchedulerMixin) -> bool:
+    return type(scheduler).__name__.startswith("EDM")
+
+
+def _instead(pipe: DiffusionPipeline, family: Family) -> str:
+    names = [name for name in working(pipe, family) if "+" not in name]
+    return f"try {', '.join(names)}" if names else "leave scheduler out"
+
+
+def _refusal(choice: Choice, pipe: DiffusionPipeline, family: Family) -> str | None:
+    return next(_refusals(choice, pipe, family), None)
+
+
+def _refusals(choice: Choice, pipe: DiffusionPipeline, family: Family) -> Iterator[str]:
+    """Why the model cannot be led by it."""
+    own, name, accepted = pipe.scheduler, choice.kind.__name__, choice.accepted
+    spaced = SPACINGS & set(choice.options)
+    if own.config.get("prediction_type", "epsilon") not in KNOWN_PREDICTIONS:
+        yield "leads no model that predicts as this one does"
+    if choice.native and not family.flow:
+        yield "is for flow-matching models; this one is not"
+    if family.flow and not choice.native and "use_flow_sigmas" not in accepted:
+        yield "is for models that take noise away; this one is a flow-matching model"
+    if family.flow and name in NOISY_FLOW:
+        yield "leaves noise in the pictures of flow-matching models, as this is one"
+    if family.flow and spaced:
+        yield "spaces the steps of models that take noise away; this one is a flow-matching model"
+    if _edm(own) and (not name.startswith("EDM") or spaced):
+        yield "does not know the scales that this model was trained with"
+    if own.config.get("invert_sigmas") and "invert_sigmas" not in accepted:
+        yield "goes from noise to picture, and this model counts the other way"
+    few = "original_inference_steps"
+    if (
+        few in parameters(type(pipe))
+        and few not in inspect.signature(choice.kind.set_timesteps).parameters
+    ):
+        yield "knows no latent consistency, which this model is made for"
+
+
+def _noise(choice: Choice, own: SchedulerMixin) -> SchedulerMixin:
+    options: dict[str, Any] = {}
+    if SPACINGS & set(choice.options):
+        options = {f"use_{spacing}_sigmas": False for spacing in (*SPACINGS, "beta")}
+    for option in choice.options:
+        options |= OPTIONS[option]
+    if "skip_prk_steps" in choice.accepted:  # four calls of the model for each of the first steps
+        options["skip_prk_steps"] = True
+    return choice.kind.from_config(own.config, **options)
+
+
+def _flow(choice: Choice, own: SchedulerMixin) -> SchedulerMixin:
+    shift = own.config.get("shift") or own.config.get("flow_shift") or 1.0
+    if choice.native:
+        made = choice.kind.from_config(own.config, shift=shift)
+    else:
+        options = [OPTIONS[option] for option in choice.options]
+        made = choice.kind.from_config(
+            own.config,
+            use_flow_sigmas=True,
+            prediction_type="flow_prediction",
+            flow_shift=shift,
+            use_dynamic_shifting=False,
+            **{name: value for each in options for name, value in each.items()},
+        )
+        # What pipelines of flow models ask for where they paint over a picture.
+        made.scale_noise = partial(_scale_noise, made)
+    if not (choice.native and choice.by_sigmas):
+        made.set_timesteps = _by_number(made, "shift" if choice.native else "flow_shift", own)
+    return made
+
+
+def _by_number(scheduler: SchedulerMixin, shift: str, own: SchedulerMixin) -> Callable[..., None]:
+    """Its `set_timesteps` for pipelines that say which sigmas they want, and by how much they are
+    shifted: the schedule is its own, of as many steps, and shifted as much. shift: what it is
+    called in the scheduler's configuration.
     """
     stock = scheduler.set_timesteps
+    exponential = own.config.get("time_shift_type", "exponential") == "exponential"
+
+    def set_timesteps(
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        sigmas: Any = None,
+        mu: float | None = None,
+        timesteps: Any = None,
+    ) -> None:
+        wanted = sigmas if sigmas is not None else timesteps
+        if mu is not None and own.config.get("use_dynamic_shifting"):
+            scheduler.register_to_config(**{shift: math.exp(mu) if exponential else mu})
+        stock(len(wanted) if num_inference_steps is None else num_inference_steps, device=device)
+
+    return set_timesteps
+
+
+def _telling(name: str, stock: Callable[..., None]) -> Callable[..., None]:
+    """Says what a scheduler has against a number of steps, instead of failing."""
 
     @wraps(stock)
-    def set_timesteps(*args: Any, mu: float | None = None, **kwargs: Any) -> None:
-        stock(*args, **kwargs)
+    def set_timesteps(*args: Any, **kwargs: Any) -> None:
+        try:
+            stock(*args, **kwargs)
+        except (ValueError, IndexError, AssertionError, NotImplementedError) as error:
+            message = f"{name} has no schedule of so many steps for this model; ask for others, or "
+            raise invalid("scheduler", f"{message}leave scheduler out") from error
 
     return set_timesteps
 
@@ -71,7 +207,7 @@ def clean(
     other schedulers for flow models nearly do.
     """
     straight = flow or type(scheduler).__name__ == "EulerDiscreteScheduler"
-    index = scheduler.step_index
+    index = getattr(scheduler, "step_index", None)
     if not straight or not index:
         return after
     sigma: float = scheduler.sigmas[index - 1].item()

@@ -39,10 +39,11 @@ class Stage:
 
 def stages(family: Family, generation: Generation) -> tuple[Stage, ...]:
     """None at all where nothing of an image is to be repainted."""
-    task: Task = "paint" if generation.image is None else "repaint"
-    if generation.mask is not None:
-        task = "inpaint"
-    steps = generation.steps if task == "paint" else repainting_steps(generation)
+    task = family.task(generation.image is not None, generation.mask is not None)
+    if task is None:
+        return ()
+    whole = task == "paint" or task in family.edits
+    steps = generation.steps if whole else repainting_steps(family, generation)
     if steps == 0:
         return ()
     if family.recipe == "stock":
@@ -50,21 +51,37 @@ def stages(family: Family, generation: Generation) -> tuple[Stage, ...]:
     return _composed(generation, task, steps)
 
 
-def repainting_steps(generation: Generation) -> int:
+def repainting_steps(family: Family, generation: Generation) -> int:
+    """As the family's own pipelines round them, but one at least where there is any strength."""
+    share = generation.steps * generation.strength
+    if family.floors:
+        return max(int(share), generation.strength > 0)
     # Rounded first: 0.7 of ten steps is a little more than seven, in floating point.
-    return math.ceil(round(generation.steps * generation.strength, 6))
+    return math.ceil(round(share, 6))
 
 
 def guided(family: Family, generation: Generation, step: int, steps: int) -> bool:
     """Whether the step, counted from 0 over all stages, has rows for and against the prompt."""
+    if family.guidance == "embedded" or generation.guidance_scale <= 1:
+        return False
     start, end = generation.guidance_range
-    return family.guided_pairs and generation.guidance_scale > 1 and start <= step / steps < end
+    return family.guidance == "always" or start <= step / steps < end
 
 
 def _stock(family: Family, generation: Generation, task: Task, steps: int) -> Stage:
-    size = generation.width, generation.height
+    size = _within(family, generation.width, generation.height)
     width, height = (-(-side // family.multiple_of) * family.multiple_of for side in size)
     return Stage(task, width, height, steps, generation.steps, size)
+
+
+def _within(family: Family, width: int, height: int) -> Size:
+    """The size asked for, or the largest of its shape that the family paints."""
+    if family.max_pixels is None or width * height <= family.max_pixels:
+        return width, height
+    scale = math.sqrt(family.max_pixels / (width * height))
+    sides = (int(side * scale // family.multiple_of) for side in (width, height))
+    across, down = (max(1, cells) * family.multiple_of for cells in sides)
+    return across, down
 
 
 def _composed(generation: Generation, task: Task, steps: int) -> tuple[Stage, ...]:

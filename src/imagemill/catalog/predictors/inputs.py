@@ -39,9 +39,13 @@ MATCH, CUSTOM = "match_input_image", "custom"
 # By their names at Replicate; what diffusers calls them is taken as well.
 SCHEDULERS: dict[str, str] = {
     "K_EULER": "EulerDiscreteScheduler",
+    "K_EULER_ANCESTRAL": "EulerAncestralDiscreteScheduler",
+    "KarrasDPM": "DPMSolverMultistepScheduler+karras",
+    "DDIM": "DDIMScheduler",
+    "PNDM": "PNDMScheduler",
     "DPMSolverMultistep": "DPMSolverMultistepScheduler",
     "DPMSolverSinglestep": "DPMSolverSinglestepScheduler",
-    "HeunDiscrete": "FlowMatchHeunDiscreteScheduler",
+    "HeunDiscrete": "HeunDiscreteScheduler",
     "DEISMultistep": "DEISMultistepScheduler",
     "UniPCMultistep": "UniPCMultistepScheduler",
 }

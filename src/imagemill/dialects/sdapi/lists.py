@@ -8,7 +8,7 @@ from typing import Any
 
 from imagemill.catalog import Catalog
 from imagemill.dialects.sdapi import checkpoints, write
-from imagemill.dialects.sdapi.words import SAMPLERS, SCHEDULE
+from imagemill.dialects.sdapi.samplers import SAMPLERS, SCHEDULES
 from imagemill.finishing import STYLES, words
 
 Listing = Callable[[Catalog], Any]
@@ -19,10 +19,7 @@ def _models(catalog: Catalog) -> list[dict[str, Any]]:
 
 
 def _samplers(_: Catalog) -> list[dict[str, Any]]:
-    return [
-        {"name": each.name, "aliases": [*each.aliases, *each.stands_for], "options": {}}
-        for each in SAMPLERS
-    ]
+    return [{"name": each.name, "aliases": [*each.aliases], "options": {}} for each in SAMPLERS]
 
 
 def _styles(_: Catalog) -> list[dict[str, Any]]:
@@ -51,7 +48,7 @@ _UPSCALER = {"name": "None", "model_name": None, "model_path": None, "model_url"
 LISTS: Mapping[str, Listing] = {
     "sd-models": _models,
     "samplers": _samplers,
-    "schedulers": _as_is([SCHEDULE]),
+    "schedulers": _as_is([*SCHEDULES]),
     "upscalers": _as_is([_UPSCALER]),
     "latent-upscale-modes": _as_is([]),
     "loras": _as_is([]),

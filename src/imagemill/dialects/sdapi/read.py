@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.datastructures import Headers
 
-from imagemill.catalog import Endpoint
+from imagemill.catalog import EMBEDDED, Endpoint
 from imagemill.dialects import strict, wire
 from imagemill.dialects.sdapi import (
     bodies,
@@ -17,6 +17,7 @@ from imagemill.dialects.sdapi import (
     pictures,
     prompts,
     repainting,
+    samplers,
     words,
 )
 from imagemill.dialects.sdapi.bodies import Asked, Img2img, Txt2img
@@ -38,7 +39,7 @@ class Plan:
 
     order: Order
     asked: Asked
-    sampler: str
+    sampler: samplers.Chosen
     canvas: pictures.Canvas | None
     set: options.Set
     ignored: Mapping[str, str]
@@ -82,9 +83,9 @@ async def plan(
     endpoint = checkpoints.find(house.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
     if options.CHECKPOINT in overridden:
         overridden[options.CHECKPOINT] = endpoint.id
-    name = asked.sampler_name or asked.sampler_index or words.AUTOMATIC
-    sampler, stands_in = words.sampler(name)
-    even = words.schedule(asked.scheduler or "")
+    name = asked.sampler_name or asked.sampler_index or samplers.AUTOMATIC
+    embedded = endpoint.source == EMBEDDED
+    sampler = samplers.chosen(name, asked.scheduler or "", embedded)
     said = prompts.read(asked.prompt or "", sources.base)
     against, weighted = prompts.plain(asked.negative_prompt or "")
     canvas = None
@@ -107,12 +108,12 @@ async def plan(
     ignored = {
         **dict(bodies.idle(asked)),
         **{f"override_settings.{each}": why for each, why in options.idle(overridden)},
-        **({"sampler_name": f"{name}: {words.STANDS_IN}"} if stands_in else {}),
-        **({"scheduler": "the model's own, which is even too"} if even else {}),
+        **({"sampler_name": f"{name}: {samplers.STANDS_IN}"} if sampler.stands_in else {}),
+        **({"scheduler": "the model's own, which is even too"} if sampler.even else {}),
         **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
     }
     order = _order(generation, endpoint, asked, sources.caller)
-    return Plan(order, asked, sampler.name, canvas, overridden, ignored)
+    return Plan(order, asked, sampler, canvas, overridden, ignored)
 
 
 def _order(generation: Generation, endpoint: Endpoint, asked: Asked, caller: str) -> Order:

@@ -1,6 +1,5 @@
-"""AUTOMATIC1111's words: of errors, samplers, schedules and states."""
+"""AUTOMATIC1111's words: of errors and states."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.dialects import wire
@@ -42,74 +41,6 @@ NOT_FOUND: dict[str, str] = {
     "init_images": "Init image not found",
 }
 UNKNOWN = "Invalid authentication credentials"
-
-AUTOMATIC = "Automatic"  # the model's own, whether sampler or schedule
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """scheduler: a class of diffusers, None for the model's own. aliases: exactly the same.
-
-    stands_for: names that something else was meant by, and why this is painted instead.
-    """
-
-    name: str
-    scheduler: str | None
-    aliases: tuple[str, ...] = ()
-    stands_for: tuple[str, ...] = ()
-
-
-SAMPLERS: tuple[Sampler, ...] = (
-    Sampler(AUTOMATIC, None, ("Default",)),
-    Sampler(
-        "Euler",
-        "EulerDiscreteScheduler",
-        ("k_euler", "FlowMatchEulerDiscreteScheduler", "EulerDiscreteScheduler"),
-        ("Euler a", "k_euler_a", "k_euler_ancestral", "DDIM"),
-    ),
-    Sampler("Heun", "FlowMatchHeunDiscreteScheduler", ("k_heun", "FlowMatchHeunDiscreteScheduler")),
-    Sampler(
-        "DPM++ 2M", "DPMSolverMultistepScheduler", ("k_dpmpp_2m", "DPMSolverMultistepScheduler")
-    ),
-    Sampler("DPM++ 2S", "DPMSolverSinglestepScheduler", ("DPMSolverSinglestepScheduler",)),
-    Sampler("UniPC", "UniPCMultistepScheduler", ("unipc", "UniPCMultistepScheduler")),
-    Sampler("DEIS", "DEISMultistepScheduler", ("deis", "DEISMultistepScheduler")),
-)
-STANDS_IN = "painted with Euler, which takes the same path without fresh noise on the way"
-
-SCHEDULE: dict[str, Any] = {
-    "name": "automatic",
-    "label": AUTOMATIC,
-    "aliases": ["", "none", "use same scheduler"],
-    "default_rho": -1.0,
-    "need_inner_model": False,
-}
-# Clients begin with one of these; each is an even division, as the models' own is.
-EVEN = ("uniform", "simple", "normal", "sgm_uniform", "sgm uniform")
-
-
-def sampler(name: str) -> tuple[Sampler, bool]:
-    """What is meant by a name in any case, and whether it only stands in for that."""
-    wanted = name.strip().lower()
-    for each in SAMPLERS:
-        if wanted in (other.lower() for other in (each.name, *each.aliases)):
-            return each, False
-        if wanted in (other.lower() for other in each.stands_for):
-            return each, True
-    known = ", ".join(each.name for each in SAMPLERS)
-    told = f"sampler {name!r:.80} is not here; one of {known}"
-    raise Fault(Kind.NOT_FOUND, told, "sampler_name")
-
-
-def schedule(name: str) -> bool:
-    """Whether a schedule is one that only stands for the model's own."""
-    wanted = name.strip().lower()
-    if wanted in (SCHEDULE["name"], *SCHEDULE["aliases"]):
-        return False
-    if wanted in EVEN:
-        return True
-    told = f"schedule {name!r:.80} is not here; give automatic, which is the model's own"
-    raise Fault(Kind.INVALID, told, "schedule")
 
 
 class Wrong(Fault):

@@ -1,0 +1,57 @@
+"""Guidance in a part of the steps alone, without the pipelines' knowledge."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+from torch.utils._pytree import tree_flatten, tree_map
+
+from imagemill.pipelines.families import Guidance
+
+
+class Guiding:
+    """Stands before the denoiser of `own`, a pipeline of one call's own.
+
+    Outside the guided steps it computes the prediction for the prompt alone and answers it for both
+    sides. The pipeline's own sum, `against + scale * (for - against)`, then gives the former. So no
+    pipeline is asked to change its mind in the middle of a call.
+    """
+
+    def __init__(
+        self, own: DiffusionPipeline, guidance: Guidance, guided: Callable[[], bool]
+    ) -> None:
+        name = "transformer" if getattr(own, "transformer", None) is not None else "unet"
+        self.module, self.guided = getattr(own, name), guided
+        self.first: Any = None  # what was predicted for the prompt in this step
+        sparing = copy.copy(self.module)  # shares its weights
+        forward = self._joined if guidance == "joined" else self._apart
+        object.__setattr__(sparing, "forward", forward)
+        object.__setattr__(own, name, sparing)
+
+    def stepped(self) -> None:
+        self.first = None
+
+    def _joined(self, *args: Any, **kwargs: Any) -> Any:
+        if self.guided():
+            return self.module(*args, **kwargs)
+        leaves = tree_flatten((args, kwargs))[0]
+        rows = next(x.shape[0] for x in leaves if torch.is_tensor(x) and x.dim() > 1)
+        if rows % 2:  # never guided at all
+            return self.module(*args, **kwargs)
+        args, kwargs = tree_map(lambda x: _second_half(x, rows), (args, kwargs))
+        return tree_map(lambda x: torch.cat([x, x]), self.module(*args, **kwargs))
+
+    def _apart(self, *args: Any, **kwargs: Any) -> Any:
+        """The call for the prompt comes first in each step."""
+        if self.guided():
+            return self.module(*args, **kwargs)
+        if self.first is None:
+            self.first = self.module(*args, **kwargs)
+        return self.first
+
+
+def _second_half(x: Any, rows: int) -> Any:
+    rowed = torch.is_tensor(x) and x.dim() > 0 and x.shape[0] == rows
+    return x[rows // 2 :] if rowed else x

@@ -1,0 +1,118 @@
+"""Every scheduler on offer leads a family to a picture, or is refused with those that do."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+from imagemill.engine.events import Failed, Progress
+from imagemill.engine.hub import prepare
+from imagemill.errors import Kind
+from imagemill.generation import MAX_STEPS, SCHEDULERS
+from imagemill.pipelines.loading import Loaded
+from imagemill.pipelines.schedules import scheduler_for, working
+from tests.checkpoints import Checkpoint
+from tests.studio import ASKED, Studio, alone, inference_on_one_thread
+
+SMALL = replace(ASKED, width=64, height=64, steps=3, guidance_scale=1.0)
+PLAIN = tuple(name for name in SCHEDULERS if "+" not in name)
+FLOW = ("flux-dev", "flux-schnell", "sd3", "hidream-fast", "qwen-image", "z-image", "sana")
+# By what leads them: schedules of noise, of flow, latent consistency, EDM.
+MATRIX = {
+    **dict.fromkeys(("sd15", "lcm", "playground", *FLOW), SCHEDULERS),
+    **dict.fromkeys(("sdxl-turbo", "sd21", "lumina2", "cogview4", "auraflow"), PLAIN),
+}
+DRAWING = (
+    "EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DDPMScheduler",
+    "LCMScheduler", "TCDScheduler", "DPMSolverMultistepScheduler+sde+karras",
+    "DPMSolverSinglestepScheduler+sde",
+)  # fmt: skip
+
+Models = Callable[[str], Loaded]
+
+pytestmark = pytest.mark.filterwarnings(  # DEIS's and KDPM2's, of numpy 2
+    "ignore:__array_wrap__:DeprecationWarning"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inference() -> Iterator[None]:
+    with inference_on_one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> Models:
+    return cache(lambda family: prepare(str(checkpoint(family))))
+
+
+@pytest.mark.parametrize("family", sorted(MATRIX))
+def test_every_scheduler_paints_or_is_refused_by_name(family: str, model: Models) -> None:
+    """Heun on FLUX, DPM++ on schnell and UniPC on Z-Image once failed without a word."""
+    loaded = model(family)
+    able = working(loaded.pipe, loaded.family)
+    assert able
+    for name in MATRIX[family]:
+        studio = Studio()
+        studio.start(loaded, it=replace(SMALL, scheduler=name))
+        studio.run()
+        if name in able:
+            assert studio.said["it"] == [Progress(done, 3) for done in (1, 2, 3)], name
+            continue
+        last = studio.said["it"][-1]
+        assert isinstance(last, Failed), name
+        assert (last.fault.kind, last.fault.field) == (Kind.INVALID, "scheduler"), name
+        assert f"try {next(each for each in able if '+' not in each)}" in last.fault.message
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_noise_on_the_way_is_drawn_from_the_request_alone(name: str, model: Models) -> None:
+    asked, files = replace(SMALL, scheduler=name), set()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        files.add(alone(model("sd15"), asked))
+    studio = Studio()
+    studio.start(model("sd15"), other=replace(asked, seed=9), it=asked)
+    studio.run()
+    assert files == {studio.files("it")}
+
+
+@pytest.mark.parametrize("family", ["flux-dev", "sdxl", "sana"])
+def test_every_schedule_ends_where_no_noise_is_left(family: str, model: Models) -> None:
+    """diffusers' DEIS leaves a quarter of the noise in flow models, and is refused there."""
+    loaded = model(family)
+    for name in working(loaded.pipe, loaded.family):
+        made = scheduler_for(loaded.pipe, name, loaded.family)
+        made.set_timesteps(4, mu=0.8) if family == "flux-dev" else made.set_timesteps(4)
+        if hasattr(made, "sigmas") and "LCM" not in name and "TCD" not in name:
+            assert made.sigmas[-1] < 0.05, name
+
+
+def test_schedules_are_spaced_as_the_name_says(model: Models) -> None:
+    loaded, sigmas = model("sdxl"), set()
+    for words in ("", "+karras", "+exponential"):
+        made = scheduler_for(loaded.pipe, f"EulerDiscreteScheduler{words}", loaded.family)
+        made.set_timesteps(6)
+        sigmas.add(tuple(made.sigmas.tolist()))
+    assert len(sigmas) == 3
+
+
+def test_a_size_shifts_schedules_that_know_nothing_of_sizes(model: Models) -> None:
+    loaded = model("flux-dev")
+    for name in ("FlowMatchHeunDiscreteScheduler", "UniPCMultistepScheduler"):
+        shifted = []
+        for mu in (0.5, 1.15):
+            made = scheduler_for(loaded.pipe, name, loaded.family)
+            made.set_timesteps(sigmas=[1.0, 0.75, 0.5, 0.25], mu=mu)
+            shifted.append(made.sigmas[2].item())
+        assert shifted[0] < shifted[1], name
+
+
+def test_more_steps_than_a_scheduler_has_are_told(model: Models) -> None:
+    studio = Studio()
+    asked = replace(SMALL, steps=MAX_STEPS, scheduler="LCMScheduler")
+    studio.start(model("sd15"), it=asked)
+    studio.run()
+    assert (studio.fault("it"), studio.field("it")) == (Kind.INVALID, "scheduler")
