@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import save as save_tensors
 from imagemill.engine.hub import adapt, prepare
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora
+from imagemill.model_spec import FixedLora, ModelSpec
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.sources import Weights, read
@@ -185,3 +187,41 @@ def test_company_of_other_loras_changes_no_byte(pico: Loaded) -> None:
     pictures = [studio.picture(f"{name}0") for name in ("plain", "one", "two")]
     assert not np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[1], pictures[2])
+
+
+# LoRAs that an operator has always on
+
+
+def always_on(*loras: FixedLora) -> Loaded:
+    return prepare(ModelSpec(EMBEDDED, loras=loras).address)
+
+
+def test_a_lora_that_is_always_on_paints_as_if_every_request_named_it(
+    pico: Loaded,
+) -> None:
+    one, two = lora(pico.pipe, 1), lora(pico.pipe, 2)
+    model = always_on(FixedLora(str(kept(one).path), 0.5))
+    assert alone(model, ASKED) == alone(with_loras(pico, (one, 0.5)), ASKED) != alone(pico, ASKED)
+    both = alone(with_loras(model, (two, 1.0)), ASKED)
+    assert both not in (alone(model, ASKED), alone(with_loras(pico, (two, 1.0)), ASKED))
+
+
+def test_a_lora_that_is_always_on_and_does_not_fit_keeps_the_model_from_loading(
+    sd3: Loaded, tmp_path: Path
+) -> None:
+    for path in (str(kept(lora(sd3.pipe)).path), str(tmp_path / "absent.safetensors")):
+        with pytest.raises(Fault) as raised:
+            always_on(FixedLora(path))
+        assert raised.value.kind is Kind.FAILED
+        assert "LoRA" in raised.value.message or "absent.safetensors" in raised.value.message
+
+
+def test_what_a_folder_holds_as_a_lora_is_named_by_its_weight_name(
+    pico: Loaded, tmp_path: Path
+) -> None:
+    content = lora(pico.pipe, 1)
+    (tmp_path / "ink.safetensors").write_bytes(content)
+    model = always_on(FixedLora(str(tmp_path), 1.0, "ink.safetensors"))
+    assert alone(model, ASKED) == alone(with_loras(pico, (content, 1.0)), ASKED)
+    with pytest.raises(Fault, match="weight_name"):
+        always_on(FixedLora(str(tmp_path)))

@@ -7,6 +7,7 @@ from platform import machine
 import pytest
 import torch
 
+from imagemill.engine.calls import describe
 from imagemill.engine.hub import adapt, prepare
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
@@ -133,16 +134,16 @@ def test_several_loras_of_a_row_are_summed() -> None:
 
 
 def test_a_layer_whose_first_axis_is_a_multiple_of_the_rows_knows_whose_each_is() -> None:
-    layer, x = torch.nn.Linear(8, 6), torch.randn(6, 8)  # three places of each of two rows
+    layer, x = torch.nn.Linear(8, 6), torch.randn(6, 4, 8)  # three places of each of two rows
     plain, one = layer(x), added(layer, term(8, 6))
     with adding([(None, 1), (one, 1)], 2):
         got = layer(x)
     assert torch.equal(got[:3], plain[:3])
-    assert not torch.isclose(got[3:], plain[3:]).any(dim=1).all()
+    assert not torch.isclose(got[3:], plain[3:]).any(dim=-1).all()
 
 
 def test_a_layer_that_does_not_tell_whose_its_rows_are_serves_one_call_alone() -> None:
-    layer, x = torch.nn.Linear(8, 6), torch.randn(5, 8)
+    layer, x = torch.nn.Linear(8, 6), torch.randn(6, 8)  # of rows of any length
     one = added(layer, term(8, 6))
     with adding([(one, 2)], 2):
         assert not torch.equal(layer(x), applied(layer, x, []))
@@ -166,3 +167,17 @@ def test_nothing_is_left_of_loras_after_a_forward() -> None:
     applied(layer, x, [(added(layer, term(8, 6)), 2)])
     assert torch.equal(layer(x), plain)
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+
+
+def test_a_compiled_module_hears_of_loras_that_came_later() -> None:
+    """What is compiled looks for no hooks that were not there then: its rows would be plain."""
+    inner, x = torch.nn.Linear(8, 6), torch.randn(2, 8)
+    module = torch.nn.Sequential(inner)
+    module.compile(backend="eager")
+    plain = describe(module, "forward", (x,), {})
+    before = plain.run(plain.rowed)
+    call = describe(module, "forward", (x,), {}, added(inner, term(8, 6)))
+    with adding([(call.added, 2)], 2):
+        assert not torch.equal(call.run(call.rowed), before)
+    assert torch.equal(plain.run(plain.rowed), before)
+    assert call.group != plain.group

@@ -72,6 +72,8 @@ class ModuleCall:
     def _run(self, arguments: dict[str, Any]) -> Any:
         # `forward` by way of the module itself, for the hooks of adapters and offloading.
         run = self.module if self.method == "forward" else getattr(self.module, self.method)
+        if run is self.module and self.added is not None and _compiled(self.module):
+            run = self.module._call_impl  # what was compiled hears of no hook that came later
         return run(**arguments)
 
 
@@ -101,7 +103,14 @@ def describe(
 ) -> ModuleCall:
     """added: what LoRAs add to its rows."""
     call = _described(module, method, args, kwargs, None if added is None else added.kind)
-    return call if added is None else replace(call, added=added)
+    if added is None:
+        return call
+    group = (call.group, "not compiled") if _compiled(module) else call.group
+    return replace(call, added=added, group=group)
+
+
+def _compiled(module: torch.nn.Module) -> bool:
+    return getattr(module, "_compiled_call_impl", None) is not None
 
 
 def _described(

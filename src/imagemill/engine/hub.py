@@ -22,11 +22,15 @@ from imagemill.engine.heap import keep_freed_memory
 from imagemill.engine.modules import parked
 from imagemill.engine.processors import usable
 from imagemill.engine.sharing import share
+from imagemill.errors import Fault
+from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.adapters import Adapters
 from imagemill.pipelines.first_block import METHODS, stages_of
 from imagemill.pipelines.loading import Loaded, load
+from imagemill.pipelines.lora.fixed import fixed_loras
 from imagemill.pipelines.lora.layers import Added
 from imagemill.pipelines.sources import Weights
+from imagemill.pipelines.weights.headers import broken
 
 _ADAPTERS: WeakKeyDictionary[Loaded, Adapters] = WeakKeyDictionary()  # by the plain model
 
@@ -70,15 +74,26 @@ def prepare(source: str, held: Iterable[Loaded] = ()) -> Loaded:
     """
     keep_freed_memory()
     know_distributions()
-    return _standing_in(share(load(source, device()), held))
+    plain = _standing_in(share(load(source, device()), held))
+    adapters = Adapters(_real(plain.pipe), fixed_loras(ModelSpec.at(source)))
+    loaded = _with(plain, _always_on(adapters)) if adapters.fixed else plain
+    _ADAPTERS[loaded] = adapters
+    return loaded
+
+
+def _always_on(adapters: Adapters) -> Mapping[str, Added]:
+    try:
+        return adapters.added(())
+    except Fault as fault:
+        raise broken(f"of the model's own LoRAs: {fault.message}") from fault
 
 
 def adapt(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:
     """A prepared model with LoRAs, which shares modules and forwards with the plain one."""
-    adapters = _ADAPTERS.get(loaded)
-    if adapters is None:
-        adapters = _ADAPTERS[loaded] = Adapters(_real(loaded.pipe))
-    added = adapters.added(weights)
+    return _with(loaded, _ADAPTERS[loaded].added(weights))
+
+
+def _with(loaded: Loaded, added: Mapping[str, Added]) -> Loaded:
     pipes = {task: _adapted(pipe, added) for task, pipe in loaded.pipes.items()}
     return replace(loaded, pipes=pipes)
 

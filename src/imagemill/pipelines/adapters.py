@@ -32,21 +32,23 @@ class Adapter:
 
 
 class Adapters:
-    """What has been read for a model, for as long as somebody paints with it."""
+    """What has been read for a model, for as long as somebody paints with it. fixed: LoRAs that are
+    always on.
+    """
 
-    def __init__(self, pipe: DiffusionPipeline) -> None:
-        self._pipe = pipe
+    def __init__(self, pipe: DiffusionPipeline, fixed: Sequence[Weights] = ()) -> None:
+        self._pipe, self.fixed = pipe, tuple(fixed)
         self._places: Places | None = None
         self._read: WeakValueDictionary[str, Adapter] = WeakValueDictionary()
 
     def added(self, weights: Sequence[Weights]) -> dict[str, Added]:
-        """What LoRAs add, by the part of the pipeline; raises a Fault where one is unreadable or
-        does not fit the model, to its last tensor.
+        """What LoRAs add beside the fixed ones, by the part of the pipeline; raises a Fault where
+        one is unreadable or does not fit the model, to its last tensor.
         """
         denoisers = [getattr(self._pipe, each, None) for each in DENOISERS]
         if not any(isinstance(each, torch.nn.Module) for each in denoisers):
             raise Fault(Kind.UNSUPPORTED, "this model takes no LoRAs; leave loras out", "loras")
-        own = [(self._adapter(each), each.scale) for each in weights]
+        own = [(self._adapter(each), each.scale) for each in (*self.fixed, *weights)]
         parts = {part for adapter, _ in own for part, _ in adapter.pairs}
         return {part: self._part(part, own) for part in sorted(parts)}
 

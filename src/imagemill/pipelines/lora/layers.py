@@ -114,7 +114,9 @@ def _add(
 def _span(layer: torch.nn.Module, segment: Segment, x: torch.Tensor, output: torch.Tensor) -> slice:
     """Where a segment lies in a layer's tensors, which may have several rows for each."""
     rows, places = _ACTIVE.rows, x.shape[0] if x.dim() > 1 else 0
-    if rows is not None and places and places % rows == 0 and output.shape[0] == places:
+    # Rows that lie one after the other in a matrix need not be of one length.
+    whole = rows is not None and (places % rows == 0 if x.dim() > 2 else places == rows)
+    if rows is not None and whole and places and output.shape[0] == places:
         each = places // rows
         return slice(segment.start * each, segment.stop * each)
     if _ACTIVE.lone:

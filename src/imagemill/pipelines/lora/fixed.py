@@ -1,0 +1,42 @@
+"""LoRAs that an operator has always on, of a model's table in `[models]`."""
+
+import hashlib
+from pathlib import Path
+
+from imagemill.generation import LoraFile
+from imagemill.model_spec import FixedLora, ModelSpec
+from imagemill.pipelines.sources import Weights
+from imagemill.pipelines.weights.headers import broken
+from imagemill.pipelines.weights.places import locate
+
+USUAL_FILE = "pytorch_lora_weights.safetensors"  # what diffusers writes a LoRA to
+
+
+def fixed_loras(spec: ModelSpec) -> tuple[Weights, ...]:
+    """In the order of the table; raises a Fault where a file is not there."""
+    return tuple(_weights(each, spec) for each in spec.loras if each.scale != 0)
+
+
+def _weights(lora: FixedLora, spec: ModelSpec) -> Weights:
+    here = Path(lora.path).expanduser().exists()
+    # Of a repository of the Hub this file alone is fetched.
+    path = locate(lora.path if here or _is_file(lora) else f"{lora.path}/{_name(lora)}", spec)
+    if path.is_dir():
+        path /= _name(lora)
+    if not path.is_file():
+        raise broken(f"the LoRA {lora.path} has no file {path.name}; give it as weight_name")
+    digest = _digest(path)
+    return Weights(digest, lora.scale, LoraFile(path, digest, path.stat().st_size))
+
+
+def _name(lora: FixedLora) -> str:
+    return lora.weight_name or USUAL_FILE
+
+
+def _is_file(lora: FixedLora) -> bool:
+    return lora.path.endswith(".safetensors")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
