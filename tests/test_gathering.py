@@ -14,7 +14,9 @@ from imagemill.catalog import Catalog
 from imagemill.errors import Kind
 from imagemill.gathering import CALLER_READY
 from imagemill.generation import Lora
+from imagemill.input_files import PICTURE_BYTES
 from imagemill.job import Job, Status
+from imagemill.materials import LEAST_BYTES
 from imagemill.orders import Order
 from imagemill.service import Service
 from imagemill.slots import Slots
@@ -22,7 +24,7 @@ from imagemill.store import records
 from imagemill.store.schema import JOBS
 from tests.engines import PlainEngine
 from tests.houses import opened
-from tests.test_materials import png
+from tests.test_materials import png, web
 
 pytestmark = pytest.mark.anyio
 
@@ -282,3 +284,45 @@ def test_a_generation_tells_whether_it_needs_inputs_and_from_where(
 ) -> None:
     generation = replace(make_order("a cat").generation, **changes)
     assert (generation.needs_inputs, generation.host) == (needs, host)
+
+
+async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
+    make_service: Make, tmp_path: Path
+) -> None:
+    engine = PlainEngine(hold_at=1)
+    service = await make_service(engine, running=2)
+    materials = service.worker.materials
+    memory, disk, incoming = materials.memory, materials.files.disk, tmp_path / "incoming"
+    memory.total = LEAST_BYTES  # one at a time is read
+    async with hosting(1) as slow, hosting(2) as quick:
+        waiting = [
+            await service.submit(make_order(f"slow {n}", slow.url, caller=f"s{n}"))
+            for n in range(4)
+        ]
+        await slow.until(lambda: slow.asked == 4)
+        assert memory.taken == 0
+        assert disk.taken == 4 * PICTURE_BYTES
+        assert len(list(incoming.iterdir())) == 4
+        quick.free.set()
+        ready = [
+            await service.submit(make_order(f"quick {n}", quick.url, caller=f"q{n}"))
+            for n in range(4)
+        ]
+        await engine.asked(2)
+        engine.gate.set()
+        for job in ready:
+            assert (await ended(service, job)).status is Status.SUCCEEDED
+        slow.free.set()
+        for job in waiting:
+            assert (await ended(service, job)).status is Status.SUCCEEDED
+    assert (memory.taken, disk.taken, list(incoming.iterdir())) == (0, 0, [])
+
+
+async def test_a_picture_that_cannot_be_read_gives_back_what_it_took(make_service: Make) -> None:
+    service = await make_service(PlainEngine())
+    materials = service.worker.materials
+    async with web(b"no picture") as url:
+        job = await ended(service, await service.submit(make_order("broken", url)))
+    assert job.fault is not None
+    assert (job.fault.kind, job.fault.field) == (Kind.UNREADABLE, "image")
+    assert (materials.memory.taken, materials.files.disk.taken) == (0, 0)

@@ -38,7 +38,7 @@ LEVELS = (
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
         "catalog service flights places worker gathering painting materials news orders recall "
-        "lora_files repeats watching lifecycle",
+        "input_files lora_files repeats watching lifecycle",
         ROUTES | TENSORS | {"dialects"},
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),

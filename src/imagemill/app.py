@@ -75,7 +75,10 @@ def create_app(
     """
     catalog = Catalog(settings.models, settings.stand_ins)
     metrics = Telemetry()
-    service = assemble(settings, catalog, metrics, engine)
+    inputs = bodies or Bodies(
+        Budget(settings.input_memory), Budget(settings.input_disk), settings.data_dir / "incoming"
+    )
+    service = assemble(settings, catalog, metrics, engine, inputs.disk)
     house = wire.House(
         service,
         catalog,
@@ -100,9 +103,6 @@ def create_app(
     app.add_middleware(Admission, settings)
     app.add_middleware(Marked)
     app.add_middleware(Addressed, settings.input_limit, catalog.default)
-    inputs = bodies or Bodies(
-        Budget(settings.input_memory), Budget(settings.input_disk), settings.data_dir / "incoming"
-    )
     app.add_middleware(Bounded, inputs)
     metrics.inputs.labels("memory").set_function(lambda: inputs.memory.taken)
     metrics.inputs.labels("disk").set_function(lambda: inputs.disk.taken)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from imagemill.budget import Budget
 from imagemill.catalog import EMBEDDED, Catalog
 from imagemill.catalog.expansion import expand, expand_by_chat
 from imagemill.clocks import SteadyClock
@@ -24,9 +25,10 @@ from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
 from imagemill.files.room import Room
 from imagemill.folders import keep_private
+from imagemill.input_files import InputFiles
 from imagemill.job import Job
 from imagemill.lora_files import LoraFiles
-from imagemill.materials import Expand, Materials
+from imagemill.materials import PICTURE_MEMORY, Expand, Materials
 from imagemill.news import News
 from imagemill.recall import Recall
 from imagemill.repeats import Repeats
@@ -50,9 +52,15 @@ MESSAGES: dict[str, Callable[[Service, Signer, Job, float], Awaitable[Message]]]
 
 
 def assemble(
-    settings: Settings, catalog: Catalog, telemetry: Telemetry, engine: Engine | None = None
+    settings: Settings,
+    catalog: Catalog,
+    telemetry: Telemetry,
+    engine: Engine | None = None,
+    disk: Budget | None = None,
 ) -> Service:
-    """The service, not yet open; `engine` paints, a process of its own where none is given."""
+    """The service, not yet open; `engine` paints, a process of its own where none is given. disk:
+    the space that inputs have, where others draw on it as well.
+    """
     _make_folder(settings.data_dir)
     engine = engine or _engine(settings, catalog)
     database = Database(settings.database or at(settings.data_dir))
@@ -65,6 +73,8 @@ def assemble(
     loras = LoraFiles(
         settings.data_dir / "loras", settings.lora_bytes, settings.lora_dir, fetcher, clock
     )
+    disk = disk or Budget(settings.input_disk)
+    files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk)
     news = News()
 
     async def render(id: str) -> Message | None:
@@ -85,7 +95,7 @@ def assemble(
         jobs,
         Holds(database),
         objects,
-        Materials(objects, fetcher, loras, _expander(settings)),
+        Materials(files, loras, _expander(settings), Budget(PICTURE_MEMORY)),
         news,
         telemetry,
         clock,

@@ -57,13 +57,13 @@ class Budget:
         """Gives back what `try_take` took."""
         self._give(size)
 
-    async def take(self, size: int) -> Share:
+    async def take(self, size: int, patient: bool = False) -> Share:
         """A share of `size` bytes, in the order of those who ask. What is larger than the budget
-        takes all of it. Raises a Fault of kind BUSY after `wait` seconds.
+        takes all of it. Raises a Fault of kind BUSY after `wait` seconds, unless `patient`.
         """
         size = min(size, self.total)
-        if not self.try_take(size):
-            await self._in_line(size)
+        if size > 0 and not self.try_take(size):
+            await self._in_line(size, None if patient else self.wait)
         return Share(self, size)
 
     @asynccontextmanager
@@ -75,12 +75,12 @@ class Budget:
         finally:
             share.release()
 
-    async def _in_line(self, size: int) -> None:
+    async def _in_line(self, size: int, wait: float | None) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         place = (size, turn)
         self._line.append(place)
         try:
-            async with asyncio.timeout(self.wait):
+            async with asyncio.timeout(wait):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():  # it was given in the same moment

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from imagemill.budget import Share
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Input
@@ -29,9 +30,9 @@ QUICK, SLOW = 64, 64  # jobs whose inputs are under way: usually, and what takes
 PATIENCE = 5.0  # seconds after which inputs take long
 HOST_SHARE = 8  # jobs whose inputs come from one host at a time
 TOGETHER = 8  # jobs that are begun at a time, before shares are looked at again
-# Jobs that lie ready, in all and of one caller, and their bytes: more are not begun until some of
-# these have a place.
-READY, CALLER_READY, READY_BYTES = 64, 16, 256 * 2**20
+# Jobs that lie ready, in all and of one caller: more are not begun until some of these have a
+# place.
+READY, CALLER_READY = 64, 16
 
 UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
 
@@ -43,11 +44,7 @@ class Gathered:
     job: Job
     generation: Generation
     inputs: dict[str, Input]
-
-    @property
-    def size(self) -> int:
-        """Of what lies in memory, in bytes."""
-        return sum(len(each) for each in self.inputs.values() if isinstance(each, bytes))
+    share: Share  # of the memory for pictures, until the engine has them
 
 
 @dataclass
@@ -76,7 +73,12 @@ class Gathering:
     def take(self, id: str) -> Gathered | None:
         """What lies ready for a job that is about to be painted."""
         self.wake.set()  # there is room again
-        return self._ready.pop(id, None)
+        return self._drop(id)
+
+    def _drop(self, id: str) -> Gathered | None:
+        if (gathered := self._ready.pop(id, None)) is not None:
+            gathered.share.release()
+        return gathered
 
     def lying(self, caller: str) -> int:
         """How many jobs of a caller lie ready."""
@@ -84,7 +86,7 @@ class Gathering:
 
     def stop(self, id: str) -> None:
         """Drops a job that does not wait any more, if it is here."""
-        self._ready.pop(id, None)
+        self._drop(id)
         if task := self._tasks.get(id):
             task.cancel()
 
@@ -103,7 +105,8 @@ class Gathering:
     async def close(self) -> None:
         """Stops, and gives everything back to the queue."""
         known, tasks = [*self._tasks, *self._ready], list(self._tasks.values())
-        self._ready.clear()
+        for id in list(self._ready):
+            self._drop(id)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -112,8 +115,8 @@ class Gathering:
 
     def _room(self) -> int:
         """How many jobs may be begun at once."""
-        worker, lying = self.worker, sum(each.size for each in self._ready.values())
-        if worker.closing or worker.engine.state is State.DEAD or lying >= READY_BYTES:
+        worker = self.worker
+        if worker.closing or worker.engine.state is State.DEAD:
             return 0
         return max(0, min(TOGETHER, self.slots.room, READY - len(self._ready)))
 
@@ -142,14 +145,12 @@ class Gathering:
     async def _gather(self, job: Job) -> None:
         worker = self.worker
         try:
-            # What inputs take is to be bounded here: from their first byte until `take` gives them
-            # to the engine, or `stop` drops them.
             found = await worker.outlasting(partial(worker.materials.gather, job))
             self._ready[job.id] = Gathered(job, *found)
             if await worker.outlasting(partial(self.holds.ready, job.id, worker.name)):
                 worker.news.submitted.set()  # it may be claimed
             else:
-                self._ready.pop(job.id, None)
+                self._drop(job.id)
         except Fault as fault:
             if fault.kind not in PASSING:  # else it goes back to the queue, at a shutdown
                 await worker.fail(job, fault)

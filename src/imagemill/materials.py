@@ -2,8 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
@@ -12,16 +11,19 @@ import numpy as np
 from PIL import Image
 
 from imagemill import images, inputs
+from imagemill.budget import Budget, Share
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.fetch import Fetcher
 from imagemill.files.keys import derived_key
-from imagemill.files.objects import Objects, StoredFile
+from imagemill.files.objects import Objects
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation, Input, Lora, LoraFile
+from imagemill.input_files import OWN, InputFile, InputFiles, concerning
 from imagemill.job import Job
 from imagemill.lora_files import LORA_BYTES, LoraFiles
 from imagemill.threads import BODIES, DECODING
 
-OWN = "file:"  # begins the reference to a file of our own
+PICTURES = ("image", "mask")  # fields that name one
+LEAST_BYTES = 2**24  # that reading a picture draws at least: it may be small and unfold
+PICTURE_MEMORY = 2**28  # bytes, for the pictures of all jobs
 MASK = "mask:"  # the mask, which may come from the same place as the image
 
 DATA_KEPT = 86_400.0  # seconds that a picture lives which came within a request
@@ -32,32 +34,57 @@ Expand = Callable[[str, int], Awaitable[str]]  # a prompt and a seed give a rich
 
 @dataclass(frozen=True)
 class Materials:
-    objects: Objects
-    fetcher: Fetcher
+    """memory: that the pictures of all jobs take, from when they are read until the engine has
+    them.
+    """
+
+    files: InputFiles
     loras: LoraFiles
     expand: Expand
+    memory: Budget
 
-    async def gather(self, job: Job) -> tuple[Generation, dict[str, Input]]:
+    async def gather(self, job: Job) -> tuple[Generation, dict[str, Input], Share]:
         """The generation as it is to be painted, and what its references stand for: pictures in
-        memory, LoRAs as files.
+        memory, whose share is to be given back, LoRAs as files.
         """
-        generation, pictures = await self._pictures(job)
-        found: dict[str, Input] = {**pictures}
+        generation, found = job.generation, dict[str, Input]()
         for lora in generation.loras:
             found[lora.path] = await self._lora(lora, job)
         if generation.expand:
             prompt = await self.expand(generation.prompt, generation.seed)
             generation = replace(generation, prompt=prompt, expand=False)
-        return generation, found
+        # Last, so that nobody holds memory who waits for others.
+        generation, pictures, share = await self._pictures(generation, job)
+        return generation, {**found, **pictures}, share
 
-    async def _pictures(self, job: Job) -> tuple[Generation, dict[str, bytes]]:
-        generation, found = job.generation, dict[str, bytes]()
-        if generation.image is not None:
-            given = await self._bytes(generation.image, "image", job)
-            found[generation.image] = await DECODING.run(inputs.read_image, given, "image")
+    async def _pictures(
+        self, generation: Generation, job: Job
+    ) -> tuple[Generation, dict[str, bytes], Share]:
+        references = {name: each for name in PICTURES if (each := getattr(generation, name))}
+        if not references:
+            return generation, {}, Share(self.memory, 0)
+        async with self.files.at_hand(references, job) as files:
+            size = sum(max(LEAST_BYTES, file.size) for file in files.values())
+            share = await self.memory.take(size, patient=True)
+            try:
+                generation, found = await self._decoded(generation, files)
+            except BaseException:
+                share.release()
+                raise
+        share.shrink(sum(map(len, found.values())))
+        return generation, found, share
+
+    async def _decoded(
+        self, generation: Generation, files: Mapping[str, InputFile]
+    ) -> tuple[Generation, dict[str, bytes]]:
+        found = dict[str, bytes]()
+        for name, file in files.items():
+            with concerning(name):
+                content = await file.read()
+            read = inputs.read_mask if name == "mask" else inputs.read_image
+            key = MASK if name == "mask" else generation.image or ""
+            found[key] = await DECODING.run(read, content, name)
         if generation.mask is not None:
-            given = await self._bytes(generation.mask, "mask", job)
-            found[MASK] = await DECODING.run(inputs.read_mask, given, "mask")
             _check_sizes(found[generation.image or ""], found[MASK])
             generation = replace(generation, mask=MASK)
         if generation.image_sized:
@@ -66,36 +93,15 @@ class Materials:
             generation = await DECODING.run(_outpainted, generation, found)
         return generation, found
 
-    async def _bytes(self, reference: str, field: str, job: Job) -> bytes:
-        with _concerning(field):
-            if not reference.startswith(OWN):
-                return (await self.fetcher.get(reference, local=job.local)).content
-            return await self.objects.read((await self._stored(reference, job)).key)
-
     async def _lora(self, lora: Lora, job: Job) -> LoraFile:
-        with _concerning("loras"):
+        with concerning("loras"):
             if not lora.path.startswith(OWN):
                 return await self.loras.get(lora, job.local)
-            file = await self._stored(lora.path, job)
+            file = await self.files.stored(lora.path, job)
             if file.size > LORA_BYTES:
                 what = f"the file has {file.size} bytes, where a LoRA has at most {LORA_BYTES}"
                 raise Fault(Kind.TOO_LARGE, f"{what}; give a smaller one")
-            return await self.loras.keep(file.key, partial(self.objects.stream, file))
-
-    async def _stored(self, reference: str, job: Job) -> StoredFile:
-        file = await self.objects.get(reference.removeprefix(OWN))
-        if file is None or not (file.public or file.caller == job.caller):
-            raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
-        return file
-
-
-@contextmanager
-def _concerning(field: str) -> Iterator[None]:
-    """Says of a fault which field of the call it is about."""
-    try:
-        yield
-    except Fault as fault:
-        raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
+            return await self.loras.keep(file.key, partial(self.files.objects.stream, file))
 
 
 async def kept(objects: Objects, secret: bytes, uri: str, field: str, caller: str) -> str:

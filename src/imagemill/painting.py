@@ -56,7 +56,9 @@ class Painting:
         if (gathered := worker.gathering.take(job.id)) is not None:
             generation, inputs = gathered.generation, gathered.inputs
         else:  # it needs nothing, or what was gathered went with its worker
-            generation, inputs = await worker.outlasting(partial(worker.materials.gather, job))
+            gather = partial(worker.materials.gather, job)
+            generation, inputs, share = await worker.outlasting(gather)
+            share.release()
         if generation.prompt != job.generation.prompt:
             self.say(f"prompt expanded to: {generation.prompt}")
         painted = await self._ask(generation, inputs)

@@ -21,9 +21,10 @@ from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.flights import Flights
 from imagemill.generation import DATA, LONGEST_URL, Painted, check_length, host_of
+from imagemill.input_files import OWN
 from imagemill.job import FINAL, Job, Line, Priority, Status
 from imagemill.lifecycle import Lifecycle
-from imagemill.materials import OWN, kept
+from imagemill.materials import kept
 from imagemill.news import Item, News
 from imagemill.orders import Answer, Order
 from imagemill.places import Place, Places

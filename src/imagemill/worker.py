@@ -25,6 +25,7 @@ from imagemill.painting import Painting
 from imagemill.retries import PASSING, outlasting
 from imagemill.store import Holds, Jobs
 from imagemill.telemetry import Telemetry
+from imagemill.threads import DISK
 from imagemill.turns import flow
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Worker:
 
     async def run(self) -> None:
         """Works until it is cancelled; then what it has claimed goes back to the queue."""
+        await DISK.run(self.materials.files.tidy)
         loops = (self._claim, self._gather, self._renew, self._write_lines, self._tidy)
         try:
             async with asyncio.TaskGroup() as group:

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from imagemill.errors import invalid
-from imagemill.materials import OWN
+from imagemill.input_files import OWN
 
 # What the server's own threshold has written into a call's scope.
 LOCAL = "imagemill.local"

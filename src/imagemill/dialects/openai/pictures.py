@@ -15,7 +15,8 @@ from imagemill.dialects.openai.usage import of_given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
-from imagemill.materials import DATA_KEPT, OWN
+from imagemill.input_files import OWN
+from imagemill.materials import DATA_KEPT
 from imagemill.service import Service
 from imagemill.threads import DECODING
 

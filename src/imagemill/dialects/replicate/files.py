@@ -19,7 +19,7 @@ from imagemill.dialects.replicate.read import credential
 from imagemill.dialects.replicate.write import PREFIX, moment
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files.objects import Objects, StoredFile
-from imagemill.materials import OWN
+from imagemill.input_files import OWN
 
 KEPT = 86_400.0  # seconds that a file lives
 LISTED = 100

@@ -10,7 +10,8 @@ from imagemill.dialects.sdapi import pictures
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA
-from imagemill.materials import DATA_BYTES, OWN
+from imagemill.input_files import OWN
+from imagemill.materials import DATA_BYTES
 from imagemill.service import Service
 from imagemill.threads import BODIES, DECODING
 
