@@ -361,7 +361,8 @@ async def test_who_hangs_up_while_the_job_is_written_leaves_nothing(make_service
     with pytest.raises(asyncio.CancelledError):
         await begun
     await service.paint(make_order("a dog"))
-    assert [each.prompt for each in engine.submitted] == ["a dog"]
+    left = [each for each in engine.submitted if each.prompt != "a dog"]
+    assert len(left) == len(engine.cancelled)  # it may have been claimed before it was given up
     assert service._places.taken == 0
 
 
