@@ -105,7 +105,11 @@ def started(command: list[str], source: Path = ROOT, group: Path | None = None) 
             server.seconds = time.perf_counter() - began
             yield server
         finally:
+            family = psutil.Process(process.pid).children(recursive=True)
             process.terminate()
+            _, left = psutil.wait_procs(family, timeout=30)  # LitServe leaves its workers
+            for each in left:
+                each.kill()
 
 
 def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:

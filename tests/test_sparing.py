@@ -67,6 +67,16 @@ def test_float32_keeps_its_bits_and_gives_four_rows_those_of_twice_two() -> None
     assert torch.equal(answer(pipe), before) or machine() != "x86_64"  # where it was measured
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", [(4, 64), (4, 1, 64)])  # (n, 1, c): a UNet's middle, 64 px
+def test_rows_of_one_vector_have_the_bits_of_pairs(shape: tuple[int, ...]) -> None:
+    pipe, vectors = stock(torch.float32), torch.randn(shape)
+    layer = torch.nn.Sequential(torch.nn.Linear(64, 64))
+    pipe.transformer.context_embedder = layer
+    spare(pipe)
+    assert torch.equal(layer(vectors), torch.cat([layer(vectors[:2]), layer(vectors[2:])]))
+
+
 @pytest.mark.parametrize("shape", [(1, 8), (5, 8), (3, 7, 8), (8,)])
 def test_layers_in_pairs_give_every_row(shape: tuple[int, ...]) -> None:
     linear, given = torch.nn.Linear(8, 4), torch.randn(shape)

@@ -44,10 +44,10 @@ def _rms_norm(norm: RMSNorm) -> torch.nn.Module:
 
 
 class PairedLinear(torch.nn.Linear):
-    """Takes vectors, (n, c), two at a time; all else as it comes."""
+    """Takes vectors, (n, c) or (n, 1, c), two at a time; all else as it comes."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if input.dim() != 2 or len(input) <= 2:
+        if len(input) <= 2 or not (input.dim() == 2 or (input.dim() == 3 and input.shape[1] == 1)):
             return super().forward(input)
         return torch.cat([super(PairedLinear, self).forward(pair) for pair in input.split(2)])
 
