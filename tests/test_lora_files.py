@@ -12,9 +12,7 @@ import pytest
 
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher, Policy
-from imagemill.gathering import Gathered
 from imagemill.generation import Lora
-from imagemill.job import Job
 from imagemill.lora_files import FRESH_SECONDS, LORA_BYTES, LoraFiles
 
 pytestmark = pytest.mark.anyio
@@ -175,12 +173,9 @@ async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def test_jobs_that_lie_ready_hold_no_lora_in_memory(tmp_path: Path) -> None:
     loras, content = kept_in(tmp_path, max_bytes=2**24), os.urandom(2**20)
     async with hosting(a=content) as host:
-        ready = [
-            Gathered(Job.__new__(Job), None, {"a": await loras.get(Lora(host.url + "a"), True)})  # type: ignore[arg-type]
-            for _ in range(64)
-        ]
-    assert sum(each.size for each in ready) == 0
-    assert len({id(each.inputs["a"]) for each in ready}) == 1
+        ready = [await loras.get(Lora(host.url + "a"), True) for _ in range(64)]
+    assert all(each is ready[0] for each in ready)  # a path, a digest and a size
+    assert isinstance(ready[0].path, Path)
     assert on_disk(tmp_path) == {content}
 
 
