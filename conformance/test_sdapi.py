@@ -97,7 +97,7 @@ class TestWebuiapi:
         api.set_options({"sd_model_checkpoint": "imagemill/pico"})
         assert api.util_get_current_model() == "imagemill/pico"
         assert {"Euler", "DPM++ 2M"} <= set(api.util_get_sampler_names())
-        assert api.util_get_scheduler_names() == ["automatic"]
+        assert sorted(api.util_get_scheduler_names()) == ["automatic", "exponential", "karras"]
 
     @pytest.mark.cell("webuiapi", "sdapi", "lists")
     def test_every_list(self, api: webuiapi.WebUIApi) -> None:

@@ -234,7 +234,8 @@ async def test_nothing_outside_the_folder_is_read(name: str, own: Path, tmp_path
         with pytest.raises(Fault) as raised:
             await kept_in(tmp_path, own).get(Lora(path), local=True)
         assert raised.value.kind is Kind.INVALID
-        assert str(tmp_path) not in raised.value.message.replace(path, "")
+        # A long name is told as far as it goes; what is told of it is the caller's own.
+        assert str(own) not in raised.value.message
 
 
 async def test_a_file_that_the_operator_replaced_is_read_anew(own: Path, tmp_path: Path) -> None:

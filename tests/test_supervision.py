@@ -92,7 +92,8 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def child() -> psutil.Process | None:
-    children = psutil.Process().children()
+    """The engine that was started last: a suite beside this one may have its own."""
+    children = sorted(psutil.Process().children(), key=psutil.Process.create_time, reverse=True)
     return next((each for each in children if "spawn_main" in " ".join(each.cmdline())), None)
 
 
