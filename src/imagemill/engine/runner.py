@@ -180,10 +180,11 @@ class Runner:
                 self._lanes.submit(self._run, forward)
 
     def run_wide(self) -> None:
-        """Computes the forward of several threads, if there is one, in the calling thread: to be
-        the process's first. libgomp counts the threads that compute for any other as too many for
-        the processors, and has them sleep and wake at every operation: measured on two processors,
-        40 ms instead of 25, where one thread alone takes 29.
+        """Computes the forward of several threads, if there is one, in the calling thread: always
+        the same. Where another has computed with several, too, libgomp finds more threads than
+        processors, and has them sleep and wake at every operation: measured on two processors,
+        40 ms instead of 25, where one thread alone takes 29
+        (findings/torch-threads-sleep-after-another-team.sh).
         """
         if self._wide is not None:
             forward, self._wide = self._wide, None
