@@ -24,9 +24,8 @@ from imagemill.generation import Acceleration
 
 METHODS = ("first", "rest", "skip")  # of `Stages`
 # By acceleration, such a part of what the first block changed before may its change differ, on
-# average over all values, for the rest to be taken again. Measured with pico at 20 steps, three
-# prompts at 256 px: 43 to 47 dB from the exact picture in three quarters of the time, and 38 to 46
-# in three fifths (`benchmarks/acceleration.py`).
+# average over all values, for the rest to be taken again. Measured with pico at 20 steps: 43 and
+# 39 dB from the exact images, 1.3 and 1.5 times faster (`benchmarks/acceleration.py`).
 THRESHOLDS: Mapping[Acceleration, float] = {"regular": 0.12, "high": 0.2}
 HIDDEN, TEXT = "hidden_states", "encoder_hidden_states"
 
