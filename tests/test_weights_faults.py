@@ -101,7 +101,7 @@ def test_a_file_that_was_cut_off_is_told(file: str, broken: Callable[[str], Path
         (b"", "is empty; download it anew"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "run `git lfs pull`"),
         (b"<!DOCTYPE html><html>", "a web page in place of the weights"),
-        (b"PK\x03\x04 and so on and so on", "a pickle, which is read only with `pickles = true`"),
+        (b"PK\x03\x04 and so on and so on", "a pickle; of single files safetensors alone are read"),
         (b"\x00" * 100, "no safetensors or GGUF file, or a damaged one"),
         ((2).to_bytes(8, "little") + b"{]" + bytes(50), "has a damaged header"),
     ],

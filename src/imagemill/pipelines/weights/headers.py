@@ -14,14 +14,15 @@ from typing import Any
 from imagemill.errors import Fault, Kind
 
 LONGEST_HEADER = 100 * 2**20  # bytes, as the safetensors format has it
+_PICKLE = "a pickle; of single files safetensors alone are read, so save it as such"
 # What people take for weights, by how it begins.
 NATURES: tuple[tuple[bytes, str], ...] = (
     (
         b"version https://git-lfs",
         "a pointer of git-lfs in place of the weights; run `git lfs pull`",
     ),
-    (b"PK\x03\x04", "a pickle, which is read only with `pickles = true` in the model's table"),
-    (b"\x80", "a pickle, which is read only with `pickles = true` in the model's table"),
+    (b"PK\x03\x04", _PICKLE),
+    (b"\x80", _PICKLE),
     (b"<", "a web page in place of the weights; download it anew"),
     (b"{", "a JSON file; give the weights themselves"),
 )
