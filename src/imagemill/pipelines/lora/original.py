@@ -9,47 +9,24 @@ from typing import Any
 
 import torch
 
+from imagemill.pipelines.weights.flux_names import DOUBLE, LINEAR1, MODULATION, OUTSIDE, SINGLE
+
 Layers = Mapping[str, torch.nn.Module]  # of one model, by name
 Original = Iterator[tuple[str, tuple[str, ...]]]  # a name, and diffusers' names for it
 
-_FLUX_BLOCK = {
-    "double_blocks.{}.img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "double_blocks.{}.txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-    "double_blocks.{}.img_attn.proj": ("attn.to_out.0",),
-    "double_blocks.{}.txt_attn.proj": ("attn.to_add_out",),
-    "double_blocks.{}.img_mlp.0": ("ff.net.0.proj",),
-    "double_blocks.{}.img_mlp.2": ("ff.net.2",),
-    "double_blocks.{}.txt_mlp.0": ("ff_context.net.0.proj",),
-    "double_blocks.{}.txt_mlp.2": ("ff_context.net.2",),
-    "double_blocks.{}.img_mod.lin": ("norm1.linear",),
-    "double_blocks.{}.txt_mod.lin": ("norm1_context.linear",),
+_FLUX_BLOCK = {f"double_blocks.{{}}.{name}": targets for name, targets in DOUBLE.items()} | {
     # XLabs' own
-    "double_blocks.{}.processor.qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "double_blocks.{}.processor.qkv_lora2": (
-        "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"
-    ),
-    "double_blocks.{}.processor.proj_lora1": ("attn.to_out.0",),
-    "double_blocks.{}.processor.proj_lora2": ("attn.to_add_out",),
-}  # fmt: skip
-_FLUX_SINGLE = {
-    "single_blocks.{}.linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
-    "single_blocks.{}.linear2": ("proj_out",),
-    "single_blocks.{}.modulation.lin": ("norm.linear",),
-    "single_blocks.{}.processor.qkv_lora": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "single_blocks.{}.processor.proj_lora": ("proj_out",),
+    "double_blocks.{}.processor.qkv_lora1": DOUBLE["img_attn.qkv"],
+    "double_blocks.{}.processor.qkv_lora2": DOUBLE["txt_attn.qkv"],
+    "double_blocks.{}.processor.proj_lora1": DOUBLE["img_attn.proj"],
+    "double_blocks.{}.processor.proj_lora2": DOUBLE["txt_attn.proj"],
 }
-_FLUX_ENDS = {
-    "img_in": "x_embedder",
-    "txt_in": "context_embedder",
-    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
-    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
-    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
-    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
-    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
-    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
-    "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
+_FLUX_SINGLE = {f"single_blocks.{{}}.{name}": targets for name, targets in SINGLE.items()} | {
+    "single_blocks.{}.linear1": LINEAR1,
+    "single_blocks.{}.processor.qkv_lora": LINEAR1[:3],
+    "single_blocks.{}.processor.proj_lora": SINGLE["linear2"],
 }
+_FLUX_ENDS = {**OUTSIDE, MODULATION: "norm_out.linear"}
 _SD3_BLOCK = {
     "joint_blocks.{}.x_block.attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
     "joint_blocks.{}.x_block.attn.proj": ("attn.to_out.0",),

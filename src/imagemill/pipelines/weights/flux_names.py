@@ -9,7 +9,7 @@ import torch
 
 Tensors = dict[str, torch.Tensor]
 
-_OUTSIDE: Mapping[str, str] = {
+OUTSIDE: Mapping[str, str] = {
     "img_in": "x_embedder",
     "txt_in": "context_embedder",
     "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
@@ -21,7 +21,7 @@ _OUTSIDE: Mapping[str, str] = {
     "final_layer.linear": "proj_out",
 }
 # By what stands in a block: one name, or those of the equal parts in which it is cut.
-_DOUBLE: Mapping[str, tuple[str, ...]] = {
+DOUBLE: Mapping[str, tuple[str, ...]] = {
     "img_mod.lin": ("norm1.linear",),
     "txt_mod.lin": ("norm1_context.linear",),
     "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
@@ -37,18 +37,19 @@ _DOUBLE: Mapping[str, tuple[str, ...]] = {
     "txt_attn.norm.query_norm": ("attn.norm_added_q",),
     "txt_attn.norm.key_norm": ("attn.norm_added_k",),
 }
-_SINGLE: Mapping[str, tuple[str, ...]] = {
+SINGLE: Mapping[str, tuple[str, ...]] = {
     "linear2": ("proj_out",),
     "modulation.lin": ("norm.linear",),
     "norm.query_norm": ("attn.norm_q",),
     "norm.key_norm": ("attn.norm_k",),
 }
-_QKV = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")  # the last is as long as is left
-_MODULATION = "final_layer.adaLN_modulation.1"
+# Of the layer of that name in a single block; the last is as long as is left.
+LINEAR1 = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+MODULATION = "final_layer.adaLN_modulation.1"
 _BLOCK = re.compile(r"(double|single)_blocks\.(\d+)\.(.+)\.(weight|bias|scale)")
 _BLOCKS = {
-    "double": ("transformer_blocks", _DOUBLE),
-    "single": ("single_transformer_blocks", _SINGLE),
+    "double": ("transformer_blocks", DOUBLE),
+    "single": ("single_transformer_blocks", SINGLE),
 }
 
 
@@ -60,11 +61,11 @@ def from_bfl(tensors: Tensors) -> Tensors:
             out |= _of_block(tensors, block, tensor)
             continue
         place, _, kind = name.rpartition(".")
-        if place == _MODULATION:  # theirs has the shift first
+        if place == MODULATION:  # theirs has the shift first
             shift, scale = tensor.chunk(2, dim=0)
             out[f"norm_out.linear.{kind}"] = torch.cat([scale, shift])
         else:
-            out[f"{_OUTSIDE.get(place, place)}.{kind}"] = tensor
+            out[f"{OUTSIDE.get(place, place)}.{kind}"] = tensor
     return out
 
 
@@ -75,7 +76,7 @@ def _of_block(tensors: Tensors, block: re.Match[str], tensor: torch.Tensor) -> T
     if side == "single" and place == "linear1":
         width = tensors[f"single_blocks.{number}.linear2.weight"].shape[0]
         parts = tensor.split([width] * 3 + [tensor.shape[0] - 3 * width], dim=0)
-        targets: tuple[str, ...] = _QKV
+        targets: tuple[str, ...] = LINEAR1
     else:
         targets = names.get(place, (place,))
         parts = tensor.chunk(len(targets), dim=0)
