@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import save
 
 from imagemill.generation import LoraFile
-from imagemill.pipelines.lora.names import DENOISERS, TEXTS
+from imagemill.pipelines.families import DENOISERS
+from imagemill.pipelines.lora.names import TEXTS
 from imagemill.pipelines.lora.original import originals
 
 Tensors = dict[str, torch.Tensor]

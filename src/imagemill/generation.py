@@ -27,6 +27,7 @@ LONGEST_URL = 8192  # characters
 LONGEST_PICTURE = 2**27  # characters of one that comes within the request; bodies are shorter
 LONGEST_NAME = 512  # characters of an id of a model, or of what has a name
 
+LORA_FILE = "pytorch_lora_weights.safetensors"  # of a Hub id, as diffusers writes it
 DATA = "data:"  # begins the address of what came within the request
 
 # Classes of diffusers.schedulers, each also with the words that may follow it: how the noise is
@@ -60,7 +61,9 @@ SCHEDULERS: tuple[str, ...] = tuple(
 
 @dataclass(frozen=True)
 class Lora:
-    """path: of a file that was given, a URL or a Hub id. weight_name: the file in a Hub id."""
+    """path: of a file that was given, a URL or a Hub id. weight_name: the file in a Hub id, usually
+    LORA_FILE.
+    """
 
     path: str
     scale: float = 1.0

@@ -24,7 +24,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.fetch import Fetcher
 from imagemill.files.writer import Writer
 from imagemill.folders import make_private
-from imagemill.generation import Lora, LoraFile
+from imagemill.generation import LORA_FILE, Lora, LoraFile
 from imagemill.threads import DISK
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,6 @@ LORA_BYTES = 200 * 2**20  # of one
 FRESH_SECONDS = 600.0  # for which what a URL leads to is not asked for again
 URLS = 1000  # that are remembered
 SUFFIX = ".safetensors"
-USUAL_FILE = "pytorch_lora_weights.safetensors"  # what diffusers writes a LoRA to
 
 _HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _FILE = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.safetensors", re.ASCII)
@@ -77,7 +76,7 @@ class LoraFiles:
             return await self._known(path)
         if not _HUB.fullmatch(lora.path):
             raise _unknown(lora.path, self.own is not None)
-        name = lora.weight_name or USUAL_FILE
+        name = lora.weight_name or LORA_FILE
         if not _FILE.fullmatch(name):
             raise invalid("loras", f"{name!r:.80} is no name of a safetensors file; give another")
         cached = await DISK.run(_in_cache, lora.path, name)

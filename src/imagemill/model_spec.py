@@ -31,6 +31,8 @@ PARTS = (
     "transformer", "unet", "vae", "text_encoder", "text_encoder_2", "text_encoder_3",
     "text_encoder_4", "tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4", "scheduler",
 )  # fmt: skip
+# Parts whose weights are worth quantizing: most of a model lies in them.
+LARGE = ("transformer", "unet", "text_encoder_2", "text_encoder_3", "text_encoder_4")
 # Fields that the engine need not know: they change no picture and no memory.
 _OUTSIDE = frozenset({"aliases", "defaults"})
 _STRICT = {"extra": "forbid"}  # for pydantic, which reads these classes in the settings

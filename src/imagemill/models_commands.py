@@ -1,19 +1,17 @@
 """`imagemill models`: what is configured, what lies on the disk, and whether it works."""
 
-import json
-import logging
-import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import shorten
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imagemill.cli_faults import one_line_errors
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.model_spec import ModelSpec
+
+if TYPE_CHECKING:
+    from imagemill.model_spec import ModelSpec
 
 models = typer.Typer(
     help="See, fetch, check and configure models.",
@@ -26,6 +24,8 @@ models = typer.Typer(
 
 @models.callback()
 def root() -> None:
+    import logging  # here and below: what is slow to import waits for its command
+
     # What is wrong is told in a line; a server's log has the rest.
     logging.getLogger("imagemill").addHandler(logging.NullHandler())
 
@@ -55,11 +55,15 @@ def list_models(config: Config = CONFIG) -> None:
 @one_line_errors()
 def show(id: Id, config: Config = CONFIG) -> None:
     """Show what is said of a model, and what is in its files, without loading them."""
+    import json
+
+    from imagemill.model_spec import ModelSpec
     from imagemill.pipelines.weights.inventory import held
 
     spec = _find(id, _configured(config))
     found = held(spec)
-    said = {name: value for name, value in asdict(spec).items() if value != _USUAL[name]}
+    usual = asdict(ModelSpec("-")) | {"source": None}
+    said = {name: value for name, value in asdict(spec).items() if value != usual[name]}
     for name, value in said.items():
         typer.echo(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
     typer.echo(f"{found.place}: {found.title}, {_size(found.bytes)}")
@@ -92,6 +96,7 @@ def pull(
     variant: Annotated[str | None, typer.Option(help="As fp16.")] = None,
 ) -> None:
     """Fetch a model from the Hub into its cache; what is there already is not fetched again."""
+    from imagemill.model_spec import ModelSpec
     from imagemill.pipelines.weights.inventory import held
     from imagemill.pipelines.weights.places import pulled
 
@@ -137,10 +142,7 @@ def remove(id: Id, config: Config = CONFIG) -> None:
     typer.echo(f"{id} is no longer in {config}")
 
 
-_USUAL = asdict(ModelSpec("-")) | {"source": None}
-
-
-def _configured(config: Path) -> dict[str, ModelSpec]:
+def _configured(config: Path) -> dict[str, "ModelSpec"]:
     from imagemill.settings import load
 
     if not config.exists() and config == CONFIG:
@@ -148,8 +150,10 @@ def _configured(config: Path) -> dict[str, ModelSpec]:
     return dict(load(config).models)
 
 
-def _find(id: str, configured: dict[str, ModelSpec]) -> ModelSpec:
+def _find(id: str, configured: dict[str, "ModelSpec"]) -> "ModelSpec":
     """The model that is configured under a name, or whose source is named itself."""
+    from imagemill.model_spec import ModelSpec
+
     for name, spec in configured.items():
         if id in (name, *spec.aliases):
             return spec
@@ -158,15 +162,18 @@ def _find(id: str, configured: dict[str, ModelSpec]) -> ModelSpec:
     raise _unknown(id, configured)
 
 
-def _unknown(id: str, configured: dict[str, ModelSpec]) -> Fault:
+def _unknown(id: str, configured: dict[str, "ModelSpec"]) -> Fault:
     there = ", ".join(configured) or "none"
     return Fault(Kind.NOT_FOUND, f"no model {id} is configured; there are {there}")
 
 
-def _checked(id: str, spec: ModelSpec) -> bool:
+def _checked(id: str, spec: "ModelSpec") -> bool:
+    import logging
+
+    from imagemill.engine.checks import Causes
     from imagemill.engine.checks import check as run
 
-    causes = _Causes()
+    causes = Causes()
     logging.getLogger("imagemill").addHandler(causes)
     try:
         report = run(spec.address)
@@ -183,19 +190,6 @@ def _checked(id: str, spec: ModelSpec) -> bool:
     typer.echo(f"  batches    {_BATCHES[report.batches]}")
     typer.echo(f"  took       {report.loading:.1f} s to load, {report.painting:.1f} s to paint")
     return True
-
-
-class _Causes(logging.Handler):
-    """Of what was logged, the errors behind it, a line each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None:
-            self.told.append(f"{type(error).__name__}: {shorten(str(error), 300)}")
 
 
 _BATCHES = {True: "yes: requests share forwards", False: "no: requests are painted one by one"}
@@ -225,6 +219,8 @@ def _write(config: Path, document: Any) -> None:
 
 def _option(text: str) -> tuple[str, Any]:
     """A value as TOML has it; what is none is a string, so that quotes can be left out."""
+    import tomllib
+
     name, equals, value = text.partition("=")
     if not equals:
         raise invalid("set", f"{text!r:.80} has no value; write it name=value")

@@ -1,10 +1,10 @@
 """Whether a model works: it is loaded, and paints one step, alone and twice at once."""
 
+import logging
 import queue
 import time
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any
+from textwrap import shorten
 
 import torch
 
@@ -13,6 +13,7 @@ from imagemill.engine.events import Event, Failed
 from imagemill.engine.exact import compute_with
 from imagemill.engine.hub import prepare
 from imagemill.engine.runner import Computed, Painting, Runner
+from imagemill.engine.sharing import bytes_of, parts
 from imagemill.generation import Generation
 from imagemill.pipelines.loading import Loaded
 
@@ -35,6 +36,19 @@ class Report:
     painting: float
 
 
+class Causes(logging.Handler):
+    """Of what is logged, the errors behind it, a line each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            self.told.append(f"{type(error).__name__}: {shorten(str(error), 300)}")
+
+
 def check(address: str, steps: int = 1) -> Report:
     """steps: of each picture; with 0 the model is only loaded.
 
@@ -46,13 +60,13 @@ def check(address: str, steps: int = 1) -> Report:
     there = time.monotonic()
     with torch.inference_mode():
         batches = bool(steps) and _paint_two(loaded, steps)
-    modules = _modules(loaded)
-    largest = max(modules, key=_bytes)
+    modules = parts(loaded).values()
+    largest = max(modules, key=bytes_of)
     return Report(
         family=type(loaded.pipe).__name__,
         precision=str(next(largest.parameters()).dtype).removeprefix("torch."),
         device=str(next(largest.parameters()).device),
-        bytes=sum(_bytes(each) for each in modules),
+        bytes=sum(bytes_of(each) for each in modules),
         tasks=tuple(loaded.pipes),
         batches=batches,
         loading=there - began,
@@ -71,7 +85,7 @@ def _paint_two(loaded: Loaded, steps: int) -> bool:
     runner.begin()
     while runner.running:
         computed = ended.get()
-        size = _bytes(computed.forward.calls[0].module)
+        size = bytes_of(computed.forward.calls[0].module)
         together = len(computed.forward.calls) > 1
         shared = together if size > heaviest else shared or (size == heaviest and together)
         heaviest = max(heaviest, size)
@@ -92,20 +106,3 @@ def _generation(seed: int, steps: int) -> Generation:
 def _tell(_id: str, event: Event) -> None:
     if isinstance(event, Failed):
         raise event.fault
-
-
-def _modules(loaded: Loaded) -> list[torch.nn.Module]:
-    each: list[Any] = [getattr(part, "real", part) for part in loaded.pipe.components.values()]
-    return [module for module in each if isinstance(module, torch.nn.Module)]
-
-
-def _bytes(module: torch.nn.Module) -> int:
-    return sum(_taken(each) for each in chain(module.parameters(), module.buffers()))
-
-
-def _taken(tensor: Any) -> int:
-    """Of what is quantized, the tensors that it is made of."""
-    if not hasattr(tensor, "__tensor_flatten__"):
-        return int(tensor.numel() * tensor.element_size())
-    names, _ = tensor.__tensor_flatten__()
-    return sum(_taken(getattr(tensor, name)) for name in names)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagemill.errors import Fault
-from imagemill.model_spec import ModelSpec
+from imagemill.model_spec import LARGE, ModelSpec
 from imagemill.pico import folder
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.weights.headers import read
@@ -25,7 +25,6 @@ _WHOLE = re.compile(r"[^.]*?(-\d+-of-\d+)?\.(safetensors|gguf|bin)")
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 # Bytes of a weight, in parts that are worth it; what is written beside them is little.
 QUANTIZED = {"8bit": 1.0, "4bit": 0.5}
-_LARGE = ("transformer", "unet", "text_encoder_2", "text_encoder_3", "text_encoder_4")
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _unnumbered(path: Path) -> str:
 def _part(
     name: str, files: list[Path], spec: ModelSpec, itemsize: int
 ) -> tuple[tuple[str, ...], int]:
-    each = QUANTIZED.get(spec.quantize, itemsize) if name in _LARGE else itemsize
+    each = QUANTIZED.get(spec.quantize, itemsize) if name in LARGE else itemsize
     content = hashlib.blake2b(digest_size=16)
     for path in files:
         content.update(_sampled(path))

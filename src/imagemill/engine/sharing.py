@@ -43,13 +43,22 @@ def parts(loaded: Loaded) -> dict[str, torch.nn.Module]:
 def measured(loaded: Loaded) -> Footprint:
     """What a model takes, where that was not known before."""
     spec = ModelSpec.at(loaded.source)
-    sizes: Mapping[Hashable, int] = {id(part): _bytes(part) for part in parts(loaded).values()}
+    sizes: Mapping[Hashable, int] = {id(part): bytes_of(part) for part in parts(loaded).values()}
     device = "cpu" if spec.offload != "none" else str(loaded.pipe.device)
     return Footprint(device, sizes, spec.keep)
 
 
-def _bytes(module: torch.nn.Module) -> int:
-    return sum(each.numel() * each.element_size() for _, each in _tensors(module))
+def bytes_of(module: torch.nn.Module) -> int:
+    """Of its weights."""
+    return sum(_taken(each) for _, each in _tensors(module))
+
+
+def _taken(tensor: Any) -> int:
+    """Of what is quantized, the tensors that it is made of."""
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return int(tensor.numel() * tensor.element_size())
+    names, _ = tensor.__tensor_flatten__()
+    return sum(_taken(getattr(tensor, name)) for name in names)
 
 
 def _moves_nothing(loaded: Loaded) -> bool:

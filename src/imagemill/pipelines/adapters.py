@@ -15,8 +15,9 @@ from diffusers import DiffusionPipeline
 from safetensors import SafetensorError, safe_open
 
 from imagemill.errors import Fault, Kind
+from imagemill.pipelines.families import DENOISERS
 from imagemill.pipelines.lora.layers import Added, Term, hook
-from imagemill.pipelines.lora.names import DENOISERS, Place, Places, places
+from imagemill.pipelines.lora.names import Place, Places, places
 from imagemill.pipelines.lora.reading import Pair, Tensors, pairs
 from imagemill.pipelines.sources import Weights
 

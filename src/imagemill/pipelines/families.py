@@ -8,6 +8,7 @@ Task = Literal["paint", "repaint", "inpaint"]
 Guidance = Literal["joined", "apart", "always", "embedded"]
 
 OWN = "own"  # the class that was loaded
+DENOISERS = ("transformer", "unet")  # parts of pipelines, of which each has one
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch.utils._pytree import tree_flatten, tree_map
 
-from imagemill.pipelines.families import Guidance
+from imagemill.pipelines.families import DENOISERS, Guidance
 
 
 class Guiding:
@@ -22,7 +22,7 @@ class Guiding:
     def __init__(
         self, own: DiffusionPipeline, guidance: Guidance, guided: Callable[[], bool]
     ) -> None:
-        name = "transformer" if getattr(own, "transformer", None) is not None else "unet"
+        name = next(each for each in DENOISERS if getattr(own, each, None) is not None)
         self.module, self.guided = getattr(own, name), guided
         self.first: Any = None  # what was predicted for the prompt in this step
         sparing = copy.copy(self.module)  # shares its weights

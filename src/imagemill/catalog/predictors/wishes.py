@@ -6,8 +6,8 @@ from typing import Any
 from imagemill.catalog.pages import Wish
 from imagemill.catalog.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import LORA_FILE, Format, Lora
 from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS
-from imagemill.generation import Format, Lora
 
 # The names that mean the same, by the canonical one.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -43,7 +43,6 @@ _HUB = re.compile(
     r"(?:/(?:(?:resolve|blob)/(?P<revision>[\w.-]+)/)?(?P<file>[\w./-]+\.safetensors))?/?",
     re.ASCII,
 )
-_USUAL_FILE = "pytorch_lora_weights.safetensors"  # what diffusers writes a LoRA to
 
 
 def read(asked: Usual, follows: bool) -> tuple[Wish, list[str]]:
@@ -151,7 +150,7 @@ def _address(path: str) -> str:
     """Where a LoRA's file is; of a repository of the Hub, the file that is usual in them."""
     found = _HUB.fullmatch(path)
     if found is not None:
-        file, revision = found["file"] or _USUAL_FILE, found["revision"] or "main"
+        file, revision = found["file"] or LORA_FILE, found["revision"] or "main"
         return f"https://huggingface.co/{found['id']}/resolve/{revision}/{file}"
     if not path.startswith(("http://", "https://")):
         told = f"{path!r:.80} is no LoRA; give the address of a safetensors file"

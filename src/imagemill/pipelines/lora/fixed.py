@@ -3,13 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from imagemill.generation import LoraFile
+from imagemill.generation import LORA_FILE, LoraFile
 from imagemill.model_spec import FixedLora, ModelSpec
 from imagemill.pipelines.sources import Weights
 from imagemill.pipelines.weights.headers import broken
 from imagemill.pipelines.weights.places import locate
-
-USUAL_FILE = "pytorch_lora_weights.safetensors"  # what diffusers writes a LoRA to
 
 
 def fixed_loras(spec: ModelSpec) -> tuple[Weights, ...]:
@@ -30,7 +28,7 @@ def _weights(lora: FixedLora, spec: ModelSpec) -> Weights:
 
 
 def _name(lora: FixedLora) -> str:
-    return lora.weight_name or USUAL_FILE
+    return lora.weight_name or LORA_FILE
 
 
 def _is_file(lora: FixedLora) -> bool:

@@ -12,9 +12,9 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.models.normalization import AdaLayerNormContinuous
 
+from imagemill.pipelines.families import DENOISERS
 from imagemill.pipelines.lora.original import Layers, originals
 
-DENOISERS = ("transformer", "unet")
 TEXTS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 PARTS = (*DENOISERS, *TEXTS)
 KINDS = (torch.nn.Linear, torch.nn.Conv2d)

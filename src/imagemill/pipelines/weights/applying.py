@@ -11,8 +11,8 @@ from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
+from imagemill.pipelines.families import DENOISERS
 from imagemill.pipelines.weights import headers
-from imagemill.pipelines.weights.folders import DENOISERS
 from imagemill.pipelines.weights.headers import broken
 from imagemill.pipelines.weights.places import locate
 

@@ -14,6 +14,7 @@ from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
+from imagemill.pipelines.families import DENOISERS
 from imagemill.pipelines.weights.apart import has_words, load_apart
 from imagemill.pipelines.weights.headers import broken
 from imagemill.pipelines.weights.parts import Module, Part, class_of, load_part, variant_of
@@ -23,7 +24,6 @@ from imagemill.pipelines.weights.settling import own_precision, settle
 
 log = logging.getLogger(__name__)
 
-DENOISERS = ("transformer", "unet")
 # What a pipeline can do without, beside what diffusers calls optional: it looks whether it is None.
 DISPENSABLE: Mapping[str, frozenset[str]] = dict.fromkeys(
     (

@@ -7,7 +7,7 @@ import diffusers
 import torch
 import transformers
 
-from imagemill.model_spec import ModelSpec
+from imagemill.model_spec import LARGE, ModelSpec
 from imagemill.pipelines.weights.headers import broken
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -50,10 +50,6 @@ def _there() -> list[str]:
             name = kind.__name__.rpartition(".")[2]
             there += [name, *(f"{name}:{number}" for number in range(kind.device_count()))]
     return there + (["mps"] if torch.backends.mps.is_available() else [])
-
-
-# Parts whose weights are worth quantizing: most of a model lies in them.
-LARGE = ("transformer", "unet", "text_encoder_2", "text_encoder_3", "text_encoder_4")
 
 
 def quantization(spec: ModelSpec, name: str, kind: type[Any], dtype: torch.dtype) -> Any:

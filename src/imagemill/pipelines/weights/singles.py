@@ -19,10 +19,11 @@ from diffusers.models.model_loading_utils import load_gguf_checkpoint
 
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
+from imagemill.pipelines.families import DENOISERS
 from imagemill.pipelines.weights import headers
 from imagemill.pipelines.weights.apart import load_apart
 from imagemill.pipelines.weights.converting import convert
-from imagemill.pipelines.weights.folders import DENOISERS, DISPENSABLE, pipeline_class
+from imagemill.pipelines.weights.folders import DISPENSABLE, pipeline_class
 from imagemill.pipelines.weights.headers import Header, broken
 from imagemill.pipelines.weights.kinds import Kind, Layout, identify, seems
 from imagemill.pipelines.weights.parts import (
@@ -112,10 +113,10 @@ class Single:
 def load_single(path: Path, spec: ModelSpec, device: str) -> DiffusionPipeline:
     """Raises a Fault that says what the file is, where it is not a whole model."""
     header = headers.read(path)
-    single = Single(
-        path, spec, device, header, *_identified(path, header), _describe(path, header, spec)
-    )
-    log.info("%s is %s", path.name, single.kind.name)
+    identity, prefix = _identified(path, header)
+    description = _describe(path, identity, spec)
+    single = Single(path, spec, device, header, identity, prefix, description)
+    log.info("%s is %s", path.name, identity.name)
     loaded: dict[str, Any] = dict.fromkeys(single.description.absent)
     loaded |= dict.fromkeys(_dispensed(single))
     for name in _lacking(single, loaded):
@@ -137,8 +138,7 @@ def _identified(path: Path, header: Header) -> tuple[Kind, str]:
     return found
 
 
-def _describe(path: Path, header: Header, spec: ModelSpec) -> Description:
-    kind, _ = _identified(path, header)
+def _describe(path: Path, kind: Kind, spec: ModelSpec) -> Description:
     if spec.config is not None:
         return described_by(locate(spec.config, spec))
     if kind.config is None:
