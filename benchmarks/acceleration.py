@@ -8,12 +8,13 @@ import argparse
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from statistics import mean
 
 import numpy as np
 import torch
 
-from benchmarks.results import machine, write
+from benchmarks.results import machine, tell
 from benchmarks.serving import PROMPTS
 from imagemill.generation import ACCELERATIONS, Acceleration, Generation
 from imagemill.pipelines.families import EMBEDDED
@@ -68,7 +69,8 @@ def rows() -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true")
-    lines = [
+    keep = parser.parse_args().write
+    head = [
         "## Acceleration",
         "",
         "Written by `python -m benchmarks.acceleration --write`: the first-block cache on pico,",
@@ -76,11 +78,8 @@ def main() -> None:
         "",
         machine(),
         "",
-        *rows(),
     ]
-    print("\n".join(lines))
-    if parser.parse_args().write:
-        write("acceleration", "\n".join(lines))
+    tell("acceleration", chain(head, rows()), keep)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from statistics import median
 
-from benchmarks.results import ROOT, machine, write
-from benchmarks.serving import CLIENTS, STEPS, Server, started
+from benchmarks.results import ROOT, machine, tell
+from benchmarks.serving import CLIENTS, STEPS, Server, fastest_dtype, started
 
 SIDE = 256  # px
 LONE = 5  # pictures asked for one after another
@@ -183,23 +183,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of each rate")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
-    from imagemill.pipelines.loading import dtype_for
-
-    dtype, serve = str(dtype_for("cpu")).removeprefix("torch."), ("imagemill", "serve")
+    dtype, serve = fastest_dtype(), ("imagemill", "serve")
     with checked_out(asked.earlier) as folder:
         builds = [
             Build("imagemill", (*serve, "--data-dir", "DATA"), ROOT),
             Build("earlier", (*serve, "--data-dir", "DATA"), folder),
             Build(f"peer, {dtype}", ("benchmarks.peer", "--dtype", dtype), ROOT),
         ]
-        lines = [HEAD, machine(earlier=asked.earlier), ""]
-        for line in lines:
-            print(line)
-        for line in rows(builds, asked.seconds):
-            print(line, flush=True)
-            lines.append(line)
-    if asked.write:
-        write("neighbours", "\n".join(lines))
+        head = [HEAD, machine(earlier=asked.earlier), ""]
+        tell("neighbours", chain(head, rows(builds, asked.seconds)), asked.write)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import platform
 import re
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
 from os import cpu_count
 from pathlib import Path
@@ -17,6 +18,16 @@ def write(name: str, text: str) -> None:
     sections = dict(zip(parts[::2], parts[1::2], strict=True)) | {name: f"\n{text.strip()}\n\n"}
     written = "".join(f"<!-- {each} -->\n{body}" for each, body in sections.items())
     RESULTS.write_text(f"{head}{written.rstrip()}\n", "utf-8")
+
+
+def tell(name: str, lines: Iterable[str], keep: bool) -> None:
+    """Prints lines as they come, and with `keep` writes them as the section `name`."""
+    told = []
+    for line in lines:
+        print(line, flush=True)
+        told.append(line)
+    if keep:
+        write(name, "\n".join(told))
 
 
 def machine(**commits: str) -> str:

@@ -179,11 +179,16 @@ def timed(*command: str) -> float:
     return time.perf_counter() - began
 
 
-def builds() -> list[tuple[str, list[str]]]:
-    """The servers that are compared, ours first; peers in the type that is fastest here."""
+def fastest_dtype() -> str:
+    """In which this processor computes fastest."""
     from imagemill.pipelines.loading import dtype_for
 
-    dtype = str(dtype_for("cpu")).removeprefix("torch.")
+    return str(dtype_for("cpu")).removeprefix("torch.")
+
+
+def builds() -> list[tuple[str, list[str]]]:
+    """The servers that are compared, ours first; peers in the type that is fastest here."""
+    dtype = fastest_dtype()
     return [
         ("imagemill", ["imagemill", "serve", "--data-dir", "DATA"]),
         ("FastAPI", ["benchmarks.peer", "--dtype", dtype]),

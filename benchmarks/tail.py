@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from statistics import quantiles
 
-from benchmarks.results import machine, write
+from benchmarks.results import machine, tell
 from benchmarks.serving import Server, builds, started
 
 SHORT_SHARE = 0.7
@@ -83,7 +84,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240.0, help="in which they come")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    lines = [
+    head = [
         "## The tail",
         "",
         f"Written by `python -m benchmarks.tail --write`: {options.rate:g} requests a second for",
@@ -94,12 +95,7 @@ def main() -> None:
         machine(),
         "",
     ]
-    print("\n".join(lines))
-    for line in rows(options.rate, options.seconds):
-        print(line, flush=True)
-        lines.append(line)
-    if options.write:
-        write("tail", "\n".join(lines))
+    tell("tail", chain(head, rows(options.rate, options.seconds)), options.write)
 
 
 if __name__ == "__main__":
