@@ -1,22 +1,29 @@
 """A runner without a process: paints what tests ask of it, and remembers what it said."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
+from imagemill.engine.hub import prepare
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.errors import Kind
 from imagemill.generation import Generation, Input
+from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.sources import Picture, read
+from tests.checkpoints import Checkpoint
+
+Models = Callable[[str], Loaded]  # a family's model
 
 ASKED = Generation("a red cat", "imagemill/pico", 256, 256, 8, 4.0, seed=1)
 
@@ -26,6 +33,24 @@ def inference_on_one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inference() -> Iterator[None]:
+    """For every test of a module that imports it."""
+    with inference_on_one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def pico() -> Loaded:
+    return prepare(EMBEDDED)
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> Models:
+    """The tiny model of a family, prepared once."""
+    return cache(lambda family: prepare(str(checkpoint(family))))
 
 
 @dataclass

@@ -14,21 +14,11 @@ import torch
 from imagemill.engine.events import Failed, Progress
 from imagemill.engine.hub import prepare
 from imagemill.errors import Kind
-from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from tests.checkpoints import THREE, Checkpoint
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def pico() -> Loaded:
-    return prepare(EMBEDDED)
+from tests.studio import ASKED, Studio, alone
+from tests.studio import inference as inference
+from tests.studio import pico as pico
 
 
 @pytest.fixture(scope="module", params=THREE)

@@ -1,7 +1,6 @@
 """LoRAs: models with some of them paint beside the plain one, which never changes."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,21 +19,12 @@ from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.sources import Weights, read
 from tests.checkpoints import THREE, Checkpoint, lora
 from tests.lora_files import kept
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread
+from tests.studio import ASKED, Studio, alone
+from tests.studio import inference as inference
+from tests.studio import pico as pico
 
 SMALL = replace(ASKED, width=64, height=64, steps=3)
 PARTS = {"sd3": "transformer", "flux-dev": "transformer", "sdxl": "unet"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def pico() -> Loaded:
-    return prepare(EMBEDDED)
 
 
 @pytest.fixture(scope="module")

@@ -13,24 +13,14 @@ from PIL import Image
 from imagemill.engine.events import Preview
 from imagemill.engine.hub import prepare
 from imagemill.engine.previews import SIDE, due, small
-from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.recipes import prompt_of
 from tests.checkpoints import THREE, Checkpoint
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread, painted, png
+from tests.studio import ASKED, Studio, alone, painted, png
+from tests.studio import inference as inference
+from tests.studio import pico as pico
 
 SMALL = replace(ASKED, width=64, height=64, steps=5)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def pico() -> Loaded:
-    return prepare(EMBEDDED)
 
 
 @pytest.fixture(scope="module", params=THREE)

@@ -1,6 +1,5 @@
 """Painting over pictures, whole and inside a mask, alone and in company."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +9,13 @@ import torch
 from imagemill.engine.events import Failed, Progress
 from imagemill.engine.hub import prepare
 from imagemill.errors import Kind
-from imagemill.pipelines.families import EMBEDDED, Family
+from imagemill.pipelines.families import Family
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.sources import Mask, Picture
 from tests.checkpoints import THREE, Checkpoint
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread, painted, png
+from tests.studio import ASKED, Studio, alone, painted, png
+from tests.studio import inference as inference
+from tests.studio import pico as pico
 
 SMALL = replace(ASKED, width=72, height=64, steps=5, image="image", strength=0.6)
 LARGE = replace(ASKED, image="image", strength=0.6)
@@ -22,17 +23,6 @@ LEADING = (
     "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "EulerDiscreteScheduler",
     "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "UniPCMultistepScheduler",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def pico() -> Loaded:
-    return prepare(EMBEDDED)
 
 
 @pytest.fixture(scope="module", params=THREE)

@@ -1,9 +1,8 @@
 """Families of models: what each does, hears and says no to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import diffusers
@@ -20,24 +19,13 @@ from imagemill.pipelines.families import FAMILIES, OWN, Family
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.stages import stages
 from tests.checkpoints import Checkpoint
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread, painted, png
-
-Models = Callable[[str], Loaded]
+from tests.studio import ASKED, Models, Studio, alone, painted, png
+from tests.studio import inference as inference
+from tests.studio import model as model
 
 SMALL = replace(ASKED, width=64, height=64, steps=2, guidance_scale=3.0)
 OVER = replace(SMALL, image="image", strength=0.5)
 INSIDE = replace(OVER, mask="mask")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> Models:
-    return cache(lambda family: prepare(str(checkpoint(family))))
 
 
 def inputs() -> dict[str, bytes]:

@@ -1,7 +1,6 @@
 """First-block cache: steps that change little take the rest from an earlier one, image by image."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,24 +10,14 @@ import torch
 
 from imagemill.engine.hub import prepare
 from imagemill.generation import Acceleration
-from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.first_block import BLOCKS, METHODS, stages_of
 from imagemill.pipelines.loading import Loaded, load
 from tests.checkpoints import Checkpoint
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread, painted
+from tests.studio import ASKED, Studio, alone, painted
+from tests.studio import inference as inference
+from tests.studio import pico as pico
 
 LONG = replace(ASKED, steps=20)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def pico() -> Loaded:
-    return prepare(EMBEDDED)
 
 
 def counted(loaded: Loaded) -> Counter[str]:

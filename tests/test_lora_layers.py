@@ -1,6 +1,6 @@
 """LoRAs at work: rows with different ones, or with none, in one forward."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from platform import machine
 
@@ -8,25 +8,15 @@ import pytest
 import torch
 
 from imagemill.engine.calls import describe
-from imagemill.engine.hub import adapt, prepare
-from imagemill.pipelines.families import EMBEDDED
+from imagemill.engine.hub import adapt
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.lora.layers import Added, Term, adding, hook
 from imagemill.pipelines.sources import Weights
 from tests.checkpoints import lora
 from tests.lora_files import kept
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def pico() -> Loaded:
-    return prepare(EMBEDDED)
+from tests.studio import ASKED, Studio, alone
+from tests.studio import inference as inference
+from tests.studio import pico as pico
 
 
 def weights(content: bytes, scale: float = 1.0) -> Weights:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from imagemill.engine.events import Failed
-from imagemill.engine.hub import prepare
 from imagemill.engine.limits import PATIENCE
 from imagemill.engine.memory import out_of_memory, room
 from imagemill.errors import Fault, Kind
-from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread
+from tests.studio import ASKED, Studio, alone
+from tests.studio import inference as inference
+from tests.studio import pico as pico
 
 LINUX = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you "
@@ -26,17 +26,6 @@ WINDOWS = (
 )
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 24.00 GiB"
 MPS = "MPS backend out of memory (MPS allocated: 17.00 GB, max allowed: 18.13 GB)"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def pico() -> Loaded:
-    return prepare(EMBEDDED)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,17 @@
 """Every scheduler on offer leads a family to a picture, or is refused with those that do."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 
 import pytest
 import torch
 
 from imagemill.engine.events import Failed, Progress
-from imagemill.engine.hub import prepare
 from imagemill.errors import Kind
 from imagemill.generation import MAX_STEPS, SCHEDULERS
-from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.schedules import scheduler_for, working
-from tests.checkpoints import Checkpoint
-from tests.studio import ASKED, Studio, alone, inference_on_one_thread
+from tests.studio import ASKED, Models, Studio, alone
+from tests.studio import inference as inference
+from tests.studio import model as model
 
 SMALL = replace(ASKED, width=64, height=64, steps=3, guidance_scale=1.0)
 PLAIN = tuple(name for name in SCHEDULERS if "+" not in name)
@@ -30,22 +27,9 @@ DRAWING = (
     "DPMSolverSinglestepScheduler+sde",
 )  # fmt: skip
 
-Models = Callable[[str], Loaded]
-
 pytestmark = pytest.mark.filterwarnings(  # DEIS's and KDPM2's, of numpy 2
     "ignore:__array_wrap__:DeprecationWarning"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inference() -> Iterator[None]:
-    with inference_on_one_thread():
-        yield
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: Checkpoint) -> Models:
-    return cache(lambda family: prepare(str(checkpoint(family))))
 
 
 @pytest.mark.parametrize("family", sorted(MATRIX))
