@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+import psutil
 import pytest
 
 from imagemill import threads
+from imagemill.files.writer import Writer
 from imagemill.threads import DECODING, DISK, Pool
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -56,6 +58,39 @@ async def test_work_knows_what_its_caller_knew_and_its_fault_is_told() -> None:
     assert await DISK.run(known.get) == "here"
     with pytest.raises(ZeroDivisionError):
         await DISK.run(divmod, 1, 0)
+
+
+async def test_who_is_cancelled_is_so_when_the_work_has_ended() -> None:
+    ended = list[str]()
+    async with full(DISK):
+        finishing = asyncio.create_task(DISK.finish(ended.append, "finished"))
+        leaving = asyncio.create_task(DISK.run(ended.append, "never begun"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            finishing.cancel()
+            leaving.cancel()
+        await asyncio.wait([leaving])
+        assert not finishing.done()
+    with pytest.raises(asyncio.CancelledError):
+        await finishing
+    assert ended == ["finished"]
+
+
+async def test_a_file_that_was_being_written_is_closed_before_it_is_removed(tmp_path: Path) -> None:
+    async def write(path: Path) -> None:
+        async with Writer(path) as writer:
+            await writer.digest()
+
+    part = tmp_path / "part"
+    async with full(DISK):
+        writing = asyncio.create_task(write(part))
+        for _ in range(3):
+            await asyncio.sleep(0)
+            writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert part.exists()
+    assert part not in {Path(each.path) for each in psutil.Process().open_files()}
 
 
 async def test_a_kept_picture_is_given_while_pictures_of_others_are_decoded(

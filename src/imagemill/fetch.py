@@ -36,7 +36,7 @@ from imagemill import __version__
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files.writer import Writer
 from imagemill.networks import Address, is_evidently_private, own, public
-from imagemill.threads import DISK, NAMES
+from imagemill.threads import NAMES
 
 log = logging.getLogger(__name__)
 
@@ -122,13 +122,11 @@ class Fetcher:
 
     async def save(self, url: str, path: Path, max_bytes: int, local: bool = False) -> str:
         """Writes what is there to a file, as it comes; its SHA-256 in hexadecimal."""
-        asked, writer = parse(url), await DISK.run(Writer, path)
-        try:
+        asked = parse(url)
+        async with Writer(path) as writer:
             with _discreet(local, asked):
                 await self._get(asked, max_bytes, local, writer.write)
             return await writer.digest()
-        finally:
-            await DISK.run(writer.close)
 
     async def _get(
         self, asked: httpx.URL, limit: int, local: bool, write: Write | None = None

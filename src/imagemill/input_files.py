@@ -77,7 +77,7 @@ class InputFiles:
     async def _fetched(self, url: str, job: Job, stack: AsyncExitStack, share: Share) -> InputFile:
         await DISK.run(make_private, self.folder)
         path = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
-        stack.push_async_callback(DISK.run, path.unlink, missing_ok=True)
+        stack.push_async_callback(DISK.finish, path.unlink, missing_ok=True)
         try:
             await self.fetcher.save(url, path, PICTURE_BYTES, job.local)
         except OSError as error:

@@ -88,13 +88,10 @@ class LoraFiles:
         """A file that is stored elsewhere under a key, whose content never changes."""
 
         async def write(path: Path) -> str:
-            writer = await DISK.run(Writer, path)
-            try:
+            async with Writer(path) as writer:
                 async for piece in await pieces():
                     await writer.write(piece)
                 return await writer.digest()
-            finally:
-                await DISK.run(writer.close)
 
         return await self._shared((key, True), write)
 
@@ -148,7 +145,7 @@ class LoraFiles:
             told = "a LoRA could not be kept here; the disk may be full"
             raise Fault(Kind.FAILED, f"{told}; try again later", "loras") from None
         finally:
-            await asyncio.shield(DISK.run(part.unlink, missing_ok=True))
+            await DISK.finish(part.unlink, missing_ok=True)
         file = self._file(self._path(digest), digest, size)
         self._fetched[key] = digest, self.clock()
         while len(self._fetched) > URLS:

@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -29,6 +30,18 @@ class Pool:
         context = contextvars.copy_context()
         call = partial(context.run, work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def finish(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` gives; who is cancelled meanwhile is so when it has ended: it is for what
+        must not be left half done.
+        """
+        done = asyncio.create_task(self.run(work, *args, **kwargs))
+        try:
+            return await asyncio.shield(done)
+        finally:
+            while not done.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([done])
 
 
 DISK = Pool("disk", 8)  # short reads and writes: kept pictures, the database's log

@@ -1,7 +1,9 @@
 """A file that is written by pieces as they come, in threads; what is in it is known at the end."""
 
 import hashlib
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO, Self
 
 from imagemill.threads import DISK
 
@@ -9,10 +11,21 @@ WRITTEN_BYTES = 2**20  # at a time
 
 
 class Writer:
-    """Opens its file, which must not be there, and is to be closed."""
+    """An `async with` closes the file at its end, however it is cut off.
+
+    The file must not be there; it is there with the first write.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file, self._digest, self._held = path.open("xb"), hashlib.sha256(), bytearray()
+        self._path, self._digest, self._held = path, hashlib.sha256(), bytearray()
+        self._opened = ExitStack()
+        self._file: BinaryIO | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await DISK.finish(self._opened.close)
 
     async def write(self, chunk: bytes) -> None:
         self._held += chunk
@@ -26,11 +39,10 @@ class Writer:
 
     async def _flush(self) -> None:
         held, self._held = bytes(self._held), bytearray()
-        await DISK.run(self._write, held)
+        await DISK.finish(self._write, held)
 
     def _write(self, held: bytes) -> None:
+        if self._file is None:
+            self._file = self._opened.enter_context(self._path.open("xb"))
         self._digest.update(held)
         self._file.write(held)
-
-    def close(self) -> None:
-        self._file.close()
