@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from imagemill.settings import PREFIX, Settings
+from tests.databases import place_database
 from tests.engines import PlainEngine
 
 Serving = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -67,6 +68,7 @@ def serving(tmp_path: Path) -> Serving:
     async def serve(
         engine: PlainEngine, bodies: Bodies | None = None, **settings: Any
     ) -> AsyncIterator[httpx.AsyncClient]:
+        place_database(tmp_path)
         app = create_app(Settings(data_dir=tmp_path, **settings), engine, bodies)
         transport = httpx.ASGITransport(app)
         async with (

@@ -1,11 +1,17 @@
 """Databases for tests: SQLite in a folder, and a PostgreSQL server of the tests' own."""
 
+import asyncio
+import atexit
 import itertools
 import json
+import shutil
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +69,28 @@ def database(database_url: str) -> Opened:
             await found.close()
 
     return opened
+
+
+@cache
+def _begun() -> Path:
+    """A folder with the database of a server that has just begun; removed at the end."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    async def begin() -> None:
+        database = Database(at(Path(folder)))
+        await database.open()
+        await database.close()
+
+    with ThreadPoolExecutor(1) as thread:  # a loop may be running in this one
+        thread.submit(asyncio.run, begin()).result()
+    return Path(folder)
+
+
+def place_database(folder: Path) -> None:
+    """Spares a server in an empty folder the migrations, which take longer than most tests."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        shutil.copytree(_begun(), folder, dirs_exist_ok=True)
 
 
 async def fresh(server: str) -> str:

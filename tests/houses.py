@@ -12,6 +12,7 @@ from imagemill.engine.events import Engine
 from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.telemetry import Telemetry
+from tests.databases import place_database
 
 
 @asynccontextmanager
@@ -22,6 +23,8 @@ async def opened(
     **settings: Any,
 ) -> AsyncIterator[Service]:
     """Work that is not finished at the end is stopped."""
+    if "database" not in settings:
+        place_database(folder)
     catalog = Catalog({}, True, lambda _: "1")
     service = assemble(Settings(data_dir=folder, **settings), catalog, Telemetry(), engine)
     service.clock = clock

@@ -1,4 +1,4 @@
-"""Jobs outlive everything: server and engine are killed while 200 jobs are on their way."""
+"""Jobs outlive everything: server and engine are killed while 120 jobs are on their way."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from imagemill.store.schema import DELIVERIES, FILES, JOBS
 
 pytestmark = pytest.mark.anyio
 
-JOBS_SENT = 200
+JOBS_SENT = 120
 KILLS = 3
 APP = "fal-ai/flux/schnell"
 KEY = {"authorization": "Key id:secret"}

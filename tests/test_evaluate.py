@@ -22,7 +22,7 @@ def judged(picture: Picture, scene: Scene) -> dict[str, list[bool]]:
 @pytest.fixture(scope="module", params=[(8, 8), (10, 6), (4, 16)], ids=str)
 def tallies(request: pytest.FixtureRequest) -> tuple[Tally, Tally]:
     """Of perfect pictures, by their own prompt and by the next one's."""
-    asked = evaluate.cases(150, 0, list(OBJECTS), request.param)
+    asked = evaluate.cases(60, 0, list(OBJECTS), request.param)
     pictures = [scenes.draw(case.scene) for case in asked]
     own, following = (
         evaluate.score(pictures, judged_by, OBJECTS)

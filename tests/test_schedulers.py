@@ -15,11 +15,14 @@ from tests.studio import model as model
 
 SMALL = replace(ASKED, width=64, height=64, steps=3, guidance_scale=1.0)
 PLAIN = tuple(name for name in SCHEDULERS if "+" not in name)
-FLOW = ("flux-dev", "flux-schnell", "sd3", "hidream-fast", "qwen-image", "z-image", "sana")
+FLOW = (
+    "flux-schnell", "sd3", "hidream-fast", "qwen-image", "z-image", "lumina2", "cogview4",
+    "auraflow",
+)  # fmt: skip
 # By what leads them: schedules of noise, of flow, latent consistency, EDM.
 MATRIX = {
-    **dict.fromkeys(("sd15", "lcm", "playground", *FLOW), SCHEDULERS),
-    **dict.fromkeys(("sdxl-turbo", "sd21", "lumina2", "cogview4", "auraflow"), PLAIN),
+    **dict.fromkeys(("sd15", "playground", "flux-dev", "sana"), SCHEDULERS),
+    **dict.fromkeys(("lcm", "sdxl-turbo", "sd21", *FLOW), PLAIN),
 }
 DRAWING = (
     "EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "DDPMScheduler",

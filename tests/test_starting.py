@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from imagemill.app import create_app, server_config
@@ -22,8 +23,8 @@ from imagemill.job import Status
 from imagemill.lifecycle import ENDING
 from imagemill.server import Server
 from imagemill.settings import Settings
-from imagemill.store import Database, Jobs, dead_letters
-from imagemill.store.opening import mark
+from imagemill.store import Database, Jobs, dead_letters, opening
+from imagemill.store.opening import mark, newest
 from tests.databases import database_url, postgres
 from tests.engines import PlainEngine
 from tests.houses import opened
@@ -176,6 +177,21 @@ async def test_a_database_that_was_spoilt_is_told_and_never_begun_anew(
     file = tmp_path / "imagemill.db"
     spoil(file)
     assert told in await refusal(tmp_path)
+
+
+async def test_tables_that_are_up_to_date_are_left_as_they_are(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Database(database_url)
+    await first.open()
+    async with first.reading() as connection:
+        found = (await connection.execute(text("SELECT version_num FROM alembic_version"))).all()
+    await first.close()
+    assert [each.version_num for each in found] == [newest()]
+    monkeypatch.setattr(opening, "MIGRATIONS", Path("none"))  # nothing could be done with them
+    again = Database(database_url)
+    await again.open()
+    await again.close()
 
 
 async def test_who_means_it_begins_anew(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -15,6 +16,7 @@ from imagemill.store.troubles import StoreFault, Trouble, first_line, of_databas
 from imagemill.store.urls import shown
 
 MIGRATING = 0x696D6167  # PostgreSQL's advisory lock of those who bring tables up to date
+MIGRATIONS = Path(__file__).parent / "migrations"
 HEADER = 100  # bytes that every SQLite database begins with
 
 _FILE: Mapping[Trouble, str] = {
@@ -115,14 +117,29 @@ def migrate(connection: Connection, known: bool = False) -> None:
 
     known: there must be some.
     """
-    if known and not inspect(connection).has_table("alembic_version"):
+    begun = inspect(connection).has_table("alembic_version")
+    if known and not begun:
         raise _anew(Path(str(connection.engine.url.database)), "empty")
+    if begun and _revisions(connection) == [newest()]:
+        return
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _revisions(connection: Connection) -> list[str]:
+    """Up to which migrations the tables are."""
+    asked = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+    return [str(each) for each in asked.scalars()]
+
+
+@cache
+def newest() -> str:
+    """The last migration's number, which its file's name begins with."""
+    return max(path.name for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))[:4]
 
 
 def _is_empty(file: Path) -> bool:
