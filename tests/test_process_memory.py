@@ -135,16 +135,41 @@ def test_of_what_is_not_here_nothing_is_known(tmp_path: Path) -> None:
 
 
 def test_a_part_is_counted_once_whatever_forms_lie_beside_it(tmp_path: Path) -> None:
+    def counted(**said: object) -> list[str]:
+        return [path.name for path in weights(tmp_path, ModelSpec("m", **said))]  # type: ignore[arg-type]
+
     names = (
         "model.safetensors model.fp16.safetensors pytorch_model.bin "
         "model.fp16-00001-of-00002.safetensors model.fp16-00002-of-00002.safetensors"
     )
     for name in names.split():
         (tmp_path / name).touch()
-    assert [path.name for path in weights(tmp_path, None)] == ["model.safetensors"]
-    assert len(list(weights(tmp_path, "fp16"))) == 3
+    assert counted() == ["model.safetensors"]
+    assert counted(variant="fp16") == ["model.fp16.safetensors"]
     (tmp_path / "model.safetensors").unlink()
-    assert [path.name for path in weights(tmp_path, None)] == ["pytorch_model.bin"]
+    assert counted() == ["model.fp16.safetensors"]
+    (tmp_path / "model.fp16.safetensors").unlink()
+    assert counted() == []
+    assert counted(pickles=True) == ["pytorch_model.bin"]
+
+
+def test_what_is_counted_is_what_is_loaded(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """A folder that has nothing but weights of a variant once took no memory at all."""
+    whole, half = checkpoint("sd15"), tmp_path / "half"
+    shutil.copytree(whole, half)
+    for path in half.rglob("*.safetensors"):
+        path.rename(path.with_suffix(".fp16.safetensors"))
+    assert size(str(half)) == size(str(whole))
+    other = checkpoint("flux-dev")
+    apart = ModelSpec(str(half), vae=str(other)).address
+    own, theirs = (
+        sum(path.stat().st_size for path in folder.rglob("vae/*.safetensors"))
+        for folder in (half, other)
+    )
+    assert own != theirs
+    assert size(apart) - size(str(half)) == pytest.approx(
+        2 * (theirs - own), rel=0.1
+    )  # float16 on disk
 
 
 def test_equal_parts_of_two_models_lie_in_memory_once(flux_pair: tuple[str, str]) -> None:

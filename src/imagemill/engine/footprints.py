@@ -8,20 +8,17 @@ common are not counted twice, wherever their files lie.
 import hashlib
 import logging
 import math
-import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagemill.errors import Fault
 from imagemill.model_spec import LARGE, ModelSpec
-from imagemill.pico import folder
-from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.weights.files import chosen, pickles_of
 from imagemill.pipelines.weights.headers import read
 
 log = logging.getLogger(__name__)
 SAMPLES, SAMPLE_BYTES = 16, 4096  # of the weights in a file, by which it is told from others
-_WHOLE = re.compile(r"[^.]*?(-\d+-of-\d+)?\.(safetensors|gguf|bin)")
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 # Bytes of a weight, in parts that are worth it; what is written beside them is little.
 QUANTIZED = {"8bit": 1.0, "4bit": 0.5}
@@ -65,41 +62,33 @@ def _itemsize(spec: ModelSpec, itemsize: int) -> int:
 
 
 def _parts(spec: ModelSpec, itemsize: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    place = folder() if spec.source == EMBEDDED else Path(spec.source).expanduser()
-    apart = {name: Path(path).expanduser() for name, path in spec.parts.items()}
-    if not place.exists():
-        place = _cached(spec)
+    place, apart = _here(spec.source, spec), {}
+    for name, source in spec.parts.items():
+        found = _here(source, spec)
+        apart[name] = found / name if (found / name).is_dir() else found
     if place.is_file():
         yield _part(place.stem, [place], spec, itemsize)
+        inside = {}
     else:
-        for inside in sorted(each for each in place.iterdir() if each.is_dir()):
-            if inside.name not in apart and (files := list(weights(inside, spec.variant))):
-                yield _part(inside.name, files, spec, itemsize)
-    for name, path in apart.items():
-        files = [path] if path.is_file() else list(weights(path, spec.variant))
+        inside = {each.name: each for each in sorted(place.iterdir()) if each.is_dir()}
+    for name, path in (inside | apart).items():
+        files = [path] if path.is_file() else weights(path, spec)
         if files:
             yield _part(name, files, spec, itemsize)
 
 
-def _cached(spec: ModelSpec) -> Path:
-    """What the Hub's cache has of a model; raises an OSError where that is nothing."""
-    from huggingface_hub import snapshot_download  # takes a while
+def _here(source: str, spec: ModelSpec) -> Path:
+    from imagemill.pipelines.weights.places import here  # takes a while
 
-    return Path(snapshot_download(spec.source, revision=spec.revision, local_files_only=True))
-
-
-def weights(part: Path, variant: str | None) -> Iterator[Path]:
-    """The files of a part that are loaded: of the variant, and safetensors before pickles."""
-    files = sorted(path for path in part.glob("*.*") if path.suffix in (".safetensors", ".bin"))
-    own = [path for path in files if variant and f".{variant}." in _unnumbered(path)]
-    plain = [path for path in files if _WHOLE.fullmatch(path.name)]
-    chosen = own or plain
-    safe = [path for path in chosen if path.suffix == ".safetensors"]
-    yield from safe or chosen
+    place = here(source, spec)
+    if place is None:
+        raise FileNotFoundError(f"nothing of {source} is here")
+    return place
 
 
-def _unnumbered(path: Path) -> str:
-    return re.sub(r"-\d+-of-\d+", "", path.name)
+def weights(part: Path, spec: ModelSpec) -> list[Path]:
+    """The files of a part that are loaded."""
+    return chosen(part, spec.variant)[1] or (pickles_of(part) if spec.pickles else [])
 
 
 def _part(

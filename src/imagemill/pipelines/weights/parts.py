@@ -5,7 +5,6 @@ Here what is missing, left over or not a number is an error.
 """
 
 import ctypes
-import json
 import logging
 import os
 import sys
@@ -23,14 +22,11 @@ from safetensors import safe_open
 
 from imagemill.errors import Fault
 from imagemill.pipelines.weights import headers
+from imagemill.pipelines.weights.files import chosen, files_of, pickles_of
 from imagemill.pipelines.weights.headers import broken
 
 log = logging.getLogger(__name__)
 
-# By which name a library keeps the weights of a part, and what a variant adds before the ending.
-STEMS = ("diffusion_pytorch_model", "model")
-PICKLES = ("diffusion_pytorch_model*.bin", "pytorch_model*.bin", "model*.bin")
-VARIANTS = (None, "fp16", "bf16")  # in the order in which they are taken where none is named
 # What files lack, or have too much, without harm: numbers that are counted up, not learnt.
 HARMLESS = ("position_ids",)
 # One tensor under two names, of which files may have either.
@@ -62,58 +58,17 @@ class Part:
         return f"{self.name} ({self.kind.__name__})"
 
 
-def files_of(folder: Path, variant: str | None) -> list[Path]:
-    """The safetensors files of a part; none where there are none of that variant."""
-    for stem in STEMS:
-        whole = folder / _named(stem, variant)
-        if whole.is_file():
-            return [whole]
-        for index in (
-            f"{stem}.safetensors.index.{variant}.json",
-            f"{_named(stem, variant)}.index.json",
-        ):
-            if (folder / index).is_file():
-                return _shards(folder / index)
-    return []
-
-
-def _named(stem: str, variant: str | None) -> str:
-    return f"{stem}.{variant}.safetensors" if variant else f"{stem}.safetensors"
-
-
-def _shards(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError) as error:
-        raise broken(f"{index.parent.name}/{index.name} is damaged; fetch it anew") from error
-    absent = [name for name in names if not (index.parent / name).is_file()]
-    if absent:
-        raise broken(
-            f"{index.parent.name} lacks {len(absent)} of {len(names)} files, {absent[0]} for one; "
-            "fetch the model anew"
-        )
-    return [index.parent / name for name in names]
-
-
 def variant_of(part: Part) -> str | None:
     """The variant that is there: the one that was named, or else the plain one, or else another.
 
     Raises a Fault where there is none, or a file of it is not whole.
     """
-    choices = dict.fromkeys((part.variant, *VARIANTS))
-    for variant in choices:
-        files = files_of(part.path, variant)
-        for file in files:
-            headers.read(file)
-        if files:
-            return variant
-    if part.pickles and _pickled(part.path):
-        return part.variant
+    variant, files = chosen(part.path, part.variant)
+    for file in files:
+        headers.read(file)
+    if files or (part.pickles and pickles_of(part.path)):
+        return variant
     raise broken(_without(part))
-
-
-def _pickled(folder: Path) -> Path | None:
-    return next((path for glob in PICKLES for path in sorted(folder.glob(glob))), None)
 
 
 def _without(part: Part) -> str:
@@ -122,10 +77,10 @@ def _without(part: Part) -> str:
             f"{part.title} is absent: the model's index names it and there is no folder "
             f"{part.path.name}; fetch the model anew, or name it apart by `{part.name}`"
         )
-    if pickle := _pickled(part.path):
+    if pickles := pickles_of(part.path):
         return (
-            f"{part.title} is a pickle ({pickle.name}), which can run anything when it is read; "
-            "set `pickles = true` in the model's table if you trust it"
+            f"{part.title} is a pickle ({pickles[0].name}), which can run anything when it is "
+            "read; set `pickles = true` in the model's table if you trust it"
         )
     return (
         f"{part.title} is absent: {part.path.name} holds no weights; fetch the model anew, or "
