@@ -112,11 +112,14 @@ _ENCODE = rows("x", least=1, weight=1 / 8**2)
 _DECODE = rows("z", least=1, unused=frozenset({"generator"}))
 _ALONE = Rows(alone=True, least=1)
 
+_SD3 = rows(
+    "hidden_states", "encoder_hidden_states", "pooled_projections",
+    "block_controlnet_hidden_states", timestep="timestep",
+)  # fmt: skip
+
 DENOISERS: dict[str, Rows] = {
-    "SD3Transformer2DModel": rows(
-        "hidden_states", "encoder_hidden_states", "pooled_projections",
-        "block_controlnet_hidden_states", timestep="timestep",
-    ),
+    "SD3Transformer2DModel": _SD3,
+    "SketchTransformer": replace(_SD3, weight=0.25),  # a token is 32 px
     "FluxTransformer2DModel": _FLUX,
     "ChromaTransformer2DModel": _FLUX,
     "BriaTransformer2DModel": _FLUX,
@@ -182,6 +185,8 @@ ENCODERS: dict[str, Rows] = {
     "T5EncoderModel": _TEXT,
     "UMT5EncoderModel": _TEXT,
     "NoTextEncoder": _TEXT,
+    "SettingEncoder": _TEXT,
+    "LookEncoder": _TEXT,
     "GemmaModel": _DECODER,
     "GemmaForCausalLM": _DECODER,
     "Gemma2Model": _DECODER,
@@ -205,6 +210,7 @@ ENCODERS: dict[str, Rows] = {
 
 AUTOENCODERS: dict[str, tuple[Rows, Rows]] = {
     "PatchAutoencoder": (replace(_ENCODE, weight=1 / 32**2), replace(_DECODE, weight=0.25)),
+    "OverlappingAutoencoder": (replace(_ENCODE, weight=1 / 32**2), replace(_DECODE, weight=0.25)),
     "AutoencoderKL": (_ENCODE, _DECODE),
     "AutoencoderKLFlux2": (_ENCODE, _DECODE),
     "AutoencoderTiny": (_ENCODE, rows("x", least=1, unused=_DECODE.unused, weight=0.25)),

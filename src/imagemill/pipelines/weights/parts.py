@@ -5,6 +5,7 @@ Here what is missing, left over or not a number is an error.
 """
 
 import ctypes
+import importlib
 import logging
 import os
 import sys
@@ -27,6 +28,7 @@ from imagemill.pipelines.weights.headers import broken
 
 log = logging.getLogger(__name__)
 
+OWN = "imagemill.pico."  # the modules of the embedded model's classes
 # What files lack, or have too much, without harm: numbers that are counted up, not learnt.
 HARMLESS = ("position_ids",)
 # One tensor under two names, of which files may have either.
@@ -266,6 +268,8 @@ def check_numbers(title: str, module: Module) -> None:
 
 def class_of(library: str, name: str) -> type[Any] | None:
     """The class that a model's index names; None where this installation has none of it."""
+    if library.startswith(OWN):
+        importlib.import_module(library)
     pipelines: Any = diffusers.pipelines
     place = getattr(pipelines, library, None) or sys.modules.get(library)
     found: Any = getattr(place, name, None)

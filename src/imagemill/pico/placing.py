@@ -1,0 +1,31 @@
+"""How placements are told as numbers: what the tokenizer gives and `LookEncoder` takes."""
+
+from collections.abc import Iterable, Mapping
+
+from imagemill.pico.layout import Placement
+from imagemill.pico.looks import FIELDS, GRAIN, OFFSET, PLACEMENTS
+from imagemill.pico.scene import COLOURS
+
+
+def told(placements: Iterable[Placement], looks: Mapping[str, int]) -> list[int]:
+    """PLACEMENTS times FIELDS numbers; what has no look is left out. looks: by concept, from 0."""
+    known = [each for each in placements if each.concept in looks][:PLACEMENTS]
+    numbers = [number for each in known for number in _numbers(each, looks[each.concept])]
+    return numbers + [0] * (PLACEMENTS * FIELDS - len(numbers))
+
+
+def _numbers(placement: Placement, look: int) -> tuple[int, ...]:
+    colour = COLOURS.index(placement.colour) + 1 if placement.colour else 0
+    return (
+        look + 1,
+        colour,
+        *(_grain(n) for n in (placement.anchor_x, placement.anchor_y)),
+        *(max(0, _grain(n) + OFFSET) for n in (placement.dx, placement.dy)),
+        # A look is a square that its drawing fills from edge to edge on the longer side.
+        max(1, _grain(max(placement.width, placement.height))),
+        int(placement.flip),
+    )
+
+
+def _grain(fraction: float) -> int:
+    return round(fraction * GRAIN)

@@ -1,0 +1,95 @@
+"""The tokenizers of pico's second generation: they read a prompt and say what its picture shows.
+
+They speak as transformers' tokenizers do, and give rows of one length whatever the prompt: a
+setting, or placements.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BatchEncoding, PreTrainedTokenizer
+
+from imagemill.pico.layout import Traits, layout
+from imagemill.pico.looks import FIELDS, PLACEMENTS
+from imagemill.pico.placing import told
+from imagemill.pico.reading import read
+from imagemill.pico.setting import NOTHING, POSITIONS, WORDS, setting
+
+NAMES = "vocab.json"
+
+
+@cache
+def traits() -> Traits:
+    found: Traits = json.loads((Path(__file__).parent / "traits.json").read_text("utf-8"))
+    return found
+
+
+class _Reader(PreTrainedTokenizer):
+    """Of a prompt all at once, where others know tokens one by one."""
+
+    names: Sequence[str] = ()
+    length: int
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"model_max_length": self.length})
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.names)
+
+    def get_vocab(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
+
+    def _tokenize(self, text: str, **_: Any) -> list[str]:
+        return [self.names[i] for i in self.ids(text)]
+
+    def _convert_token_to_id(self, token: str) -> int:
+        return self.get_vocab().get(token, 0)
+
+    def _convert_id_to_token(self, index: int) -> str:
+        return self.names[index]
+
+    def ids(self, prompt: str) -> Sequence[int]:
+        raise NotImplementedError
+
+    def __call__(self, text: str | Sequence[str], **_: Any) -> BatchEncoding:
+        prompts = [text] if isinstance(text, str) else text
+        return BatchEncoding({"input_ids": torch.tensor([self.ids(each) for each in prompts])})
+
+    def save_vocabulary(
+        self, save_directory: str, filename_prefix: str | None = None
+    ) -> tuple[str, ...]:
+        path = Path(save_directory) / NAMES
+        path.write_text(json.dumps(self.names, ensure_ascii=False), "utf-8")
+        return (str(path),)
+
+
+class SettingTokenizer(_Reader):
+    """Gives (n, positions): the place, time, weather and style of a prompt."""
+
+    names, length = WORDS, len(POSITIONS)
+
+    def ids(self, prompt: str) -> Sequence[int]:
+        return setting(read(prompt).scene) if prompt.strip() else NOTHING
+
+
+class PlacementTokenizer(_Reader):
+    """Gives (n, PLACEMENTS * FIELDS): where the things of a prompt are, as `LookEncoder` reads it.
+
+    vocab_file: the concepts that have a look, in the order of the table of looks.
+    """
+
+    vocab_files_names = {"vocab_file": NAMES}  # noqa: RUF012 so transformers has it
+    length = PLACEMENTS * FIELDS
+
+    def __init__(self, vocab_file: str, **options: Any) -> None:
+        self.names = json.loads(Path(vocab_file).read_text("utf-8"))
+        self.looks = {name: i for i, name in enumerate(self.names)}
+        super().__init__(**options)
+
+    def ids(self, prompt: str) -> Sequence[int]:
+        return told(layout(read(prompt).scene, traits(), None), self.looks)
