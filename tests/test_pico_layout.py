@@ -6,16 +6,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from imagemill.pico.clusters import EYES, LOWER, NECK, kinds
-from imagemill.pico.layout import (
-    GROUND,
-    HORIZON,
-    PLACEMENTS,
-    Placement,
-    layout,
-    place_of,
-    usual_place,
-)
-from imagemill.pico.scene import PLACES, RELATIONS, Scene, Thing
+from imagemill.pico.layout import GROUND, HORIZON, layout, place_of, usual_place
+from imagemill.pico.scene import PLACEMENTS, PLACES, RELATIONS, Placement, Scene, Thing
 from imagemill.pico.sizes import (
     ALOFT,
     DIVERS,

@@ -12,10 +12,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 from imagemill.engine.hub import prepare
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.denoiser import SketchTransformer
-from imagemill.pico.layout import Placement
-from imagemill.pico.looks import CELLS, CODES, FIELDS, PAINTS, PLACEMENTS, LookEncoder, Sketcher
+from imagemill.pico.looks import CELLS, CODES, FIELDS, LookEncoder, Sketcher
 from imagemill.pico.placing import told
-from imagemill.pico.scene import COLOURS, Scene, Thing
+from imagemill.pico.scene import COLOURS, PAINTS, PLACEMENTS, Placement, Scene, Thing
 from imagemill.pico.setting import NOTHING, POSITIONS, RESERVED, WORDS, SettingEncoder, setting
 from imagemill.pico.tokenizers import NAMES, PlacementTokenizer, SettingTokenizer
 from imagemill.pipelines.loading import Loaded

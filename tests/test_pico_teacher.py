@@ -9,12 +9,12 @@ import pytest
 
 from imagemill.pico.clusters import kinds
 from imagemill.pico.layout import layout
-from imagemill.pico.scene import COLOURS, PLACES, STYLES, Scene, Thing
+from imagemill.pico.scene import COLOURS, PAINTS, PLACES, STYLES, Scene, Thing
 from training.pico2.atlas import HERE, LETTERS, PICO, concepts, fitted, traits, trimmed
 from training.pico2.canvas import Picture
 from training.pico2.sample import Concepts, Pool, held_out, pair_held_out, sample
 from training.pico2.styles import FILTERS
-from training.pico2.teacher import PAINTS, Atlas, draw, spot
+from training.pico2.teacher import Atlas, draw, spot
 from training.pico2.teacher import traits as shipped_traits
 
 NAMES = ("cat", "horse", "hat", "apple")

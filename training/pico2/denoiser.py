@@ -26,9 +26,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from imagemill.pico.autoencoder import OverlappingAutoencoder
-from imagemill.pico.layout import Placement
 from imagemill.pico.placing import told
-from imagemill.pico.scene import Scene, Thing
+from imagemill.pico.scene import Placement, Scene, Thing
 from imagemill.pico.setting import NOTHING, setting
 from training.pico2 import looks as looks_
 from training.pico2.autoencoder import scaled

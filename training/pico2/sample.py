@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from imagemill.pico.clusters import kinds
-from imagemill.pico.layout import Placement, layout, place_of
-from imagemill.pico.scene import COLOURS, PLACES, STYLES, TIMES, WEATHERS, Scene, Thing
+from imagemill.pico.layout import layout, place_of
+from imagemill.pico.scene import COLOURS, PLACES, STYLES, TIMES, WEATHERS, Placement, Scene, Thing
 from training.pico2.canvas import Picture
 from training.pico2.places import CLOSED, Key, Size, background, stem
 from training.pico2.teacher import draw, shipped, traits

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from imagemill.pico.clusters import kind
-from imagemill.pico.layout import GROUND, HORIZON, Placement, Traits, place_of
-from imagemill.pico.scene import Scene
+from imagemill.pico.layout import GROUND, HORIZON, place_of
+from imagemill.pico.scene import PAINTS, Placement, Scene, Traits
 from imagemill.pico.sizes import ALOFT, FLYERS, SWIMMERS
 from training.pico2.atlas import ATLAS, PICO, trimmed
 from training.pico2.canvas import SIDE, TINT, Picture
@@ -26,13 +26,6 @@ from training.pico2.styles import FILTERS, GREY, even
 Sprite = NDArray[np.floating[Any]]  # (h, w, 4), premultiplied, colours 0..255 and alpha 0..1
 Drawing = NDArray[np.uint8]  # (h, w, 4), premultiplied
 
-PAINTS: dict[str, tuple[float, float, float]] = {
-    "red": (0.87, 0.13, 0.16), "orange": (0.97, 0.52, 0.1), "yellow": (0.98, 0.82, 0.16),
-    "green": (0.2, 0.66, 0.26), "cyan": (0.2, 0.78, 0.88), "teal": (0.08, 0.55, 0.54),
-    "blue": (0.12, 0.36, 0.9), "purple": (0.5, 0.25, 0.78), "pink": (0.98, 0.52, 0.74),
-    "brown": (0.48, 0.29, 0.16), "black": (0.11, 0.11, 0.13), "grey": (0.55, 0.56, 0.6),
-    "white": (0.97, 0.97, 0.98), "gold": (0.9, 0.7, 0.18), "silver": (0.76, 0.79, 0.84),
-}  # fmt: skip
 FLAT_COLOURS = 7  # of a drawing without shading
 LIGHTS = frozenset(
     # what glows in the dark

@@ -9,7 +9,8 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import nn
 from torch.nn import functional as F
 
-from imagemill.pico.looks import CELLS, CODES, FIELDS, PLACEMENTS, Sketcher
+from imagemill.pico.looks import CELLS, CODES, FIELDS, Sketcher
+from imagemill.pico.scene import PLACEMENTS
 
 PATCH = 16  # px of a latent position
 COVER = 16  # numbers that tell how far a position is covered, each of a square of 4 px

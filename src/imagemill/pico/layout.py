@@ -6,17 +6,15 @@ the picture's shorter side. Clusters are then arranged on the ground, in the sky
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from imagemill.pico.clusters import ATTACH, FITS, TIGHT, Box, Cluster, Fit, extent, kind, kinds
-from imagemill.pico.scene import PLACES, Scene, Thing
+from imagemill.pico.lettering import clipped, line, lines_of, measured, printed, written
+from imagemill.pico.scene import PLACEMENTS, PLACES, Placement, Scene, Thing, Traits
 from imagemill.pico.sizes import ALOFT, DIVERS, FLYERS, SHELTERS, SWIMMERS, TABLES
 
-Traits = Mapping[str, Sequence[float]]  # see traits.json
-
-PLACEMENTS = 24  # of a scene, at most
 SINGLE = (0.62, 0.46, 0.38, 0.34, 0.32)  # extent of a usual thing when there are 1, 2, ... of them
 MARGIN = 0.03
 LEAST = 0.27  # extent of the smallest beside the largest: nothing is too small to be seen
@@ -35,23 +33,6 @@ GROUND = dict.fromkeys(PLACES, 0.88) | {
 }  # fmt: skip
 WATER = {"sea": 0.8, "lake": 0.72, "beach": 0.66}  # where what swims lies
 AFLOAT = frozenset({"space", "underwater", "sky", "sea"})  # no ground to stand on
-
-
-@dataclass(frozen=True)
-class Placement:
-    """One drawing. The anchor is a fraction of the picture's width and height; the offset of the
-    drawing's middle from it, the width and the height are in units of the shorter side.
-    """
-
-    concept: str
-    colour: str
-    anchor_x: float
-    anchor_y: float
-    dx: float
-    dy: float
-    width: float
-    height: float
-    flip: bool = False
 
 
 def usual_place(things: Sequence[Thing]) -> str:
@@ -73,9 +54,6 @@ def _large(concept: str) -> bool:
 
 
 OPEN = frozenset({"under", "before", "behind", "at"})  # the sky is no neighbour in these
-HIGH_LETTERS = frozenset(
-    {"sign", "placard", "t-shirt", "stop sign", "flag", "blackboard", "balloon"}
-)
 
 
 @dataclass
@@ -180,7 +158,7 @@ class Planner:
 
     def boxes(self, i: int) -> int:
         cluster = self.cluster_of(i)
-        return len(cluster.boxes) + sum(len(_printed(b.letters)) for b in cluster.boxes)
+        return len(cluster.boxes) + sum(len(printed(b.letters)) for b in cluster.boxes)
 
     def cluster_of(self, i: int) -> Cluster:
         rng, self.rng = self.rng, None  # counting takes no chance
@@ -190,7 +168,7 @@ class Planner:
             self.rng = rng
 
     def title_letters(self) -> str:
-        return _printed(self.scene.title)[:16]
+        return printed(self.scene.title)[:16]
 
     def zone(self, i: int, others: Iterable[int]) -> str:
         """Where a root belongs: "sky", "far", "water" or "ground"."""
@@ -235,11 +213,11 @@ class Planner:
 
     def top(self) -> float:
         """Below the title."""
-        lines = _lines(self.title_letters_text())
+        lines = lines_of(self.title_letters_text())
         return MARGIN + (0.04 + 0.14 * len(lines) if lines else 0.0)
 
     def title_letters_text(self) -> str:
-        return _clipped(self.scene.title, 16)
+        return clipped(self.scene.title, 16)
 
     def spread(self, zones: dict[str, list[Cluster]]) -> list[Placement]:
         sky, far, water, ground = zones["sky"], zones["far"], zones["water"], zones["ground"]
@@ -366,89 +344,20 @@ class Planner:
         for b in c.boxes:
             out.append(Placement(b.concept, b.colour, x, y, b.x, b.y, b.w, b.h, b.flip))
             if b.letters:
-                letters += self.written(b, x, y)
+                letters += written(b, self.traits, x, y)
         return out + letters
 
-    # --- letters
-
-    def measured(self, text: str) -> tuple[list[tuple[str, float, float, float, float]], float]:
-        """Per letter: name, middle, bottom below the baseline, width and height, and the length of
-        all; in heights of a capital.
-        """
-        x, out = 0.0, []
-        for char in text:
-            name = f"letter:{char}"
-            if name not in self.traits:
-                x += 0.42
-                continue
-            aspect, advance, below, high, *_ = self.traits[name]
-            out.append((name, x + advance / 2, below, aspect * high, high))
-            x += advance
-        return out, x
-
-    def line(
-        self, text: str, cap: float, colour: str, at: tuple[float, float], x: float, y: float
-    ) -> list[Placement]:
-        """Letters about a middle: `at` is the anchor, (x, y) the offset of their line."""
-        letters, length = self.measured(text)
-        return [
-            Placement(
-                name, colour, *at, x + (middle - length / 2) * cap, y + (below - high / 2) * cap,
-                width * cap, high * cap,
-            )
-            for name, middle, below, width, high in letters
-        ]  # fmt: skip
-
-    def written(self, b: Box, x: float, y: float) -> list[Placement]:
-        text = _clipped(b.letters, 16)
-        lines = _lines(text) if b.w < 2 * b.h else [text]
-        longest = max(self.measured(line)[1] for line in lines) or 1.0
-        cap = min(0.78 * b.w / longest, 0.34 * b.h / len(lines))
-        out: list[Placement] = []
-        for n, line in enumerate(lines):
-            down = (
-                b.y
-                + (-0.12 if b.concept in HIGH_LETTERS else 0.08) * b.h
-                + (n - (len(lines) - 1) / 2) * 1.35 * cap
-                + 0.5 * cap
-            )
-            out += self.line(line, cap, "", (x, y), b.x, down)
-        return out
-
     def title(self) -> list[Placement]:
-        lines = _lines(self.title_letters_text())
+        lines = lines_of(self.title_letters_text())
         if not lines:
             return []
         colour = self.rng.choice(("", "", "yellow", "red", "pink", "cyan")) if self.rng else ""
-        longest = max(self.measured(line)[1] for line in lines) or 1.0
+        longest = max(measured(each, self.traits)[1] for each in lines) or 1.0
         cap = min(0.88 / longest, 0.1) * self.uniform(0.9, 1.0, 1.0)
         out: list[Placement] = []
-        for n, line in enumerate(lines):
-            out += self.line(line, cap, colour, (0.5, 0.0), 0.0, MARGIN + 0.11 + 0.14 * n)
+        for n, text in enumerate(lines):
+            out += line(text, self.traits, cap, colour, (0.5, 0.0), 0.0, MARGIN + 0.11 + 0.14 * n)
         return out
-
-
-def _printed(text: str) -> str:
-    return "".join(text.split())
-
-
-def _clipped(text: str, most: int) -> str:
-    """Words of at most so many letters in all."""
-    out = ""
-    for char in " ".join(text.split()):
-        if len(_printed(out)) == most:
-            break
-        out += char
-    return out
-
-
-def _lines(text: str) -> list[str]:
-    """One line or, of what is long, two."""
-    words = text.split()
-    if len(text) <= 10 or len(words) < 2:
-        return [text] if text else []
-    splits = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
-    return list(min(splits, key=lambda pair: max(map(len, pair))))
 
 
 def _split(clusters: Sequence[Cluster], rows: int) -> list[list[Cluster]]:

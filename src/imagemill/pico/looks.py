@@ -11,22 +11,16 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
 
+from imagemill.pico.scene import COLOURS, PAINTS, PLACEMENTS
+
 SIDE, CELL = 192, 16  # px of a look, of one of its squares
 CELLS = (SIDE // CELL) ** 2
 CODES = 48
 # What a placement is told by, before its look; see `Field`.
 FIELDS = 8
-PLACEMENTS = 24
 GRAIN = 512  # steps of a picture's shorter side in which placements are told
 OFFSET = 2 * GRAIN  # of what may be negative
 
-# In the order of `scene.COLOURS`, each 0 to 1.
-PAINTS = (
-    (0.87, 0.13, 0.16), (0.97, 0.52, 0.1), (0.98, 0.82, 0.16), (0.2, 0.66, 0.26), (0.2, 0.78, 0.88),
-    (0.08, 0.55, 0.54), (0.12, 0.36, 0.9), (0.5, 0.25, 0.78), (0.98, 0.52, 0.74),
-    (0.48, 0.29, 0.16), (0.11, 0.11, 0.13), (0.55, 0.56, 0.6), (0.97, 0.97, 0.98), (0.9, 0.7, 0.18),
-    (0.76, 0.79, 0.84),
-)  # fmt: skip
 GREY = (0.3, 0.59, 0.11)  # how light red, green and blue are
 
 
@@ -125,7 +119,7 @@ def _sampling(
 
 def recoloured(drawing: torch.Tensor, colour: int) -> torch.Tensor:
     """The colourful parts take the colour's hue, and keep their light and shade; colour: from 1."""
-    paint = drawing.new_tensor(PAINTS[min(colour, len(PAINTS)) - 1])[:, None, None]
+    paint = drawing.new_tensor(PAINTS[COLOURS[min(colour, len(COLOURS)) - 1]])[:, None, None]
     alpha = drawing[3:]
     rgb = drawing[:3] / alpha.clamp(min=1e-3)
     light = (rgb * drawing.new_tensor(GREY)[:, None, None]).sum(0, keepdim=True)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from imagemill.pico.layout import Placement
-from imagemill.pico.looks import FIELDS, GRAIN, OFFSET, PLACEMENTS
-from imagemill.pico.scene import COLOURS
+from imagemill.pico.looks import FIELDS, GRAIN, OFFSET
+from imagemill.pico.scene import COLOURS, PLACEMENTS, Placement
 
 
 def told(placements: Iterable[Placement], looks: Mapping[str, int]) -> list[int]:

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from transformers import BatchEncoding, PreTrainedTokenizer
 
-from imagemill.pico.layout import Traits, layout
-from imagemill.pico.looks import FIELDS, PLACEMENTS
+from imagemill.pico.layout import layout
+from imagemill.pico.looks import FIELDS
 from imagemill.pico.placing import told
 from imagemill.pico.reading import read
+from imagemill.pico.scene import PLACEMENTS, Traits
 from imagemill.pico.setting import NOTHING, POSITIONS, WORDS, setting
 
 NAMES = "vocab.json"
