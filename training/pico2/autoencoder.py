@@ -23,10 +23,6 @@ from imagemill.pico.autoencoder import OverlappingAutoencoder
 
 CROP = 128  # px
 HELD = 20  # one of so many pictures is never trained on
-# Latents of other sizes than a whole crop's: a drawing that is pasted into a box of any size must
-# still be decoded as that drawing.
-SIDES = (4, 5, 6, 7, 9, 10, 12)
-RESIZED = 0.3  # of all steps
 PICTURES = 160  # of which the principal components are found
 SHRINKING = 0.6
 
@@ -75,23 +71,14 @@ def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
 
-def resized(x: torch.Tensor, side: int) -> torch.Tensor:
-    return F.interpolate(x, (side, side), mode="bilinear", antialias=True)
-
-
-def loss_of(
-    model: OverlappingAutoencoder, x: torch.Tensor, side: int
-) -> tuple[torch.Tensor, float]:
-    """side: of the latents that are decoded. The loss, and the mean squared error."""
+def loss_of(model: OverlappingAutoencoder, x: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The loss, and the mean squared error."""
     with torch.no_grad():
         latents = model.encoder(x)
-        if side * 16 != x.shape[-1]:
-            latents, x = resized(latents.float(), side), resized(x, 16 * side)
     y = model.decoder(latents + model.config.latent_std * torch.randn_like(latents)).float()
     sharp = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x), strict=True))
     squared = F.mse_loss(y, x)
-    loss = 0.2 * F.l1_loss(y, x) + 0.1 * sharp + 10 * squared
-    return loss, squared.item()
+    return F.l1_loss(y, x) + 0.2 * sharp + 5 * squared, squared.item()
 
 
 @torch.no_grad()
@@ -182,11 +169,8 @@ class Trainer:
             now *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
             for group in self.optimizer.param_groups:
                 group["lr"] = now
-            side = int(rng.choice(SIDES)) if rng.random() < RESIZED else CROP // 16
             x = self.shards.crops(rng, self.size).to(self.device)
-            loss, squared = loss_of(
-                self.model, x.contiguous(memory_format=torch.channels_last), side
-            )
+            loss, squared = loss_of(self.model, x.contiguous(memory_format=torch.channels_last))
             loss.backward()
             nn.utils.clip_grad_norm_(self.learning, 1.0)
             self.optimizer.step()
