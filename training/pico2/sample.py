@@ -197,7 +197,8 @@ def _lettered(rng: random.Random, things: tuple[Thing, ...]) -> tuple[Thing, ...
     return (*things[:i], marked, *things[i + 1 :])
 
 
-def _once(rng: random.Random, concepts: Concepts) -> Scene:
+def once(rng: random.Random, concepts: Concepts) -> Scene:
+    """A scene by lot, also one that is held out."""
     things = _things(rng, concepts)
     place = rng.choice(PLACES) if not things or rng.random() < 0.75 else ""
     style = "3d" if rng.random() < 0.55 else rng.choice(STYLES[1:])
@@ -215,7 +216,7 @@ def _once(rng: random.Random, concepts: Concepts) -> Scene:
 
 def sample(rng: random.Random, concepts: Concepts) -> Scene:
     """A scene by lot, never one that is held out."""
-    while held_out(scene := _once(rng, concepts)):
+    while held_out(scene := once(rng, concepts)):
         pass
     return scene
 

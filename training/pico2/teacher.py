@@ -105,7 +105,7 @@ def _even(atlas: Atlas, concept: str) -> Drawing:
 
 
 @lru_cache(4096)
-def _shades(atlas: Atlas, concept: str) -> tuple[bool, float]:
+def shades(atlas: Atlas, concept: str) -> tuple[bool, float]:
     """Whether a drawing is colourful, and how light its colourful parts are."""
     drawing = atlas.drawing(concept)[::2, ::2]
     inside = drawing[drawing[..., 3] > 127].astype(np.float32)
@@ -154,7 +154,7 @@ def sprite(atlas: Atlas, p: Placement, size: tuple[int, int], style: str) -> Spr
     if p.colour and lettering:
         out[..., :3] *= np.array(PAINTS[p.colour], np.float32)
     elif p.colour:
-        out = recoloured(out, p.colour, *_shades(atlas, p.concept))
+        out = recoloured(out, p.colour, *shades(atlas, p.concept))
     return out
 
 
