@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.pico.lexicon import english
 from imagemill.pico.reading import Reading, read
+from imagemill.pico.reading.languages import language_of
+from imagemill.pico.reading.lexicon import english
 from imagemill.pico.scene import (
     COLOURS,
     LETTERS,
@@ -19,7 +20,6 @@ from imagemill.pico.scene import (
     WEATHERS,
     Thing,
 )
-from imagemill.pico.tongues import language_of
 
 
 def shown(thing: Thing) -> str:

@@ -14,6 +14,7 @@ from imagemill.pico import scene
 
 ROOT = Path(__file__).parents[1]
 PICO = ROOT / "src/imagemill/pico"
+READING = PICO / "reading"
 TRAINING = ROOT / "training/pico2"
 KINDS = {
     "person", "animal", "food", "plant", "vehicle", "building", "furniture", "clothing",
@@ -37,7 +38,7 @@ def concepts() -> dict[str, Row]:
 
 @cache
 def english() -> dict[str, str]:
-    words = {row["word"]: row["concept"] for row in rows(PICO / "words.tsv")}
+    words = {row["word"]: row["concept"] for row in rows(READING / "words.tsv")}
     return words | {name: name for name in concepts()}
 
 
@@ -82,7 +83,7 @@ def test_every_concept_is_of_a_known_kind_and_at_home_in_a_known_place() -> None
 
 
 def test_every_word_names_one_concept_and_is_none_itself() -> None:
-    table = rows(PICO / "words.tsv")
+    table = rows(READING / "words.tsv")
     words = [row["word"] for row in table]
     assert len(words) == len(set(words)) >= 2500
     assert set(words) & concepts().keys() == set()
@@ -121,15 +122,15 @@ def test_a_main_noun_stands_in_its_prompt() -> None:
 
 @cache
 def foreign() -> dict[tuple[str, str], str]:
-    table = rows(PICO / "languages.tsv.gz")
+    table = rows(READING / "languages.tsv.gz")
     return {(row["language"], row["word"]): row["concept"] for row in table}
 
 
 def test_the_words_of_other_languages_name_concepts() -> None:
-    assert len(foreign()) == len(rows(PICO / "languages.tsv.gz"))
+    assert len(foreign()) == len(rows(READING / "languages.tsv.gz"))
     assert set(foreign().values()) <= concepts().keys()
     assert len({language for language, _ in foreign()}) >= 31
-    assert (PICO / "languages.tsv.gz").stat().st_size <= 0.9 * 2**20
+    assert (READING / "languages.tsv.gz").stat().st_size <= 0.9 * 2**20
 
 
 NAMES = {
@@ -170,12 +171,12 @@ def test_twelve_languages_can_say_all_that_a_scene_knows() -> None:
     }  # fmt: skip
     meanings = {f"{kind}:{value}" for kind, values in known.items() for value in values}
     said: dict[str, set[str]] = {}
-    for row in rows(PICO / "languages_small.tsv"):
+    for row in rows(READING / "languages_small.tsv"):
         said.setdefault(row["language"], set()).add(row["meaning"])
     assert said.keys() >= set(SPOKEN)
     assert [x for x in said if said[x] != {*meanings, "silent"}] == []
 
 
 def test_a_small_word_means_one_thing_in_a_language() -> None:
-    said = [(row["language"], row["word"]) for row in rows(PICO / "languages_small.tsv")]
+    said = [(row["language"], row["word"]) for row in rows(READING / "languages_small.tsv")]
     assert len(said) == len(set(said))

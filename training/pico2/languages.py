@@ -1,4 +1,4 @@
-"""Builds `src/imagemill/pico/languages.tsv.gz`: words of other languages -> concept.
+"""Builds `src/imagemill/pico/reading/languages.tsv.gz`: words of other languages -> concept.
 
 Sources, in the order in which they are believed:
 
@@ -26,7 +26,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PICO = ROOT / "src/imagemill/pico"
-TARGET = PICO / "languages.tsv.gz"
+READING = PICO / "reading"
+TARGET = READING / "languages.tsv.gz"
 BY_HAND = Path(__file__).with_name("names_by_hand.tsv")
 
 LANGUAGES = (
@@ -81,7 +82,7 @@ def concepts() -> dict[Emoji, str]:
 
 def english() -> dict[str, str]:
     """Concept of each English word that names it."""
-    words = {row["word"]: row["concept"] for row in table(PICO / "words.tsv") if not row["near"]}
+    words = {row["word"]: row["concept"] for row in table(READING / "words.tsv") if not row["near"]}
     return words | {row["concept"]: row["concept"] for row in table(PICO / "concepts.tsv")}
 
 

@@ -3,13 +3,12 @@
 Everything here is in units of the picture's shorter side, counted from the cluster's foot.
 """
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 
+from imagemill.pico.concepts import concepts
 from imagemill.pico.sizes import KINDS, NAMED, RIDDEN, SEATS, SHELTERS, TABLES, names
 
 
@@ -89,9 +88,7 @@ class Cluster:
 @cache
 def kinds() -> dict[str, tuple[str, str]]:
     """Kind and usual place of every concept."""
-    with (Path(__file__).parent / "concepts.tsv").open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["concept"]: (row["kind"], row["place"] or "") for row in rows}
+    return {each.name: (each.kind, each.place) for each in concepts().values()}
 
 
 def kind(concept: str) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from imagemill.pico.lexicon import LETTER, Lexicon, Phrase, Senses, words_of
+from imagemill.pico.reading.lexicon import LETTER, Lexicon, Phrase, Senses, words_of
 
 AHEAD = 5  # marks that are looked at to see whether an adjective has its noun behind it
 SPOKEN = 4  # words that "says" may have without quotation marks

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from imagemill.pico.concepts import Concept, concepts
+
 FOLDER = Path(__file__).parent
 LONGEST = 7  # words of a phrase
 
@@ -29,21 +31,13 @@ QUIET = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Concept:
-    name: str
-    source: str
-    kind: str
-    place: str
-
-
 @dataclass
 class Lexicon:
     """concepts: by name. phrases: their senses. near: phrases whose drawing is only a near one.
     emoji: the characters of an emoji -> concept. irregular: plural -> singular.
     """
 
-    concepts: dict[str, Concept] = field(default_factory=dict)
+    concepts: Mapping[str, Concept] = field(default_factory=dict)
     phrases: dict[Phrase, dict[str, str]] = field(default_factory=dict)
     near: set[Phrase] = field(default_factory=set)
     grounds: dict[str, str] = field(default_factory=dict)  # concept -> place, when on it
@@ -55,7 +49,7 @@ class Lexicon:
     not_things: set[Phrase] = field(default_factory=set)
     words: set[str] = field(default_factory=set)  # of all phrases that say something
     starts: dict[str, int] = field(default_factory=dict)  # first word -> words of longest phrase
-    # Of languages other than English, see `tongues.py`:
+    # Of languages other than English, see `languages.py`:
     habits: set[str] = field(default_factory=set)
     prefixes: tuple[str, ...] = ()
     plurals: tuple[str, ...] = ()
@@ -195,24 +189,12 @@ def words_of(said: str) -> Phrase:
 
 
 def rows(name: str) -> Iterator[dict[str, str]]:
-    """The lines of a table that is there; none of one that is not."""
-    path = FOLDER / name
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def parted(phrases: str) -> Iterable[str]:
     return (phrase for part in phrases.split(",") if (phrase := part.strip()))
-
-
-@cache
-def concepts() -> dict[str, Concept]:
-    table = rows("concepts.tsv")
-    return {
-        row["concept"]: Concept(row["concept"], row["source"], row["kind"], row["place"] or "")
-        for row in table
-    }
 
 
 @cache

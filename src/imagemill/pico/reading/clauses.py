@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from imagemill.pico.drafts import BIG, LOCATIVE, WORN, Draft, Link
-from imagemill.pico.marks import AHEAD, Mark
-from imagemill.pico.picture import Picture
+from imagemill.pico.reading.drafts import BIG, LOCATIVE, WORN, Draft, Link
+from imagemill.pico.reading.marks import AHEAD, Mark
+from imagemill.pico.reading.whole import Whole
 
 NOUNS = ("thing", "part", "frame", "place", "unknown", "group")
 ADJECTIVES = ("colour", "size", "silent", "material", "modifier", "aloft", "time", "weather")
@@ -18,7 +18,7 @@ LEADING = (
 
 
 @dataclass
-class Clauses(Picture):
+class Clauses(Whole):
     def on_silent(self, mark: Mark) -> None:
         if mark.said in LEADING:
             self.leading = True

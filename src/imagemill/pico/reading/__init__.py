@@ -6,11 +6,11 @@ prompt into phrases of the tables in `lexicon.py`, `sentences.py` puts them toge
 
 from dataclasses import dataclass, field
 
-from imagemill.pico.drafts import Draft
-from imagemill.pico.marks import marks
+from imagemill.pico.reading.drafts import Draft
+from imagemill.pico.reading.languages import language_of, lexicon_of
+from imagemill.pico.reading.marks import marks
+from imagemill.pico.reading.sentences import Sentences
 from imagemill.pico.scene import THINGS, Scene, Thing
-from imagemill.pico.sentences import Sentences
-from imagemill.pico.tongues import language_of, lexicon_of
 
 MOST = 6  # of one thing
 GREY = ("rain", "fog", "storm")  # weathers under a grey sky, unless a time is said

@@ -1,14 +1,14 @@
 """What a prompt says of the whole picture: place, time, weather, style and letters.
 
-`Picture` also holds where the reading of the marks stands; `clauses.py` and `sentences.py` go on.
+`Whole` also holds where the reading of the marks stands; `clauses.py` and `sentences.py` go on.
 """
 
 import unicodedata
 from dataclasses import dataclass, field
 
-from imagemill.pico.drafts import Adjectives, Drafts, Link
-from imagemill.pico.lexicon import ALIKE
-from imagemill.pico.marks import Mark
+from imagemill.pico.reading.drafts import Adjectives, Drafts, Link
+from imagemill.pico.reading.lexicon import ALIKE
+from imagemill.pico.reading.marks import Mark
 from imagemill.pico.scene import LETTERS
 
 BARE = ("sky", "nature", "place")  # kinds of things that nothing is written on
@@ -16,7 +16,7 @@ PREPOSITIONS = ("in ", "on ", "at ", "by ", "under", "beneath", "through ", "acr
 
 
 @dataclass
-class Picture(Drafts):
+class Whole(Drafts):
     marks: list[Mark] = field(default_factory=list)
     place: str = ""
     time: str = ""

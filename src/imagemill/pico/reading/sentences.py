@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from imagemill.pico.clauses import ADJECTIVES, Clauses
-from imagemill.pico.drafts import MOST, WORN, Adjectives, Draft, Link
-from imagemill.pico.marks import Mark
+from imagemill.pico.reading.clauses import ADJECTIVES, Clauses
+from imagemill.pico.reading.drafts import MOST, WORN, Adjectives, Draft, Link
+from imagemill.pico.reading.marks import Mark
 
 ENDS = ("stop", "pause", "relation", "with", "and", "of", "tail", "copula")
 BOTTLES = ("bottle", "jug", "carafe", "tin", "can", "carton")

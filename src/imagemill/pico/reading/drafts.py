@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from imagemill.pico.lexicon import Lexicon
+from imagemill.pico.reading.lexicon import Lexicon
 
 ANIMATE = ("person", "animal", "face")
 BIG = ("furniture", "building", "vehicle", "nature", "sky", "place")

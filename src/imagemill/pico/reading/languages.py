@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
-from imagemill.pico.lexicon import (
+from imagemill.pico.concepts import concepts
+from imagemill.pico.reading.lexicon import (
     FOLDER,
     Lexicon,
-    concepts,
     english,
     parted,
     plain,
