@@ -46,7 +46,8 @@ class Stub:
             while not self.work or self.connection.poll():
                 self.take(self.connection.recv())
             while self.gate and not self.gate.exists():
-                time.sleep(0.01)
+                if self.connection.poll(0.01):
+                    self.take(self.connection.recv())
             for id in list(self.work):
                 self.step(id)
             self.turns += 1

@@ -26,6 +26,10 @@ SHARED = {
 ELSEWHERE = {
     "PatchAutoencoder": "imagemill.pico.autoencoder",
     "NoTextEncoder": "imagemill.pico.text",
+    "OverlappingAutoencoder": "imagemill.pico.autoencoder",
+    "SettingEncoder": "imagemill.pico.setting",
+    "LookEncoder": "imagemill.pico.looks",
+    "SketchTransformer": "imagemill.pico.denoiser",
     "ChatGLMModel": "diffusers.pipelines.kolors.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
     "SD3ControlNetModel": "diffusers.models.controlnets.controlnet_sd3",

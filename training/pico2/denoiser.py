@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from imagemill.pico.autoencoder import OverlappingAutoencoder
@@ -137,7 +137,9 @@ def loss_of(model: Pico2, batch: Batch, generator: torch.Generator) -> torch.Ten
 
 @dataclass
 class Trainer:
-    """rate: the highest learning rate. minutes: all of the time; the rate falls to its end."""
+    """rate: the highest learning rate. minutes: all of the time; the rate falls to its end.
+    weights: to begin with, where there is no saved state.
+    """
 
     out: Path
     pictures: Path
@@ -147,10 +149,13 @@ class Trainer:
     minutes: float
     size: int
     device: str
+    weights: Path | None = None
 
     def __post_init__(self) -> None:
         torch.manual_seed(0)
         self.model = Pico2().to(self.device)
+        if self.weights is not None:
+            self.model.load_state_dict(load_file(self.weights))
         prepare(self.model, self.autoencoder, self.looks)
         self.average = deepcopy(self.model).requires_grad_(False)
         self.learning = [each for each in self.model.parameters() if each.requires_grad]
@@ -220,6 +225,7 @@ if __name__ == "__main__":
     parser.add_argument("--pictures", type=Path, default=Path("runs/pico2/pictures"))
     parser.add_argument("--autoencoder", type=Path, default=Path("runs/pico2/autoencoder/vae"))
     parser.add_argument("--looks", type=Path, default=Path("runs/pico2/looks"))
+    parser.add_argument("--weights", type=Path, help="to go on from, if OUT is new")
     parser.add_argument("--minutes", type=float, default=240)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--size", type=int, default=8, help="pictures of a batch")
@@ -231,4 +237,5 @@ if __name__ == "__main__":
     Trainer(
         args.out, args.pictures, loaded(args.autoencoder).to(args.device),
         looks_.load(args.looks), args.rate, args.minutes, args.size, args.device,
+        args.weights,
     ).train()  # fmt: skip
