@@ -24,7 +24,7 @@ from imagemill.pico.autoencoder import OverlappingAutoencoder
 CROP = 128  # px
 HELD = 20  # one of so many pictures is never trained on
 PICTURES = 160  # of which the principal components are found
-SHRINKING = 0.6
+SHRINKING = 0.3
 
 Pictures = NDArray[np.uint8]
 

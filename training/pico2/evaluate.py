@@ -21,6 +21,7 @@ from imagemill.pico.layout import layout, place_of
 from imagemill.pico.reading import read
 from imagemill.pico.scene import STYLES, Placement, Scene
 from training.evaluate import interval
+from training.pico2 import ship  # noqa: F401 as diffusers loads no part of a module that is not imported
 from training.pico2.canvas import Picture
 from training.pico2.captions import caption
 from training.pico2.judges import Judge, Places, Tally, visible
