@@ -6,12 +6,9 @@ PICTURES holds files of (n, h, w, 3) bytes, as `training.pico2.sample` writes th
 twentieth is never trained on, and tells how good it is.
 """
 
-import argparse
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from imagemill.pico.autoencoder import OverlappingAutoencoder
+from training.pico2.trainer import Trainer, parser
 
 CROP = 128  # px
 HELD = 20  # one of so many pictures is never trained on
@@ -71,14 +69,13 @@ def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
 
-def loss_of(model: OverlappingAutoencoder, x: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """The loss, and the mean squared error."""
+def loss_of(model: OverlappingAutoencoder, x: torch.Tensor) -> torch.Tensor:
+    """Of pixels and their edges, for the latents with the noise that they bear."""
     with torch.no_grad():
         latents = model.encoder(x)
     y = model.decoder(latents + model.config.latent_std * torch.randn_like(latents)).float()
     sharp = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x), strict=True))
-    squared = F.mse_loss(y, x)
-    return F.l1_loss(y, x) + 0.2 * sharp + 5 * squared, squared.item()
+    return F.l1_loss(y, x) + 0.2 * sharp + 5 * F.mse_loss(y, x)
 
 
 @torch.no_grad()
@@ -121,92 +118,6 @@ def measured(model: OverlappingAutoencoder, held: torch.Tensor) -> dict[str, flo
     return told
 
 
-@dataclass
-class Trainer:
-    """rate: the highest learning rate. minutes: all of the time; the rate falls to its end."""
-
-    out: Path
-    shards: Shards
-    rate: float
-    minutes: float
-    size: int
-    device: str
-
-    def __post_init__(self) -> None:
-        self.model, self.average = (
-            OverlappingAutoencoder().to(self.device, memory_format=torch.channels_last)
-            for _ in range(2)
-        )
-        begin(self.model, self.shards.some(PICTURES).to(self.device))
-        self.average.load_state_dict(self.model.state_dict())
-        self.average.requires_grad_(False).eval()
-        self.model.requires_grad_(False)
-        self.model.decoder.mending.requires_grad_(True)
-        self.model.decoder.mended.requires_grad_(True)
-        # What is linear stays as it is: nothing linear does better.
-        self.learning = [each for each in self.model.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.learning, lr=self.rate, betas=(0.9, 0.98), weight_decay=0.01
-        )
-        self.step, self.spent = 0, 0.0
-        if (path := self.out / "state.pt").exists():
-            self._resume(torch.load(path, map_location=self.device))
-
-    def _resume(self, saved: dict[str, Any]) -> None:
-        self.model.load_state_dict(saved["model"])
-        self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.step, self.spent = saved["step"], saved["spent"]
-
-    def train(self) -> None:
-        if not self.step:
-            self.save()
-        rng = np.random.default_rng(self.step)
-        torch.manual_seed(self.step)
-        began, saved, mean = time.monotonic() - self.spent, time.monotonic(), 0.0
-        while (done := (time.monotonic() - began) / (60 * self.minutes)) < 1:
-            now = self.rate * min(1, (self.step + 1) / 300)
-            now *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
-            for group in self.optimizer.param_groups:
-                group["lr"] = now
-            x = self.shards.crops(rng, self.size).to(self.device)
-            loss, squared = loss_of(self.model, x.contiguous(memory_format=torch.channels_last))
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.learning, 1.0)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            self.step += 1
-            self._follow()
-            mean += (squared - mean) * max(0.02, 1 / self.step)
-            self.spent = time.monotonic() - began
-            if self.step % 50 == 0:
-                decibel = 10 * math.log10(4 / mean)
-                print(f"{self.spent:.0f} s step {self.step} {decibel:.2f} dB", flush=True)
-            if time.monotonic() - saved > 300:
-                self.save()
-                saved = time.monotonic()
-        self.save()
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        weight = 1 - min(0.998, (1 + self.step) / (20 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), weight)
-
-    def save(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "spent": self.spent,
-        }
-        torch.save(state, self.out / "state.new")
-        (self.out / "state.new").replace(self.out / "state.pt")
-        held = self.shards.held(24).to(self.device)
-        standardise(self.average, held).save_pretrained(self.out / "vae")
-        print(f"step {self.step} held out {measured(self.average, held)}", flush=True)
-
-
 @torch.no_grad()
 def standardise(model: OverlappingAutoencoder, pictures: torch.Tensor) -> OverlappingAutoencoder:
     """Measures the latents' mean and deviation, which the pipelines read from the config."""
@@ -216,17 +127,31 @@ def standardise(model: OverlappingAutoencoder, pictures: torch.Tensor) -> Overla
     return model
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/pico2/autoencoder"))
-    parser.add_argument("--pictures", type=Path, default=Path("runs/pico2/pictures"))
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--size", type=int, default=32, help="crops of a batch")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    args = parser.parse_args()
+def main() -> None:
+    args = parser(__doc__, "runs/pico2/autoencoder", 60, 32).parse_args()
     torch.set_num_threads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
     shards = Shards.of(args.pictures)
-    Trainer(args.out, shards, args.rate, args.minutes, args.size, args.device).train()
+    held = shards.held(24).to(args.device)
+    model = OverlappingAutoencoder().to(args.device, memory_format=torch.channels_last)
+    begin(model, shards.some(PICTURES).to(args.device))
+    model.requires_grad_(False)  # what is linear stays as it is: nothing linear does better
+    for part in (model.decoder.mending, model.decoder.mended):
+        part.requires_grad_(True)
+    trainer = Trainer(model, args.out, args.rate, args.minutes)
+    rng = np.random.default_rng(trainer.step)
+    torch.manual_seed(trainer.step)
+
+    def loss_of_next() -> torch.Tensor:
+        crops = shards.crops(rng, args.size).to(args.device)
+        return loss_of(model, crops.contiguous(memory_format=torch.channels_last))
+
+    def keep(average: OverlappingAutoencoder) -> None:
+        standardise(average, held).save_pretrained(args.out / "vae")
+        print(f"step {trainer.step} held out {measured(average, held)}", flush=True)
+
+    keep(trainer.average)
+    trainer.train(loss_of_next, keep)
+
+
+if __name__ == "__main__":
+    main()

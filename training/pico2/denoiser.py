@@ -7,13 +7,9 @@ scene places, and tells how the picture differs from it. Every few minutes the a
 written to OUT/model.safetensors.
 """
 
-import argparse
 import json
-import math
 import random
-import time
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.placing import told
@@ -33,6 +28,7 @@ from training.pico2 import looks as looks_
 from training.pico2.autoencoder import scaled
 from training.pico2.looks import Looks
 from training.pico2.model import Pico2, loaded, parameters, prepare
+from training.pico2.trainer import Trainer, parser
 
 SIGMA_MEAN, SIGMA_SPREAD = 0.2, 1.3  # logit-normal
 UNSAID = 0.1  # of all captions: for guidance
@@ -135,107 +131,31 @@ def loss_of(model: Pico2, batch: Batch, generator: torch.Generator) -> torch.Ten
     return loss
 
 
-@dataclass
-class Trainer:
-    """rate: the highest learning rate. minutes: all of the time; the rate falls to its end.
-    weights: to begin with, where there is no saved state.
-    """
+def main() -> None:
+    arguments = parser(__doc__, "runs/pico2/denoiser", 240, 8)
+    arguments.add_argument("--autoencoder", type=Path, default=Path("runs/pico2/autoencoder/vae"))
+    arguments.add_argument("--looks", type=Path, default=Path("runs/pico2/looks"))
+    arguments.add_argument("--weights", type=Path, help="to go on from, if OUT is new")
+    args = arguments.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    autoencoder, looks = loaded(args.autoencoder).to(args.device), looks_.load(args.looks)
+    model = Pico2().to(args.device)
+    if args.weights:
+        model.load_state_dict(load_file(args.weights))
+    prepare(model, autoencoder, looks)
+    print(f"{parameters(model) / 1e6:.2f}M parameters", flush=True)
+    trainer = Trainer(model, args.out, args.rate, args.minutes)
+    generator = torch.Generator().manual_seed(trainer.step)
+    pictures = Pictures(args.pictures, autoencoder, looks, model, args.size, trainer.step)
+    batches = iter(pictures)
 
-    out: Path
-    pictures: Path
-    autoencoder: OverlappingAutoencoder
-    looks: Looks
-    rate: float
-    minutes: float
-    size: int
-    device: str
-    weights: Path | None = None
+    def keep(average: Pico2) -> None:
+        half = {name: each.half().contiguous() for name, each in average.state_dict().items()}
+        save_file(half, args.out / "model.safetensors")
 
-    def __post_init__(self) -> None:
-        torch.manual_seed(0)
-        self.model = Pico2().to(self.device)
-        if self.weights is not None:
-            self.model.load_state_dict(load_file(self.weights))
-        prepare(self.model, self.autoencoder, self.looks)
-        self.average = deepcopy(self.model).requires_grad_(False)
-        self.learning = [each for each in self.model.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.learning, lr=self.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-        )
-        self.step, self.spent = 0, 0.0
-        if (path := self.out / "state.pt").exists():
-            self._resume(torch.load(path, map_location=self.device))
-        print(f"{parameters(self.model) / 1e6:.2f}M parameters", flush=True)
-
-    def _resume(self, saved: dict[str, Any]) -> None:
-        self.model.load_state_dict(saved["model"])
-        self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.step, self.spent = saved["step"], saved["spent"]
-
-    def train(self) -> None:
-        generator = torch.Generator().manual_seed(self.step)
-        batches = iter(
-            Pictures(self.pictures, self.autoencoder, self.looks, self.model, self.size, self.step)
-        )
-        began, saved, mean = time.monotonic() - self.spent, time.monotonic(), 0.0
-        while (done := (time.monotonic() - began) / (60 * self.minutes)) < 1:
-            now = self.rate * min(1, (self.step + 1) / 200)
-            now *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
-            for group in self.optimizer.param_groups:
-                group["lr"] = now
-            loss = loss_of(self.model, next(batches), generator)
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.learning, 1.0)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            self.step += 1
-            self._follow()
-            mean += (loss.item() - mean) * max(0.02, 1 / self.step)
-            self.spent = time.monotonic() - began
-            if self.step % 25 == 0:
-                print(f"{self.spent:.0f} s step {self.step} loss {mean:.4f}", flush=True)
-            if time.monotonic() - saved > 240:
-                self.save()
-                saved = time.monotonic()
-        self.save()
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        weight = 1 - min(0.998, (1 + self.step) / (20 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), weight)
-
-    def save(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "spent": self.spent,
-        }
-        torch.save(state, self.out / "state.new")
-        (self.out / "state.new").replace(self.out / "state.pt")
-        half = {name: each.half().contiguous() for name, each in self.average.state_dict().items()}
-        save_file(half, self.out / "model.safetensors")
+    trainer.train(lambda: loss_of(model, next(batches), generator), keep)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/pico2/denoiser"))
-    parser.add_argument("--pictures", type=Path, default=Path("runs/pico2/pictures"))
-    parser.add_argument("--autoencoder", type=Path, default=Path("runs/pico2/autoencoder/vae"))
-    parser.add_argument("--looks", type=Path, default=Path("runs/pico2/looks"))
-    parser.add_argument("--weights", type=Path, help="to go on from, if OUT is new")
-    parser.add_argument("--minutes", type=float, default=240)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--size", type=int, default=8, help="pictures of a batch")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
-    Trainer(
-        args.out, args.pictures, loaded(args.autoencoder).to(args.device),
-        looks_.load(args.looks), args.rate, args.minutes, args.size, args.device,
-        args.weights,
-    ).train()  # fmt: skip
+    main()
