@@ -22,10 +22,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from imagemill import store
 from imagemill.job import Job
 from imagemill.store import Database, at
 from imagemill.store.database import told_time
+from imagemill.store.opening import MIGRATIONS
 
 Opened = Callable[[], AbstractAsyncContextManager[Database]]
 _numbers = itertools.count()
@@ -107,7 +107,7 @@ def old(folder: Path, revision: str, **tables: Sequence[Mapping[str, Any]]) -> N
     engine = create_engine(at(folder))
     with engine.begin() as connection:
         config = Config()
-        config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         for name, rows in tables.items():

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from imagemill.pico.clusters import EYES, LOWER, NECK, kinds
+from imagemill.pico.clusters import EYES, LOWER, NECK
+from imagemill.pico.concepts import concepts
 from imagemill.pico.layout import GROUND, HORIZON, layout, place_of, usual_place
 from imagemill.pico.scene import PLACEMENTS, PLACES, RELATIONS, Placement, Scene, Thing
 from imagemill.pico.sizes import (
@@ -52,7 +53,7 @@ def middle(r: Rectangle) -> tuple[float, float]:
 
 
 def random_scene(rng: random.Random, place: str) -> Scene:
-    names = sorted(kinds())
+    names = sorted(concepts())
     things = tuple(
         Thing(
             rng.choice(names),
@@ -230,4 +231,4 @@ def test_the_usual_place_is_that_of_the_first_thing_that_has_one() -> None:
 def test_facts_about_sizes_name_concepts_that_exist() -> None:
     named = set(NAMED) | FLYERS | ALOFT | SWIMMERS | DIVERS | set(SEATS) | set(RIDDEN)
     named |= SHELTERS | TABLES | EYES | NECK | LOWER
-    assert sorted(named - set(kinds())) == []
+    assert sorted(named - set(concepts())) == []

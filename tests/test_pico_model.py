@@ -45,7 +45,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> Looks:
 
 
 def placed(looks: Looks, *placements: Placement) -> torch.Tensor:
-    ids = told(placements, {name: i for i, name in enumerate(looks.names)})
+    ids = told(placements, looks.index)
     found: torch.Tensor = looks.encoder(torch.tensor([ids]))[0]
     return found
 

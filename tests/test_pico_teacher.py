@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagemill.pico.clusters import kinds
+from imagemill.pico.concepts import concepts
+from imagemill.pico.concepts import traits as shipped_traits
 from imagemill.pico.layout import layout
 from imagemill.pico.scene import COLOURS, PAINTS, PLACES, STYLES, Scene, Thing
-from training.pico2.atlas import HERE, LETTERS, PICO, concepts, fitted, traits, trimmed
+from training.pico2.atlas import HERE, LETTERS, fitted, traits, trimmed
 from training.pico2.canvas import Picture
 from training.pico2.sample import Concepts, Pool, held_out, pair_held_out, sample
 from training.pico2.styles import FILTERS
 from training.pico2.teacher import Atlas, draw, spot
-from training.pico2.teacher import traits as shipped_traits
 
 NAMES = ("cat", "horse", "hat", "apple")
 SIZE = (128, 128)
@@ -119,16 +119,16 @@ def test_where_one_sits_and_wears_is_measured_on_the_drawing() -> None:
 
 
 def test_every_drawing_of_our_own_is_there_and_every_concept_was_measured() -> None:
-    rows = concepts(PICO / "concepts.tsv")
-    own = {row["source"][4:] for row in rows if row["source"].startswith("own:")}
+    rows = concepts().values()
+    own = {each.source[4:] for each in rows if each.source.startswith("own:")}
     assert own == {file.stem for file in (HERE / "gaps").glob("*.svg")}
     measured = shipped_traits()
-    assert [row["concept"] for row in rows if row["concept"] not in measured] == []
+    assert [each.name for each in rows if each.name not in measured] == []
     assert all(len(numbers) == 6 for numbers in measured.values())
     assert {f"letter:{char}" for char in LETTERS} < set(measured)
 
 
-CONCEPTS = Concepts.of({name: kind for name, (kind, _) in kinds().items()})
+CONCEPTS = Concepts.of({each.name: each.kind for each in concepts().values()})
 
 
 def test_held_out_pairs_are_never_sampled() -> None:

@@ -15,7 +15,7 @@ import argparse
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from imagemill.pico.concepts import rows
 
 HERE = Path(__file__).parent
 PICO = HERE.parents[1] / "src" / "imagemill" / "pico"
@@ -38,13 +40,6 @@ FALLBACKS = ("fluent-emoji-flat", "noto")
 
 Cell = NDArray[np.uint8]  # (256, 256, 4)
 Mask = NDArray[np.bool_]  # (h, w)
-
-
-def concepts(path: Path) -> list[dict[str, str]]:
-    """The rows of concepts.tsv, by column."""
-    head, *lines = path.read_text(encoding="utf-8").splitlines()
-    columns = head.split("\t")
-    return [dict(zip(columns, line.split("\t"), strict=False)) for line in lines if line]
 
 
 # --- where drawings come from
@@ -233,10 +228,10 @@ def letter(packages: Packages, char: str) -> tuple[Cell, list[float]]:
 
 
 def gather(
-    rows: list[dict[str, str]], packages: Packages, absent: list[str]
+    table: Iterable[dict[str, str]], packages: Packages, absent: list[str]
 ) -> Iterator[tuple[str, Cell, list[float]]]:
     """Names, cells and traits; what has no drawing is added to `absent` instead."""
-    for row in rows:
+    for row in table:
         try:
             cell, aspect = fitted(packages.drawing(row["source"]))
         except (LookupError, OSError):
@@ -255,9 +250,9 @@ def main() -> None:
     parser.add_argument("--traits", type=Path, default=PICO / "traits.json")
     parser.add_argument("--skip-missing", action="store_true", help="go on without some drawings")
     given = parser.parse_args()
-    packages, rows = Packages(given.packages), concepts(given.concepts)
+    packages, table = Packages(given.packages), rows(given.concepts)
     absent: list[str] = []
-    names, cells, measured = zip(*gather(rows, packages, absent), strict=True)
+    names, cells, measured = zip(*gather(table, packages, absent), strict=True)
     if absent:
         print("without a drawing:", ", ".join(absent))
         if not given.skip_missing:

@@ -17,12 +17,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from imagemill.pico.autoencoder import OverlappingAutoencoder
+from training.autoencoder import edges
 from training.pico2.trainer import Trainer, parser
 
 CROP = 128  # px
 HELD = 20  # one of so many pictures is never trained on
 PICTURES = 160  # of which the principal components are found
-SHRINKING = 0.3
+SHRINKING = 0.3  # power of its deviation by which a component's latent is divided
 
 Pictures = NDArray[np.uint8]
 
@@ -63,10 +64,6 @@ class Shards:
 
 def scaled(pictures: Pictures) -> torch.Tensor:  # (n, 3, h, w), -1..1
     return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
 
 def loss_of(model: OverlappingAutoencoder, x: torch.Tensor) -> torch.Tensor:

@@ -92,7 +92,6 @@ class Pictures:
 
     @torch.no_grad()
     def _batch(self, shard: Shard, rng: random.Random) -> Batch:
-        index = {name: i for i, name in enumerate(self.looks.names)}
         pictures, ids, settings = [], [], []
         for _ in range(self.size):
             i = rng.randrange(len(shard.scenes))
@@ -103,7 +102,7 @@ class Pictures:
                 picture, placements = picture[:, ::-1], [mirrored(each) for each in placements]
             unsaid = rng.random() < UNSAID
             pictures.append(picture)
-            ids.append(told([] if unsaid else placements, index))
+            ids.append(told([] if unsaid else placements, self.looks.index))
             settings.append(NOTHING if unsaid else setting(scene))
         device, config = self.autoencoder.device, self.autoencoder.config
         encoded = self.autoencoder.encoder(scaled(np.stack(pictures)).to(device))
@@ -140,6 +139,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     autoencoder, looks = loaded(args.autoencoder).to(args.device), looks_.load(args.looks)
+    looks.encoder.to(args.device)
     model = Pico2().to(args.device)
     if args.weights:
         model.load_state_dict(load_file(args.weights))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusion3Pipeline
 
+from imagemill.pico.concepts import traits
 from imagemill.pico.layout import layout, place_of
 from imagemill.pico.reading import read
 from imagemill.pico.scene import STYLES, Placement, Scene
@@ -26,7 +27,7 @@ from training.pico2.canvas import Picture
 from training.pico2.captions import caption
 from training.pico2.judges import Judge, Places, Tally, visible
 from training.pico2.sample import Concepts, held_out, once
-from training.pico2.teacher import draw, shipped, traits
+from training.pico2.teacher import draw, shipped
 
 MOST = 3  # things that are told apart by number
 KINDS = ("alone", "two", "three and more")

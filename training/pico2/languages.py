@@ -15,7 +15,6 @@ Sources, in the order in which they are believed:
 """
 
 import argparse
-import csv
 import gzip
 import json
 import re
@@ -23,6 +22,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from imagemill.pico.concepts import rows
 
 ROOT = Path(__file__).parents[2]
 PICO = ROOT / "src/imagemill/pico"
@@ -65,15 +66,10 @@ def bare(emoji: str) -> Emoji:
     return emoji.replace("\ufe0f", "")
 
 
-def table(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
 def concepts() -> dict[Emoji, str]:
     """Concept of each emoji that is one."""
     found = {}
-    for row in table(PICO / "concepts.tsv"):
+    for row in rows(PICO / "concepts.tsv"):
         if ":" not in row["source"]:
             parts = [chr(int(part, 16)) for part in row["source"].split("-")]
             found["".join(parts)] = row["concept"]
@@ -82,8 +78,8 @@ def concepts() -> dict[Emoji, str]:
 
 def english() -> dict[str, str]:
     """Concept of each English word that names it."""
-    words = {row["word"]: row["concept"] for row in table(READING / "words.tsv") if not row["near"]}
-    return words | {row["concept"]: row["concept"] for row in table(PICO / "concepts.tsv")}
+    words = {row["word"]: row["concept"] for row in rows(READING / "words.tsv") if not row["near"]}
+    return words | {row["concept"]: row["concept"] for row in rows(PICO / "concepts.tsv")}
 
 
 def annotations(modules: Path, language: str) -> tuple[dict[Emoji, str], Words]:
@@ -214,7 +210,7 @@ def with_plurals(words: Mapping[str, str], language: str) -> dict[str, str]:
 def by_hand() -> dict[str, dict[str, str]]:
     """Words by language; a word that stands for no concept ("-") is left out of all."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in table(BY_HAND):
+    for row in rows(BY_HAND):
         for language in LANGUAGES:
             for word in (row.get(language) or "").split("/"):
                 if word.strip():

@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,10 @@ class Looks:
     names: list[str]
     encoder: LookEncoder
     sketcher: Sketcher
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.names)}
 
 
 def squares(cells: NDArray[np.uint8]) -> Iterator[torch.Tensor]:

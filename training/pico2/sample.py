@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from imagemill.pico.clusters import kinds
+from imagemill.pico.concepts import concepts, traits
 from imagemill.pico.layout import layout, place_of
 from imagemill.pico.scene import COLOURS, PLACES, STYLES, TIMES, WEATHERS, Placement, Scene, Thing
 from training.pico2.canvas import Picture
 from training.pico2.places import CLOSED, Key, Size, background, stem
-from training.pico2.teacher import draw, shipped, traits
+from training.pico2.teacher import draw, shipped
 
 SHARD = 500
 HELD_OUT = 20  # one pair of concepts in so many is never shown in training
@@ -70,7 +70,7 @@ class Concepts:
     def shipped(cls) -> "Concepts":
         """All that have a drawing."""
         drawn = traits()
-        return cls.of({name: kind for name, (kind, _) in kinds().items() if name in drawn})
+        return cls.of({each.name: each.kind for each in concepts().values() if each.name in drawn})
 
     @property
     def all(self) -> list[str]:

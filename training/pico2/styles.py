@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from imagemill.pico import scene
 from training.pico2.canvas import Picture
 
 Field = NDArray[np.floating[Any]]  # (h, w)
-GREY = np.array([0.3, 0.59, 0.11], np.float32)
+GREY = np.array(scene.GREY, np.float32)
 KINDS_OF_NOISE = 8  # kept per size
 
 

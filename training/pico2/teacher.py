@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from imagemill.pico.clusters import kind
+from imagemill.pico.concepts import traits
 from imagemill.pico.layout import GROUND, HORIZON, place_of
-from imagemill.pico.scene import PAINTS, Placement, Scene, Traits
+from imagemill.pico.scene import PAINTS, Placement, Scene
 from imagemill.pico.sizes import ALOFT, FLYERS, SWIMMERS
-from training.pico2.atlas import ATLAS, PICO, trimmed
+from training.pico2.atlas import ATLAS, trimmed
 from training.pico2.canvas import SIDE, TINT, Picture
 from training.pico2.places import CLOSED, background
 from training.pico2.styles import FILTERS, GREY, even
@@ -77,12 +78,6 @@ class Atlas:
 
     def drawing(self, concept: str) -> Drawing:
         return trimmed(self.cells[self.index[concept]], self.aspects[concept])
-
-
-@cache
-def traits() -> Traits:
-    found: dict[str, list[float]] = json.loads((PICO / "traits.json").read_text(encoding="utf-8"))
-    return found
 
 
 @cache

@@ -1,7 +1,6 @@
 """A file that is written by pieces as they come, in threads; what is in it is known at the end."""
 
 import hashlib
-from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -18,14 +17,14 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._path, self._digest, self._held = path, hashlib.sha256(), bytearray()
-        self._opened = ExitStack()
         self._file: BinaryIO | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await DISK.finish(self._opened.close)
+        if self._file is not None:
+            await DISK.finish(self._file.close)
 
     async def write(self, chunk: bytes) -> None:
         self._held += chunk
@@ -43,6 +42,6 @@ class Writer:
 
     def _write(self, held: bytes) -> None:
         if self._file is None:
-            self._file = self._opened.enter_context(self._path.open("xb"))
+            self._file = self._path.open("xb")
         self._digest.update(held)
         self._file.write(held)

@@ -6,7 +6,6 @@ Everything here is in units of the picture's shorter side, counted from the clus
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 from imagemill.pico.concepts import concepts
 from imagemill.pico.sizes import KINDS, NAMED, RIDDEN, SEATS, SHELTERS, TABLES, names
@@ -85,14 +84,9 @@ class Cluster:
 # --- concepts
 
 
-@cache
-def kinds() -> dict[str, tuple[str, str]]:
-    """Kind and usual place of every concept."""
-    return {each.name: (each.kind, each.place) for each in concepts().values()}
-
-
 def kind(concept: str) -> str:
-    return kinds().get(concept, ("object", ""))[0]
+    known = concepts().get(concept)
+    return known.kind if known else "object"
 
 
 def extent(concept: str) -> float:

@@ -109,10 +109,11 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         words: torch.Tensor,
         pooled: torch.Tensor,
         timestep: torch.Tensor,
-        *others: Any,
+        control: list[torch.Tensor] | None = None,
+        keywords: dict[str, Any] | None = None,
+        skipped: list[int] | None = None,
     ) -> torch.Tensor:
         """What the network itself tells, of unit variance: (n, out_channels, h, w)."""
-        control, keywords, skipped = (*others, None, None, None)[:3]
         read = torch.cat([noisy, sketch.to(noisy.dtype)], 1)
         told: torch.Tensor = super().forward(
             read, words, pooled, timestep, control, keywords, False, skipped

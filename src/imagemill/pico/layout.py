@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from imagemill.pico.clusters import ATTACH, FITS, TIGHT, Box, Cluster, Fit, extent, kind, kinds
+from imagemill.pico.clusters import ATTACH, FITS, TIGHT, Box, Cluster, Fit, extent, kind
+from imagemill.pico.concepts import concepts
 from imagemill.pico.lettering import clipped, line, lines_of, measured, printed, written
-from imagemill.pico.scene import PLACEMENTS, PLACES, Placement, Scene, Thing, Traits
+from imagemill.pico.scene import LETTERS, PLACEMENTS, PLACES, Placement, Scene, Thing, Traits
 from imagemill.pico.sizes import ALOFT, DIVERS, FLYERS, SHELTERS, SWIMMERS, TABLES
 
 SINGLE = (0.62, 0.46, 0.38, 0.34, 0.32)  # extent of a usual thing when there are 1, 2, ... of them
@@ -38,9 +39,9 @@ AFLOAT = frozenset({"space", "underwater", "sky", "sea"})  # no ground to stand 
 def usual_place(things: Sequence[Thing]) -> str:
     """Where these things are when nothing is said: the first that has a place of its own."""
     for thing in things:
-        place = kinds().get(thing.concept, ("", ""))[1]
-        if place in PLACES:
-            return place
+        known = concepts().get(thing.concept)
+        if known and known.place in PLACES:
+            return known.place
     out = {"person", "animal", "vehicle", "building", "plant", "nature"}
     return "meadow" if any(kind(t.concept) in out for t in things) else "studio"
 
@@ -149,7 +150,7 @@ class Planner:
     def counts(self) -> list[int]:
         """How many of each root: as many as there is room for."""
         roots = [i for i, of in enumerate(self.host) if of is None]
-        room = PLACEMENTS - len(self.title_letters())
+        room = PLACEMENTS - len(printed(self.scene.title)[:LETTERS])
         wanted = [max(1, min(6, self.scene.things[i].count)) for i in roots]
         sizes = [max(1, self.boxes(i)) for i in roots]
         while sum(n * s for n, s in zip(wanted, sizes, strict=True)) > room and max(wanted) > 1:
@@ -166,9 +167,6 @@ class Planner:
             return self.cluster(i)
         finally:
             self.rng = rng
-
-    def title_letters(self) -> str:
-        return printed(self.scene.title)[:16]
 
     def zone(self, i: int, others: Iterable[int]) -> str:
         """Where a root belongs: "sky", "far", "water" or "ground"."""
@@ -213,11 +211,11 @@ class Planner:
 
     def top(self) -> float:
         """Below the title."""
-        lines = lines_of(self.title_letters_text())
+        lines = self.title_lines()
         return MARGIN + (0.04 + 0.14 * len(lines) if lines else 0.0)
 
-    def title_letters_text(self) -> str:
-        return clipped(self.scene.title, 16)
+    def title_lines(self) -> list[str]:
+        return lines_of(clipped(self.scene.title, LETTERS))
 
     def spread(self, zones: dict[str, list[Cluster]]) -> list[Placement]:
         sky, far, water, ground = zones["sky"], zones["far"], zones["water"], zones["ground"]
@@ -348,7 +346,7 @@ class Planner:
         return out + letters
 
     def title(self) -> list[Placement]:
-        lines = lines_of(self.title_letters_text())
+        lines = self.title_lines()
         if not lines:
             return []
         colour = self.rng.choice(("", "", "yellow", "red", "pink", "cyan")) if self.rng else ""

@@ -11,7 +11,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
 
-from imagemill.pico.scene import COLOURS, PAINTS, PLACEMENTS
+from imagemill.pico.scene import COLOURS, GREY, PAINTS, PLACEMENTS
 
 SIDE, CELL = 192, 16  # px of a look, of one of its squares
 CELLS = (SIDE // CELL) ** 2
@@ -20,8 +20,6 @@ CODES = 48
 FIELDS = 8
 GRAIN = 512  # steps of a picture's shorter side in which placements are told
 OFFSET = 2 * GRAIN  # of what may be negative
-
-GREY = (0.3, 0.59, 0.11)  # how light red, green and blue are
 
 
 class Field:

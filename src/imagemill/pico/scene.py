@@ -30,6 +30,7 @@ PAINTS = {
     "white": (0.97, 0.97, 0.98), "gold": (0.9, 0.7, 0.18), "silver": (0.76, 0.79, 0.84),
 }  # fmt: skip
 COLOURS = tuple(PAINTS)
+GREY = (0.3, 0.59, 0.11)  # how light red, green and blue are
 RELATIONS = (
     "beside", "rides", "holds", "wears", "sits on", "on", "in", "under", "behind", "before",
     "above", "flies over", "at",

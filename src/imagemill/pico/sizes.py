@@ -77,21 +77,17 @@ ALOFT = FLYERS - names(
     bird, dove, eagle, blackbird, parrot, angel, fairy, phoenix
     """
 )
-SWIMMERS = names(
-    """
-    fish, tropical fish, blowfish, shark, whale, dolphin, orca, seal, octopus, jellyfish,
-    squid, duck, swan, goose, rubber duck, sailboat, canoe, speedboat, cruise ship, ferry,
-    motorboat, ship, pirate ship, submarine, swimmer, man swimming, woman swimming, mermaid,
-    merman, person rowing, man rowing, woman rowing, surfer, man surfing, woman surfing, lily
-    pad, seahorse, fish, tropical fish, blowfish, shark, whale, dolphin, orca, seal, octopus,
-    jellyfish, squid, turtle, swimmer, mermaid, merman, submarine, seahorse, otter, shrimp,
-    bubbles
-    """
-)
 DIVERS = names(
     """
     fish, tropical fish, blowfish, shark, whale, dolphin, orca, seal, octopus, jellyfish,
     squid, turtle, swimmer, mermaid, merman, submarine, seahorse, otter, shrimp, bubbles
+    """
+)
+SWIMMERS = DIVERS | names(
+    """
+    duck, swan, goose, rubber duck, sailboat, canoe, speedboat, cruise ship, ferry, motorboat,
+    ship, pirate ship, man swimming, woman swimming, person rowing, man rowing, woman rowing,
+    surfer, man surfing, woman surfing, lily pad
     """
 )
 # Where one sits on these, from the top; on anything else at its upper edge.

@@ -5,28 +5,28 @@ setting, or placements.
 """
 
 import json
+from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import BatchEncoding, PreTrainedTokenizer
 
+from imagemill.pico.concepts import traits
 from imagemill.pico.layout import layout
 from imagemill.pico.looks import FIELDS
 from imagemill.pico.placing import told
 from imagemill.pico.reading import read
-from imagemill.pico.scene import PLACEMENTS, Traits
+from imagemill.pico.scene import PLACEMENTS
 from imagemill.pico.setting import NOTHING, POSITIONS, WORDS, setting
 
 NAMES = "vocab.json"
 
 
-@cache
-def traits() -> Traits:
-    found: Traits = json.loads((Path(__file__).parent / "traits.json").read_text("utf-8"))
-    return found
+# Of a prompt every tokenizer asks, and a pipeline asks each of them twice.
+_scene = lru_cache(128)(lambda prompt: read(prompt).scene)
 
 
 class _Reader(PreTrainedTokenizer):
@@ -54,8 +54,9 @@ class _Reader(PreTrainedTokenizer):
     def _convert_id_to_token(self, index: int) -> str:
         return self.names[index]
 
+    @abstractmethod
     def ids(self, prompt: str) -> Sequence[int]:
-        raise NotImplementedError
+        """`length` numbers."""
 
     def __call__(self, text: str | Sequence[str], **_: Any) -> BatchEncoding:
         prompts = [text] if isinstance(text, str) else text
@@ -75,7 +76,7 @@ class SettingTokenizer(_Reader):
     names, length = WORDS, len(POSITIONS)
 
     def ids(self, prompt: str) -> Sequence[int]:
-        return setting(read(prompt).scene) if prompt.strip() else NOTHING
+        return setting(_scene(prompt)) if prompt.strip() else NOTHING
 
 
 class PlacementTokenizer(_Reader):
@@ -93,4 +94,4 @@ class PlacementTokenizer(_Reader):
         super().__init__(**options)
 
     def ids(self, prompt: str) -> Sequence[int]:
-        return told(layout(read(prompt).scene, traits(), None), self.looks)
+        return told(layout(_scene(prompt), traits(), None), self.looks)

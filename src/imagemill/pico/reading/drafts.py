@@ -80,9 +80,7 @@ class Drafts:
 
     def is_object(self, i: int) -> bool:
         """Whether another rides or sits on it."""
-        return any(
-            x.of == i and x.relation in ("rides", "sits on", "in", "on") for x in self.things
-        )
+        return any(x.of == i and x.relation in BEARING for x in self.things)
 
     def carries(self, owner: int, thing: Draft) -> bool:
         """Whether what the owner is said to be with is rather in its hands."""

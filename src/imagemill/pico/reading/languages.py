@@ -13,14 +13,13 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
-from imagemill.pico.concepts import concepts
+from imagemill.pico.concepts import concepts, rows
 from imagemill.pico.reading.lexicon import (
     FOLDER,
     Lexicon,
     english,
     parted,
     plain,
-    rows,
     words_of,
 )
 
@@ -67,7 +66,7 @@ def names() -> dict[str, dict[str, str]]:
 def small() -> dict[str, list[tuple[str, str, str]]]:
     """Of each language, its words for anything else: kind, word, value."""
     found: dict[str, list[tuple[str, str, str]]] = {}
-    for row in rows("languages_small.tsv"):
+    for row in rows(FOLDER / "languages_small.tsv"):
         code = NAMED.get(row["language"], row["language"])
         kind, _, value = row["meaning"].partition(":")
         found.setdefault(code, []).append((kind, row["word"], value))

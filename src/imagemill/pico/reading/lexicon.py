@@ -3,7 +3,6 @@
 A phrase has senses by kind: "orange" is a colour and a thing. `reading.py` chooses among them.
 """
 
-import csv
 import re
 import tomllib
 import unicodedata
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from imagemill.pico.concepts import Concept, concepts
+from imagemill.pico.concepts import Concept, concepts, rows
 
 FOLDER = Path(__file__).parent
 LONGEST = 7  # words of a phrase
@@ -188,11 +187,6 @@ def words_of(said: str) -> Phrase:
     return tuple(words)
 
 
-def rows(name: str) -> Iterator[dict[str, str]]:
-    with (FOLDER / name).open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
 def parted(phrases: str) -> Iterable[str]:
     return (phrase for part in phrases.split(",") if (phrase := part.strip()))
 
@@ -206,7 +200,7 @@ def english() -> Lexicon:
         if re.fullmatch(r"[0-9a-f]{2,6}(?:-[0-9a-f]{2,6})*", concept.source):
             characters = "".join(chr(int(x, 16)) for x in concept.source.split("-"))
             lexicon.emoji[re.sub("[\u200d\ufe0f]", "", characters)] = concept.name
-    for row in rows("words.tsv"):
+    for row in rows(FOLDER / "words.tsv"):
         if row["concept"] in lexicon.concepts:
             lexicon.add(row["word"], "thing", row["concept"], near=row["near"] == "near")
     _settle(lexicon)

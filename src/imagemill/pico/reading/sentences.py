@@ -92,7 +92,7 @@ class Sentences(Clauses):
             if "thing" in senses and not self.negated and not self.dropped:
                 self._draw(Mark("thing", senses["thing"], first, plural, senses=senses))
                 self.noun_of = "measure"
-        elif mark.said.split()[0] in ("slices", "pieces", "cups", "bowls", "glasses", "bottles"):
+        elif first in SEVERAL:
             self.adjectives.count = self.adjectives.count or 3
 
     def on_ground(self, mark: Mark) -> None:
