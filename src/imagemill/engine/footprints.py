@@ -62,16 +62,15 @@ def _itemsize(spec: ModelSpec, itemsize: int) -> int:
 
 
 def _parts(spec: ModelSpec, itemsize: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    place, apart = _here(spec.source, spec), {}
-    for name, source in spec.parts.items():
-        found = _here(source, spec)
-        apart[name] = found / name if (found / name).is_dir() else found
+    from imagemill.pipelines.weights.places import inside  # takes a while
+
+    place, own = _here(spec.source, spec), dict[str, Path]()
     if place.is_file():
         yield _part(place.stem, [place], spec, itemsize)
-        inside = {}
     else:
-        inside = {each.name: each for each in sorted(place.iterdir()) if each.is_dir()}
-    for name, path in (inside | apart).items():
+        own = {each.name: each for each in sorted(place.iterdir()) if each.is_dir()}
+    apart = {name: inside(_here(source, spec), name) for name, source in spec.parts.items()}
+    for name, path in (own | apart).items():
         files = [path] if path.is_file() else weights(path, spec)
         if files:
             yield _part(name, files, spec, itemsize)

@@ -14,7 +14,7 @@ from imagemill.pipelines.weights import headers
 from imagemill.pipelines.weights.converting import converted
 from imagemill.pipelines.weights.headers import broken
 from imagemill.pipelines.weights.parts import Module, Part, class_of, fill, load_part, make
-from imagemill.pipelines.weights.places import locate
+from imagemill.pipelines.weights.places import inside, locate
 from imagemill.pipelines.weights.precision import quantization
 from imagemill.pipelines.weights.settling import of_vae, own_precision, settle
 
@@ -42,17 +42,17 @@ def load_apart(
     place = locate(source, owner.spec)
     if place.is_file():
         return _from_file(name, place, named, base, owner)
-    inside = place / name if (place / name).is_dir() else place
+    folder = inside(place, name)
     if name == "scheduler":
-        return _scheduler(inside)
+        return _scheduler(folder)
     if name.startswith("tokenizer"):
-        return _tokenizer(name, inside, named)
-    config = _config(name, inside)
+        return _tokenizer(name, folder, named)
+    config = _config(name, folder)
     kind = _class(name, named, config)
-    dtype = own_precision(name, inside, owner.dtype)
+    dtype = own_precision(name, folder, owner.dtype)
     spec = owner.spec
     quantized = quantization(spec, name, kind, dtype)
-    part = Part(name, kind, inside, dtype, spec.variant, spec.pickles, quantized)
+    part = Part(name, kind, folder, dtype, spec.variant, spec.pickles, quantized)
     return settle(part.title, load_part(part), owner.device, spec)
 
 

@@ -63,6 +63,11 @@ def here(source: str, spec: ModelSpec) -> Path | None:
     return place if place.exists() else None
 
 
+def inside(place: Path, part: str) -> Path:
+    """Where a part lies of a model's folder, or of what is that part's own."""
+    return place / part if (place / part).is_dir() else place
+
+
 def pulled(spec: ModelSpec) -> Path:
     """Fetches what is newest of a Hub id; where that cannot be, tells what the cache has."""
     source = spec.source
