@@ -12,9 +12,9 @@ from fastapi import FastAPI, Response
 from PIL.Image import Image
 from pydantic import BaseModel
 
-from imagemill.pico import autoencoder, folder, text  # the pipeline's own classes
+from imagemill.pico import folder, parts
 
-__all__ = ["autoencoder", "text"]
+__all__ = ["parts"]  # the pipeline's own classes
 
 PATH = "/models/imagemill/pico"
 

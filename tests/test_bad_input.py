@@ -233,7 +233,9 @@ async def test_without_stand_ins_an_unknown_model_is_not_found(serving: Serving,
     async with serving(PlainEngine(), stand_ins=False) as client:
         reply = await client.post(path, json={"inputs": "a cat"})
     assert reply.status_code == 404
-    assert reply.json() == {"error": "model a/b is not available here; there are imagemill/pico"}
+    assert reply.json() == {
+        "error": "model a/b is not available here; there are imagemill/pico, imagemill/pico-fast"
+    }
 
 
 @anyio

@@ -24,7 +24,7 @@ def test_any_model_is_stood_in_for_by_the_embedded_one() -> None:
     assert (endpoint.source, endpoint.stands_in) == (EMBEDDED, True)
     generation = endpoint.generation("a cat", "png")
     asked = (generation.width, generation.height, generation.steps, generation.guidance_scale)
-    assert asked == (512, 512, 20, 4.0)
+    assert asked == (512, 512, 12, 4.0)
 
 
 def test_the_embedded_model_does_not_stand_in_for_itself() -> None:

@@ -152,9 +152,9 @@ def test_a_prompt_that_makes_no_name_still_gets_one(tmp_path: Path) -> None:
 
 
 def test_words_that_the_model_ignores_are_told(tmp_path: Path) -> None:
-    result = run("generate", *SMALL, "a red wumpus", "--output", str(tmp_path))
-    why = "unknown to the model or beyond what it reads"
-    assert result.stderr == f"imagemill: {why}, so ignored: wumpus\n"
+    result = run("generate", *SMALL, "a red wumpus and a corgi", "--output", str(tmp_path))
+    why = "ignored, or drawn as something near"
+    assert result.stderr == f"imagemill: {why}: wumpus, corgi: drawn as dog\n"
 
 
 def test_who_watches_sees_a_bar_and_can_stop_it(tmp_path: Path) -> None:

@@ -18,9 +18,11 @@ from PIL import Image
 
 from imagemill.dialects import flat, hf_inference
 from imagemill.errors import Kind
+from imagemill.generation import Generation
 from imagemill.images import provenance_of, size_of
-from imagemill.pico.vocabulary import vocabulary
-from imagemill.pipelines.composition import compose
+from imagemill.pico.reading import read
+from imagemill.pipelines.calls import planned
+from imagemill.pipelines.families import PICO
 from imagemill.settings import Settings, load
 
 ROOT = Path(__file__).parent.parent
@@ -149,12 +151,13 @@ def test_the_readme_asks_for_one_picture_in_several_dialects(address: str, tree:
     for block in blocks(ROOT / "README.md"):
         if PRINTED_ADDRESS in block.text:
             execute(block, address, tree)
-    files = {path.name: path.read_bytes() for path in tree.glob("cat-*")}
+    files = {path.name: path.read_bytes() for path in tree.glob("astronaut-*")}
     assert {size_of(file) for file in files.values()} == {(512, 512)}
     assert len(files) == 6
     # huggingface_hub hands out a decoded picture, so what was saved is not our file any more.
-    del files["cat-hub.png"]
-    assert np.array_equal(pixels(tree / "cat-hub.png"), pixels(tree / "cat-openai.png"))
+    del files["astronaut-hub.png"]
+    hub, openai = (pixels(tree / f"astronaut-{name}.png") for name in ("hub", "openai"))
+    assert np.array_equal(hub, openai)
     first, *others = (provenance_of(file) for file in files.values())
     assert str(first["prompt"]) in README
     assert all(other == first for other in others)
@@ -169,7 +172,7 @@ def test_the_readme_begins_with_what_a_visitor_needs() -> None:
 
 
 def test_the_picture_of_the_readme_is_painted_by_the_command_beneath_it(tree: Path) -> None:
-    [shown] = re.findall(r"!\[.*\]\((.*)\)", README)
+    shown, *_ = re.findall(r"!\[.*\]\((.*)\)", README)
     command = README.split(shown)[1].split("```sh\n")[1].split("\n")[0]
     path = printed(["sh", "-c", command], tree).split("  seed ")[0]
     fresh, kept = tree / path, ROOT / shown
@@ -190,7 +193,7 @@ def rows(document: str) -> list[list[str]]:
 
 def test_the_model_knows_every_word_of_the_default_prompt() -> None:
     [prompt] = re.findall(r'set -- "(.*)"', (ROOT / "scripts" / "paint").read_text("utf-8"))
-    assert vocabulary().unknown(prompt) == []
+    assert read(prompt).remarks == ()
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -206,13 +209,14 @@ def test_every_error_status_is_documented() -> None:
     assert documented == {door.STATUSES[kind] for door in (flat, hf_inference) for kind in Kind}
 
 
-def test_the_stages_of_a_size_are_as_documented() -> None:
+def test_the_canvas_of_a_size_is_as_documented() -> None:
     documented = [row for row in rows("sizes.md") if re.match(r"\d+x\d+", row[0])]
     assert len(documented) == 6
-    for asked, first, second in documented:
-        found = compose(*(int(side) for side in asked.split("x")))
-        assert first == "{}x{}".format(*found.native)
-        assert second == ("none" if found.scale == 1 else "{}x{}".format(*found.refined))
+    for asked, canvas in documented:
+        width, height = (int(side) for side in asked.split("x"))
+        call = planned(PICO, Generation("a cat", "pico", width, height, 1, 1.0, seed=0))
+        assert call is not None
+        assert canvas == f"{call.width}x{call.height}"
 
 
 def test_links_between_documents_lead_somewhere() -> None:

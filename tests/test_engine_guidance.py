@@ -115,7 +115,7 @@ def test_previews_are_small_and_come_near_the_picture(pico: Loaded) -> None:
     studio.run()
     previews = shown(studio, "it")
     assert [(each.step, each.steps, each.index) for each in previews] == [
-        (4, 14, 0), (7, 14, 0), (11, 14, 0),
+        (3, 12, 0), (6, 12, 0), (9, 12, 0),
     ]  # fmt: skip
     pictures = [Image.open(BytesIO(each.picture)) for each in previews]
     assert {(image.format, image.size) for image in pictures} == {("JPEG", (SIDE, 192))}

@@ -14,10 +14,10 @@ from imagemill.engine.events import Failed, Progress
 from imagemill.engine.hub import prepare
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
+from imagemill.pipelines.calls import planned
 from imagemill.pipelines.deriving import family_of, parameters
 from imagemill.pipelines.families import FAMILIES, OWN, Family
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.stages import stages
 from tests.checkpoints import Checkpoint
 from tests.studio import ASKED, Models, Studio, alone, painted, png
 from tests.studio import inference as inference
@@ -133,9 +133,10 @@ def test_no_family_paints_a_megapixel_where_less_is_asked_for(
 
 def test_what_knows_a_megapixel_at_most_is_enlarged() -> None:
     hidream = FAMILIES["HiDreamImagePipeline"]
-    (stage,) = stages(hidream, replace(SMALL, width=2048, height=1024))
-    assert stage.width * stage.height <= 1024**2
-    assert abs(stage.width / stage.height - 2) < 0.1
+    call = planned(hidream, replace(SMALL, width=2048, height=1024))
+    assert call is not None
+    assert call.width * call.height <= 1024**2
+    assert abs(call.width / call.height - 2) < 0.1
 
 
 @pytest.mark.parametrize("family", ["qwen-image", "chroma", "lumina2", "cogview4", "z-image"])

@@ -80,7 +80,7 @@ async def test_what_is_null_or_empty_is_left_open(serving: Serving, body: dict[s
     async with serving(engine) as client:
         assert opened(await client.post(PATH, json=body)).size == (512, 512)
     asked = engine.submitted[0]
-    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (20, 4.0, None)
+    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (12, 4.0, None)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from imagemill.app import Calm, create_app
 from imagemill.catalog import hub
+from imagemill.catalog.endpoints import OWN
 from imagemill.dialects.callers import HUGGING_FACE
 from imagemill.dialects.fal import words
 from imagemill.dialects.hub import FACTS, STATUSES, refuse
@@ -135,7 +136,7 @@ async def test_models_are_listed_by_provider_and_task(serving: Serving) -> None:
 @anyio
 async def test_without_stand_ins_only_what_is_served_is_listed(serving: Serving) -> None:
     ids = [each["id"] for each in await told(serving, "/api/models", stand_ins=False)]
-    assert ids == ["imagemill/pico", "imagemill/pico_image-to-image"]
+    assert ids == [f"{id}{task}" for id in OWN for task in ("", "_image-to-image")]
 
 
 @anyio

@@ -24,8 +24,6 @@ SHARED = {
     "use_cache", "inputs_embeds", "kwargs", "self",
 }  # fmt: skip
 ELSEWHERE = {
-    "PatchAutoencoder": "imagemill.pico.autoencoder",
-    "NoTextEncoder": "imagemill.pico.text",
     "OverlappingAutoencoder": "imagemill.pico.autoencoder",
     "SettingEncoder": "imagemill.pico.setting",
     "LookEncoder": "imagemill.pico.looks",

@@ -90,7 +90,7 @@ async def test_what_is_null_is_left_open(serving: Serving) -> None:
     optional = [name for name, each in Body.model_fields.items() if not each.is_required()]
     (generation,) = (await painted(serving, **dict.fromkeys(optional))).submitted
     assert (generation.width, generation.height, generation.format) == (512, 512, "webp")
-    assert (generation.steps, generation.guidance_scale) == (20, 4.0)
+    assert (generation.steps, generation.guidance_scale) == (12, 4.0)
 
 
 @pytest.mark.parametrize("format", ANSWERS)

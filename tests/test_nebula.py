@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagemill.catalog.endpoints import OWN
 from imagemill.dialects.nebula.words import ALWAYS, MODELS, OPTIONAL, STATUSES
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State
@@ -106,7 +107,7 @@ async def test_what_is_left_open_is_the_model_s_own(serving: Serving) -> None:
     async with serving(engine) as client:
         opened(await client.post(PATH, json={"model": SDXL, "prompt": "a red cat"}))
     (found,) = engine.submitted
-    assert (found.width, found.height, found.steps, found.guidance_scale) == (512, 512, 20, 4.0)
+    assert (found.width, found.height, found.steps, found.guidance_scale) == (512, 512, 12, 4.0)
 
 
 async def test_a_get_with_a_body_is_answered_as_the_reference_prints_it(serving: Serving) -> None:
@@ -402,7 +403,7 @@ async def test_the_list_has_the_models_of_the_page_and_those_of_this_server(
         body = (await client.get(MODELS_PATH)).json()
     assert (body["status"], body["message"]) == ("success", "Get models list successfully.")
     found = body["data"]["models"]
-    assert [model["model_name"] for model in found] == [SDXL, SCHNELL, FILL, "imagemill/pico"]
+    assert [model["model_name"] for model in found] == [SDXL, SCHNELL, FILL, *OWN]
     assert found[1] == {
         "model_name": SCHNELL,
         "model_alias": "Flux.1 schnell",
@@ -419,7 +420,7 @@ async def test_without_stand_ins_only_what_is_served_is_listed(serving: Serving)
     async with serving(PlainEngine(), stand_ins=False) as client:
         body = (await client.get(MODELS_PATH)).json()
         told = refused(await client.post(PATH, json=asked()))
-    assert [model["model_name"] for model in body["data"]["models"]] == ["imagemill/pico"]
+    assert [model["model_name"] for model in body["data"]["models"]] == [*OWN]
     assert told.startswith(f"model {SCHNELL} is not available here")
 
 

@@ -106,7 +106,7 @@ async def test_every_field_reaches_the_engine(serving: Serving) -> None:
         "a red cat", "green", "someone/something",
     )  # fmt: skip
     assert (asked.width, asked.height, asked.num_images, asked.seed) == (192, 64, 2, 7)
-    assert (asked.steps, asked.guidance_scale) == (10, 5.0)
+    assert (asked.steps, asked.guidance_scale) == (6, 5.0)
     assert (asked.scheduler, asked.format) == ("EulerDiscreteScheduler", "webp")
     pictures = [opened(item) for item in body["data"]]
     assert [(each.size, each.format) for each in pictures] == [((192, 64), "WEBP")] * 2
@@ -129,7 +129,7 @@ async def test_what_is_null_is_left_open_and_a_seed_of_minus_one_is_drawn(servin
     async with serving(engine) as client:
         told(await client.post(PATH, json={"prompt": "a cat", "seed": -1, **nothing}))
     (asked,) = engine.submitted
-    assert (asked.width, asked.steps, asked.num_images) == (512, 20, 1)
+    assert (asked.width, asked.steps, asked.num_images) == (512, 12, 1)
     assert asked.seed >= 0
     assert asked.model == "imagemill/pico"
 
@@ -395,7 +395,7 @@ async def test_all_models_are_listed_for_both_kinds_of_readers(serving: Serving)
 async def test_a_model_that_is_not_served_is_not_listed(serving: Serving) -> None:
     async with serving(PlainEngine(), stand_ins=False) as client:
         listed = told(await client.get("/openai/v1/models"))["data"]
-        assert [each["id"] for each in listed] == ["imagemill/pico"]
+        assert [each["id"] for each in listed] == ["imagemill/pico", "imagemill/pico-fast"]
         assert listed[0]["owned_by"] == "imagemill"
         reply = await client.get("/openai/v1/models/gpt-image-1")
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "model_not_found")

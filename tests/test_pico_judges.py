@@ -9,11 +9,11 @@ from imagemill.pico.reading import read
 from imagemill.pico.scene import PLACES, Scene, Thing
 from tests.test_pico_teacher import FLAT, NAMES, SIZE, drawn
 from tests.test_pico_teacher import atlas as atlas
-from training.pico2.captions import caption, plural
-from training.pico2.evaluate import cases
-from training.pico2.judges import Judge, Places, Tally, visible
-from training.pico2.places import background
-from training.pico2.teacher import Atlas
+from training.captions import caption, plural
+from training.evaluate import cases
+from training.judges import Judge, Places, Tally, visible
+from training.places import background
+from training.teacher import Atlas
 
 
 @pytest.mark.parametrize("name", NAMES)

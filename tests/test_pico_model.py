@@ -1,8 +1,10 @@
-"""The model of pico's second generation: sketches, velocities, and a stock pipeline."""
+"""The model of pico: sketches, velocities, and a stock pipeline."""
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,17 +13,18 @@ from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 
 from imagemill.engine.hub import prepare
 from imagemill.pico.autoencoder import OverlappingAutoencoder
-from imagemill.pico.denoiser import SketchTransformer
-from imagemill.pico.looks import CELLS, CODES, FIELDS, LookEncoder, Sketcher
-from imagemill.pico.placing import told
-from imagemill.pico.scene import COLOURS, PAINTS, PLACEMENTS, Placement, Scene, Thing
+from imagemill.pico.backgrounds import BACKGROUNDS, VARIANTS, number
+from imagemill.pico.denoiser import SketchTransformer, choices
+from imagemill.pico.looks import CELLS, CODES, FIELDS, FIXED, ROWS, Choice, LookEncoder, Sketcher
+from imagemill.pico.placing import LENGTH, told
+from imagemill.pico.scene import COLOURS, PAINTS, Placement, Scene, Thing
 from imagemill.pico.setting import NOTHING, POSITIONS, RESERVED, WORDS, SettingEncoder, setting
 from imagemill.pico.tokenizers import NAMES, PlacementTokenizer, SettingTokenizer
 from imagemill.pipelines.loading import Loaded
 from tests.studio import ASKED, Studio, alone
 from tests.studio import inference as inference
-from training.pico2 import looks as looks_
-from training.pico2.looks import Looks
+from training import looks as looks_
+from training.looks import Looks
 
 NAMED = ("cat", "horse", "astronaut", "apple")
 SMALL = replace(ASKED, width=128, height=128, steps=3)
@@ -29,7 +32,9 @@ SMALL = replace(ASKED, width=128, height=128, steps=3)
 
 @pytest.fixture(scope="module")
 def looks(tmp_path_factory: pytest.TempPathFactory) -> Looks:
-    """Of four drawings: a disc, a ring, a square and a bar, each of two shades of its colour."""
+    """Of four drawings: a disc, a ring, a square and a bar, each of two shades of its colour; and
+    of backgrounds that are light on the left, each variant lighter than the one before.
+    """
     y, x = np.mgrid[-1:1:256j, -1:1:256j]
     masks = (np.hypot(x, y) < 1, abs(np.hypot(x, y) - 0.75) < 0.25, (abs(x) < 2), abs(y) < 0.4)
     colours = ((240, 150, 40), (140, 90, 60), (230, 230, 240), (220, 30, 40))
@@ -41,18 +46,23 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> Looks:
     folder = tmp_path_factory.mktemp("atlas")
     np.save(folder / "atlas.npy", np.stack(cells).astype(np.uint8))
     (folder / "names.json").write_text(json.dumps(NAMED), "utf-8")
-    return looks_.make(folder)
+    light = np.linspace(200, 80, 128)[None, None, :, None] + 16 * np.arange(VARIANTS).reshape(
+        -1, 1, 1, 1
+    )
+    pool = np.broadcast_to(np.tile(light, (len(BACKGROUNDS), 1, 1, 1)), (2064, 128, 128, 3))
+    return looks_.make(pool.astype(np.uint8), folder)
 
 
-def placed(looks: Looks, *placements: Placement) -> torch.Tensor:
-    ids = told(placements, looks.index)
+def placed(looks: Looks, *placements: Placement, background: int | None = None) -> torch.Tensor:
+    ids = told(placements, looks.index, background)
     found: torch.Tensor = looks.encoder(torch.tensor([ids]))[0]
     return found
 
 
 def drawn(looks: Looks, *placements: Placement, size: tuple[int, int] = (128, 128)) -> torch.Tensor:
-    found: torch.Tensor = looks.sketcher(placed(looks, *placements), size[1], size[0])[0]
-    return found
+    """Over nothing: colours times alpha, and alpha, 0 to 1."""
+    pixels = looks.sketcher(placed(looks, *placements), [Choice()], size[1], size[0])[0]
+    return torch.cat([(pixels[:3] + pixels[3:]) / 2, pixels[3:]])
 
 
 MIDDLE = Placement("cat", "", 0.5, 0.5, 0.0, 0.0, 0.5, 0.5)
@@ -60,10 +70,10 @@ MIDDLE = Placement("cat", "", 0.5, 0.5, 0.0, 0.0, 0.5, 0.5)
 
 def test_a_look_is_told_in_so_many_numbers_and_nothing_else_is(looks: Looks) -> None:
     found = placed(looks, MIDDLE, replace(MIDDLE, concept="unheard of"))
-    assert found.shape == (1, PLACEMENTS, FIELDS + CELLS * CODES)
+    assert found.shape == (1, ROWS, FIELDS + CELLS * CODES)
     assert found[0, 0, 0] == 1
     assert found[0, 1:].abs().sum() == 0
-    assert len(told([MIDDLE] * 99, {"cat": 0})) == PLACEMENTS * FIELDS
+    assert len(told([MIDDLE] * 99, {"cat": 0})) == LENGTH
 
 
 def test_a_sketch_shows_a_drawing_in_its_box_alone(looks: Looks) -> None:
@@ -102,8 +112,40 @@ def test_a_colour_takes_the_place_of_a_drawing_s_own(looks: Looks, colour: str) 
 
 def test_a_row_s_sketch_is_the_same_in_any_company(looks: Looks) -> None:
     one, other = placed(looks, MIDDLE), placed(looks, replace(MIDDLE, concept="horse"), MIDDLE)
-    both = looks.sketcher(torch.cat([other, one]), 128, 96)
-    assert torch.equal(both[1], looks.sketcher(one, 128, 96)[0])
+    both = looks.sketcher(torch.cat([other, one]), [Choice(1), Choice()], 128, 96)
+    assert torch.equal(both[1], looks.sketcher(one, [Choice()], 128, 96)[0])
+
+
+def test_a_background_is_drawn_under_the_things_in_the_variant_that_was_chosen(
+    looks: Looks,
+) -> None:
+    told_ = placed(looks, MIDDLE, background=number(Scene((), "beach")))
+    sketches = [
+        looks.sketcher(told_, [choice], 96, 128)[0]
+        for choice in (Choice(), Choice(3), Choice(3, mirrored=True))
+    ]
+    first, fourth, mirrored = ((each[:3] + 1) * 127.5 for each in sketches)
+    corner = (slice(None), 2, 2)
+    assert torch.allclose(first[corner], torch.tensor(198.0), atol=4)
+    assert torch.allclose(fourth[corner], torch.tensor(246.0), atol=4)
+    assert torch.allclose(mirrored[corner], fourth[:, 2, -3], atol=4)
+    assert torch.equal(sketches[0][3], sketches[2][3])  # the things stay
+    assert sketches[0][3, 48, 64] > 0.95
+    assert (fourth - first)[:, sketches[0][3] > 0.999].abs().max() < 1
+
+
+def test_an_arrangement_is_turned_round_unless_something_is_written(looks: Looks) -> None:
+    left = replace(MIDDLE, anchor_x=0.2, dx=0.05, width=0.3, height=0.3)
+    plain, turned = (
+        looks.sketcher(placed(looks, left), [Choice(turned=turned)], 96, 128)[0]
+        for turned in (False, True)
+    )
+    assert torch.allclose(turned, plain.flip(-1), atol=0.02)
+    ids = torch.tensor([told([left], looks.index)])
+    ids[0, FIELDS] = FIXED
+    fixed = looks.sketcher(looks.encoder(ids)[0], [Choice(turned=True)], 96, 128)[0]
+    assert torch.equal(fixed, plain)
+    assert told([replace(left, concept="letter:A")], {"letter:A": 0})[FIELDS] == FIXED
 
 
 def test_what_lies_outside_or_is_tiny_draws_nothing(looks: Looks) -> None:
@@ -128,7 +170,7 @@ def folder(looks: Looks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names.write_text(json.dumps(NAMED), "utf-8")
     transformer = SketchTransformer(num_layers=2, num_attention_heads=2, caption_projection_dim=64)
     transformer.sketcher.load_state_dict(looks.sketcher.state_dict())
-    autoencoder = OverlappingAutoencoder(widths=(32, 16), blocks=(1, 1))
+    autoencoder = OverlappingAutoencoder()
     StableDiffusion3Pipeline(
         transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), vae=autoencoder,
         text_encoder=SettingEncoder(48), tokenizer=SettingTokenizer(),
@@ -144,8 +186,9 @@ def test_stock_diffusers_loads_and_paints(folder: Path) -> None:
     assert isinstance(pipe.text_encoder_3, LookEncoder)
     assert pipe.text_encoder_3.codes.dtype is torch.int8
     ids = pipe.tokenizer_3(["an astronaut riding a horse", ""]).input_ids
-    assert ids.shape == (2, PLACEMENTS * FIELDS)
-    assert [int(id) for id in ids[0, : 3 * FIELDS : FIELDS]] == [3, 2, 0]  # the rider is behind
+    assert ids.shape == (2, LENGTH)
+    assert BACKGROUNDS[ids[0, 0] - 1].place == "space"
+    assert [int(id) for id in ids[0, 1 : 3 * FIELDS : FIELDS]] == [3, 2, 0]  # the rider is behind
     assert ids[1].abs().sum() == 0
     pictures = [
         np.asarray(
@@ -168,18 +211,29 @@ def test_a_velocity_leads_to_the_sketch_where_the_network_tells_no_difference(
     transformer = StableDiffusion3Pipeline.from_pretrained(folder).transformer
     torch.manual_seed(1)
     noise, sketch = torch.randn(1, 48, 4, 4), torch.randn(1, 68, 4, 4)
-    nothing = torch.zeros_like(noise)
+    base, nothing = sketch[:, :48], torch.zeros(1, 96, 4, 4)
     velocity = transformer.velocity(noise, sketch, nothing, torch.ones(1, 1, 1, 1))
-    assert torch.allclose(velocity, noise - sketch[:, :48], atol=1e-5)
-    other, sigma = torch.randn(1, 48, 4, 4), torch.full((1, 1, 1, 1), 0.4)
-    spread = transformer.config.spread
-    noisy = 0.6 * other + 0.4 * noise
-    total = (0.6 * spread) ** 2 + 0.4**2
-    kept = 0.6 * spread**2 / total
-    base = sketch[:, :48]
-    told_ = (other - base - kept * (noisy - 0.6 * base)) / (0.4 * spread / total**0.5)
-    found = transformer.velocity(noisy, sketch, told_, sigma)
-    assert torch.allclose(found, noise - other, atol=1e-4)
+    assert torch.allclose(velocity, noise - base, atol=1e-5)
+    other = torch.randn(1, 48, 4, 4)
+    velocity = transformer.velocity(other, sketch, nothing, torch.zeros(1, 1, 1, 1))
+    assert torch.allclose(velocity, -other, atol=1e-5)  # whatever is there is the picture
+
+
+@pytest.mark.parametrize(
+    ("around", "kept"), [(-5.0, 0.0), (0.0, 0.6 * 0.49 / 0.3364), (3.0, 1 / 0.6)]
+)
+def test_the_surer_the_network_is_the_less_noise_is_kept(
+    folder: Path, around: float, kept: float
+) -> None:
+    transformer = StableDiffusion3Pipeline.from_pretrained(folder).transformer
+    transformer.spreads.data.fill_(0.7)
+    torch.manual_seed(1)
+    noise, sketch, differing = (torch.randn(1, n, 4, 4) for n in (48, 68, 48))
+    mean, sigma = sketch[:, :48] + 0.7 * differing, torch.full((1, 1, 1, 1), 0.4)
+    noisy = 0.6 * mean + 0.4 * noise
+    told_ = torch.cat([differing, torch.full_like(differing, around)], 1)
+    picture = noisy - 0.4 * transformer.velocity(noisy, sketch, told_, sigma)
+    assert torch.allclose(picture, mean + kept * (noisy - 0.6 * mean), atol=2e-2)
 
 
 @pytest.fixture(scope="module")
@@ -205,18 +259,57 @@ def test_requests_share_forwards_and_have_the_same_bytes(loaded: Loaded) -> None
     assert calls < 3 * 3 + 6
 
 
-def test_an_autoencoder_begins_as_the_best_that_is_linear() -> None:
-    from training.pico2.autoencoder import begin, measured
+def test_the_seed_s_choices_stay_to_the_last_step(folder: Path) -> None:
+    """Whatever is painted: the last channel of the latents keeps the signs of its noise."""
+    pipe = StableDiffusion3Pipeline.from_pretrained(folder)
+    noise = torch.randn(1, 49, 6, 8, generator=torch.Generator().manual_seed(3))
+    latents = pipe(
+        "a cat", width=128, height=96, num_inference_steps=5, guidance_scale=3.0, latents=noise,
+        output_type="latent",
+    ).images  # fmt: skip
+    assert torch.equal(latents[:, -1].sign(), noise[:, -1].sign())
+    assert choices(latents[:, -1:]) == choices(noise[:, -1:])
+    assert {each for seed in range(60) for each in choices(_plane(seed))} == {
+        Choice(*each) for each in product(range(VARIANTS), (False, True), (False, True))
+    }
+
+
+def _plane(seed: int) -> torch.Tensor:
+    return torch.randn(1, 1, 2, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_sketch_is_drawn_once_for_all_steps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = StableDiffusion3Pipeline.from_pretrained(folder)
+    drawn = Mock(side_effect=pipe.transformer.sketcher.forward)
+    monkeypatch.setattr(pipe.transformer.sketcher, "forward", drawn)
+    for prompt, steps in (("a cat", 4), ("a cat", 4), ("a horse", 4)):
+        pipe(
+            prompt, width=128, height=96, num_inference_steps=steps, guidance_scale=1.0,
+            generator=torch.Generator().manual_seed(1),
+        )  # fmt: skip
+    assert drawn.call_count == 2
+
+
+def test_the_autoencoder_is_the_best_that_is_linear() -> None:
+    from training.autoencoder import fit, measured
 
     generator = torch.Generator().manual_seed(0)
     smooth = torch.nn.functional.interpolate(
         torch.rand(12, 3, 8, 8, generator=generator) * 2 - 1, (128, 128), mode="bicubic"
     ).clamp(-1, 1)
-    model = OverlappingAutoencoder(widths=(32, 16), blocks=(1, 1))
-    before = measured(model, smooth)["full"]
-    begin(model, smooth[:10])
+    model = OverlappingAutoencoder()
+    before = measured(model, smooth).psnr
+    fit(model, smooth[:10])
     assert before < 15
-    assert measured(model, smooth[10:])["full"] > 30
+    after = measured(model, smooth[10:])
+    assert after.psnr > 30
+    assert 0.5 < after.borders < 1.5
+    latents = model.encode(smooth[10:]).latent_dist.mean
+    assert latents.shape == (2, 49, 8, 8)
+    assert ((latents[:, -1] - model.config.shift_factor) == 0).all()
+    assert torch.equal(model.decode(latents).sample, model(smooth[10:]))
 
 
 def test_every_word_and_colour_has_its_number() -> None:
@@ -226,7 +319,7 @@ def test_every_word_and_colour_has_its_number() -> None:
 
 
 def test_a_sketcher_of_no_placements_draws_nothing() -> None:
-    nothing = torch.zeros(2, PLACEMENTS, FIELDS + CELLS * CODES)
-    sketch = Sketcher()(nothing, 32, 48)
+    nothing = torch.zeros(2, ROWS, FIELDS + CELLS * CODES)
+    sketch = Sketcher()(nothing, [Choice(), Choice(1, True, True)], 32, 48)
     assert sketch.shape == (2, 4, 32, 48)
     assert sketch.abs().sum() == 0

@@ -1,21 +1,21 @@
 """The teacher of pico: what it draws and what it keeps from training, with an atlas of four."""
 
-import json
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from imagemill.pico.backgrounds import BACKGROUNDS, VARIANTS
 from imagemill.pico.concepts import concepts
 from imagemill.pico.concepts import traits as shipped_traits
 from imagemill.pico.layout import layout
 from imagemill.pico.scene import COLOURS, PAINTS, PLACES, STYLES, Scene, Thing
-from training.pico2.atlas import HERE, LETTERS, fitted, traits, trimmed
-from training.pico2.canvas import Picture
-from training.pico2.sample import Concepts, Pool, held_out, pair_held_out, sample
-from training.pico2.styles import FILTERS
-from training.pico2.teacher import Atlas, draw, spot
+from training.atlas import HERE, LETTERS, fitted, traits, trimmed
+from training.canvas import Picture
+from training.sample import Concepts, Pool, held_out, pair_held_out, sample
+from training.styles import FILTERS
+from training.teacher import Atlas, draw, spot
 
 NAMES = ("cat", "horse", "hat", "apple")
 SIZE = (128, 128)
@@ -158,7 +158,7 @@ def test_samples_show_every_place_and_style() -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_every_place_can_be_drawn_and_is_the_same_each_time(place: str) -> None:
     pytest.importorskip("resvg_py")
-    from training.pico2.places import background
+    from training.places import background
 
     picture = background(place, "night", "storm", 3, (96, 64))
     assert picture.shape == (64, 96, 3)
@@ -166,13 +166,13 @@ def test_every_place_can_be_drawn_and_is_the_same_each_time(place: str) -> None:
     assert picture.std() > 2
 
 
-def test_a_stored_pool_of_places_is_varied_but_keeps_its_places(tmp_path: Path) -> None:
-    pictures = np.stack([empty((32, 32)), empty((32, 32)) // 2])
-    np.save(tmp_path / "pool-32x32.npy", pictures)
-    known = [["meadow", "day", "", 0], ["meadow", "night", "", 0]]
-    (tmp_path / "pool-32x32.json").write_text(json.dumps(known))
-    pool = Pool.stored(str(tmp_path / "pool"), (32, 32))
-    day = pool.empty(Scene((), "meadow"), random.Random(1))
-    night = pool.empty(Scene((), "meadow", "night"), random.Random(1))
-    assert day.shape == (32, 32, 3)
-    assert day.mean() > night.mean() + 50
+def test_a_stored_pool_has_every_background_under_its_number(tmp_path: Path) -> None:
+    light = np.arange(VARIANTS * len(BACKGROUNDS)) % 251
+    pictures = np.broadcast_to(light[:, None, None, None], (len(light), 8, 8, 3)).astype(np.uint8)
+    np.save(tmp_path / "pool-512x512.npy", pictures)
+    pool = Pool.stored(str(tmp_path / "pool"), (6, 4))
+    for which, scene in enumerate(Scene((), *each) for each in BACKGROUNDS[:40]):
+        for variant in range(VARIANTS):
+            picture = pool.empty(scene, variant)
+            assert picture.shape == (4, 6, 3)
+            assert (picture == light[which * VARIANTS + variant]).all()

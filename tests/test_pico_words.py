@@ -15,7 +15,7 @@ from imagemill.pico import scene
 ROOT = Path(__file__).parents[1]
 PICO = ROOT / "src/imagemill/pico"
 READING = PICO / "reading"
-TRAINING = ROOT / "training/pico2"
+TRAINING = ROOT / "training"
 KINDS = {
     "person", "animal", "food", "plant", "vehicle", "building", "furniture", "clothing",
     "headwear", "instrument", "tool", "toy", "sky", "nature", "object", "face",

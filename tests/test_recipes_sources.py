@@ -13,6 +13,7 @@ from PIL import Image
 
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora, LoraFile
+from imagemill.pipelines.calls import PipelineCall
 from imagemill.pipelines.sources import (
     NOTHING,
     cellwise,
@@ -22,7 +23,6 @@ from imagemill.pipelines.sources import (
     placed_mask,
     read,
 )
-from imagemill.pipelines.stages import Stage
 
 ASKED = Generation("a red cat", "m", 96, 64, 10, 4.0, seed=1, image="image")
 
@@ -93,17 +93,17 @@ def test_a_broken_picture_is_told_with_its_field(content: bytes) -> None:
 
 @given(st.integers(1, 96), st.integers(1, 64))
 def test_what_is_placed_on_a_canvas_is_found_there_again(width: int, height: int) -> None:
-    pixels, stage = noise(height, width, 3), Stage("repaint", 96, 64, 1, 1, (width, height))
-    canvas = placed(pixels, stage)
+    pixels, call = noise(height, width, 3), PipelineCall("repaint", 96, 64, 1, 1, (width, height))
+    canvas = placed(pixels, call)
     assert canvas.shape == (64, 96, 3)
-    assert np.array_equal(finished(canvas, stage, (width, height)), pixels)
+    assert np.array_equal(finished(canvas, call, (width, height)), pixels)
 
 
 def test_around_a_placed_picture_its_edges_go_on_and_nothing_is_repainted() -> None:
-    stage = Stage("inpaint", 96, 64, 1, 1, (80, 64))
-    canvas = placed(noise(64, 80, 3), stage)
+    call = PipelineCall("inpaint", 96, 64, 1, 1, (80, 64))
+    canvas = placed(noise(64, 80, 3), call)
     assert (canvas[:, :8] == canvas[:, 8:9]).all()
-    mask = placed_mask(np.full((64, 80), 255, np.uint8), stage)
+    mask = placed_mask(np.full((64, 80), 255, np.uint8), call)
     assert (mask[:, :8] == 0).all()
     assert (mask[:, 8:88] == 255).all()
 

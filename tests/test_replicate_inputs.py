@@ -62,7 +62,7 @@ async def test_every_plain_field_reaches_the_engine(serving: Serving) -> None:
         (DEV, 28, 3.0, (1024, 1024), "webp"),
         (SDXL, 50, 7.5, (1024, 1024), "png"),
         (f"{ROOT}/models/stability-ai/stable-diffusion-3.5-large", 35, 3.5, (1024, 1024), "webp"),
-        (ANY, 20, 4.0, (512, 512), "webp"),
+        (ANY, 12, 4.0, (512, 512), "webp"),
     ],
 )
 async def test_what_is_left_open_is_as_the_model_has_it(

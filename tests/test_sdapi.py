@@ -45,7 +45,7 @@ async def test_a_prompt_alone_is_painted_as_the_model_likes_it(serving: Serving)
     (picture,) = opened(reply)
     assert (picture.size, picture.format) == ((512, 512), "PNG")
     asked = engine.submitted[0]
-    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (20, 4.0, None)
+    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (12, 4.0, None)
     assert list(reply.json()) == ["images", "parameters", "info"]
     assert reply.headers["x-imagemill-model"] == "pico"
 
@@ -340,7 +340,11 @@ async def test_models_are_told_by_title_and_name(serving: Serving) -> None:
 async def test_without_stand_ins_no_other_models_are_told(serving: Serving) -> None:
     async with serving(PlainEngine(), models={"my/model": "folder"}, stand_ins=False) as client:
         found = (await client.get(f"{V1}/sd-models")).json()
-    assert {each["title"] for each in found} == {"my/model", "imagemill/pico"}
+    assert {each["title"] for each in found} == {
+        "my/model",
+        "imagemill/pico",
+        "imagemill/pico-fast",
+    }
 
 
 async def test_every_sampler_that_is_told_is_taken(serving: Serving) -> None:

@@ -9,10 +9,12 @@ from diffusers import StableDiffusion3Pipeline
 from diffusers.models.activations import GELU
 from diffusers.models.normalization import RMSNorm
 
-from imagemill.pico import autoencoder, folder, text
+from imagemill.pico import folder, parts
+from imagemill.pico.denoiser import LOOK_DIM
+from imagemill.pico.looks import ROWS
 from imagemill.pipelines.sparing import spare
 
-__all__ = ["autoencoder", "text"]  # the pipeline's own classes
+__all__ = ["parts"]  # the pipeline's own classes
 
 
 def stock(dtype: torch.dtype) -> StableDiffusion3Pipeline:
@@ -23,11 +25,12 @@ def asked(dtype: torch.dtype) -> dict[str, Any]:
     """Of the transformer."""
     made = torch.Generator().manual_seed(0)
     shapes = {
-        "hidden_states": (4, 16, 16, 16),
-        "encoder_hidden_states": (4, 21, 192),
-        "pooled_projections": (4, 192),
+        "hidden_states": (4, 49, 16, 16),
+        "encoder_hidden_states": (4, 5 + ROWS, LOOK_DIM),
+        "pooled_projections": (4, 64),
     }
     drawn = {name: torch.randn(shape, generator=made) for name, shape in shapes.items()}
+    drawn["encoder_hidden_states"][:, -ROWS:] = 0  # no looks
     given: dict[str, Any] = {name: value.to(dtype) for name, value in drawn.items()}
     return given | {"timestep": torch.rand(4, generator=made) * 1000, "return_dict": False}
 

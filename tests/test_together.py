@@ -152,7 +152,7 @@ async def test_what_is_null_is_left_open(serving: Serving) -> None:
     engine = await painted(serving, **dict.fromkeys(set(optional) - {"response_format"}))
     (generation,) = engine.submitted
     assert (generation.width, generation.height) == (512, 512)
-    assert (generation.steps, generation.guidance_scale, generation.format) == (20, 4.0, "jpeg")
+    assert (generation.steps, generation.guidance_scale, generation.format) == (12, 4.0, "jpeg")
 
 
 @pytest.mark.parametrize(

@@ -1,156 +1,113 @@
-"""Trains pico's autoencoder; resumable, on a CPU or a GPU.
+"""Finds the autoencoder of the teacher's pictures: what is linear needs no training.
 
-    python -m training.autoencoder --minutes 25 --out runs/autoencoder
+    python -m training.autoencoder --pictures runs/pico/pictures --out runs/pico/vae
 
-Measured on two shared cores in LOG.md.
+PICTURES holds files of (n, h, w, 3) bytes, as `training.sample` writes them; the last twentieth of
+each tells how good it is, and is not looked at before.
 """
 
 import argparse
 import math
-import random
-import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from imagemill.pico.autoencoder import PatchAutoencoder
-from training import icons, scenes, styles
-from training.grounds import CELL, COLOURS, LATTICE
+from imagemill.pico.autoencoder import PATCH, OverlappingAutoencoder
 
-CROP = 128
-BATCH = 64
+HELD = 20  # one picture of so many is held out
+COUNT = 160  # pictures of which the principal components are found
+SHRINKING = 0.3  # power of its deviation by which a component's latent is divided
 
-
-def batch(rng: random.Random) -> torch.Tensor:  # (BATCH, 3, CROP, CROP), -1..1
-    crops: list[scenes.Picture] = []
-    while len(crops) < BATCH:
-        if rng.random() < 0.5:
-            picture = loose(rng)
-        else:
-            shape = rng.choices(list(scenes.SHAPES), list(scenes.SHAPES.values()))[0]
-            picture = scenes.draw(scenes.sample(rng, list(icons.atlas()), shape))
-        height, width = picture.shape[:2]
-        for _ in range(2):
-            y = rng.randrange(0, height - CROP + 1, LATTICE)
-            x = rng.randrange(0, width - CROP + 1, LATTICE)
-            crops.append(picture[y : y + CROP, x : x + CROP])
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+Pictures = NDArray[np.uint8]
 
 
-def loose(rng: random.Random) -> scenes.Picture:
-    """Off the lattice, any colours, sizes and grounds: what the autoencoder must also bear."""
-    shape = rng.choices(list(scenes.SHAPES), list(scenes.SHAPES.values()))[0]
-    width, height = (n * CELL for n in shape)
-    ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    top, bottom = (np.asarray(_colour(rng), np.float32) for _ in range(2))
-    picture = np.broadcast_to(
-        top + (bottom - top) * ramp * (rng.random() < 0.4), (height, width, 3)
-    ).copy()
-    for _ in range(rng.randint(1, 5)):
-        side = rng.randint(24, 192)
-        mask = styles.mask(rng.choice(list(icons.atlas())), side)
-        mask = mask[:, ::-1] if rng.random() < 0.5 else mask
-        x, y = rng.randint(0, max(0, width - side)), rng.randint(0, max(0, height - side))
-        scenes.paste(picture, mask, _colour(rng), x, y)
-    return picture.round().astype(np.uint8)
+def pictures(folder: Path, count: int, *, held: bool) -> torch.Tensor:
+    """About `count` pictures of a size, as many from each file: its first, or the last of it."""
+    files = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))]
+    alike = [file for file in files if file.shape[1:] == files[0].shape[1:]]
+    each = -(-count // len(alike))
+    parts = [file[-min(each, len(file) // HELD) :] if held else file[:each] for file in alike]
+    return scaled(np.concatenate(parts))
 
 
-def _colour(rng: random.Random) -> tuple[int, int, int]:
-    if rng.random() < 0.5:
-        return rng.choice(list(COLOURS.values()))
-    return rng.randrange(256), rng.randrange(256), rng.randrange(256)
-
-
-def edges(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
-
-
-def loss_of(model: PatchAutoencoder, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    mean = model.encoder(x)
-    y = model.decoder(mean + model.config.latent_std * torch.randn_like(mean)).float()
-    sharp = sum(F.l1_loss(a, b) for a, b in zip(edges(y), edges(x), strict=True))
-    loss = F.l1_loss(y, x) + 0.5 * sharp + 5e-4 * mean.float().square().mean()
-    return loss, F.mse_loss(y.detach(), x)
-
-
-def train(out: Path, minutes: float, rate: float, device: str, compiled: bool) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    model = PatchAutoencoder().to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.01)
-    state, step, spent = out / "state.pt", 0, 0.0
-    if state.exists():
-        saved = torch.load(state, map_location=device)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step, spent = saved["step"], saved["spent"]
-    run = torch.compile(loss_of, dynamic=False) if compiled else loss_of
-    rng = random.Random(step)
-    began, squared = time.monotonic() - spent, 0.0
-    with ThreadPoolExecutor(1) as drawer:
-        following = drawer.submit(batch, rng)
-        while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
-            x, following = following.result().to(device), drawer.submit(batch, rng)
-            now = (
-                rate
-                * min(1, (step + 1) / 100)
-                * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = now
-            with torch.autocast(device, torch.bfloat16):
-                loss, error = run(model, x.contiguous(memory_format=torch.channels_last))
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            squared += 0.02 * (error.item() - squared)
-            if step % 50 == 0:
-                told = f"loss {loss.item():.4f} mse {squared:.4f}"
-                print(f"{time.monotonic() - began:.0f} s step {step} {told}", flush=True)
-            if step % 400 == 0:
-                save(out, model, optimizer, step, time.monotonic() - began)
-        following.cancel()
-    save(out, model, optimizer, step, time.monotonic() - began)
-
-
-def save(
-    out: Path, model: PatchAutoencoder, optimizer: torch.optim.Optimizer, step: int, spent: float
-) -> None:
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-            "spent": spent,
-        },
-        out / "state.pt",
-    )
-    standardise(model).save_pretrained(out)
+def scaled(found: Pictures) -> torch.Tensor:  # (n, 3, h, w), -1..1
+    return torch.from_numpy(np.array(found)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()
-def standardise(model: PatchAutoencoder) -> PatchAutoencoder:
-    """Measures the latents' mean and deviation, which the pipelines read from the config."""
-    model.eval()
-    mean = torch.cat(
-        [model.encoder(batch(random.Random(i)).to(model.device)).float() for i in range(4)]
+def fit(model: OverlappingAutoencoder, shown: torch.Tensor) -> OverlappingAutoencoder:
+    """Finds the principal components of squares, and the best way back that is linear.
+
+    A component's latent is divided by a root of its deviation: all of them whole would drown the
+    small ones, which are the edges, in the noise that the latents bear.
+    """
+    channels = model.config.latent_channels - 1
+    squares = F.pixel_unshuffle(shown, PATCH)  # (n, 768, h/16, w/16)
+    flat = squares.permute(0, 2, 3, 1).flatten(0, 2)
+    mean = flat.mean(0)
+    deviations, axes = torch.linalg.eigh((flat - mean).double().T @ (flat - mean).double())
+    deviations = (deviations / len(flat)).flip(0)[:channels].sqrt().float()
+    axes = axes.flip(1)[:, :channels].float() / deviations**SHRINKING
+    encode, decode = model.encoder.components, model.decoder.linear
+    encode.weight.copy_(axes.T[..., None, None])
+    assert encode.bias is not None
+    assert decode.bias is not None
+    encode.bias.copy_(-(axes.T @ mean))
+    latents = encode(squares)
+    near = F.unfold(latents, 3, padding=1).transpose(1, 2).flatten(0, 1)
+    near = torch.cat([near, torch.ones_like(near[:, :1])], 1)
+    noise = torch.full((near.shape[1],), model.config.latent_std**2 * len(near))
+    found = torch.linalg.solve(near.T @ near + noise.diag(), near.T @ flat)
+    decode.weight.copy_(found[:-1].T.reshape(decode.weight.shape))
+    decode.bias.copy_(found[-1])
+    # The latents' mean and deviation, which the pipelines read from the config.
+    model.register_to_config(
+        scaling_factor=1 / latents.std().item(), shift_factor=latents.mean().item()
     )
-    model.register_to_config(scaling_factor=1 / mean.std().item(), shift_factor=mean.mean().item())
-    model.train()
     return model
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """psnr: mean of the peak signal-to-noise ratio of pictures that are encoded and decoded, dB.
+    borders: how much larger the mean step of light is across the borders of squares than elsewhere,
+    over the same ratio of the pictures themselves.
+    """
+
+    psnr: float
+    borders: float
+
+
+@torch.no_grad()
+def measured(model: OverlappingAutoencoder, held: torch.Tensor) -> Fidelity:
+    decoded = torch.cat([model(each[None]).clamp(-1, 1) for each in held])
+    errors = (decoded - held).square().mean((1, 2, 3))
+    psnr = sum(10 * math.log10(4 / error) for error in errors.tolist()) / len(held)
+    return Fidelity(psnr, borders(decoded) / borders(held))
+
+
+def borders(shown: torch.Tensor) -> float:
+    """The mean step across the borders of squares, over that between other neighbours."""
+    steps = [shown.mean(1).diff(dim=dim).abs() for dim in (1, 2)]
+    across = [steps[0][:, PATCH - 1 :: PATCH], steps[1][..., PATCH - 1 :: PATCH]]
+    total, found = (sum(each.sum().item() for each in kind) for kind in (steps, across))
+    others = sum(each.numel() for each in steps) - sum(each.numel() for each in across)
+    return (found / sum(each.numel() for each in across)) / ((total - found) / others)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--pictures", type=Path, default=Path("runs/pico/pictures"))
+    parser.add_argument("--out", type=Path, default=Path("runs/pico/vae"))
+    given = parser.parse_args()
+    model = fit(OverlappingAutoencoder(), pictures(given.pictures, COUNT, held=False))
+    model.save_pretrained(given.out)
+    print(measured(model, pictures(given.pictures, 100, held=True)))
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/autoencoder"))
-    parser.add_argument("--minutes", type=float, default=25)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--compile", action="store_true")
-    args = parser.parse_args()
-    torch.set_num_threads(2)
-    train(args.out, args.minutes, args.rate, args.device, args.compile)
+    main()

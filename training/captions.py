@@ -1,127 +1,87 @@
-"""How a scene is said: to the model that learns (caption), and as a person would (plain)."""
+"""A scene said in plain English, as people ask for it; what `imagemill.pico.reading` must read."""
 
 import random
-from collections.abc import Callable
 
-from imagemill.pico.vocabulary import vocabulary
-from training import grounds
-from training.grounds import DEFAULT_GROUND
-from training.scenes import COUNTS, OPPOSITE, Scene, Thing
+from imagemill.pico.layout import place_of
+from imagemill.pico.scene import Scene, Thing
 
-WHERE = {
-    "left": "to the left of",
-    "right": "to the right of",
-    "above": "above",
-    "below": "below",
-    "inside": "inside",
-}
-WAYS = (
-    "{}", "{}, please", "Draw me {}!", "I would like a picture of {}.", "please paint {} for me",
-    "Could you make an icon: {}?",
+PLACED = {
+    "studio": "on a plain background", "meadow": "in a meadow", "garden": "in a garden",
+    "forest": "in a forest", "jungle": "in a jungle", "mountains": "in the mountains",
+    "lake": "at a lake", "sea": "at sea", "beach": "on a beach", "underwater": "under water",
+    "desert": "in the desert", "snow": "in the snow", "street": "in a street",
+    "city": "in a city", "room": "in a room", "bedroom": "in a bedroom",
+    "kitchen": "in a kitchen", "bathroom": "in a bathroom", "restaurant": "in a restaurant",
+    "library": "in a library", "space": "in outer space", "moon": "on the surface of the moon",
+    "japan": "in Japan", "farm": "on a farm", "sky": "in the sky", "stage": "on a stage",
+}  # fmt: skip
+TIMED = {
+    "day": "", "dawn": "at dawn", "sunset": "at sunset", "twilight": "at twilight",
+    "night": "at night", "grey": "on an overcast day",
+}  # fmt: skip
+WEATHERED = {
+    "": "", "rain": "in the rain", "snow": "while it snows", "fog": "in fog", "storm": "in a storm",
+}  # fmt: skip
+RELATED = {
+    "beside": "next to", "rides": "riding", "sits on": "sitting on", "on": "on", "in": "inside",
+    "under": "under", "behind": "behind", "before": "in front of", "above": "above",
+    "flies over": "flying over", "at": "at",
+}  # fmt: skip
+STYLED = {"oil": "oil painting", "pencil": "pencil drawing"}  # which are things by themselves
+CARRIED = {"holds": "holding", "wears": "wearing"}  # said of the host
+COUNTED = ("", "a", "two", "three", "four", "five", "six")
+SIZED = ((0.5, "tiny"), (0.8, "small"), (1.2, ""), (1.45, "big"), (9.0, "huge"))
+FILLED = (
+    "a photo of {}", "{}, highly detailed, 4k", "{}, beautiful and calm", "a picture of {}",
+    "{}. Soft light fills the scene and a quiet mood settles over everything.",
 )  # fmt: skip
-SAME = (  # many as one
-    "fish", "sheep", "dice", "cherries", "grapes", "scissors", "glasses", "jellyfish",
-)  # fmt: skip
-ODD = {"leaf": "leaves", "snowman": "snowmen", "glass": "wine glasses"}
 
 
-def caption(scene: Scene, rng: random.Random) -> str:
-    """One of many ways to say the scene; what is default may stay unsaid."""
-    text = _said(scene, rng)
-    if scene.ground != DEFAULT_GROUND or rng.random() < 0.5:
-        text = _joined(text, _ground(scene.ground, rng), rng)
-    if scene.style != "flat" or rng.random() < 0.04:
-        text = _joined(text, rng.choice([scene.style, f"{scene.style} style"]), rng)
-    return text
+def noun(thing: Thing) -> str:
+    """With its count, size and colour: "two small red apples"."""
+    size = next(word for most, word in SIZED if thing.size <= most)
+    words = [COUNTED[thing.count], size, thing.colour, thing.concept]
+    if thing.count > 1:
+        words[-1] = plural(thing.concept)
+    said = " ".join(word for word in words if word)
+    return "an" + said[1:] if said[:2] == "a " and said[2] in "aeiou" else said
 
 
-def _joined(text: str, other: str, rng: random.Random) -> str:
-    return rng.choice(
-        [f"{text} {other}", f"{text} {other}", f"{text}, {other}", f"{other}, {text}"]
-    )
+def plural(word: str) -> str:
+    if word.endswith("s") and not word.endswith(("ss", "us")):
+        return word  # glasses, stairs
+    for ending, more in (("y", "ies"), ("s", "ses"), ("x", "xes"), ("ch", "ches"), ("sh", "shes")):
+        if word.endswith(ending) and not word.endswith(("ay", "ey", "oy", "uy")):
+            return word[: -len(ending)] + more
+    return f"{word}s"
 
 
-def _ground(ground: str, rng: random.Random) -> str:
-    shown = grounds.kind(ground) != "plain" and rng.random() < 0.4  # it needs no further word
-    return ground if shown else f"{ground} background"
+def caption(scene: Scene, rng: random.Random | None = None) -> str:
+    """rng: with fillers as people write them, else plain."""
+    said = " and ".join(_clauses(scene)) or "an empty place"
+    where = (PLACED[place_of(scene)], TIMED[scene.time], WEATHERED[scene.weather])
+    words = " ".join(word for word in (said, *where) if word)
+    if scene.closeup:
+        words = f"close-up of {words}"
+    if scene.title:
+        words = f'{words}, with the text "{scene.title}"'
+    if rng is not None:
+        words = rng.choice(FILLED).format(words)
+    return words if scene.style == "3d" else f"{words}, {STYLED.get(scene.style, scene.style)}"
 
 
-def _said(scene: Scene, rng: random.Random) -> str:
-    relation, things = scene.relation, scene.things
-    if relation in OPPOSITE and rng.random() < 0.5:
-        relation, things = OPPOSITE[relation], things[::-1]
-    after, silent = rng.random() < 0.1, relation == "inside" and rng.random() < 0.5
-    said = [_phrase(thing, rng, after, silent) for thing in things]
-    if relation == "left" and len(said) > 2 and rng.random() < 0.4:
-        return f"{', '.join(said[:-1])}{rng.choice([',', ' left'])} {said[-1]}"
-    return f" {relation} ".join(said)
-
-
-def _phrase(thing: Thing, rng: random.Random, after: bool, silent: bool) -> str:
-    """after: the colour follows the thing. silent: its size is not said."""
-    sizes = [] if silent or (thing.size == "medium" and rng.random() < 0.8) else [thing.size]
-    words = [COUNTS[thing.count]] if thing.count > 1 else []
-    if after:
-        return " ".join([*words, *sizes, thing.name, thing.colour])
-    adjectives = [*sizes, thing.colour]
-    rng.shuffle(adjectives)
-    return " ".join([*words, *adjectives, thing.name])
-
-
-def plain(scene: Scene) -> str:
-    """The scene as a person would say it."""
-    said = []
-    for thing in scene.things:
-        name = plural(thing.name) if thing.count > 1 else thing.name
-        said.append(f"{_count_and_size(thing, scene)}{thing.colour} {name}")
-    text = _related(said, scene)
-    style = "" if scene.style == "flat" else f", in {scene.style} style"
-    return f"{text} on a {scene.ground} background{style}"
-
-
-def free(scene: Scene, rng: random.Random) -> str:
-    """The scene as people say it who were told nothing: with fillers, synonyms, in any order."""
-    after = rng.random() < 0.3
-    said = [_loosely(thing, scene, after, rng) for thing in scene.things]
-    text = _related(said, scene)
-    ground = "" if scene.ground == DEFAULT_GROUND else f"on a {scene.ground} background"
-    style = "" if scene.style == "flat" else f"in {scene.style} style"
-    around = [part for part in (ground, style) if part]
-    rng.shuffle(around)
-    first = rng.randrange(len(around) + 1)
-    whole = ", ".join([*around[:first], text, *around[first:]])
-    return rng.choice(WAYS).format(whole)
-
-
-def _loosely(thing: Thing, scene: Scene, after: bool, rng: random.Random) -> str:
-    words = vocabulary()
-
-    def other(word: str) -> str:
-        return rng.choice([word, *words.synonyms.get(word, [])])
-
-    first, name, colour = (
-        _count_and_size(thing, scene, other),
-        other(thing.name),
-        other(thing.colour),
-    )
-    return f"{first}{name} that is {colour}" if after else f"{first}{colour} {name}"
-
-
-def _count_and_size(thing: Thing, scene: Scene, other: Callable[[str], str] = str) -> str:
-    """The beginning of a phrase; other: says a word otherwise."""
-    silent = thing.size == "medium" or scene.relation == "inside"  # which says the sizes
-    size = "" if silent else f"{other(thing.size)} "
-    many = f"{other(COUNTS[thing.count])} " if thing.count > 1 else "a "
-    return many + size
-
-
-def _related(said: list[str], scene: Scene) -> str:
-    return said[0] if scene.relation is None else f" {WHERE[scene.relation]} ".join(said)
-
-
-def plural(name: str) -> str:
-    if name in SAME or name in ODD:
-        return ODD.get(name, name)
-    if name.endswith("y") and name[-2] not in "aeiou":
-        return f"{name[:-1]}ies"
-    return f"{name}es" if name.endswith(("s", "x", "sh", "ch")) else f"{name}s"
+def _clauses(scene: Scene) -> list[str]:
+    told = set[int]()
+    out = []
+    for i, thing in enumerate(scene.things):
+        if thing.of is None:
+            continue
+        host = scene.things[thing.of]
+        if thing.of in told or i in told:
+            continue
+        told |= {i, thing.of}
+        if thing.relation in CARRIED:
+            out.append(f"{noun(host)} {CARRIED[thing.relation]} {noun(thing)}")
+        else:
+            out.append(f"{noun(thing)} {RELATED[thing.relation]} {noun(host)}")
+    return out + [noun(each) for i, each in enumerate(scene.things) if i not in told]

@@ -1,212 +1,238 @@
-"""Trains pico's transformer and text encoders on a trained autoencoder; resumable, CPU or GPU.
+"""Trains the transformer and the words on the teacher's pictures; resumable, CPU or GPU.
 
-    python -m training.denoiser --autoencoder runs/autoencoder --minutes 90 --out runs/pico
+    python -m training.denoiser --pictures runs/pico/pictures --minutes 240
 
-On a CPU, a process a core learns faster than one process with as many threads: put
-`torch.distributed.run --standalone --nproc-per-node 2 -m` between `-m` and the module.
-
-Rectified flow: x = (1 - sigma) picture + sigma noise, the model tells noise - picture. Every few
-minutes the averaged weights are written to OUT/pipeline, a folder that
-`StableDiffusion3Pipeline.from_pretrained` loads.
+Rectified flow: x = (1 - sigma) picture + sigma noise. The network is given the sketch of what the
+scene places, and tells how the picture differs from it. Every few minutes the averaged weights are
+written to OUT/model.safetensors.
 """
 
 import argparse
-import math
-import os
-import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from copy import deepcopy
-from dataclasses import dataclass
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-import torch.distributed as dist
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from diffusers.models.embeddings import PatchEmbed
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 
-from imagemill.pico.autoencoder import PatchAutoencoder
-from imagemill.pico.text import tokenizer
-from imagemill.pico.vocabulary import vocabulary
-from training.model import Pico, assemble, know, listed, shipped
-from training.pictures import Batch, Pictures
+from imagemill.pico.autoencoder import OverlappingAutoencoder
+from imagemill.pico.backgrounds import number
+from imagemill.pico.looks import Choice
+from imagemill.pico.placing import told
+from imagemill.pico.scene import Placement, Scene, Thing
+from imagemill.pico.setting import NOTHING, setting
+from training import looks as looks_
+from training.autoencoder import scaled
+from training.looks import Looks
+from training.model import Pico, loaded, parameters, prepare
+from training.trainer import Trainer
 
-# Logit-normal. A caption tells the whole picture, and only where there is much noise must the model
-# look the shape up in the caption instead of the picture: most of learning is spent there.
-SIGMA_MEAN, SIGMA_SPREAD = 0.8, 1.2
-
-
-def loss_of(model: Callable[..., torch.Tensor], batch: Batch) -> torch.Tensor:
-    drawn = torch.randn(batch.latents.shape[0], device=batch.latents.device)
-    sigma = torch.sigmoid(SIGMA_MEAN + SIGMA_SPREAD * drawn) * batch.highest
-    noise, at = torch.randn_like(batch.latents), sigma[:, None, None, None]
-    noisy = (1 - at) * batch.latents + at * noise
-    velocity = model(noisy.to(torch.bfloat16), sigma, batch.ids)
-    error = (velocity.float() - (noise - batch.latents)).square() * batch.weights
-    loss: torch.Tensor = error.mean() / batch.weights.mean()
-    return loss
+SIGMA_MEAN, SIGMA_SPREAD = -0.4, 1.4  # logit-normal
+UNSAID = 0.05  # of all captions: for guidance
 
 
-def optimizers(model: Pico, rate: float) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon for the matrices inside, AdamW for embeddings, biases and both ends."""
-    ends = ("embed", "proj_out", "norm_out", "text_projection")
-    inside: list[nn.Parameter] = []
-    other: list[nn.Parameter] = []
-    for name, weight in model.named_parameters():
-        outer = weight.dim() != 2 or any(end in name for end in ends)
-        (other if outer else inside).append(weight)
-    return (
-        torch.optim.Muon(
-            inside, lr=rate, weight_decay=0.01, ns_steps=4, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(other, lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+class Asked(NamedTuple):
+    """What a picture shows; mirrored: its background."""
+
+    scene: Scene
+    placements: list[Placement]
+    variant: int
+    mirrored: bool
+
+    def turned(self) -> "Asked":
+        """All of it, in a mirror."""
+        placements = [mirrored(each) for each in self.placements]
+        return self._replace(placements=placements, mirrored=not self.mirrored)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Pictures of one size, and what each shows."""
+
+    path: Path
+
+    @cached_property
+    def pictures(self) -> NDArray[np.uint8]:
+        found: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
+        return found
+
+    @cached_property
+    def scenes(self) -> list[Asked]:
+        lines = self.path.with_suffix(".jsonl").read_text("utf-8").splitlines()
+        return [_read(json.loads(line)) for line in lines]
+
+
+def _read(said: dict[str, Any]) -> Asked:
+    things = tuple(Thing(**each) for each in said["scene"].pop("things"))
+    placements = [Placement(*each) for each in said["placements"]]
+    return Asked(Scene(things, **said["scene"]), placements, said["variant"], said["mirrored"])
+
+
+def mirrored(placement: Placement) -> Placement:
+    return replace(
+        placement, anchor_x=1 - placement.anchor_x, dx=-placement.dx, flip=not placement.flip
     )
 
 
-def processes() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
+@dataclass(frozen=True)
+class Batch:
+    """latents: (n, c, h, w). sketch: of the same size. settings: (n, positions)."""
 
-
-def leads() -> bool:
-    return not dist.is_initialized() or dist.get_rank() == 0
-
-
-def agreed(seconds: float) -> float:
-    """The first process's time, so that all stop after the same step."""
-    told = torch.tensor([seconds], dtype=torch.float64)
-    if dist.is_initialized():
-        dist.broadcast(told, 0)
-    return told.item()
-
-
-def average(gradients: list[torch.Tensor]) -> None:
-    """Over all processes."""
-    if not dist.is_initialized():
-        return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= processes()
-    parts = flat.split([gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+    latents: torch.Tensor
+    sketch: torch.Tensor
+    settings: torch.Tensor
 
 
 @dataclass
-class Trainer:
-    out: Path
-    autoencoder: PatchAutoencoder
+class Pictures:
+    """Endless batches of a folder's pictures."""
+
+    folder: Path
+    autoencoder: OverlappingAutoencoder
+    looks: Looks
     model: Pico
-    rate: float
-    minutes: float
     size: int
-    compiled: bool
+    seed: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        rng = random.Random(self.seed)
+        shards: dict[Path, Shard] = {}
+        while True:
+            paths = sorted(self.folder.glob("*.npy"))  # more may come while it learns
+            path = rng.choice([each for each in paths if each.with_suffix(".jsonl").exists()])
+            yield self._batch(shards.setdefault(path, Shard(path)), rng)
+
+    @torch.no_grad()
+    def _batch(self, shard: Shard, rng: random.Random) -> Batch:
+        pictures, ids, settings, choices = [], [], [], []
+        for _ in range(self.size):
+            i = rng.randrange(len(shard.scenes))
+            asked, picture = shard.scenes[i], shard.pictures[i]
+            lettered = any(each.concept.startswith("letter:") for each in asked.placements)
+            if not lettered and rng.random() < 0.5:
+                asked, picture = asked.turned(), picture[:, ::-1]
+            pictures.append(picture)
+            choices.append(Choice(asked.variant, asked.mirrored))
+            if rng.random() < UNSAID:
+                ids.append(told([], {}))
+                settings.append(NOTHING)
+            else:
+                ids.append(told(asked.placements, self.looks.index, number(asked.scene)))
+                settings.append(setting(asked.scene))
+        device, config = self.autoencoder.device, self.autoencoder.config
+        encoded = self.autoencoder.encoder(scaled(np.stack(pictures)).to(device))
+        latents = (encoded - config.shift_factor) * config.scaling_factor
+        placed = self.looks.encoder(torch.tensor(ids, device=device))[0]
+        sketch = self.model.transformer.sketch(placed, choices, *latents.shape[-2:])
+        return Batch(latents, sketch, torch.tensor(settings, device=device))
+
+
+@dataclass
+class Anywhere:
+    """Puts a picture somewhere else among all positions that there are, so that it matters to the
+    transformer how far apart two are, not where: then it bears pictures of other sizes.
+    """
+
+    positions: PatchEmbed
 
     def __post_init__(self) -> None:
-        self.words = tokenizer(vocabulary())
-        self.optimizers = optimizers(self.model, self.rate)
-        self.average = deepcopy(self.model).requires_grad_(False)
-        self.step, self.spent = 0, 0.0
-        # On a CPU, flash attention's backward takes twice the time of plain matrix products.
-        self.plain_attention = self.autoencoder.device.type == "cpu"
-        if (self.out / "state.pt").exists():
-            self._resume(torch.load(self.out / "state.pt", map_location=self.autoencoder.device))
+        side = self.positions.pos_embed_max_size
+        self.all = self.positions.pos_embed.unflatten(1, (side, side)).clone()
 
-    def _resume(self, saved: dict[str, Any]) -> None:
-        """Goes on where a run stopped, also with more words."""
-        for model, key in ((self.model, "model"), (self.average, "average")):
-            model.load_state_dict(saved[key])
-            know(model, saved["words"], self.words)
-        if saved["words"] == listed(self.words):
-            for optimizer, state in zip(self.optimizers, saved["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
-        self.step, self.spent = saved["step"], saved["spent"]
+    def move(self, reach: int, generator: torch.Generator) -> None:
+        """Up to `reach` positions each way."""
+        shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
+        moved = self.all.roll(shift, (1, 2)).flatten(1, 2)
+        self.positions.pos_embed.copy_(moved)
 
-    def train(self) -> None:
-        # All arithmetic in bfloat16, the weights kept in float32: autocast's conversions cost a CPU
-        # three quarters of a step.
-        working = deepcopy(self.model).to(torch.bfloat16)
-        run = torch.compile(working, dynamic=False) if self.compiled else working
-        seed = self.step * processes() + (dist.get_rank() if dist.is_initialized() else 0)
-        torch.manual_seed(seed)
-        pictures = iter(Pictures(self.autoencoder, self.words, self.size // processes(), seed))
-        began, saved = time.monotonic() - self.spent, time.monotonic()
-        mean, seen = 0.0, 0
-        while (done := agreed(time.monotonic() - began) / (60 * self.minutes)) < 1:
-            warm = min(1, (self.step + 1) / 200)
-            now = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            for group in (group for each in self.optimizers for group in each.param_groups):
-                group["lr"] = now
-            with sdpa_kernel(SDPBackend.MATH) if self.plain_attention else nullcontext():
-                loss = loss_of(run, next(pictures))
-                loss.backward()
-            self._learn(working)
-            self.step += 1
-            self._follow()
-            seen += 1
-            mean += (loss.item() - mean) * max(0.01, 1 / seen)
-            self.spent = time.monotonic() - began
-            if leads() and self.step % 100 == 0:
-                print(f"{self.spent:.0f} s step {self.step} loss {mean:.4f}", flush=True)
-            if time.monotonic() - saved > 300:
-                self.save()
-                saved = time.monotonic()
-        self.save()
 
-    @torch.no_grad()
-    def _learn(self, working: Pico) -> None:
-        """Takes the gradients of the working copy, steps, and gives it the new weights."""
-        ours: list[torch.Tensor] = list(self.model.parameters())
-        theirs: list[torch.Tensor] = list(working.parameters())
-        for mine, its in zip(ours, theirs, strict=True):
-            mine.grad = None if its.grad is None else its.grad.float()
-        average([mine.grad for mine in ours if mine.grad is not None])
-        nn.utils.clip_grad_norm_(ours, 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        torch._foreach_copy_(theirs, ours)
-        working.zero_grad()
+@torch.no_grad()
+def spreads(batches: Iterator[Batch], count: int = 64) -> torch.Tensor:
+    """The deviation of each channel of the difference that half of all pictures remain below."""
+    found = []
+    for batch in islice(batches, count):
+        apart = batch.latents - batch.sketch[:, : batch.latents.shape[1]]
+        found.append(apart.square().mean((2, 3)))
+    return torch.cat(found).median(0).values.sqrt()
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        weight = 1 - min(0.9995, (1 + self.step) / (20 + self.step))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), weight)
 
-    def save(self) -> None:
-        if not leads():
-            return
-        state: dict[str, object] = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "words": listed(self.words),
-        }
-        state |= {
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "step": self.step,
-            "spent": self.spent,
-        }
-        torch.save(state, self.out / "state.new")
-        (self.out / "state.new").replace(self.out / "state.pt")
-        assemble(self.average, self.autoencoder, self.words).save_pretrained(self.out / "pipeline")
+def loss_of(model: Pico, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+    """The mean squared error of the velocity, in units in which all levels of noise weigh alike.
+
+    A picture weighs the less, the more it differs from its sketch: outlines and pencil would
+    otherwise count for most, and what is usual keep its noise.
+    """
+    count = len(batch.latents)
+    drawn = torch.randn(count, generator=generator)
+    sigma = torch.sigmoid(SIGMA_MEAN + SIGMA_SPREAD * drawn).to(batch.latents.device)
+    noise = torch.randn(batch.latents.shape, generator=generator).to(batch.latents.device)
+    at = sigma[:, None, None, None]
+    noisy = (1 - at) * batch.latents + at * noise
+    states, pooled = model.words(batch.settings)
+    transformer = model.transformer
+    told_ = transformer.differing(noisy, batch.sketch, states, pooled, 1000 * sigma)
+    velocity = transformer.velocity(noisy, batch.sketch, told_, at)
+    spread = transformer.spreads.square().mean().sqrt()
+    unit = (((1 - at) * spread).square() + at.square()).sqrt() / spread
+    errors = ((velocity - (noise - batch.latents)) * unit).square().mean((1, 2, 3))
+    base = batch.sketch[:, : batch.latents.shape[1]]
+    apart = (batch.latents - base).square().mean((1, 2, 3)) / spread**2
+    loss: torch.Tensor = (errors / (0.15 + apart).sqrt()).mean()
+    return loss
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    arguments.add_argument("--out", type=Path, default=Path("runs/pico/denoiser"))
+    arguments.add_argument("--pictures", type=Path, default=Path("runs/pico/pictures"))
+    arguments.add_argument("--minutes", type=float, default=240)
+    arguments.add_argument("--rate", type=float, default=1e-3)
+    arguments.add_argument("--size", type=int, default=8, help="of a batch")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    arguments.add_argument("--device", default=device)
+    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments.add_argument("--autoencoder", type=Path, default=Path("runs/pico/vae"))
+    arguments.add_argument("--looks", type=Path, default=Path("runs/pico/looks"))
+    arguments.add_argument("--weights", type=Path, help="to go on from, if OUT is new")
+    args = arguments.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    autoencoder, looks = loaded(args.autoencoder).to(args.device), looks_.load(args.looks)
+    looks.encoder.to(args.device)
+    model = Pico().to(args.device)
+    anywhere = Anywhere(model.transformer.pos_embed)
+    prepare(model, autoencoder, looks)
+    if args.weights:
+        model.load_state_dict(load_file(args.weights))
+    else:
+        pictures = Pictures(args.pictures, autoencoder, looks, model, args.size, 0)
+        model.transformer.spreads.copy_(spreads(iter(pictures)))
+    print(f"{parameters(model) / 1e6:.2f}M parameters", flush=True)
+    trainer = Trainer(model, args.out, args.rate, args.minutes)
+    generator = torch.Generator().manual_seed(trainer.step)
+    pictures = Pictures(args.pictures, autoencoder, looks, model, args.size, trainer.step)
+    batches = iter(pictures)
+
+    def keep(average: Pico) -> None:
+        half = {name: each.half().contiguous() for name, each in average.state_dict().items()}
+        save_file(half, args.out / "model.safetensors")
+
+    def loss_of_next() -> torch.Tensor:
+        batch = next(batches)
+        tokens = max(batch.latents.shape[-2:]) // model.transformer.config.patch_size
+        anywhere.move((model.transformer.config.pos_embed_max_size - tokens) // 2, generator)
+        return loss_of(model, batch, generator)
+
+    trainer.train(loss_of_next, keep)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/pico"))
-    parser.add_argument("--autoencoder", type=Path, default=Path("runs/autoencoder"))
-    parser.add_argument("--weights", type=Path, help="a pipeline to go on from, if OUT is new")
-    parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--size", type=int, default=64, help="rows of a batch at the native size")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--compile", action="store_true")
-    args = parser.parse_args()
-    if "RANK" in os.environ:
-        dist.init_process_group("gloo")
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes()))
-    args.out.mkdir(parents=True, exist_ok=True)
-    encoder = (
-        PatchAutoencoder.from_pretrained(args.autoencoder).to(args.device, torch.bfloat16).eval()
-    )
-    model = (shipped(args.weights) if args.weights else Pico()).to(args.device)
-    Trainer(args.out, encoder, model, args.rate, args.minutes, args.size, args.compile).train()
+    main()

@@ -1,156 +1,199 @@
-"""Does the picture show what the prompt says? Asked of combinations that were never trained on.
+"""Does the picture show what the prompt says? Asked of scenes that were never trained on.
 
-    python -m training.evaluate --pipeline runs/pico/pipeline --shuffled
+    python -m training.evaluate --count 300
 
-What is asked, and how it is seen, is in `judges`; of scenes with several things, the objects and
-colours of those count whose combination is unseen. With --freely it is asked as people ask: with
-fillers, synonyms and the words in other orders. With --shuffled each picture is also judged by the
-next prompt, which must come out near chance, or the judges would be worth nothing.
+Scenes with a pair of concepts that training never sees together are said in English, read and
+painted by the pipeline, and judged by the drawings (`judges`); also by the next scene, which must
+fail. With --teacher the teacher draws them instead, which tells how much the judges themselves see.
+--freely says them with fillers. Prints a table in Markdown.
 """
 
 import argparse
-import math
 import random
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan
 
 import numpy as np
 import torch
 from diffusers import StableDiffusion3Pipeline
 
-from imagemill.pico.vocabulary import vocabulary
-from imagemill.pipelines.families import EMBEDDED
-from imagemill.pipelines.loading import load
-from training import captions, scenes
-from training.grounds import CELL
-from training.judges import QUESTIONS, Grid, Tally
-from training.scenes import Picture, Scene
+from imagemill.catalog.endpoints import PICO
+from imagemill.pico import folder, parts
+from imagemill.pico.autoencoder import PATCH
+from imagemill.pico.concepts import traits
+from imagemill.pico.denoiser import choices
+from imagemill.pico.layout import layout, place_of
+from imagemill.pico.reading import read
+from imagemill.pico.scene import STYLES, Placement, Scene, Thing
+from imagemill.pipelines.families import PICO as FAMILY
+from training.canvas import Picture
+from training.captions import caption
+from training.denoiser import mirrored
+from training.judges import Judge, Places, Tally, interval, visible
+from training.sample import Concepts, held_out, once
+from training.teacher import draw, shipped, spot
 
-BATCH = 32
+__all__ = ["parts"]  # the pipeline's own classes
+
+MOST = 3  # things that are told apart by number
+KINDS = ("alone", "two", "three and more")
+QUESTIONS = (*KINDS, "relation", "colour", "count", "place")
+GUIDANCE = FAMILY.applied(PICO.guidance_scale)
+CHANNELS = 49  # of the latents
+GREY_STYLES = ("outline", "pencil", "black and white")
 
 
 @dataclass(frozen=True)
 class Case:
     scene: Scene
-    seed: int
     prompt: str
+    seed: int
+
+    def noise(self, size: tuple[int, int]) -> torch.Tensor:
+        """(1, channels, height, width) of the latents."""
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = (1, CHANNELS, size[1] // PATCH, size[0] // PATCH)
+        return torch.randn(shape, generator=generator)
+
+    def placements(self, turned: bool) -> list[Placement]:
+        found = layout(read(self.prompt).scene, traits(), None)
+        return [mirrored(each) for each in found] if turned else found
 
 
-def cases(
-    count: int,
-    seed: int,
-    objects: list[str],
-    shape: tuple[int, int] = (8, 8),
-    freely: bool = False,
-) -> list[Case]:
-    rng, wording = random.Random(seed), random.Random(seed)
-    asked = [scenes.sample(rng, objects, shape, wanted=True) for _ in range(count)]
-    said = [captions.free(scene, wording) if freely else captions.plain(scene) for scene in asked]
-    return [
-        Case(scene, 1000 * seed + i, prompt)
-        for i, (scene, prompt) in enumerate(zip(asked, said, strict=True))
-    ]
+@dataclass(frozen=True)
+class Painted:
+    picture: Picture
+    placements: list[Placement]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.picture.shape[1], self.picture.shape[0]
+
+
+def cases(count: int, seed: int, freely: bool) -> list[Case]:
+    """One thing, or several of which two were held out; a third not in the style 3d."""
+    rng, concepts, out = random.Random(seed), Concepts.shipped(), list[Case]()
+    while len(out) < count:
+        scene = replace(once(rng, concepts), title="")
+        names = {each.concept for each in scene.things}
+        wanted = 1 + len(out) % MOST  # as many of one thing as of two and of three
+        if min(len(names), MOST) != wanted or (wanted > 1 and not held_out(scene)):
+            continue
+        style = "3d" if rng.random() < 0.67 else rng.choice(STYLES[1:])
+        things = tuple(replace(each, letters="") for each in scene.things)
+        scene = replace(scene, things=things, style=style, place=place_of(scene))
+        out.append(Case(scene, caption(scene, rng if freely else None), 1000 * seed + len(out)))
+    return out
 
 
 def paint(
-    pipeline: StableDiffusion3Pipeline, asked: Sequence[Case], steps: int, guidance_scale: float
-) -> Iterator[Picture]:
-    """One picture per case, in order; all of one shape."""
-    for start in range(0, len(asked), BATCH):
-        part = asked[start : start + BATCH]
-        width, height = (n * CELL for n in part[0].scene.shape)
-        images: Grid = pipeline(
-            prompt=[case.prompt for case in part],
-            generator=[torch.Generator().manual_seed(case.seed) for case in part],
-            width=width,
-            height=height,
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            output_type="np",
-        ).images
-        yield from (images * 255).round().astype(np.uint8)
+    pipeline: StableDiffusion3Pipeline, asked: Sequence[Case], size: tuple[int, int], steps: int,
+    guidance_scale: float,
+) -> Iterator[Painted]:  # fmt: skip
+    for case in asked:
+        noise = case.noise(size)
+        image = pipeline(
+            case.prompt, width=size[0], height=size[1], num_inference_steps=steps,
+            guidance_scale=guidance_scale, latents=noise,
+        ).images[0]  # fmt: skip
+        turned = choices(noise[:, -1:])[0].turned
+        yield Painted(np.asarray(image), case.placements(turned))
 
 
-def interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share."""
-    if count == 0:
-        return 0.0, 1.0
-    z, share = 1.96, right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2)) / (1 + z * z / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
+def judge(
+    tally: Tally, judge: Judge, places: Places, painted: Painted, case: Case, asked: Scene
+) -> None:
+    """What `asked` wants, in a picture that was painted for a case."""
+    picture, placements = painted.picture, painted.placements
+    seen = {i: judge.seen(picture, placements[i])[0] for i in visible(placements, painted.size)}
+    known = {placements[i].concept for i in seen}
+    wanted = [each for each in asked.things if each.concept in known or asked is not case.scene]
+    right = [each.concept in seen.values() for each in wanted]
+    if right:
+        tally.add(KINDS[min(len(asked.things), MOST) - 1], all(right))
+    for thing in asked.things:
+        if thing.count > 1:
+            found = sum(name == thing.concept for name in seen.values())
+            tally.add("count", found == thing.count)
+        if thing.colour and asked.style not in GREY_STYLES:
+            for i in seen:
+                if placements[i].concept == thing.concept:
+                    tally.add("colour", judge.colour(picture, placements[i]) == thing.colour)
+    said = read(case.prompt).scene if asked is case.scene else asked  # a caption leaves some unsaid
+    for thing, host in related(said):
+        a, b = (next((i for i in seen if seen[i] == each.concept), -1) for each in (thing, host))
+        if min(a, b) >= 0:  # both are seen
+            tally.add("relation", stands(thing.relation, painted, a, b))
+    if asked.style not in GREY_STYLES and not asked.closeup:
+        tally.add("place", places.seen(picture, placements) == place_of(asked))
 
 
-def table(tally: Tally, other: Tally | None, chance: float) -> str:
-    """Markdown; other: of the shuffled prompts."""
-    titles = ["", "right", "95 % interval", "of", *(["shuffled prompts"] if other else [])]
-    rows = [titles, ["---"] * len(titles)]
-    for question in QUESTIONS:
+def related(scene: Scene) -> Iterator[tuple[Thing, Thing]]:
+    """Single things and what they are related to, where the two are different."""
+    for thing in scene.things:
+        host = None if thing.of is None else scene.things[thing.of]
+        if host and host.concept != thing.concept and thing.count == host.count == 1:
+            yield thing, host
+
+
+def stands(relation: str, painted: Painted, thing: int, host: int) -> bool:
+    """Whether one placement is where it has to be for its relation to another."""
+    a, b = (spot(painted.placements[i], painted.size) for i in (thing, host))
+    across, down = a.middle - b.middle, (a.top + a.bottom - b.top - b.bottom) / 2
+    within = abs(across) < (a.width + b.width) / 2 and abs(down) < (a.height + b.height) / 2
+    match relation:
+        case "rides" | "sits on" | "on" | "above" | "flies over":
+            return down < 0
+        case "under":
+            return down > 0
+        case "in" | "holds" | "wears":
+            return within
+        case "behind" | "before":
+            return (thing < host) == (relation == "behind")
+        case _:  # beside, at
+            return abs(across) > min(a.width, b.width) / 4
+
+
+def table(tally: Tally, shuffled: Tally) -> Iterator[str]:
+    yield "|  | right | 95 % interval | of | by the next prompt |"
+    yield "| --- | --- | --- | --- | --- |"
+    for question in sorted(tally.answers, key=QUESTIONS.index):
         answers = tally.answers[question]
-        low, high = interval(sum(answers), len(answers))
-        about = f" (chance {chance:.1%})" if question == "object" else ""
-        row = [question + about, f"{tally.share(question):.1%}", f"{low:.1%} to {high:.1%}"]
-        rows.append([*row, str(len(answers)), *([f"{other.share(question):.1%}"] if other else [])])
-    return _markdown(rows)
-
-
-def breakdown(tally: Tally) -> str:
-    """Markdown: the shares of each kind of scene."""
-    rows = [["", *QUESTIONS, "of"], ["---"] * (len(QUESTIONS) + 2)]
-    for kind, part in sorted(tally.kinds.items(), key=lambda row: -len(row[1].answers["ground"])):
-        shares = [
-            f"{part.share(question):.1%}" if part.answers[question] else ""
-            for question in QUESTIONS
-        ]
-        rows.append([kind, *shares, str(len(part.answers["ground"]))])
-    return _markdown(rows)
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def score(pictures: Sequence[Picture], asked: Sequence[Case], objects: tuple[str, ...]) -> Tally:
-    tally = Tally()
-    for picture, case in zip(pictures, asked, strict=True):
-        tally.judge(picture, case.scene, objects, scenes.unseen)
-    return tally
-
-
-def shuffled(asked: Sequence[Case]) -> list[Case]:
-    """For each the next."""
-    return [*asked[1:], *asked[:1]]
+        low, top = interval(sum(answers), len(answers))
+        chance = shuffled.share(question)
+        cells = f"{tally.share(question):.1%} | {low:.1%} to {top:.1%} | {len(answers)}"
+        yield f"| {question} | {cells} | {'' if isnan(chance) else f'{chance:.1%}'} |"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pipeline", default=EMBEDDED, help="its folder")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance-scale", type=float, default=4)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--pipeline", default=str(folder()))
     parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--every", type=int, default=1, help="judge only every nth of these")
-    parser.add_argument("--shape", default="8x8", help="cells of 32 px, wide x high")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--freely", action="store_true", help="ask as people ask")
-    parser.add_argument("--shuffled", action="store_true", help="judge also by the next prompt")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    width, height = (int(n) for n in args.shape.split("x"))
-    objects = vocabulary().words["objects"]
-    asked = cases(args.count, args.seed, objects, (width, height), args.freely)[:: args.every]
-    began = time.monotonic()
-    pipe = load(args.pipeline, "cpu").pipe
-    pictures = list(paint(pipe, asked, args.steps, args.guidance_scale))
-    own = score(pictures, asked, tuple(objects))
-    other = score(pictures, shuffled(asked), tuple(objects)) if args.shuffled else None
-    print(table(own, other, 1 / len(objects)))
-    print(f"\n{breakdown(own)}")
-    worst = [f"{name} {right}/{count}" for name, right, count in own.worst()[:12] if right < count]
-    print(f"\nLeast recognised: {', '.join(worst) or 'none'}.")
-    how = f"{args.steps} steps, guidance {args.guidance_scale}"
-    print(f"{len(asked)} pictures, {how}: {time.monotonic() - began:.0f} s")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=PICO.steps)
+    parser.add_argument("--guidance-scale", type=float, default=GUIDANCE)
+    parser.add_argument("--size", default="512x512")
+    for flag in ("teacher", "freely"):
+        parser.add_argument(f"--{flag}", action="store_true")
+    given = parser.parse_args()
+    wide, high = (int(n) for n in given.size.split("x"))
+    asked = cases(given.count, given.seed, given.freely)
+    if given.teacher:
+        pictures: Iterator[Painted] = (
+            Painted(draw(case.scene, plan, case.seed, (wide, high)), plan)
+            for case in asked
+            for plan in [case.placements(turned=False)]
+        )
+    else:
+        pipeline = StableDiffusion3Pipeline.from_pretrained(given.pipeline, dtype=torch.float32)
+        pipeline.set_progress_bar_config(disable=True)
+        pictures = paint(pipeline, asked, (wide, high), given.steps, given.guidance_scale)
+    tally, shuffled, eyes, places = Tally(), Tally(), Judge(shipped()), Places()
+    for i, (case, painted) in enumerate(zip(asked, pictures, strict=True)):
+        judge(tally, eyes, places, painted, case, case.scene)
+        judge(shuffled, eyes, places, painted, case, asked[(i + 1) % len(asked)].scene)
+    print("\n".join(table(tally, shuffled)))
 
 
 if __name__ == "__main__":

@@ -1,112 +1,47 @@
-"""What learns: pico's transformer and text encoders, and the pipeline they are shipped as."""
+"""What learns: the transformer and the words of a setting."""
 
-from copy import deepcopy
 from pathlib import Path
 
 import torch
-from diffusers import (
-    FlowMatchEulerDiscreteScheduler,
-    SD3Transformer2DModel,
-    StableDiffusion3Pipeline,
-)
 from torch import nn
-from torch.nn import functional as F
-from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
 
-from imagemill.pico.autoencoder import PatchAutoencoder
-from imagemill.pico.text import MAX_LENGTH, RESERVED, NoTextEncoder, tokenizer
-from imagemill.pico.vocabulary import vocabulary
+from imagemill.pico.autoencoder import OverlappingAutoencoder
+from imagemill.pico.denoiser import SketchTransformer
+from imagemill.pico.setting import SettingEncoder
+from training.looks import Looks
 
-WIDTH, LAYERS = 192, 5
-LARGEST = 32  # cells a side: the position embedding's
-
-
-def text_encoder(width: int, layers: int) -> CLIPTextModelWithProjection:
-    config = CLIPTextConfig(
-        vocab_size=RESERVED, hidden_size=width, intermediate_size=4 * width,
-        num_hidden_layers=layers, num_attention_heads=width // 32,
-        max_position_embeddings=MAX_LENGTH, projection_dim=width,
-        bos_token_id=0, eos_token_id=1, pad_token_id=2,
-    )  # fmt: skip
-    return CLIPTextModelWithProjection(config)
-
-
-def transformer(layers: int) -> SD3Transformer2DModel:
-    return SD3Transformer2DModel(
-        sample_size=16, patch_size=2, in_channels=16, out_channels=16, num_layers=layers,
-        attention_head_dim=32, num_attention_heads=WIDTH // 32, joint_attention_dim=WIDTH,
-        caption_projection_dim=WIDTH, pooled_projection_dim=WIDTH, pos_embed_max_size=LARGEST,
-        qk_norm="rms_norm",
-    )  # fmt: skip
+WIDTHS = (48, 16)  # of the two text encoders; together `words_dim`
 
 
 class Pico(nn.Module):
-    """What learns: the transformer and both text encoders."""
-
-    def __init__(self, layers: int = LAYERS) -> None:
+    def __init__(self, **sizes: int) -> None:
         super().__init__()
-        self.transformer = transformer(layers)
-        self.text_encoder = text_encoder(128, 3)
-        self.text_encoder_2 = text_encoder(64, 2)
+        self.transformer = SketchTransformer(**sizes)
+        self.encoders = nn.ModuleList(SettingEncoder(width) for width in WIDTHS)
 
-    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        said = [
-            encoder(ids, output_hidden_states=True)
-            for encoder in (self.text_encoder, self.text_encoder_2)
-        ]
-        tokens = torch.cat([out.hidden_states[-2] for out in said], dim=-1)
-        velocity: torch.Tensor = self.transformer(
-            hidden_states=noisy,
-            timestep=sigma * 1000,
-            encoder_hidden_states=F.pad(tokens, (0, 0, 0, 1)),  # the empty token of NoTextEncoder
-            pooled_projections=torch.cat([out.text_embeds for out in said], dim=-1),
-            return_dict=False,
-        )[0]
-        return velocity
+    def words(self, setting: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, positions) to what the transformer reads, (n, positions, 64), and pooled (n, 64)."""
+        said = [encoder(setting) for encoder in self.encoders]
+        states = torch.cat([each.hidden_states[-2] for each in said], -1)
+        return states, torch.cat([each.text_embeds for each in said], -1)
 
 
-def listed(words: PreTrainedTokenizerFast) -> list[str]:
-    return [words.convert_ids_to_tokens(i) for i in range(len(words))]
+def prepare(model: Pico, autoencoder: OverlappingAutoencoder, looks: Looks) -> None:
+    """Gives the transformer what does not learn: how looks are drawn, and how they are encoded."""
+    transformer, config = model.transformer, autoencoder.config
+    transformer.sketcher.load_state_dict(looks.sketcher.state_dict())
+    encode = autoencoder.encoder.components
+    assert encode.bias is not None
+    transformer.encoder.weight.data.copy_(encode.weight * config.scaling_factor)
+    shifted = (encode.bias - config.shift_factor) * config.scaling_factor
+    transformer.encoder.bias.data.copy_(shifted)
 
 
-def know(model: Pico, before: list[str], words: PreTrainedTokenizerFast) -> None:
-    """Gives the words of today the embeddings that they had, wherever they stood in the list.
-
-    New ones take rows that no word had, not that of the word whose place they take.
-    """
-    spare = iter(range(len(before), RESERVED))
-    rows = torch.tensor(
-        [before.index(word) if word in before else next(spare) for word in listed(words)]
-    )
-    for encoder in (model.text_encoder, model.text_encoder_2):
-        table = encoder.get_input_embeddings().weight.data
-        table[: len(rows)] = table[rows].clone()
+def parameters(model: nn.Module) -> int:
+    return sum(each.numel() for each in model.parameters() if each.requires_grad)
 
 
-def shipped(folder: Path, layers: int = LAYERS) -> Pico:
-    """The model of a pipeline folder, to be trained on."""
-    model = Pico(layers)
-    for name, kind in (
-        ("transformer", SD3Transformer2DModel),
-        ("text_encoder", CLIPTextModelWithProjection),
-        ("text_encoder_2", CLIPTextModelWithProjection),
-    ):
-        weights = kind.from_pretrained(folder / name, dtype=torch.float32).state_dict()
-        getattr(model, name).load_state_dict(weights)
-    before = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
-    know(model, listed(before), tokenizer(vocabulary()))
-    return model
-
-
-def assemble(
-    model: Pico, autoencoder: PatchAutoencoder, words: PreTrainedTokenizerFast
-) -> StableDiffusion3Pipeline:
-    """The pipeline in bfloat16, as it is shipped."""
-    copy = deepcopy(model).to("cpu", torch.bfloat16)
-    return StableDiffusion3Pipeline(
-        transformer=copy.transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=deepcopy(autoencoder).to("cpu", torch.bfloat16),
-        text_encoder=copy.text_encoder, tokenizer=words,
-        text_encoder_2=copy.text_encoder_2, tokenizer_2=words,
-        text_encoder_3=NoTextEncoder(WIDTH).to(torch.bfloat16), tokenizer_3=words,
-    )  # fmt: skip
+def loaded(path: Path) -> OverlappingAutoencoder:
+    found: OverlappingAutoencoder = OverlappingAutoencoder.from_pretrained(path)
+    found.requires_grad_(False)
+    return found

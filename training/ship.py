@@ -1,68 +1,67 @@
-"""Copies a trained pipeline into the package, with the tokenizer that today's vocabulary makes.
+"""Puts the parts together, in half precision, as a folder that stock diffusers loads.
 
-python -m training.ship runs/pico/pipeline
+python -m training.ship --denoiser runs/pico/denoiser --out src/imagemill/pico/weights/base
 """
 
 import argparse
 import json
-import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
+from safetensors.torch import load_file
 
-from imagemill import pico
-from imagemill.pico.text import tokenizer
-from imagemill.pico.vocabulary import vocabulary
-from imagemill.pipelines.loading import load
+from imagemill.pico import folder
+from imagemill.pico.autoencoder import OverlappingAutoencoder
+from imagemill.pico.tokenizers import NAMES, PlacementTokenizer, SettingTokenizer
+from training import looks as looks_
+from training.looks import Looks
+from training.model import Pico, loaded, prepare
 
-LARGEST = 25_000_000  # bytes of a variant
-
-
-def size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def ship(trained: Path, to: Path, largest: int = LARGEST) -> int:
-    """Bytes shipped. Raises ValueError, having touched nothing, where it cannot be."""
-    pipeline = load(str(trained), "cpu").pipe.to(torch.bfloat16)
-    words = tokenizer(vocabulary())
-    if words.get_vocab() != pipeline.tokenizer.get_vocab():
-        raise ValueError(f"{trained} was trained on other words; run training.vocabulary again")
-    pipeline.register_modules(tokenizer=words, tokenizer_2=words, tokenizer_3=words)
-    with TemporaryDirectory() as scratch:
-        whole = Path(scratch) / to.name
-        pipeline.save_pretrained(whole)
-        for path in whole.rglob("*.json"):
-            _forget_where(path)
-        for encoder in ("text_encoder", "text_encoder_2"):
-            _load_as_the_rest(whole / encoder / "config.json")
-        if (total := size(whole)) > largest:
-            raise ValueError(f"{trained} makes {total} bytes; at most {largest} are shipped")
-        shutil.rmtree(to, ignore_errors=True)
-        shutil.copytree(whole, to, copy_function=shutil.copyfile)  # readable by all
-    return total
+SHIFT = 5.0  # of sigmas: the last step begins where what is unsure has no say any more
 
 
-def _forget_where(path: Path) -> None:
-    """Takes out where the model was trained, which is nobody's business."""
-    facts = json.loads(path.read_text("utf-8"))
-    if facts.pop("_name_or_path", None) is not None:
-        path.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+def assemble(
+    model: Pico, autoencoder: OverlappingAutoencoder, looks: Looks, names: Path
+) -> StableDiffusion3Pipeline:
+    """names: the file of the looks' names."""
+    prepare(model, autoencoder, looks)
+    first, second = model.encoders
+    return StableDiffusion3Pipeline(
+        transformer=model.transformer, scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        vae=autoencoder, text_encoder=first, tokenizer=SettingTokenizer(),
+        text_encoder_2=second, tokenizer_2=SettingTokenizer(),
+        text_encoder_3=looks.encoder, tokenizer_3=PlacementTokenizer(str(names)),
+    )  # fmt: skip
 
 
-def _load_as_the_rest(config: Path) -> None:
-    """Where no dtype is asked for, diffusers loads float32, but transformers what the file says.
+def made(denoiser: Path, autoencoder: Path, looks: Path) -> StableDiffusion3Pipeline:
+    model = Pico()
+    model.load_state_dict(load_file(denoiser / "model.safetensors"))
+    return assemble(model, loaded(autoencoder), looks_.load(looks), looks / NAMES)
 
-    The mixture that comes of it cannot be called.
-    """
-    facts = json.loads(config.read_text("utf-8")) | {"dtype": "float32"}
-    config.write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+
+def forget_places(place: Path) -> None:
+    """Configurations tell where a part was loaded from; nobody else has that place."""
+    for path in place.rglob("config.json"):
+        told = json.loads(path.read_text("utf-8"))
+        told.pop("_name_or_path", None)
+        path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def size(place: Path) -> int:
+    """Bytes of all files."""
+    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("trained", type=Path)
-    parser.add_argument("--variant", default="base")
+    parser.add_argument("--denoiser", type=Path, default=Path("runs/pico/denoiser"))
+    parser.add_argument("--autoencoder", type=Path, default=Path("runs/pico/vae"))
+    parser.add_argument("--looks", type=Path, default=Path("runs/pico/looks"))
+    parser.add_argument("--out", type=Path, default=folder())
     args = parser.parse_args()
-    print(f"{ship(args.trained, pico.folder(args.variant)):,} bytes")
+    pipe = made(args.denoiser, args.autoencoder, args.looks)
+    pipe.to(torch.float16).save_pretrained(args.out)
+    forget_places(args.out)
+    print(f"{size(args.out) / 1e6:.1f} MB in {args.out}")

@@ -209,11 +209,12 @@ def _stop_at_eof() -> None:
 def _endpoint(model: str) -> "Endpoint":
     """Nothing stands in here: whoever names a model on their own machine wants that one."""
     from imagemill.catalog import Endpoint
-    from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS
+    from imagemill.catalog.endpoints import KNOWN, OWN, OWN_ID, WEIGHTS
     from imagemill.pipelines.families import EMBEDDED
 
-    if model in (EMBEDDED, OWN_ID):
-        return Endpoint(OWN_ID, EMBEDDED, PICO, version="")
+    id = OWN_ID if model == EMBEDDED else model
+    if id in OWN:
+        return Endpoint(id, EMBEDDED, OWN[id], version="")
     # What lies here goes by its name, so that no path of this machine is written into the picture.
     place = Path(model).expanduser()
     id = place.resolve().name if place.exists() else model
@@ -231,7 +232,7 @@ def _paint(generation: Generation, source: str, output: Path) -> None:
     if painted.ignored:
         words = ", ".join(painted.ignored)
         typer.echo(
-            f"imagemill: unknown to the model or beyond what it reads, so ignored: {words}",
+            f"imagemill: ignored, or drawn as something near: {words}",
             err=True,
         )
     for i, picture in enumerate(painted.pictures):

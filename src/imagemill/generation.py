@@ -242,6 +242,6 @@ class Painted:
     pictures: tuple[bytes, ...]
     seconds: float  # of engine time, from first step to encoded
     served_by: str  # the weights that painted: "pico" when standing in
-    ignored: tuple[
-        str, ...
-    ] = ()  # words that the model does not know, or that lie beyond what it reads
+    # Words that the model does not know, that lie beyond what it reads, or that it draws as
+    # something near ("corgi: drawn as dog").
+    ignored: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from imagemill.catalog.endpoints import KNOWN, OWN_ID, PICO, WEIGHTS, Defaults, Endpoint
+from imagemill.catalog.endpoints import KNOWN, OWN, OWN_ID, PICO, WEIGHTS, Defaults, Endpoint
 from imagemill.catalog.pages import PAGES, Page
 from imagemill.catalog.usual import usual
 from imagemill.catalog.versions import fingerprint
@@ -32,7 +32,7 @@ class Catalog:
         stand_ins: bool,
         fingerprint: Callable[[str], str] = fingerprint,
     ) -> None:
-        self._models = {OWN_ID: ModelSpec(EMBEDDED), **_by_name(models)}
+        self._models = {id: ModelSpec(EMBEDDED) for id in OWN} | _by_name(models)
         self._stand_ins = stand_ins
         self._fingerprint = fingerprint
         self._usual: dict[str, Defaults] = {}  # by address, of weights that are here
@@ -81,7 +81,7 @@ class Catalog:
         return Fault(Kind.NOT_FOUND, f"model {id} is not available here; there are {there}")
 
     def _endpoint(self, id: str, spec: ModelSpec, weights: str) -> Endpoint:
-        told = PICO if spec.source == EMBEDDED else self._told(spec, weights)
+        told = OWN.get(id, PICO) if spec.source == EMBEDDED else self._told(spec, weights)
         chosen = {name: value for name, value in asdict(spec.defaults).items() if value is not None}
         return Endpoint(id, spec.address, replace(told, **chosen), self._version(spec.address))
 

@@ -65,12 +65,12 @@ PHRASES: dict[Slot, dict[Kind, tuple[str, ...]]] = {
             "a balanced composition that keeps attention on the subject",
             "seen from a natural distance with a distinct shape",
             "calm framing with generous space around the subject",
-            "composed so that the eye settles on the subject first",
+            "composed so that the gaze settles on the subject first",
         ),
         "place": (
             "a balanced composition with depth from near to far",
             "a steady view with a clear sense of scale",
-            "layered depth that leads the eye inward",
+            "layered depth that leads the gaze inward",
             "an open composition with an unhurried rhythm",
         ),
         "object": (

@@ -172,7 +172,11 @@ def report(order: Order, answer: Answer) -> None:
     if order.endpoint.stands_in:
         log.info("%s stands in for %s", served_by, id, extra={"model": id})
     if answer.painted.ignored:
-        log.info("unknown to %s, so ignored: %s", served_by, listed(answer.painted.ignored))
+        log.info(
+            "ignored by %s, or drawn as something near: %s",
+            served_by,
+            listed(answer.painted.ignored),
+        )
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -255,7 +259,8 @@ HEADERS: dict[str, Any] = {
     "x-imagemill-cache": {"description": "hit: the caller's earlier picture. miss: a new one."}
     | _TEXT,
     "x-imagemill-ignored": {
-        "description": "Words of the prompt that the model does not know, percent-encoded."
+        "description": "Words of the prompt that the model does not know, or draws as something "
+        "near (`corgi: drawn as dog`), percent-encoded."
     }
     | _TEXT,
 }

@@ -119,7 +119,7 @@ _SD3 = rows(
 
 DENOISERS: dict[str, Rows] = {
     "SD3Transformer2DModel": _SD3,
-    "SketchTransformer": replace(_SD3, weight=0.25),  # a token is 32 px
+    "SketchTransformer": _SD3,
     "FluxTransformer2DModel": _FLUX,
     "ChromaTransformer2DModel": _FLUX,
     "BriaTransformer2DModel": _FLUX,
@@ -184,7 +184,6 @@ ENCODERS: dict[str, Rows] = {
     "CLIPTextModelWithProjection": _TEXT,
     "T5EncoderModel": _TEXT,
     "UMT5EncoderModel": _TEXT,
-    "NoTextEncoder": _TEXT,
     "SettingEncoder": _TEXT,
     "LookEncoder": _TEXT,
     "GemmaModel": _DECODER,
@@ -209,7 +208,6 @@ ENCODERS: dict[str, Rows] = {
 }
 
 AUTOENCODERS: dict[str, tuple[Rows, Rows]] = {
-    "PatchAutoencoder": (replace(_ENCODE, weight=1 / 32**2), replace(_DECODE, weight=0.25)),
     "OverlappingAutoencoder": (replace(_ENCODE, weight=1 / 32**2), replace(_DECODE, weight=0.25)),
     "AutoencoderKL": (_ENCODE, _DECODE),
     "AutoencoderKLFlux2": (_ENCODE, _DECODE),

@@ -26,10 +26,10 @@ from imagemill.engine.scheduler import Call, Scheduler
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from imagemill.pipelines.asking import Look
+from imagemill.pipelines.calls import guided, planned
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.recipes import paint
 from imagemill.pipelines.sources import NOTHING, Given, Picture
-from imagemill.pipelines.stages import guided, stages
 
 log = logging.getLogger(__name__)
 # Tokens of one forward: what a network's time and memory grow with, whatever its kind. At 1024 px
@@ -351,12 +351,8 @@ class Runner:
 
 def _costs(loaded: Loaded, generation: Generation) -> tuple[int, ...]:
     """What is left to be computed after each number of steps, 0 after the last."""
-    planned, side = stages(loaded.family, generation), _token_side(loaded)
-    tokens = [
-        max(1, stage.width * stage.height // side**2)
-        for stage in planned
-        for _ in range(stage.steps)
-    ]
+    call, side = planned(loaded.family, generation), _token_side(loaded)
+    tokens = [max(1, call.width * call.height // side**2)] * call.steps if call else []
     steps = len(tokens)
     rows = (1 + guided(loaded.family, generation, step, steps) for step in range(steps))
     each = [count * place for count, place in zip(rows, tokens, strict=True)]

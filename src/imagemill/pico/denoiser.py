@@ -1,5 +1,10 @@
-"""The transformer of pico's second generation: Stable Diffusion 3's, beside a sketch."""
+"""The transformer of pico: Stable Diffusion 3's, beside a sketch."""
 
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from hashlib import blake2b
+from threading import Lock
 from typing import Any
 
 import torch
@@ -9,24 +14,60 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import nn
 from torch.nn import functional as F
 
-from imagemill.pico.looks import CELLS, CODES, FIELDS, Sketcher
-from imagemill.pico.scene import PLACEMENTS
+from imagemill.pico.autoencoder import PATCH
+from imagemill.pico.looks import CELLS, CODES, FIELDS, ROWS, Choice, Sketcher
 
-PATCH = 16  # px of a latent position
 COVER = 16  # numbers that tell how far a position is covered, each of a square of 4 px
+AROUND = (-5.0, 3.0)  # what is told of deviations, at the least and at the most
 WAYS = 4  # linear ones from what is read to what is told
 PLACE = 4  # how far down and across, the height and the width
+Draw = Callable[[], torch.Tensor]
+KEPT = 32  # sketches, for the steps to come
 LOOK_DIM = FIELDS + CELLS * CODES
+
+
+class Sketches:
+    """The last KEPT sketches, by what they show: all steps of a picture have the same."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.drawn: OrderedDict[tuple[Any, ...], torch.Tensor] = OrderedDict()
+
+    def of(
+        self, looks: torch.Tensor, choice: Choice, size: tuple[int, int], draw: Draw
+    ) -> torch.Tensor:
+        told = blake2b(looks.detach().float().cpu().numpy().tobytes()).digest()
+        key = (told, choice, size, looks.device)
+        with self.lock:
+            kept = self.drawn.pop(key, None)
+        sketch = draw() if kept is None else kept
+        with self.lock:
+            self.drawn[key] = sketch
+            if len(self.drawn) > KEPT:
+                self.drawn.popitem(last=False)
+        return sketch
+
+    def __deepcopy__(self, _: object) -> "Sketches":
+        return Sketches()
+
+
+def choices(plane: torch.Tensor) -> list[Choice]:
+    """What the noise of the latents' last channel decides for each row; plane: (n, 1, h, w)."""
+    signs = (plane[:, 0, :2, :2] > 0).flatten(1).tolist()
+    return [Choice(2 * high + low, *others) for high, low, *others in signs]
 
 
 # Pipelines load what is of a class that this module has by the name ModelMixin.
 class SketchTransformer(SD3Transformer2DModel, ModelMixin):
-    """Reads, beside noisy latents, a sketch of the things that the prompt places.
+    """Reads, beside noisy latents, a sketch of the place and the things that the prompt asks for.
 
-    The last PLACEMENTS rows of `encoder_hidden_states` are what `LookEncoder` gives: they are drawn
-    as a sketch, encoded as the autoencoder does, and joined to the latents. The rows before them
-    are words, `words_dim` numbers each. The network tells how the picture differs from the sketch,
-    in units of `spread`; what is returned is the velocity, as of every model of flow.
+    The last ROWS rows of `encoder_hidden_states` are what `LookEncoder` gives: they are drawn as a
+    sketch, encoded as the autoencoder does, and joined to the latents. The rows before them are
+    words, `words_dim` numbers each. The network tells how the picture differs from the sketch, and
+    how sure that is; what is returned is the velocity, as of every model of flow.
+
+    The last channel of the latents is none of the picture. Signs of its noise choose among what a
+    sketch can show (`choices`), and its velocity leads to them, so that they stay to the end.
     """
 
     @register_to_config
@@ -34,26 +75,32 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         self,
         sample_size: int = 32,
         patch_size: int = 2,
-        in_channels: int = 48,
+        in_channels: int = 49,
         num_layers: int = 6,
         attention_head_dim: int = 32,
         num_attention_heads: int = 6,
         joint_attention_dim: int = LOOK_DIM,
         caption_projection_dim: int = 192,
         pooled_projection_dim: int = 64,
-        out_channels: int = 48,
+        out_channels: int = 49,
         pos_embed_max_size: int = 64,
         dual_attention_layers: tuple[int, ...] = (),
         qk_norm: str | None = "rms_norm",
         words_dim: int = 64,
-        spread: float = 0.7,
     ) -> None:
         super().__init__(
-            sample_size, patch_size, in_channels, num_layers, attention_head_dim,
-            num_attention_heads, joint_attention_dim, caption_projection_dim,
-            pooled_projection_dim, out_channels, pos_embed_max_size, dual_attention_layers, qk_norm,
+            pos_embed_max_size * patch_size, patch_size, in_channels - 1, num_layers,
+            attention_head_dim, num_attention_heads, joint_attention_dim, caption_projection_dim,
+            pooled_projection_dim, 2 * (out_channels - 1), pos_embed_max_size,
+            dual_attention_layers, qk_norm,
         )  # fmt: skip
-        self.sketcher = Sketcher()
+        self.register_to_config(
+            sample_size=sample_size, in_channels=in_channels, out_channels=out_channels
+        )
+        in_channels, out_channels = in_channels - 1, 2 * (out_channels - 1)
+        self.sketcher, self.sketches = Sketcher(), Sketches()
+        # By how much a picture differs from its sketch, the usual deviation of each channel.
+        self.spreads = nn.Parameter(torch.ones(in_channels), requires_grad=False)
         # The autoencoder's, with its scale: a sketch becomes latents as the pipeline has them.
         self.encoder = nn.Conv2d(3 * PATCH**2, in_channels, 1).requires_grad_(False)
         channels = 2 * in_channels + COVER + PLACE
@@ -63,11 +110,16 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         # need not pass through the network, whose width is less than what a token tells.
         self.linear = nn.Conv2d(channels, WAYS * out_channels, 3, padding=1)
         self.weighing = nn.Linear(self.inner_dim, WAYS)
+        for part in (self.proj_out, self.linear):  # it begins with what the spreads tell
+            for parameter in part.parameters():
+                nn.init.zeros_(parameter)
 
-    def sketch(self, placements: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """(n, in_channels + COVER + PLACE, height, width), in latent positions."""
-        drawn = self.sketcher(placements, height * PATCH, width * PATCH)
-        pixels = F.pixel_unshuffle(2 * drawn[:, :3] - drawn[:, 3:], PATCH)
+    def sketch(
+        self, looks: torch.Tensor, choices: Sequence[Choice], height: int, width: int
+    ) -> torch.Tensor:
+        """(n, in_channels - 1 + COVER + PLACE, height, width), in latent positions."""
+        drawn = self.sketcher(looks, choices, height * PATCH, width * PATCH)
+        pixels = F.pixel_unshuffle(drawn[:, :3], PATCH)
         bias = self.encoder.bias
         assert bias is not None
         latents = F.conv2d(pixels, self.encoder.weight.float(), bias.float())
@@ -89,18 +141,31 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         return_dict: bool = True,
         skip_layers: list[int] | None = None,
     ) -> Transformer2DModelOutput | tuple[torch.Tensor]:
-        words, placements = (
-            encoder_hidden_states[:, :-PLACEMENTS, : self.config.words_dim],
-            encoder_hidden_states[:, -PLACEMENTS:],
+        words, looks = (
+            encoder_hidden_states[:, :-ROWS, : self.config.words_dim],
+            encoder_hidden_states[:, -ROWS:],
         )
-        sketch = self.sketch(placements, *hidden_states.shape[-2:])
+        noisy, plane = hidden_states[:, :-1], hidden_states[:, -1:].float()
+        sketch = self._sketches(looks, choices(plane), noisy.shape[-2], noisy.shape[-1])
         found = self.differing(
-            hidden_states, sketch, words, pooled_projections, timestep,
+            noisy, sketch, words, pooled_projections, timestep,
             block_controlnet_hidden_states, joint_attention_kwargs, skip_layers,
         )  # fmt: skip
         sigma = (timestep.float() / 1000)[:, None, None, None]
-        velocity = self.velocity(hidden_states.float(), sketch, found, sigma).to(found.dtype)
-        return Transformer2DModelOutput(sample=velocity) if return_dict else (velocity,)
+        velocity = self.velocity(noisy.float(), sketch, found, sigma)
+        kept = (plane - torch.where(plane > 0, 1.0, -1.0)) / sigma.clamp(min=1e-3)
+        sample = torch.cat([velocity, kept], 1).to(found.dtype)
+        return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
+
+    def _sketches(
+        self, looks: torch.Tensor, chosen: Sequence[Choice], height: int, width: int
+    ) -> torch.Tensor:
+        """As `sketch` gives them, drawn once for all steps of a picture."""
+        found = []
+        for row, choice in zip(looks, chosen, strict=True):
+            draw = partial(self.sketch, row[None], [choice], height, width)
+            found.append(self.sketches.of(row, choice, (height, width), draw))
+        return torch.cat(found)
 
     def differing(
         self,
@@ -113,27 +178,32 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         keywords: dict[str, Any] | None = None,
         skipped: list[int] | None = None,
     ) -> torch.Tensor:
-        """What the network itself tells, of unit variance: (n, out_channels, h, w)."""
-        read = torch.cat([noisy, sketch.to(noisy.dtype)], 1)
+        """What the network itself tells, for `velocity`: (n, 2 * (out_channels - 1), h, w)."""
+        sigma = (timestep.float() / 1000)[:, None, None, None]
+        base, spread = sketch[:, : noisy.shape[1]], self.spreads.float()[:, None, None]
+        apart = noisy.float() - (1 - sigma) * base
+        apart = apart / (((1 - sigma) * spread).square() + sigma.square()).sqrt()
+        read = torch.cat([apart, sketch], 1).to(noisy.dtype)
         told: torch.Tensor = super().forward(
             read, words, pooled, timestep, control, keywords, False, skipped
         )[0]
         weights = self.weighing(F.silu(self.time_text_embed(timestep, pooled)))
-        ways = self.linear(read).unflatten(1, (WAYS, -1))  # (n, ways, out_channels, h, w)
+        ways = self.linear(read).unflatten(1, (WAYS, -1))  # (n, ways, channels, h, w)
         found: torch.Tensor = told + (ways * weights[:, :, None, None, None]).sum(1)
         return found
 
     def velocity(
         self, noisy: torch.Tensor, sketch: torch.Tensor, told: torch.Tensor, sigma: torch.Tensor
     ) -> torch.Tensor:
-        """noise - picture, where the picture is
-
-            sketch + c_skip (noisy - (1 - sigma) sketch) + c_out told
-
-        with the factors of Karras et al. 2022 (EDM) for a difference of deviation `spread`.
+        """noise - picture, where the picture is mean + kept (noisy - (1 - sigma) mean): the first
+        half of what is told is by how much the mean differs from the sketch, in `spreads`; the
+        second how far around it a picture may be, as the logarithm of a deviation in `spreads`.
+        What is kept of the noise follows from that, as Wiener's filter has it.
         """
-        base, spread = sketch[:, : noisy.shape[1]], float(self.config.spread)
-        total = ((1 - sigma) * spread).square() + sigma.square()
-        kept = (sigma - (1 - sigma) * spread**2) / total
-        velocity: torch.Tensor = kept * noisy - sigma / total * base
-        return velocity - spread / total.sqrt() * told.float()
+        base, spread = sketch[:, : noisy.shape[1]], self.spreads.float()[:, None, None]
+        differing, around = told.float().chunk(2, 1)
+        mean = base + spread * differing
+        variance = (spread * around.clamp(*AROUND).exp()).square()
+        total = (1 - sigma).square() * variance + sigma.square()
+        velocity: torch.Tensor = (sigma - (1 - sigma) * variance) * noisy - sigma * mean
+        return velocity / total

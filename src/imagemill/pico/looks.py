@@ -1,9 +1,14 @@
-"""Looks: what the concepts look like, as codes, and how they are drawn from them.
+"""Looks: what concepts and backgrounds look like, as codes, and how they are drawn from them.
 
-A look is a drawing of 192 px with its alpha, cut into squares of 16 px; each square is 48 numbers
-of eight bits, its share of as many principal components. The text side hands on the looks that a
-scene places, and the transformer draws a sketch of them.
+The look of a concept is a drawing of 192 px with its alpha, that of a background a picture of
+128 px; both are cut into squares of 16 px, and each square is 48 numbers of eight bits, its share
+of as many principal components. The text side hands on the looks that a scene wants, and the
+transformer draws a sketch of them.
 """
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -11,15 +16,20 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
 
+from imagemill.pico import backgrounds
+from imagemill.pico.backgrounds import VARIANTS, shown
 from imagemill.pico.scene import COLOURS, GREY, PAINTS, PLACEMENTS
 
 SIDE, CELL = 192, 16  # px of a look, of one of its squares
 CELLS = (SIDE // CELL) ** 2
+BEHIND = (backgrounds.SIDE // CELL) ** 2  # squares of a background
 CODES = 48
+ROWS = PLACEMENTS + VARIANTS
 # What a placement is told by, before its look; see `Field`.
 FIELDS = 8
 GRAIN = 512  # steps of a picture's shorter side in which placements are told
 OFFSET = 2 * GRAIN  # of what may be negative
+FLIPPED, FIXED = 1, 2  # what the flip of a placement says; letters are never turned round
 
 
 class Field:
@@ -31,19 +41,34 @@ class Field:
 class LookEncoder(ModelMixin, ConfigMixin):
     """Stands in the place of Stable Diffusion 3's T5.
 
-    It takes ids (n, PLACEMENTS * FIELDS): look (counted from 1; 0 is none), colour (counted from 1;
-    0 is its own), anchors and side in GRAIN, offsets in GRAIN and OFFSET more, flip. It gives
-    (n, PLACEMENTS, FIELDS + CELLS * CODES): the same numbers in units of the picture, and the look.
+    It takes ids (n, 1 + PLACEMENTS * FIELDS): the background (counted from 1; 0 is none), and of
+    each placement the look (counted so, too), colour (counted from 1; 0 is its own), anchors and
+    side in GRAIN, offsets in GRAIN and OFFSET more, flip. It gives (n, ROWS, FIELDS + CELLS *
+    CODES): the same numbers in units of the picture, and the look; and of the background every
+    variant, after a 1 for one that is there.
     """
 
     @register_to_config
-    def __init__(self, looks: int = 1) -> None:
+    def __init__(self, looks: int = 1, backgrounds: int = 1) -> None:
         super().__init__()
         self.register_buffer("codes", torch.zeros(looks, CELLS, CODES, dtype=torch.int8))
         self.scale = nn.Parameter(torch.ones(CODES), requires_grad=False)
+        behind = torch.zeros(backgrounds, VARIANTS, BEHIND, CODES, dtype=torch.int8)
+        self.register_buffer("behind", behind)
+        self.behind_scale = nn.Parameter(torch.ones(CODES), requires_grad=False)
 
     def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor]:
-        told = input_ids.unflatten(1, (PLACEMENTS, FIELDS))
+        placed = self._placements(input_ids[:, 1:].unflatten(1, (PLACEMENTS, FIELDS)))
+        behind = self._background(input_ids[:, 0])
+        return (torch.cat([placed, F.pad(behind, (0, placed.shape[-1] - behind.shape[-1]))], 1),)
+
+    def _background(self, which: torch.Tensor) -> torch.Tensor:
+        known = ((which > 0) & (which <= len(self.behind)))[:, None, None]
+        codes = self.behind[(which - 1).clamp(0, len(self.behind) - 1)].to(self.behind_scale.dtype)
+        numbers = F.one_hot(torch.zeros_like(which), FIELDS)[:, None].expand(-1, VARIANTS, -1)
+        return torch.cat([numbers, (codes * self.behind_scale).flatten(2)], -1) * known
+
+    def _placements(self, told: torch.Tensor) -> torch.Tensor:
         look = told[..., Field.LOOK]
         known = (look > 0) & (look <= len(self.codes))
         codes = self.codes[(look - 1).clamp(0, len(self.codes) - 1)]
@@ -52,67 +77,121 @@ class LookEncoder(ModelMixin, ConfigMixin):
         shift[Field.DX] = shift[Field.DY] = OFFSET
         unit[[Field.ANCHOR_X, Field.ANCHOR_Y, Field.DX, Field.DY, Field.SIDE]] = GRAIN
         numbers = ((told - shift) / unit * known[..., None]).to(self.scale.dtype)
-        return (torch.cat([numbers, codes.flatten(2)], -1),)
+        return torch.cat([numbers, codes.flatten(2)], -1)
+
+
+class Choice(NamedTuple):
+    """What a picture's seed decides. variant, mirrored: of the background. turned: whether the
+    things stand the other way round.
+    """
+
+    variant: int = 0
+    mirrored: bool = False
+    turned: bool = False
 
 
 class Sketcher(nn.Module):
-    """Draws placed looks over nothing: (n, PLACEMENTS, FIELDS + CELLS * CODES) to (n, 4, h, w),
-    premultiplied colours and alpha, 0 to 1.
-    """
+    """Draws the things of a scene, where they are placed, over its background."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.components = nn.Parameter(torch.zeros(CODES, 4 * CELL**2), requires_grad=False)
-        self.mean = nn.Parameter(torch.zeros(4 * CELL**2), requires_grad=False)
+        self.components = _constant(CODES, 4 * CELL**2)
+        self.mean = _constant(4 * CELL**2)
+        self.behind = _constant(CODES, 3 * CELL**2)
+        self.behind_mean = _constant(3 * CELL**2)
 
-    def forward(self, placements: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        canvas = placements.new_zeros((len(placements), 4, height, width), dtype=torch.float32)
+    def forward(
+        self, looks: torch.Tensor, choices: Sequence[Choice], height: int, width: int
+    ) -> torch.Tensor:
+        """(n, ROWS, FIELDS + CELLS * CODES) to (n, 4, height, width): colours, -1 to 1, grey where
+        there is nothing, and how far a thing covers a pixel, 0 to 1.
+        """
+        canvas = looks.new_zeros((len(looks), 4, height, width), dtype=torch.float32)
         # One by one: a row's sketch is the same in whichever company.
-        for row, sketch in zip(placements.float(), canvas, strict=True):
-            for placement in row:
+        for rows, choice, sketch in zip(looks.float(), choices, canvas, strict=True):
+            placements, behind = rows[:PLACEMENTS], rows[PLACEMENTS + choice.variant]
+            if behind[0] > 0:
+                self._fill(behind, choice.mirrored, sketch)
+            turned = choice.turned and bool((placements[:, Field.FLIP] != FIXED).all())
+            for placement in placements:
                 if placement[0] > 0:
-                    self._paste(placement, sketch)
+                    self._paste(placement, turned, sketch)
         return canvas
 
-    def drawing(self, placement: torch.Tensor) -> torch.Tensor:  # (4, SIDE, SIDE)
-        codes = placement[FIELDS:].view(CELLS, CODES)
-        squares = codes @ self.components.float() + self.mean.float()
-        grid = squares.T.reshape(1, -1, SIDE // CELL, SIDE // CELL)
-        drawn = F.pixel_shuffle(grid, CELL)[0].clamp(0, 1)
-        colour = int(placement[Field.COLOUR])
-        drawn = torch.cat([drawn[:3].minimum(drawn[3:]), drawn[3:]])
-        drawn = recoloured(drawn, colour) if colour else drawn
-        return drawn.flip(-1) if placement[Field.FLIP] else drawn
+    def drawings(self, codes: torch.Tensor) -> torch.Tensor:
+        """(n, CELLS, CODES) to (n, 4, SIDE, SIDE), premultiplied colours and alpha, 0 to 1."""
+        drawn = _joined(codes @ self.components.float() + self.mean.float())
+        return torch.cat([drawn[:, :3].minimum(drawn[:, 3:]), drawn[:, 3:]], 1)
 
-    def _paste(self, placement: torch.Tensor, sketch: torch.Tensor) -> None:
+    def drawing(self, placement: torch.Tensor) -> torch.Tensor:
+        """(4, SIDE, SIDE), as one of `drawings`, in its colour and flipped."""
+        drawn = self.drawings(placement[FIELDS:].view(1, CELLS, CODES))[0]
+        colour = int(placement[Field.COLOUR])
+        drawn = recoloured(drawn, colour) if colour else drawn
+        return drawn.flip(-1) if placement[Field.FLIP] == FLIPPED else drawn
+
+    def _fill(self, behind: torch.Tensor, mirrored: bool, sketch: torch.Tensor) -> None:
+        codes = behind[FIELDS:][: BEHIND * CODES].view(1, BEHIND, CODES)
+        drawn = _joined(codes @ self.behind.float() + self.behind_mean.float())[0]
+        drawn = drawn.flip(-1) if mirrored else drawn
+        height, width = sketch.shape[-2:]
+        longer, (left, top, *_) = max(height, width), shown(width, height)
+        columns, rows = (
+            _weights(torch.arange(size, device=sketch.device), -start * longer, longer, drawn)
+            for start, size in ((left, width), (top, height))
+        )
+        sketch[:3] = 2 * (rows @ drawn @ columns.T) - 1
+
+    def _paste(self, placement: torch.Tensor, turned: bool, sketch: torch.Tensor) -> None:
         height, width = sketch.shape[-2:]
         _, _, anchor_x, anchor_y, dx, dy, side, _ = placement[:FIELDS].tolist()
         shorter = min(height, width)
-        across = _sampling(anchor_x * width + dx * shorter, side * shorter, width, sketch)
-        down = _sampling(anchor_y * height + dy * shorter, side * shorter, height, sketch)
+        x = anchor_x * width + dx * shorter
+        first = (width - x if turned else x) - side * shorter / 2
+        drawn = self.drawing(placement)
+        across = _covered(first, side * shorter, width, drawn)
+        down = _covered(
+            anchor_y * height + (dy - side / 2) * shorter, side * shorter, height, drawn
+        )
         if across is None or down is None:
             return
         (left, columns), (top, rows) = across, down
-        part = rows @ self.drawing(placement) @ columns.T
+        part = rows @ (drawn.flip(-1) if turned else drawn) @ columns.T
         under = sketch[:, top : top + len(rows), left : left + len(columns)]
-        under.mul_(1 - part[3:]).add_(part)
+        under.mul_(1 - part[3:]).add_(torch.cat([2 * part[:3] - part[3:], part[3:]]))
 
 
-def _sampling(
-    middle: float, side: float, size: int, like: torch.Tensor
+def _constant(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(*shape), requires_grad=False)
+
+
+def _joined(squares: torch.Tensor) -> torch.Tensor:
+    """(n, k * k, channels * CELL ** 2) to (n, channels, k * CELL, k * CELL), 0 to 1."""
+    side = math.isqrt(squares.shape[1])
+    return F.pixel_shuffle(squares.mT.unflatten(2, (side, side)), CELL).clamp(0, 1)
+
+
+def _covered(
+    first: float, side: float, size: int, drawn: torch.Tensor
 ) -> tuple[int, torch.Tensor] | None:
-    """The first pixel that a look of that middle and side covers on an axis of `size` pixels, and
-    how much of each of its SIDE pixels the pixels from there on show, (pixels, SIDE).
+    """The first pixel that a square from `first` on covers on an axis of `size` pixels, and the
+    weights of the pixels from there on.
     """
-    first, last = max(0, round(middle - side / 2)), min(size, round(middle + side / 2))
-    if last <= first or side < 1:
+    start, end = max(0, round(first)), min(size, round(first + side))
+    if end <= start or side < 1:
         return None
-    at = torch.arange(first, last, device=like.device, dtype=torch.float32) + 0.5
-    source = (at - (middle - side / 2)) * (SIDE / side)
-    pixels = torch.arange(SIDE, device=like.device, dtype=torch.float32) + 0.5
-    reach = max(1.0, SIDE / side)
-    weight = (1 - (source[:, None] - pixels).abs() / reach).clamp(min=0)
-    return first, weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
+    return start, _weights(torch.arange(start, end, device=drawn.device), first, side, drawn)
+
+
+def _weights(pixels: torch.Tensor, first: float, side: float, drawn: torch.Tensor) -> torch.Tensor:
+    """How much of each pixel of a square, drawn from `first` on with that side, each of `pixels`
+    shows: (pixels, pixels of the square).
+    """
+    own = drawn.shape[-1]
+    source = (pixels.float() + 0.5 - first) * (own / side)
+    of = torch.arange(own, device=drawn.device, dtype=torch.float32) + 0.5
+    weight = (1 - (source[:, None] - of).abs() / max(1.0, own / side)).clamp(min=0)
+    return weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
 
 
 def recoloured(drawing: torch.Tensor, colour: int) -> torch.Tensor:

@@ -1,16 +1,23 @@
-"""How placements are told as numbers: what the tokenizer gives and `LookEncoder` takes."""
+"""How a scene is told as numbers: what the tokenizer gives and `LookEncoder` takes."""
 
 from collections.abc import Iterable, Mapping
 
-from imagemill.pico.looks import FIELDS, GRAIN, OFFSET
+from imagemill.pico.looks import FIELDS, FIXED, FLIPPED, GRAIN, OFFSET
 from imagemill.pico.scene import COLOURS, PLACEMENTS, Placement
 
+LENGTH = 1 + PLACEMENTS * FIELDS
 
-def told(placements: Iterable[Placement], looks: Mapping[str, int]) -> list[int]:
-    """PLACEMENTS times FIELDS numbers; what has no look is left out. looks: by concept, from 0."""
+
+def told(
+    placements: Iterable[Placement], looks: Mapping[str, int], background: int | None = None
+) -> list[int]:
+    """LENGTH numbers; what has no look is left out. looks: by concept, from 0. background: the
+    number of one, from 0.
+    """
     known = [each for each in placements if each.concept in looks][:PLACEMENTS]
-    numbers = [number for each in known for number in _numbers(each, looks[each.concept])]
-    return numbers + [0] * (PLACEMENTS * FIELDS - len(numbers))
+    numbers = [0 if background is None else background + 1]
+    numbers += [number for each in known for number in _numbers(each, looks[each.concept])]
+    return numbers + [0] * (LENGTH - len(numbers))
 
 
 def _numbers(placement: Placement, look: int) -> tuple[int, ...]:
@@ -22,7 +29,7 @@ def _numbers(placement: Placement, look: int) -> tuple[int, ...]:
         *(max(0, _grain(n) + OFFSET) for n in (placement.dx, placement.dy)),
         # A look is a square that its drawing fills from edge to edge on the longer side.
         max(1, _grain(max(placement.width, placement.height))),
-        int(placement.flip),
+        FIXED if placement.concept.startswith("letter:") else FLIPPED * placement.flip,
     )
 
 

@@ -15,6 +15,11 @@ PLACES = (
     "underwater", "desert", "snow", "street", "city", "room", "bedroom", "kitchen", "bathroom",
     "restaurant", "library", "space", "moon", "japan", "farm", "sky", "stage",
 )  # fmt: skip
+#: Places without weather.
+CLOSED = frozenset({
+    "studio", "underwater", "room", "bedroom", "kitchen", "bathroom", "restaurant", "library",
+    "space", "moon", "stage",
+})  # fmt: skip
 TIMES = ("day", "dawn", "sunset", "twilight", "night", "grey")
 WEATHERS = ("", "rain", "snow", "fog", "storm")
 STYLES = (

@@ -1,4 +1,4 @@
-"""The setting of a scene, as words that pico's second generation learns: place, time, weather,
+"""The setting of a scene, as words that pico learns: place, time, weather,
 style and whether it is a close-up.
 """
 

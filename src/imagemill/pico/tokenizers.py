@@ -1,7 +1,7 @@
-"""The tokenizers of pico's second generation: they read a prompt and say what its picture shows.
+"""The tokenizers of pico: they read a prompt and say what its picture shows.
 
 They speak as transformers' tokenizers do, and give rows of one length whatever the prompt: a
-setting, or placements.
+setting, or a background and placements.
 """
 
 import json
@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from transformers import BatchEncoding, PreTrainedTokenizer
 
+from imagemill.pico.backgrounds import number
 from imagemill.pico.concepts import traits
 from imagemill.pico.layout import layout
-from imagemill.pico.looks import FIELDS
-from imagemill.pico.placing import told
+from imagemill.pico.placing import LENGTH, told
 from imagemill.pico.reading import read
-from imagemill.pico.scene import PLACEMENTS
 from imagemill.pico.setting import NOTHING, POSITIONS, WORDS, setting
 
 NAMES = "vocab.json"
@@ -80,13 +79,14 @@ class SettingTokenizer(_Reader):
 
 
 class PlacementTokenizer(_Reader):
-    """Gives (n, PLACEMENTS * FIELDS): where the things of a prompt are, as `LookEncoder` reads it.
+    """Gives (n, LENGTH): the background of a prompt and where its things are, as `LookEncoder`
+    reads it.
 
     vocab_file: the concepts that have a look, in the order of the table of looks.
     """
 
     vocab_files_names = {"vocab_file": NAMES}  # noqa: RUF012 so transformers has it
-    length = PLACEMENTS * FIELDS
+    length = LENGTH
 
     def __init__(self, vocab_file: str, **options: Any) -> None:
         self.names = json.loads(Path(vocab_file).read_text("utf-8"))
@@ -94,4 +94,7 @@ class PlacementTokenizer(_Reader):
         super().__init__(**options)
 
     def ids(self, prompt: str) -> Sequence[int]:
-        return told(layout(_scene(prompt), traits(), None), self.looks)
+        if not prompt.strip():
+            return told([], self.looks)
+        scene = _scene(prompt)
+        return told(layout(scene, traits(), None), self.looks, number(scene))

@@ -8,16 +8,24 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
+from diffusers.configuration_utils import FrozenDict
 
 from imagemill.errors import invalid
 from imagemill.generation import Acceleration
+from imagemill.pipelines.calls import PipelineCall
 from imagemill.pipelines.deriving import Parameters, guidance_argument, parameters
-from imagemill.pipelines.families import IMAGE, IMAGES, PLAIN_ARGUMENTS, UNSHIFTED, Family
+from imagemill.pipelines.families import (
+    IMAGE,
+    IMAGES,
+    PLAIN_ARGUMENTS,
+    SIXTEEN,
+    UNSHIFTED,
+    Family,
+)
 from imagemill.pipelines.first_block import accelerate
 from imagemill.pipelines.guiding import Guiding
 from imagemill.pipelines.schedules import clean
 from imagemill.pipelines.sources import Picture
-from imagemill.pipelines.stages import Stage
 from imagemill.pipelines.stepping import Steps, check_finite, follow
 
 Look = Callable[[], Picture]  # paints what the canvas would be by now
@@ -29,14 +37,14 @@ _WHERE_THERE_IS = {"width", "height", "guidance_scale", "strength"}
 
 @dataclass(frozen=True)
 class Asked:
-    """What one stage asks of `pipe`.
+    """What one call asks of `pipe`.
 
     wishes: the caller's, which the pipeline must know. guided: whether the step at hand is.
     """
 
     pipe: DiffusionPipeline
     family: Family
-    stage: Stage
+    call: PipelineCall
     scheduler: SchedulerMixin
     generator: torch.Generator
     wishes: Mapping[str, Any]
@@ -61,11 +69,13 @@ class _Call:
         self.own = copy.copy(asked.pipe)  # a pipeline keeps the state of its call on itself
         object.__setattr__(self.own, "scheduler", asked.scheduler)
         accelerate(self.own, asked.acceleration)
-        self.steps = Steps(asked.stage.steps, asked.scheduler.order)
+        self.steps = Steps(asked.call.steps, asked.scheduler.order)
         if asked.family.guided_pairs:
             self.guiding = Guiding(self.own, asked.family.guidance, asked.guided)
+        if type(self.own).__name__ in SIXTEEN:
+            object.__setattr__(self.own, "transformer", _of_sixteen_channels(self.own))
         if asked.family.own_area:
-            self.own.default_sample_size = _area_side(asked.stage) / self.own.vae_scale_factor
+            self.own.default_sample_size = _area_side(asked.call) / self.own.vae_scale_factor
         follow(asked.scheduler, asked.generator, self._stepped)
 
     def run(self) -> Picture:
@@ -90,15 +100,15 @@ class _Call:
         if missing:
             named = missing[0].replace("_", " ")
             raise invalid(missing[0], f"this model takes no {named}; leave it out")
-        stage = asked.stage
+        call = asked.call
         arguments = {
             **PLAIN_ARGUMENTS,
             **wishes,
             "generator": asked.generator,
-            "width": stage.width,
-            "height": stage.height,
-            "max_area": stage.width * stage.height,
-            "num_inference_steps": stage.schedule,
+            "width": call.width,
+            "height": call.height,
+            "max_area": call.width * call.height,
+            "num_inference_steps": call.schedule,
             "output_type": output_type,
         }
         return {name: value for name, value in arguments.items() if name in accepted}
@@ -118,9 +128,9 @@ class _Call:
 
     def _decoded(self, latents: torch.Tensor) -> Picture:
         """As the pipelines do it in the end, where their `output_type` is a picture."""
-        own, stage, config = self.own, self.asked.stage, self.own.vae.config
+        own, call, config = self.own, self.asked.call, self.own.vae.config
         if self.asked.family.latents == "packed":
-            latents = own._unpack_latents(latents, stage.height, stage.width, own.vae_scale_factor)
+            latents = own._unpack_latents(latents, call.height, call.width, own.vae_scale_factor)
         latents = latents / config.scaling_factor
         mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
         if mean is not None and std is not None:
@@ -134,7 +144,7 @@ class _Call:
 def _named(asked: Asked, accepted: Parameters) -> dict[str, Any]:
     """The wishes by the names that this class has for them."""
     wishes, argument = dict(asked.wishes), IMAGES.get(type(asked.pipe).__name__, IMAGE)
-    if "image" in wishes and asked.stage.task == "repaint":
+    if "image" in wishes and asked.call.task == "repaint":
         image = wishes.pop("image")
         wishes[argument.name] = [image] if argument.listed else image
         wishes["prompt"] = f"{argument.prefix}{wishes['prompt']}"
@@ -147,9 +157,28 @@ def _named(asked: Asked, accepted: Parameters) -> dict[str, Any]:
     return wishes if name is None else wishes | {name: scale}
 
 
-def _area_side(stage: Stage) -> float:
-    """Of the square that is as large as the stage, a hair more: its pipeline rounds down."""
-    return math.sqrt(stage.width * stage.height) * (1 + 1e-9)
+class _Saying:
+    """A module whose configuration says something else."""
+
+    def __init__(self, module: Any, **said: Any) -> None:
+        self._module, self.config = module, FrozenDict({**module.config, **said})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._module(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def _of_sixteen_channels(pipe: DiffusionPipeline) -> Any:
+    transformer, channels = pipe.transformer, pipe.vae.config.latent_channels
+    alike = transformer.config.in_channels == channels
+    return _Saying(transformer, in_channels=16) if alike else transformer
+
+
+def _area_side(call: PipelineCall) -> float:
+    """Of the square that is as large as the call, a hair more: its pipeline rounds down."""
+    return math.sqrt(call.width * call.height) * (1 + 1e-9)
 
 
 def _pixels(image: torch.Tensor) -> Picture:  # (3, h, w), 0 to 1

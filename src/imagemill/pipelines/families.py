@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Recipe = Literal["stock", "composed"]
 Task = Literal["paint", "repaint", "inpaint"]
 Guidance = Literal["joined", "apart", "always", "embedded"]
 
@@ -15,9 +14,8 @@ DENOISERS = ("transformer", "unet")  # parts of pipelines, of which each has one
 class Family:
     """Facts about one class of pipeline, or one model of it.
 
-    recipe: "stock" asks the pipeline once for the whole picture; "composed" paints as
-    `pipelines.composition` says. multiple_of: px; a size between is painted larger and cut.
-    max_pixels: of a canvas; a larger picture is painted smaller and enlarged. paints, repaints,
+    multiple_of: px; a size between is painted larger and cut. min_pixels, max_pixels: of a canvas;
+    a smaller picture is painted larger, a larger one smaller, and scaled. paints, repaints,
     inpaints: the classes that paint from nothing, over a picture, and over the masked part of one;
     None where there is none. edits: the tasks that read the picture whole, as an example or a
     condition: they run all steps, and strength means nothing to them. flow: trained by flow
@@ -27,6 +25,8 @@ class Family:
     guidance: "joined", rows against the prompt and for it in one call of the module; "apart", a
     call for the prompt and one against it; "always", rows for both that cannot be told apart here;
     "embedded", a number that a distilled model is told. Only the first two hear a guidance range.
+    guidance_share: how much of what a guidance scale has above 1 is applied, by a model that wants
+    little and is asked with the scales of others.
     unguided: what the pipeline is told for no guidance at all; None, what the caller said. floors:
     whether strength times steps is rounded down by the pipelines that paint over. latents: how they
     lie, "packed" for two by two in a token; None where that is not known, so that nothing can be
@@ -35,8 +35,8 @@ class Family:
     style's words.
     """
 
-    recipe: Recipe = "stock"
     multiple_of: int = 16
+    min_pixels: int = 0
     max_pixels: int | None = None
     paints: str | None = OWN
     repaints: str | None = None
@@ -45,6 +45,7 @@ class Family:
     flow: bool = True
     negative_prompt: bool = True
     guidance: Guidance = "embedded"
+    guidance_share: float = 1.0
     unguided: float | None = None
     floors: bool = False
     latents: Literal["plain", "packed"] | None = None
@@ -69,6 +70,12 @@ class Family:
         if self.paints == OWN:
             return "paint"
         return "repaint" if self.repaints == OWN else "inpaint"
+
+    def applied(self, guidance_scale: float) -> float:
+        """What the pipeline is told for a guidance scale."""
+        if guidance_scale <= 1:
+            return guidance_scale
+        return 1 + self.guidance_share * (guidance_scale - 1)
 
     def task(self, image: bool, mask: bool) -> Task | None:
         """What paints over an image, or within its mask; None where nothing does.
@@ -173,7 +180,14 @@ FAMILIES: dict[str, Family] = {
     "CogView4Pipeline": Family(guidance="apart", latents="plain", multiple_of=32),
     "AuraFlowPipeline": Family(guidance="joined", latents="plain"),
 }
-PICO = replace(_SD3, recipe="composed", filters=True)
+PICO = replace(
+    _SD3,
+    multiple_of=32,
+    min_pixels=256**2,
+    max_pixels=1024**2,
+    guidance_share=0.2,
+    filters=True,
+)
 EMBEDDED = "pico"  # the source that names the embedded model
 
 
@@ -194,6 +208,9 @@ IMAGES: dict[str, ImageArgument] = {
 
 # Decodes without adding the shift that its latents were encoded with (diffusers 0.42.1).
 UNSHIFTED = frozenset({"StableDiffusion3InpaintPipeline"})
+# Knows transformers of 16 channels and, with a mask among them, of 33, whatever the autoencoder has
+# (diffusers 0.42.1): one of as many as its autoencoder is said to have 16.
+SIXTEEN = frozenset({"StableDiffusion3InpaintPipeline"})
 # What a pipeline reads of a module's configuration and is not there (diffusers 0.42.1): Chroma's
 # for masks asks its transformer so.
 MISSING_CONFIG: dict[str, dict[str, bool]] = {

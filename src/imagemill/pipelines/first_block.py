@@ -33,6 +33,7 @@ HIDDEN, TEXT = "hidden_states", "encoder_hidden_states"
 # and text by the names above, and gives text and image.
 BLOCKS: Mapping[str, tuple[str, ...]] = {
     "SD3Transformer2DModel": ("transformer_blocks",),
+    "SketchTransformer": ("transformer_blocks",),
     "FluxTransformer2DModel": ("transformer_blocks", "single_transformer_blocks"),
 }
 # Arguments that act between the blocks, which a cached rest would miss.

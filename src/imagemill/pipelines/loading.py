@@ -11,9 +11,7 @@ from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
-
-# Naming it in a module makes `from_pretrained` find pico's own classes.
-from imagemill.pico import autoencoder, text, vocabulary
+from imagemill.pico import parts, reading
 from imagemill.pipelines.deriving import class_of, family_of
 from imagemill.pipelines.families import EMBEDDED, MISSING_CONFIG, OWN, PICO, Family, Task
 from imagemill.pipelines.limits import unread
@@ -25,7 +23,8 @@ from imagemill.pipelines.weights.precision import device_of, dtype_for
 from imagemill.pipelines.weights.singles import load_single
 
 log = logging.getLogger(__name__)
-__all__ = ["Loaded", "assembled", "autoencoder", "dtype_for", "load", "text"]
+# Naming `parts` in a module makes `from_pretrained` find pico's own classes.
+__all__ = ["Loaded", "assembled", "dtype_for", "load", "parts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +45,11 @@ class Loaded:
         return ModelSpec.at(self.source).source == EMBEDDED
 
     def unknown(self, prompt: str) -> tuple[str, ...]:
-        """Words that the model is known to ignore, or that lie beyond what it reads."""
+        """Words that the model is known to ignore, or that lie beyond what it reads; also those
+        for which it draws something near, with what that is.
+        """
         if self.embedded:
-            return tuple(vocabulary.vocabulary().unknown(prompt))
+            return reading.read(prompt).remarks
         return unread(self.pipe, prompt)
 
 

@@ -12,28 +12,26 @@ from imagemill import finishing
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Acceleration, Generation
 from imagemill.pipelines.asking import Asked, Look, ask
+from imagemill.pipelines.calls import PipelineCall, guided, planned
 from imagemill.pipelines.families import Family
 from imagemill.pipelines.first_block import caches
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.schedules import scheduler_for
 from imagemill.pipelines.sources import (
     Given,
-    Mask,
     Picture,
     cellwise,
     finished,
     pasted,
     placed,
     placed_mask,
-    resized,
 )
-from imagemill.pipelines.stages import Stage, guided, stages
 
 # Guidance costs half of every forward and matters least when the image is nearly done: the shares
 # of the steps until which it is applied, by acceleration.
 GUIDED_UNTIL: Mapping[Acceleration, float] = {"regular": 0.7, "high": 0.4}
 
-Stepped = Callable[[Look | None], None]  # called after every step of every stage
+Stepped = Callable[[Look | None], None]  # called after every step
 
 
 def paint(
@@ -85,7 +83,7 @@ def _unsupported(field: str, what: str) -> Fault:
 
 @dataclass
 class Painter:
-    """One picture on its way through its stages."""
+    """One picture on its way."""
 
     loaded: Loaded
     generation: Generation
@@ -97,77 +95,60 @@ class Painter:
     def paint(self) -> Picture:
         generation = self.generation
         generator = torch.Generator("cpu").manual_seed(generation.seed_of(self.index))
-        painted: Picture | None = None
-        todo = stages(self.loaded.family, generation)
-        for stage in todo:
-            painted = self._stage(stage, painted, generator, sum(each.steps for each in todo))
-        if painted is None:  # nothing was to be repainted
+        todo = planned(self.loaded.family, generation)
+        if todo is None:  # nothing is to be repainted
             assert self.given.picture is not None
             return self.given.picture
-        return self._whole(painted, todo[-1])
+        return self._whole(self._called(todo, generator), todo)
 
-    def _stage(
-        self, stage: Stage, painted: Picture | None, generator: torch.Generator, steps: int
-    ) -> Picture:
+    def _called(self, call: PipelineCall, generator: torch.Generator) -> Picture:
         family, generation = self.loaded.family, self.generation
-        pipe = self.loaded.pipes[stage.task]
-        # What pico refines with is its own affair.
-        wanted = generation.scheduler if painted is None else None
+        pipe = self.loaded.pipes[call.task]
         wishes = {
             "prompt": prompt_of(family, generation),
             "negative_prompt": generation.negative_prompt or None,
-            "guidance_scale": generation.guidance_scale,
-        } | self._sources(stage, painted)
+            "guidance_scale": family.applied(generation.guidance_scale),
+        } | self._sources(call)
         return ask(
             Asked(
                 pipe,
                 family,
-                stage,
-                scheduler_for(pipe, wanted, family),
+                call,
+                scheduler_for(pipe, generation.scheduler, family),
                 generator,
                 {name: value for name, value in wishes.items() if value is not None},
-                lambda: guided(family, generation, self.done, steps),
-                lambda look: self._ended(stage, look),
+                lambda: guided(family, generation, self.done, call.steps),
+                lambda look: self._ended(call, look),
                 generation.acceleration,
             )
         )
 
-    def _ended(self, stage: Stage, look: Look | None) -> None:
+    def _ended(self, call: PipelineCall, look: Look | None) -> None:
         self.done += 1
         if look is None or self.loaded.family.latents is None:
             self.stepped(None)
         else:
-            self.stepped(lambda: self._whole(look(), stage))
+            self.stepped(lambda: self._whole(look(), call))
 
-    def _sources(self, stage: Stage, painted: Picture | None) -> dict[str, Any]:
-        if stage.task == "paint":
+    def _sources(self, call: PipelineCall) -> dict[str, Any]:
+        if call.task == "paint":
             return {}
-        mask = None if self.given.mask is None else placed_mask(self.given.mask, stage)
+        assert self.given.picture is not None
+        mask = None if self.given.mask is None else placed_mask(self.given.mask, call)
         sources = {
-            "image": Image.fromarray(self._canvas(stage, painted, mask)),
-            "strength": stage.strength(self.loaded.family.floors),
+            "image": Image.fromarray(placed(self.given.picture, call)),
+            "strength": call.strength(self.loaded.family.floors),
         }
-        if stage.task == "inpaint":
-            mask = np.full((stage.height, stage.width), 255, np.uint8) if mask is None else mask
-            cells = cellwise(mask, self.loaded.pipes[stage.task].vae_scale_factor)
+        if call.task == "inpaint":
+            mask = np.full((call.height, call.width), 255, np.uint8) if mask is None else mask
+            cells = cellwise(mask, self.loaded.pipes[call.task].vae_scale_factor)
             sources["mask_image"] = Image.fromarray(cells)
         return sources
 
-    def _canvas(self, stage: Stage, painted: Picture | None, mask: Mask | None) -> Picture:
-        """What the stage paints over: the picture given, or what the stage before it painted."""
-        picture = self.given.picture
-        if painted is None:
-            assert picture is not None
-            return placed(picture, stage)
-        enlarged = resized(painted, stage.width, stage.height)
-        if picture is None or mask is None:
-            return enlarged
-        return pasted(placed(picture, stage), enlarged, mask)
-
-    def _whole(self, painted: Picture, stage: Stage) -> Picture:
+    def _whole(self, painted: Picture, call: PipelineCall) -> Picture:
         """In the size asked for, and with what was to be kept."""
         size = self.generation.width, self.generation.height
-        whole = finished(painted, stage, size)
+        whole = finished(painted, call, size)
         if self.given.mask is None or self.given.picture is None:
             return whole
         return pasted(self.given.picture, whole, self.given.mask)

@@ -1,5 +1,5 @@
 """What comes with a generation, read: a picture to paint over, its mask, LoRAs; and the ways of a
-picture between the size asked for and the canvas of a stage. No torch.
+picture between the size asked for and the canvas of a call. No torch.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Input, LoraFile
-from imagemill.pipelines.composition import Size, compose
-from imagemill.pipelines.stages import Stage
+from imagemill.pipelines.calls import PipelineCall, Size
 
 T = TypeVar("T")
 Picture = NDArray[np.uint8]  # (height, width, 3)
@@ -102,18 +101,16 @@ def resized(picture: Picture, width: int, height: int) -> Picture:
     return _scaled(picture, (width, height), Image.Resampling.LANCZOS)
 
 
-def placed(picture: Picture, stage: Stage) -> Picture:
-    """In the middle of the stage's canvas, its edges continued outwards."""
-    assert stage.inside is not None
-    scaled = _scaled(picture, stage.inside, Image.Resampling.LANCZOS)
-    return np.pad(scaled, (*_around(scaled, stage), (0, 0)), mode="edge")
+def placed(picture: Picture, call: PipelineCall) -> Picture:
+    """In the middle of the call's canvas, its edges continued outwards."""
+    scaled = _scaled(picture, call.inside, Image.Resampling.LANCZOS)
+    return np.pad(scaled, (*_around(scaled, call), (0, 0)), mode="edge")
 
 
-def placed_mask(mask: Mask, stage: Stage) -> Mask:
+def placed_mask(mask: Mask, call: PipelineCall) -> Mask:
     """As the picture is; what lies around it is kept."""
-    assert stage.inside is not None
-    scaled = _scaled(mask, stage.inside, Image.Resampling.BILINEAR)
-    return np.pad(scaled, _around(scaled, stage))
+    scaled = _scaled(mask, call.inside, Image.Resampling.BILINEAR)
+    return np.pad(scaled, _around(scaled, call))
 
 
 def cellwise(mask: Mask, cell: int) -> Mask:
@@ -126,11 +123,9 @@ def cellwise(mask: Mask, cell: int) -> Mask:
     return np.kron(cells, np.ones((cell, cell), np.uint8)).astype(np.uint8) * 255
 
 
-def finished(picture: Picture, stage: Stage, size: Size) -> Picture:
-    """What was painted on a stage's canvas, in the size asked for."""
-    if stage.inside is None:
-        return _extended(picture, *size)
-    width, height = stage.inside
+def finished(picture: Picture, call: PipelineCall, size: Size) -> Picture:
+    """What was painted on a call's canvas, in the size asked for."""
+    width, height = call.inside
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return resized(picture[top : top + height, left : left + width], *size)
 
@@ -154,16 +149,8 @@ def _scaled(pixels: NDArray[np.uint8], size: Size, by: Image.Resampling) -> NDAr
     return np.asarray(Image.fromarray(pixels).resize(size, by))
 
 
-def _around(pixels: NDArray[np.uint8], stage: Stage) -> tuple[tuple[int, int], tuple[int, int]]:
+def _around(pixels: NDArray[np.uint8], call: PipelineCall) -> tuple[Size, Size]:
+    """Rows above and below, columns before and behind."""
     height, width = pixels.shape[:2]
-    top, left = (stage.height - height) // 2, (stage.width - width) // 2
-    return (top, stage.height - height - top), (left, stage.width - width - left)
-
-
-def _extended(picture: Picture, width: int, height: int) -> Picture:
-    """Scaled to lie inside width x height, its edges continued outwards."""
-    inner = compose(width, height).inner
-    scaled = resized(picture, *inner)
-    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    around = ((top, height - inner[1] - top), (left, width - inner[0] - left), (0, 0))
-    return np.pad(scaled, around, mode="edge")
+    top, left = (call.height - height) // 2, (call.width - width) // 2
+    return (top, call.height - height - top), (left, call.width - width - left)

@@ -26,6 +26,11 @@ class Reading:
     near: dict[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a caller may want to know: "flibbert", "corgi: drawn as dog"."""
+        return (*self.ignored, *(f"{said}: drawn as {drawn}" for said, drawn in self.near.items()))
+
 
 def read(prompt: str) -> Reading:
     lexicon = lexicon_of(language_of(prompt))

@@ -139,7 +139,7 @@ class Lexicon:
                 yield word.removesuffix(ending) + by
         if word.endswith("ves"):
             yield word.removesuffix("ves") + "fe"
-        if word.endswith(("ches", "shes", "sses", "xes", "oes", "zes")):
+        if word.endswith(("ches", "shes", "sses", "uses", "xes", "oes", "zes")):
             yield word.removesuffix("es")
 
     def is_quiet(self, word: str) -> bool:

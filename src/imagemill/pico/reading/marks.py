@@ -217,6 +217,7 @@ ORDER = (
     "weather", "style", "colour", "size", "count", "container", "measure", "thing", "group",
     "part", "frame", "ground", "material", "modifier", "silent",
 )  # fmt: skip
+PREPOSITIONS = ("in", "on", "at", "under", "by", "over", "through", "into", "inside", "outside")
 OBJECT = ("article", "definite", "count", "colour", "size", "thing", "place", "container")
 NOUN_BEFORE = ("article", "definite", "count", "colour", "size", "measure", "container", "of")
 
@@ -289,6 +290,7 @@ def _is_material(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
     return following is not None and (
         following.may("thing", "place", "frame", "part", "unknown", "colour")
         and not following.may("relation")
+        and not _says_where(following)
     )
 
 
@@ -296,7 +298,13 @@ def _is_modifier(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
     following = found[i + 1] if i + 1 < len(found) else None
     if following is None or found[i].plural:
         return False
-    return following.may("thing", "place", "frame") and not following.may("part", "relation")
+    named = following.may("thing", "place", "frame") and not following.may("part", "relation")
+    return named and not _says_where(following)
+
+
+def _says_where(mark: Mark) -> bool:
+    """Whether it is no noun but "in space", "on the moon"."""
+    return mark.said.partition(" ")[0] in PREPOSITIONS
 
 
 def _is_verb(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
