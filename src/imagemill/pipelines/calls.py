@@ -68,6 +68,7 @@ def _within(family: Family, width: int, height: int) -> Size:
     if scale < 1:
         sides = (int(side * scale // family.multiple_of) for side in (width, height))
         across, down = (max(1, cells) * family.multiple_of for cells in sides)
-        return across, down
+        scale = min(across / width, down / height)
+        return max(1, round(width * scale)), max(1, round(height * scale))
     scale = max(1, math.sqrt(family.min_pixels / (width * height)))
     return round(width * scale), round(height * scale)

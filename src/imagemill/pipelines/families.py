@@ -184,7 +184,7 @@ PICO = replace(
     _SD3,
     multiple_of=32,
     min_pixels=256**2,
-    max_pixels=1024**2,
+    max_pixels=640**2,
     guidance_share=0.2,
     filters=True,
 )
