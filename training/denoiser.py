@@ -33,7 +33,7 @@ from training import looks as looks_
 from training.autoencoder import scaled
 from training.looks import Looks
 from training.model import Pico, loaded, parameters, prepare
-from training.trainer import Trainer
+from training.trainer import STATE, Trainer
 
 SIGMA_MEAN, SIGMA_SPREAD = -0.4, 1.4  # logit-normal
 UNSAID = 0.05  # of all captions: for guidance
@@ -212,7 +212,7 @@ def main() -> None:
     prepare(model, autoencoder, looks)
     if args.weights:
         model.load_state_dict(load_file(args.weights))
-    else:
+    elif not (args.out / STATE).exists():
         pictures = Pictures(args.pictures, autoencoder, looks, model, args.size, 0)
         model.transformer.spreads.copy_(spreads(iter(pictures)))
     print(f"{parameters(model) / 1e6:.2f}M parameters", flush=True)

@@ -40,7 +40,6 @@ MOST = 3  # things that are told apart by number
 KINDS = ("alone", "two", "three and more")
 QUESTIONS = (*KINDS, "relation", "colour", "count", "place")
 GUIDANCE = FAMILY.applied(PICO.guidance_scale)
-CHANNELS = 49  # of the latents
 GREY_STYLES = ("outline", "pencil", "black and white")
 
 
@@ -50,10 +49,10 @@ class Case:
     prompt: str
     seed: int
 
-    def noise(self, size: tuple[int, int]) -> torch.Tensor:
+    def noise(self, channels: int, size: tuple[int, int]) -> torch.Tensor:
         """(1, channels, height, width) of the latents."""
         generator = torch.Generator().manual_seed(self.seed)
-        shape = (1, CHANNELS, size[1] // PATCH, size[0] // PATCH)
+        shape = (1, channels, size[1] // PATCH, size[0] // PATCH)
         return torch.randn(shape, generator=generator)
 
     def placements(self, turned: bool) -> list[Placement]:
@@ -92,7 +91,7 @@ def paint(
     guidance_scale: float,
 ) -> Iterator[Painted]:  # fmt: skip
     for case in asked:
-        noise = case.noise(size)
+        noise = case.noise(pipeline.transformer.config.in_channels, size)
         image = pipeline(
             case.prompt, width=size[0], height=size[1], num_inference_steps=steps,
             guidance_scale=guidance_scale, latents=noise,

@@ -14,6 +14,7 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 WARMING = 300  # steps
 FOLLOWING = 0.998  # of the averaged weights is kept at a step, once there were many
+STATE = "state.pt"  # what a run goes on from
 SAVED, TOLD = 240, 25  # seconds from one saved state to the next, steps from one line to the next
 
 
@@ -37,7 +38,7 @@ class Trainer(Generic[M]):
             self.learning, lr=self.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
         )
         self.step, self.spent = 0, 0.0
-        if (path := self.out / "state.pt").exists():
+        if (path := self.out / STATE).exists():
             self._resume(torch.load(path, map_location=self.learning[0].device))
 
     def _resume(self, saved: dict[str, Any]) -> None:
@@ -84,5 +85,5 @@ class Trainer(Generic[M]):
             "spent": self.spent,
         }
         torch.save(state, self.out / "state.new")
-        (self.out / "state.new").replace(self.out / "state.pt")
+        (self.out / "state.new").replace(self.out / STATE)
         keep(self.average)

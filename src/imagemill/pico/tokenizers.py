@@ -7,7 +7,6 @@ setting, or a background and placements.
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,6 @@ from imagemill.pico.reading import read
 from imagemill.pico.setting import NOTHING, POSITIONS, WORDS, setting
 
 NAMES = "vocab.json"
-
-
-# Of a prompt every tokenizer asks, and a pipeline asks each of them twice.
-_scene = lru_cache(128)(lambda prompt: read(prompt).scene)
 
 
 class _Reader(PreTrainedTokenizer):
@@ -75,7 +70,7 @@ class SettingTokenizer(_Reader):
     names, length = WORDS, len(POSITIONS)
 
     def ids(self, prompt: str) -> Sequence[int]:
-        return setting(_scene(prompt)) if prompt.strip() else NOTHING
+        return setting(read(prompt).scene) if prompt.strip() else NOTHING
 
 
 class PlacementTokenizer(_Reader):
@@ -96,5 +91,5 @@ class PlacementTokenizer(_Reader):
     def ids(self, prompt: str) -> Sequence[int]:
         if not prompt.strip():
             return told([], self.looks)
-        scene = _scene(prompt)
+        scene = read(prompt).scene
         return told(layout(scene, traits(), None), self.looks, number(scene))

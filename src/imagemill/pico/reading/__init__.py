@@ -5,6 +5,7 @@ prompt into phrases of the tables in `lexicon.py`, `sentences.py` puts them toge
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from imagemill.pico.reading.drafts import Draft
 from imagemill.pico.reading.languages import language_of, lexicon_of
@@ -32,6 +33,8 @@ class Reading:
         return (*self.ignored, *(f"{said}: drawn as {drawn}" for said, drawn in self.near.items()))
 
 
+# Of a prompt every tokenizer asks, a pipeline asks each of them twice, and remarks are told of it.
+@lru_cache(128)
 def read(prompt: str) -> Reading:
     lexicon = lexicon_of(language_of(prompt))
     sentences = Sentences(lexicon, marks=marks(prompt, lexicon))
