@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 from imagemill.pico.concepts import rows
 
 HERE = Path(__file__).parent
-PICO = HERE.parents[1] / "src" / "imagemill" / "pico"
+PICO = HERE.parent / "src" / "imagemill" / "pico"
 ATLAS = HERE / "atlas"
 SIDE = 256
 MARKS = "!?.,&'-"

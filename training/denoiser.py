@@ -37,6 +37,8 @@ from training.trainer import STATE, Trainer
 
 SIGMA_MEAN, SIGMA_SPREAD = -0.4, 1.4  # logit-normal
 UNSAID = 0.05  # of all captions: for guidance
+MISLED = 0.3  # of all pictures, up to SETTLED: what is painted over differs from what is asked for
+SETTLED = 0.9  # the level of noise from which on a picture follows its sketch in any case
 
 
 class Asked(NamedTuple):
@@ -164,6 +166,24 @@ def spreads(batches: Iterator[Batch], count: int = 64) -> torch.Tensor:
     return torch.cat(found).median(0).values.sqrt()
 
 
+def misled(batch: Batch, sigma: torch.Tensor, generator: torch.Generator) -> Batch:
+    """Gives some pictures words and sketch of another, as pictures are that are painted over: half
+    of them everywhere, half but for a rectangle.
+    """
+    count, _, height, width = batch.sketch.shape
+    wrong = (torch.rand(count, generator=generator) < MISLED) & (sigma.cpu() < SETTLED)
+    sketch, settings = batch.sketch.clone(), batch.settings.clone()
+    for i in wrong.nonzero()[:, 0].tolist():
+        other = (i + 1) % count
+        settings[i], sketch[i] = batch.settings[other], batch.sketch[other]
+        if torch.rand((), generator=generator) < 0.5:
+            ends = torch.rand(2, 2, generator=generator).sort(1).values
+            (top, bottom), (left, right) = (ends * torch.tensor([[height], [width]])).int()
+            box = (i, slice(None), slice(top, bottom), slice(left, right))
+            sketch[box] = batch.sketch[box]
+    return Batch(batch.latents, sketch, settings)
+
+
 def loss_of(model: Pico, batch: Batch, generator: torch.Generator) -> torch.Tensor:
     """The mean squared error of the velocity, in units in which all levels of noise weigh alike.
 
@@ -173,6 +193,7 @@ def loss_of(model: Pico, batch: Batch, generator: torch.Generator) -> torch.Tens
     count = len(batch.latents)
     drawn = torch.randn(count, generator=generator)
     sigma = torch.sigmoid(SIGMA_MEAN + SIGMA_SPREAD * drawn).to(batch.latents.device)
+    batch = misled(batch, sigma, generator)
     noise = torch.randn(batch.latents.shape, generator=generator).to(batch.latents.device)
     at = sigma[:, None, None, None]
     noisy = (1 - at) * batch.latents + at * noise

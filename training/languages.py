@@ -25,7 +25,7 @@ from pathlib import Path
 
 from imagemill.pico.concepts import rows
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PICO = ROOT / "src/imagemill/pico"
 READING = PICO / "reading"
 TARGET = READING / "languages.tsv.gz"
