@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagemill.pico import scene
+from imagemill.pico.reading.languages import habits
 
 ROOT = Path(__file__).parents[1]
 PICO = ROOT / "src/imagemill/pico"
@@ -173,6 +174,9 @@ def test_twelve_languages_can_say_all_that_a_scene_knows() -> None:
     said: dict[str, set[str]] = {}
     for row in rows(READING / "languages_small.tsv"):
         said.setdefault(row["language"], set()).add(row["meaning"])
+    for code, numbers in habits()["numbers"].items():
+        said.setdefault(code, set()).update(f"count:{each[-1]}" for each in numbers.split(", "))
+    del said["th"]  # has numbers alone
     assert said.keys() >= set(SPOKEN)
     assert [x for x in said if said[x] != {*meanings, "silent"}] == []
 

@@ -49,6 +49,8 @@ class Clauses(Whole):
         self.leading = self.strewn = False
 
     def on_article(self, mark: Mark) -> None:
+        if "articles_inside" in self.lexicon.habits and self._noun_comes():
+            return  # "yeşil bir araba"
         self.flush()
         self.adjectives.article = mark.kind
 

@@ -149,6 +149,8 @@ class Drafts:
         if subject.relation == "wears" and new.kind in WORN and name in LOCATIVE:
             link.subject = subject.of if subject.of is not None else link.subject
             return "wears", "second"
+        if name in ("at", "in") and self.lexicon.is_foreign and self._is_ridden(subject, new):
+            return "rides", owner  # "à cheval", "in bicicletta"
         if name in ("on", "sits on", "in", "within", "above"):
             return self._place_of(name, owner, subject, new)
         if name in ("holds", "plays"):
@@ -174,8 +176,11 @@ class Drafts:
             if new.kind in WORN:
                 return "wears", "second"
             return ("sits on" if new.concept in classes["seats"] else "in"), owner
-        ridden = new.kind == "animal" and subject.kind in ("person", "face")
-        return ("rides" if ridden or new.concept in classes["mounts"] else name), owner
+        return ("rides" if self._is_ridden(subject, new) else name), owner
+
+    def _is_ridden(self, subject: Draft, new: Draft) -> bool:
+        by_person = new.kind == "animal" and subject.kind in ("person", "face")
+        return by_person or new.concept in self.lexicon.classes["mounts"]
 
     def _hold(self, name: str, owner: str, new: Draft) -> tuple[str, str]:
         """A piano is not held, nor a house; what is played may be a ball."""

@@ -158,10 +158,12 @@ def lexicon_of(code: str) -> Lexicon:
     for trait in habit:
         if code in parted(habit[trait]):
             lexicon.habits.add(trait)
+    lexicon.elisions = _pairs("elisions", code)
     _add_small_words(lexicon, code)
     _add_names(lexicon, code)
     lexicon.prefixes = _listed("prefixes", code)
     lexicon.plurals = _listed("plurals", code)
+    lexicon.endings = tuple(_pairs("endings", code).items())
     if "letters" in lexicon.habits:
         _add_joined(lexicon)
     else:
@@ -174,10 +176,17 @@ def _listed(table: str, code: str) -> tuple[str, ...]:
     return tuple(parted(habits()[table].get(code, "")))
 
 
+def _pairs(table: str, code: str) -> dict[str, str]:
+    return dict(each.split("=") for each in _listed(table, code))
+
+
 def _add_small_words(lexicon: Lexicon, code: str) -> None:
     for kind in OWN:
         for said in _listed(kind, code):
             lexicon.add(said, kind, kind)
+    for number, value in _pairs("numbers", code).items():
+        for counter in _listed("counters", code):
+            _add_small(lexicon, "count", f"{number} {counter}", value, False)
     eating, left_out = _listed("eating", code), _listed("not_relations", code)
     for kind, said, value in small().get(code, []):
         if said not in left_out:
@@ -197,6 +206,7 @@ def _add_joined(lexicon: Lexicon) -> None:
         said = "".join(phrase)
         lexicon.lengths[said[0]] = max(lexicon.lengths.get(said[0], 0), len(said))
         lexicon.joined[said] = phrase
+        lexicon.words.update(phrase)
 
 
 def _add_small(lexicon: Lexicon, kind: str, said: str, value: str, eating: bool) -> None:

@@ -51,6 +51,8 @@ class Lexicon:
     # Of languages other than English, see `languages.py`:
     habits: set[str] = field(default_factory=set)
     prefixes: tuple[str, ...] = ()
+    elisions: dict[str, str] = field(default_factory=dict)  # before an apostrophe -> whole word
+    endings: tuple[tuple[str, str], ...] = ()  # of forms, and of the words that they are forms of
     plurals: tuple[str, ...] = ()
     stems: dict[str, str] = field(default_factory=dict)  # beginning -> word
     joined: dict[str, Phrase] = field(default_factory=dict)  # where words are not parted
@@ -58,7 +60,7 @@ class Lexicon:
     fallback: "Lexicon | None" = None  # for words that this one does not have
 
     def add(self, said: str, kind: str, value: str, *, near: bool = False) -> None:
-        phrase = words_of(said)
+        phrase = self.phrase_of(said)
         if not phrase or len(phrase) > LONGEST:
             return
         if kind == "thing" and phrase in self.not_things:
@@ -69,6 +71,14 @@ class Lexicon:
             if near:
                 self.near.add(phrase)
         self.starts[phrase[0]] = max(self.starts.get(phrase[0], 0), len(phrase))
+
+    def phrase_of(self, said: str) -> Phrase:
+        """As `words_of` parts it, and elided words in full: "d'une" as "de une"."""
+        return tuple(part for word in words_of(said) for part in self._in_full(word))
+
+    def _in_full(self, word: str) -> Phrase:
+        head, _, rest = word.partition("'")
+        return (self.elisions[head], rest) if rest and head in self.elisions else (word,)
 
     def senses(self, phrase: Phrase) -> tuple[Senses, bool]:
         """What a phrase may be, and whether it is a plural."""
@@ -107,6 +117,9 @@ class Lexicon:
             rest = word.removeprefix(prefix)
             if rest != word and (rest,) in self.phrases and len(rest) > 1:
                 return rest
+        for ending, by in self.endings:
+            if word.endswith(ending) and (word.removesuffix(ending) + by,) in self.phrases:
+                return word.removesuffix(ending) + by
         if len(word) == 4 and (word[:3],) in self.phrases:
             return word[:3]
         for length in range(len(word), max(3, len(word) - 4, 2 * len(word) // 3 - 1), -1):

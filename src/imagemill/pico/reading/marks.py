@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from imagemill.pico.reading.lexicon import LETTER, Lexicon, Phrase, Senses, words_of
+from imagemill.pico.reading.lexicon import LETTER, Lexicon, Phrase, Senses
 
 AHEAD = 5  # marks that are looked at to see whether an adjective has its noun behind it
 SPOKEN = 4  # words that "says" may have without quotation marks
@@ -29,8 +29,8 @@ _TONE = re.compile("[\u200d\ufe0f\U0001f3fb-\U0001f3ff]")
 _TAG = re.compile(r"(\d{1,2})((?:girl|boy|cat|dog)s?)")  # "1girl"
 _TOKEN = re.compile(
     rf"(?P<word>{LETTER}+(?:['\u2019]{LETTER}+)*(?:(?<=s)['\u2019](?=\s))?|&)"
-    r"|(?P<stop>[.!?\u3002\uff01\uff1f\u2026\n\r;]+)"
-    r"|(?P<pause>[,:()\[\]{}|/\uff0c\u3001\uff1a\u2013\u2014]+)"
+    r"|(?P<stop>[.!?\u3002\uff01\uff1f\u2026\u061f\u06d4\u0964\n\r;\u061b]+)"
+    r"|(?P<pause>[,:()\[\]{}|/\uff0c\u060c\u3001\uff1a\u2013\u2014]+)"
     r"|(?P<other>[^\s])"
 )
 
@@ -82,7 +82,7 @@ _CUE = re.compile(r"says|saying|reads|word|text|written|spell|letter|sign|title|
 
 def _is_plain_word(quoted: str, before: str, lexicon: Lexicon) -> bool:
     """Whether a word is in quotation marks only for emphasis: a "cat" on a mat."""
-    known = quoted.islower() and "thing" in lexicon.senses(words_of(quoted) or ("",))[0]
+    known = quoted.islower() and "thing" in lexicon.senses(lexicon.phrase_of(quoted) or ("",))[0]
     return known and not _CUE.search(before.lower())
 
 
@@ -104,8 +104,8 @@ def _bare(text: str, lexicon: Lexicon) -> Iterator[Token]:
 
 
 def _words(said: str, lexicon: Lexicon) -> Iterator[Token]:
-    for word in words_of(said):
-        if lexicon.joined and not word.isascii():
+    for word in lexicon.phrase_of(said):
+        if lexicon.joined and not word.isascii() and word not in lexicon.words:
             for part, known in lexicon.segments(word):
                 if known:
                     yield from (Token("word", one, one) for one in lexicon.joined[part])

@@ -61,13 +61,11 @@ class Whole(Drafts):
 
     def flush(self) -> None:
         """Adjectives that no noun came for are said of the thing before them."""
-        colour = self.adjectives.colour
-        if colour and self.last is not None and not self.things[self.last].colour:
-            self.things[self.last].colour = colour
-        if self.adjectives.size != 1 and self.last is not None:
-            thing = self.things[self.last]
-            if thing.size == 1:
-                thing.size = self.adjectives.size
+        if self.last is not None:
+            thing, said = self.things[self.last], self.adjectives
+            thing.colour = thing.colour or said.colour
+            thing.count = thing.count or said.count
+            thing.size = said.size if thing.size == 1 else thing.size
         self.adjectives = Adjectives()
 
     def _other_noun(self) -> None:
