@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from imagemill.pico.layout import layout, place_of
@@ -23,6 +24,14 @@ def test_a_drawing_is_known_again_and_no_other_is(atlas: Atlas, name: str) -> No
     found, fit = judge.seen(drawn(scene, atlas), placements[0])
     assert found == name
     assert fit > 0.8
+
+
+def test_drawings_pass_for_one_another_where_nobody_could_tell_them_apart(atlas: Atlas) -> None:
+    judge = Judge(atlas)
+    alike = np.array(judge.alike)
+    assert alike.diagonal().all()
+    assert np.array_equal(alike, alike.T)
+    assert not alike[judge.names.index("cat"), judge.names.index("hat")]
 
 
 @pytest.mark.parametrize("colour", ["red", "green", "blue", "pink"])

@@ -106,15 +106,16 @@ def judge(
     """What `asked` wants, in a picture that was painted for a case."""
     picture, placements = painted.picture, painted.placements
     seen = {i: judge.seen(picture, placements[i])[0] for i in visible(placements, painted.size)}
-    known = {placements[i].concept for i in seen}
-    wanted = [each for each in asked.things if each.concept in known or asked is not case.scene]
+    hidden = {x.concept for x in placements} - {placements[i].concept for i in seen}
+    wanted = [each for each in asked.things if each.concept not in hidden]
     right = [each.concept in seen.values() for each in wanted]
     if right:
         tally.add(KINDS[min(len(asked.things), MOST) - 1], all(right))
     for thing in asked.things:
         if thing.count > 1:
-            found = sum(name == thing.concept for name in seen.values())
-            tally.add("count", found == thing.count)
+            placed = [i for i, each in enumerate(placements) if each.concept == thing.concept]
+            found = all(seen[i] == thing.concept for i in placed if i in seen)
+            tally.add("count", found and len(placed) == thing.count)
         if thing.colour and asked.style not in GREY_STYLES:
             for i in seen:
                 if placements[i].concept == thing.concept:

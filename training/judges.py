@@ -1,6 +1,7 @@
 """What a picture shows, by comparing its parts with all drawings: it is judged, not admired.
 
-A thing counts as seen where, of all drawings, its own fits best where the plan puts it.
+A thing counts as seen where, of all drawings, its own fits best where the plan puts it, or one that
+is so like it that a person would hardly tell them apart: a guard and a man as a guard.
 """
 
 import math
@@ -22,7 +23,9 @@ from training.teacher import Atlas, recoloured, shades, spot
 SIDE = 40  # px in which parts are compared
 GROUND = 24  # px in which places are compared
 LEAST = 28  # px of the picture that a thing must have to be judged
+ALIKE = 0.8  # correlation of light, slopes and colours, from which on a drawing passes for another
 COVERED = 0.35  # of a thing, by what stands before it, from which on it is not judged
+COLOURFUL, COLOURLESS = (1.0, 1.5, 0.7), (0.7, 2.0, 0.0)  # weights of light, slopes, colours
 
 Squares = NDArray[np.float32]  # (n, SIDE, SIDE, 4), premultiplied, 0 to 1
 
@@ -40,10 +43,21 @@ class Judge:
         cells = (Image.fromarray(self.atlas.cells[self.atlas.index[n]], "RGBA") for n in self.names)
         return np.stack([_square(cell) for cell in cells])
 
+    @cached_property
+    def alike(self) -> NDArray[np.bool_]:
+        """(n, n): which drawings pass for which, on a grey ground."""
+        on_grey = self.squares[..., :3] + (1 - self.squares[..., 3:]) * np.float32(0.7)
+        told = [_even(kind) for kind in _kinds(on_grey)]
+        found: NDArray[np.bool_] = np.min([each @ each.T for each in told], 0) > ALIKE
+        return found
+
     def seen(self, picture: Picture, placement: Placement) -> tuple[str, float]:
-        """The concept whose drawing fits best there, and how well it does, -1 to 1."""
+        """The concept whose drawing fits best there, and how well it does, -1 to 1; the one that
+        is placed there, where the best passes for it.
+        """
         scores = self.scores(picture, placement)
-        best = int(scores.argmax())
+        best, own = int(scores.argmax()), self.names.index(placement.concept)
+        best = own if self.alike[best, own] else best
         return self.names[best], float(scores[best])
 
     def scores(self, picture: Picture, placement: Placement) -> NDArray[np.float32]:
@@ -55,7 +69,7 @@ class Judge:
         edge = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
         border = np.median(edge, 0)
         fitted = squares[..., :3] + (1 - squares[..., 3:]) * border.astype(np.float32)
-        weights = (0.7, 2.0, 0.0) if placement.colour else (1.0, 1.5, 0.7)
+        weights = COLOURLESS if placement.colour else COLOURFUL
         return _correlation(_features(fitted, weights), _features(part[None], weights))
 
     def colour(self, picture: Picture, placement: Placement) -> str:
@@ -99,16 +113,18 @@ def _part(picture: Picture, placement: Placement) -> NDArray[np.float32]:  # (SI
 def _features(
     parts: NDArray[np.float32], weights: tuple[float, float, float]
 ) -> NDArray[np.float32]:
-    """(n, h, w, 3) to (n, features) of length 1: light, its slopes, which styles and tints leave,
-    and colours.
-    """
+    """(n, h, w, 3) to (n, features) of length 1."""
+    told = [w * _even(kind) for w, kind in zip(weights, _kinds(parts), strict=True)]
+    found: NDArray[np.float32] = np.concatenate(told, axis=1) / np.linalg.norm(weights)
+    return found
+
+
+def _kinds(parts: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Light, its slopes, which styles and tints leave, and colours."""
     light = parts.mean(-1)
     down, across = np.diff(light, axis=1), np.diff(light, axis=2)
     edges = np.hypot(down[:, :, :-1], across[:, :-1])
-    kinds = (light, edges, parts - light[..., None])
-    told = [w * _even(kind) for w, kind in zip(weights, kinds, strict=True)]
-    found: NDArray[np.float32] = np.concatenate(told, axis=1) / np.linalg.norm(weights)
-    return found
+    return light, edges, parts - light[..., None]
 
 
 def _even(values: NDArray[np.float32]) -> NDArray[np.float32]:
