@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from statistics import median
 from benchmarks.results import ROOT, machine, tell
 from benchmarks.serving import CLIENTS, STEPS, Server, fastest_dtype, started
 
-SIDE = 256  # px
+SIDE = 256  # px, if no other is asked for
 LONE = 5  # pictures asked for one after another
 GROUPS = Path("/sys/fs/cgroup")
 PERIOD = 100_000  # microseconds
@@ -111,13 +111,13 @@ def _remove(group: Path) -> None:
             time.sleep(0.1)
 
 
-def rate(server: Server, seconds: float) -> float:
+def rate(server: Server, side: int, seconds: float) -> float:
     """Pictures a second, once every client has had one, or has waited for one for so long."""
     numbers, over, ended = count(), threading.Event(), list[float]()
 
     def client(_: int) -> None:
         while not over.is_set():
-            server.ask(SIDE, STEPS[next(numbers) % len(STEPS)])
+            server.ask(side, STEPS[next(numbers) % len(STEPS)])
             ended.append(time.perf_counter())
 
     with ThreadPoolExecutor(CLIENTS) as clients:
@@ -134,15 +134,15 @@ def rate(server: Server, seconds: float) -> float:
     return inside / taken
 
 
-def measure(build: Build, condition: Condition, seconds: float) -> Measured:
+def measure(build: Build, condition: Condition, side: int, seconds: float) -> Measured:
     with ExitStack() as stack:
         group = stack.enter_context(control_group(condition.quota))
         data = stack.enter_context(tempfile.TemporaryDirectory())
         command = [part.replace("DATA", data) for part in build.command]
         server = stack.enter_context(started(command, build.source, group))
         stack.enter_context(busy(condition.busy))
-        lone = median(server.ask(SIDE, 20) for _ in range(LONE))
-        return Measured(rate(server, seconds), lone)
+        lone = median(server.ask(side, 20) for _ in range(LONE))
+        return Measured(rate(server, side, seconds), lone)
 
 
 @contextmanager
@@ -155,11 +155,13 @@ def checked_out(commit: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def rows(builds: list[Build], seconds: float) -> Iterator[str]:
+def rows(
+    builds: list[Build], conditions: Iterable[Condition], side: int, seconds: float
+) -> Iterator[str]:
     yield "| | " + " | ".join(each.name for each in builds) + " | of earlier | of the peer |"
     yield "|---" * (len(builds) + 3) + "|"
-    for condition in CONDITIONS:
-        ours, *others = (measure(build, condition, seconds) for build in builds)
+    for condition in conditions:
+        ours, *others = (measure(build, condition, side, seconds) for build in builds)
         cells = [f"{each.rate:.2f} pictures/s" for each in (ours, *others)]
         ratios = [f"{ours.rate / each.rate:.1f}" if each.rate else "never" for each in others]
         yield "| " + " | ".join([f"{CLIENTS} clients, {condition.name}", *cells, *ratios]) + " |"
@@ -168,12 +170,13 @@ def rows(builds: list[Build], seconds: float) -> Iterator[str]:
         yield "| " + " | ".join([f"one request, {condition.name}", *cells, *ratios]) + " |"
 
 
-HEAD = f"""## Beside others
+HEAD = """## Beside others{title}
 
-Written by `python -m benchmarks.neighbours --earlier COMMIT --write`: {SIDE} px, steps of the
-clients {", ".join(map(str, STEPS))} in turn, a lone request of 20. The last columns say how many
+Written by `python -m benchmarks.neighbours --earlier COMMIT --write`: {side} px, steps of the
+clients {steps} in turn, a lone request of 20. The last columns say how many
 times better this build is. The peer is `benchmarks/peer.py` in the type in which this processor
-computes fastest.
+computes fastest. Each build paints with the embedded model that it has: before November 28, 2026
+that was the first generation.
 """
 
 
@@ -181,6 +184,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--earlier", required=True, metavar="COMMIT")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each rate")
+    parser.add_argument("--side", type=int, default=SIDE, help="px")
+    parser.add_argument("--quiet", action="store_true", help="without neighbours")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     dtype, serve = fastest_dtype(), ("imagemill", "serve")
@@ -190,8 +195,14 @@ def main() -> None:
             Build("earlier", (*serve, "--data-dir", "DATA"), folder),
             Build(f"peer, {dtype}", ("benchmarks.peer", "--dtype", dtype), ROOT),
         ]
-        head = [HEAD, machine(earlier=asked.earlier), ""]
-        tell("neighbours", chain(head, rows(builds, asked.seconds)), asked.write)
+        own = asked.side == SIDE
+        title = "" if own else f", {asked.side} px"
+        steps = ", ".join(map(str, STEPS))
+        head = HEAD.format(title=title, side=asked.side, steps=steps)
+        conditions = CONDITIONS[:1] if asked.quiet else CONDITIONS
+        table = rows(builds, conditions, asked.side, asked.seconds)
+        section = "neighbours" if own else f"neighbours_{asked.side}"
+        tell(section, chain([head, machine(earlier=asked.earlier), ""], table), asked.write)
 
 
 if __name__ == "__main__":
