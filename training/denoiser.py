@@ -37,8 +37,8 @@ from training.trainer import STATE, Trainer
 
 SIGMA_MEAN, SIGMA_SPREAD = -0.4, 1.4  # logit-normal
 UNSAID = 0.05  # of all captions: for guidance
-MISLED = 0.3  # of all pictures, up to SETTLED: what is painted over differs from what is asked for
-SETTLED = 0.9  # the level of noise from which on a picture follows its sketch in any case
+MISLED = 0.3  # of all pictures: what is painted over differs from what is asked for
+SETTLED = 0.65  # the level of noise from which on what is asked for is painted in its place
 
 
 class Asked(NamedTuple):
@@ -86,9 +86,12 @@ def mirrored(placement: Placement) -> Placement:
 
 @dataclass(frozen=True)
 class Batch:
-    """latents: (n, c, h, w). sketch: of the same size. settings: (n, positions)."""
+    """latents: (n, c, h, w). sketch: of the same size. settings: (n, positions). wanted: what the
+    latents shall become.
+    """
 
     latents: torch.Tensor
+    wanted: torch.Tensor
     sketch: torch.Tensor
     settings: torch.Tensor
 
@@ -134,7 +137,7 @@ class Pictures:
         latents = (encoded - config.shift_factor) * config.scaling_factor
         placed = self.looks.encoder(torch.tensor(ids, device=device))[0]
         sketch = self.model.transformer.sketch(placed, choices, *latents.shape[-2:])
-        return Batch(latents, sketch, torch.tensor(settings, device=device))
+        return Batch(latents, latents, sketch, torch.tensor(settings, device=device))
 
 
 @dataclass
@@ -168,20 +171,22 @@ def spreads(batches: Iterator[Batch], count: int = 64) -> torch.Tensor:
 
 def misled(batch: Batch, sigma: torch.Tensor, generator: torch.Generator) -> Batch:
     """Gives some pictures words and sketch of another, as pictures are that are painted over: half
-    of them everywhere, half but for a rectangle.
+    of them everywhere, half but for a rectangle. Up to SETTLED they shall stay what they are.
     """
     count, _, height, width = batch.sketch.shape
-    wrong = (torch.rand(count, generator=generator) < MISLED) & (sigma.cpu() < SETTLED)
-    sketch, settings = batch.sketch.clone(), batch.settings.clone()
+    wrong = torch.rand(count, generator=generator) < MISLED
+    sketch, settings, wanted = (x.clone() for x in (batch.sketch, batch.settings, batch.latents))
     for i in wrong.nonzero()[:, 0].tolist():
-        other = (i + 1) % count
-        settings[i], sketch[i] = batch.settings[other], batch.sketch[other]
+        other, box = (i + 1) % count, torch.ones(height, width, dtype=torch.bool)
         if torch.rand((), generator=generator) < 0.5:
             ends = torch.rand(2, 2, generator=generator).sort(1).values
             (top, bottom), (left, right) = (ends * torch.tensor([[height], [width]])).int()
-            box = (i, slice(None), slice(top, bottom), slice(left, right))
-            sketch[box] = batch.sketch[box]
-    return Batch(batch.latents, sketch, settings)
+            box[top:bottom, left:right] = False
+        settings[i] = batch.settings[other]
+        sketch[i][:, box] = batch.sketch[other][:, box]
+        if sigma[i] >= SETTLED:
+            wanted[i][:, box] = batch.latents[other][:, box]
+    return Batch(batch.latents, wanted, sketch, settings)
 
 
 def loss_of(model: Pico, batch: Batch, generator: torch.Generator) -> torch.Tensor:
@@ -203,9 +208,9 @@ def loss_of(model: Pico, batch: Batch, generator: torch.Generator) -> torch.Tens
     velocity = transformer.velocity(noisy, batch.sketch, told_, at)
     spread = transformer.spreads.square().mean().sqrt()
     unit = (((1 - at) * spread).square() + at.square()).sqrt() / spread
-    errors = ((velocity - (noise - batch.latents)) * unit).square().mean((1, 2, 3))
+    errors = ((velocity - (noisy - batch.wanted) / at) * unit).square().mean((1, 2, 3))
     base = batch.sketch[:, : batch.latents.shape[1]]
-    apart = (batch.latents - base).square().mean((1, 2, 3)) / spread**2
+    apart = (batch.wanted - base).square().mean((1, 2, 3)) / spread**2
     loss: torch.Tensor = (errors / (0.15 + apart).sqrt()).mean()
     return loss
 

@@ -18,7 +18,7 @@ from training import looks as looks_
 from training.looks import Looks
 from training.model import Pico, loaded, prepare
 
-SHIFT = 5.0  # of sigmas: the last step begins where what is unsure has no say any more
+SHIFT = 1.0  # of sigmas: a strength is the level of noise itself
 
 
 def assemble(

@@ -49,7 +49,8 @@ class Trainer(Generic[M]):
 
     def train(self, loss_of_next: Callable[[], torch.Tensor], keep: Callable[[M], None]) -> None:
         """keep: gets the averaged weights whenever the state is saved."""
-        began, saved, mean = time.monotonic() - self.spent, time.monotonic(), 0.0
+        began, saved = time.monotonic() - self.spent, time.monotonic()
+        first, mean = self.step, 0.0
         while (done := (time.monotonic() - began) / (60 * self.minutes)) < 1:
             now = self.rate * min(1, (self.step + 1) / WARMING)
             now *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
@@ -62,7 +63,7 @@ class Trainer(Generic[M]):
             self.optimizer.zero_grad()
             self.step += 1
             self._follow()
-            mean += (loss.item() - mean) * max(0.02, 1 / self.step)
+            mean += (loss.item() - mean) * max(0.02, 1 / (self.step - first))
             self.spent = time.monotonic() - began
             if self.step % TOLD == 0:
                 print(f"{self.spent:.0f} s step {self.step} loss {mean:.4f}", flush=True)
