@@ -207,6 +207,39 @@ async def test_a_model_that_kills_when_it_is_wanted_takes_nobody_with_it() -> No
         assert max(deaths(each.result()) for each in bad) <= 2
 
 
+async def test_a_model_that_is_never_loaded_is_given_up_and_the_others_are_painted() -> None:
+    engine = EngineProcess(Options(), Limits(load=0.3, beat=0.05), stub)
+    await engine.start()
+    async with asyncio.timeout(60):
+        bad = [paint(engine, "a cat", f"bad{n}", "endless") for n in range(2)]
+        good = paint(engine, "a cat", "good")
+        for told in map(fault, await asyncio.gather(*bad)):
+            assert told.kind is Kind.LOADING
+            assert told.retry_after == pytest.approx(30.0, abs=1)
+            assert told.message.startswith(
+                "the model was not loaded within the 0.3 seconds that the setting load_timeout "
+                "gives it, so it is set aside; try again in"
+            )
+        assert finished(await good)
+        assert [deaths(each.result()) for each in (good, *bad)] == [1, 0, 0]
+        again = fault(await paint(engine, "a dog", "again", "endless"))
+        assert "was not loaded within" in again.message
+    await engine.close()
+
+
+async def test_a_server_whose_only_model_is_never_loaded_says_so() -> None:
+    engine = EngineProcess(Options(preload=("endless",)), Limits(load=0.3, beat=0.05), stub)
+    await engine.start()
+    async with asyncio.timeout(60):
+        assert finished(await paint(engine, "a cat"))
+    assert (engine.state, engine.trouble) == (
+        State.READY,
+        "1 of 1 models could not be loaded; the model was not loaded within the 0.3 seconds "
+        "that the setting load_timeout gives it",
+    )
+    await engine.close()
+
+
 async def test_work_that_is_submitted_again_is_not_cancelled_with_the_first(
     tmp_path: Path,
 ) -> None:

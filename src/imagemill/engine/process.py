@@ -95,6 +95,7 @@ class EngineProcess:
         # Of the sources to be preloaded: not tried this time, and not there.
         self._left_out, self._missing = frozenset[str](), frozenset[str]()
         self._why = ""  # they are not there
+        self._late = set[str]()  # sources that took too long to be loaded
         self._loading: str | None = None
         self._models = ModelsThere(clock)
 
@@ -109,7 +110,8 @@ class EngineProcess:
             return f"the engine stopped: {self._last}; it is started again {when}"
         if self._state is State.READY and self._missing:
             count, all_ = len(self._missing), len(self.options.preload)
-            why = self._why or "the server's log tells why"
+            late = _overdue(self.limits.load) if self._missing & self._late else ""
+            why = self._why or late or "the server's log tells why"
             return f"{count} of {all_} models could not be loaded; {why}"
         return ""
 
@@ -209,7 +211,8 @@ class EngineProcess:
         finally:
             watching.cancel()
         (hung,) = await asyncio.gather(watching, return_exceptions=True)
-        return Exit(code, hung if isinstance(hung, str) else "", starvation.happened)
+        why = hung if isinstance(hung, str) else ""
+        return Exit(code, why, starvation.happened, watchdog.overdue)
 
     async def _watch(self, link: Link, watchdog: Watchdog, starvation: Starvation) -> str:
         """Kills the process when it hangs; returns why."""
@@ -223,9 +226,11 @@ class EngineProcess:
                 return hung
 
     def _preload(self) -> tuple[str, ...]:
-        """Without what killed the process while it was loaded, unless that is everything."""
-        sound = tuple(each for each in self.options.preload if not self._suspects.broken(each))
-        return sound or self.options.preload
+        """Without what killed the process while it was loaded, unless that is everything, and
+        without what took too long.
+        """
+        preload = tuple(each for each in self.options.preload if each not in self._late)
+        return tuple(each for each in preload if not self._suspects.broken(each)) or preload
 
     def _died(self, ended: Exit, lived: float) -> None:
         working = self._state is State.READY and self._suspects.running
@@ -240,11 +245,20 @@ class EngineProcess:
         # What dies at work says who did it, in few deaths; what dies without work may die for ever.
         self._failures = 0 if working or lived >= SOUND_SECONDS else self._failures + 1
         self._starts_at = self.clock() + _rest(self._failures)
-        self._suspects.died(self._loading, ended.from_outside)
+        self._accuse(ended)
         if self._loading is not None and self._suspects.broken(self._loading):
             self._sources.put(self._loading, self.clock())
         self._loading = None
         self._judge()
+
+    def _accuse(self, ended: Exit) -> None:
+        source = self._loading
+        if source is not None and ended.overdue:
+            log.error("%s was not loaded within %g seconds", source, self.limits.load)
+            self._late.add(source)
+            self._suspects.overdue(source)
+        else:
+            self._suspects.died(source, ended.from_outside)
 
     def _send(self, message: Submit | Cancel | Warm) -> None:
         if self._link is not None:
@@ -260,8 +274,10 @@ class EngineProcess:
                 self._models.held, self._models.refused = sources, refused
             case Loading(source):
                 self._models.loading(source)
+                watchdog.loading()
                 if self._loading is not None:
                     self._suspects.loaded(self._loading)
+                    self._late.discard(self._loading)
                 self._loading = source
             case Ready(failed, why):
                 self._why = "; ".join(why)
@@ -317,7 +333,7 @@ class EngineProcess:
                 seconds = self._sources.left(work.source, now) or self._sources.put(
                     work.source, now
                 )
-                fault = _struck(seconds)
+                fault = self._struck(work.source, seconds)
             else:
                 fault = _killed(self._generations.put(_key(submit), now))
             log.error("%s killed the engine and is set aside: %s", work.id, fault)
@@ -331,11 +347,21 @@ class EngineProcess:
         if left := self._generations.left(_key(submit), now):
             return _killed(left)
         if left := self._sources.left(source, now):
-            return _struck(left)
+            return self._struck(source, left)
         if self._suspects.struck(source):  # one may try; the others wait for how that ends
             self._suspects.forgive(source)
             self._sources.put(source, now)
         return None
+
+    def _struck(self, source: str, seconds: float) -> Fault:
+        killed = "the engine stopped whenever it used this model"
+        why = _overdue(self.limits.load) if source in self._late else killed
+        return Fault(
+            Kind.LOADING,
+            f"{why}, so it is set aside; "
+            f"try again in {seconds:.0f} seconds, or ask for another model",
+            retry_after=seconds,
+        )
 
 
 def _rest(failures: int) -> float:
@@ -367,10 +393,8 @@ def _killed(seconds: float) -> Fault:
     )
 
 
-def _struck(seconds: float) -> Fault:
-    return Fault(
-        Kind.LOADING,
-        "the engine stopped whenever it used this model, so it is set aside; "
-        f"try again in {seconds:.0f} seconds, or ask for another model",
-        retry_after=seconds,
+def _overdue(seconds: float) -> str:
+    return (
+        f"the model was not loaded within the {seconds:g} seconds that the setting load_timeout "
+        "gives it"
     )
