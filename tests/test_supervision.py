@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagemill.engine.events import Begun, Event, Failed, Finished, State
+from imagemill.engine.events import Begun, Event, Failed, Finished, HeldBack, State
 from imagemill.engine.link import Entry
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
@@ -162,6 +162,23 @@ async def test_kills_from_outside_are_nobody_s_fault(tmp_path: Path) -> None:
         ends = await asyncio.gather(*tasks)
         assert all(map(finished, ends))
         assert [deaths(end) for end in ends] == [8] * 4
+
+
+async def test_work_is_held_back_from_a_death_until_it_is_tried_again(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with running(partial(gated, gate)) as engine:
+        tasks = [paint(engine, "a cat", f"cat{n}") for n in range(4)]
+        await until(lambda: len(engine._suspects.running) == 4)
+        process = child()
+        assert process is not None
+        os.kill(process.pid, signal.SIGSEGV)
+        await until(lambda: len(engine._suspects.running) == 2)
+        gate.touch()
+        for told in await asyncio.gather(*tasks):
+            assert told[:3] == [Begun(), HeldBack(), Begun()]
+            assert finished(told)
+        unaccused = await paint(engine, "a dog", "dog")
+        assert HeldBack() not in unaccused
 
 
 @pytest.mark.parametrize("how", ["hangs", "stops"])

@@ -17,6 +17,7 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from imagemill.engine import refusals
 from imagemill.engine.events import (
     CLOSING_SECONDS,
     NO_INPUTS,
@@ -24,6 +25,7 @@ from imagemill.engine.events import (
     Event,
     Failed,
     Finished,
+    HeldBack,
     State,
 )
 from imagemill.engine.exits import Exit, Starvation
@@ -110,7 +112,7 @@ class EngineProcess:
             return f"the engine stopped: {self._last}; it is started again {when}"
         if self._state is State.READY and self._missing:
             count, all_ = len(self._missing), len(self.options.preload)
-            late = _overdue(self.limits.load) if self._missing & self._late else ""
+            late = refusals.overdue(self.limits.load) if self._missing & self._late else ""
             why = self._why or late or "the server's log tells why"
             return f"{count} of {all_} models could not be loaded; {why}"
         return ""
@@ -137,7 +139,7 @@ class EngineProcess:
         # A number of its own: what is submitted again after it was cancelled is not cancelled.
         ticket = f"{id}.{next(self._numbers)}"
         submit = Submit(ticket, generation, source, dict(inputs), previews)
-        refused = _gone() if self._state is State.DEAD else self._refused(submit)
+        refused = refusals.gone() if self._state is State.DEAD else self._refused(submit)
         if refused:
             yield Failed(refused)
             return
@@ -177,7 +179,7 @@ class EngineProcess:
         if link is not None:
             await link.close(seconds)
         for ticket in list(self._in_flight):
-            self._end(ticket, Failed(_gone()))
+            self._end(ticket, Failed(refusals.gone()))
 
     # The process
 
@@ -245,6 +247,8 @@ class EngineProcess:
         # What dies at work says who did it, in few deaths; what dies without work may die for ever.
         self._failures = 0 if working or lived >= SOUND_SECONDS else self._failures + 1
         self._starts_at = self.clock() + _rest(self._failures)
+        for ticket in self._suspects.running:
+            self._in_flight[ticket].events.put_nowait(HeldBack())
         self._accuse(ended)
         if self._loading is not None and self._suspects.broken(self._loading):
             self._sources.put(self._loading, self.clock())
@@ -335,7 +339,7 @@ class EngineProcess:
                 )
                 fault = self._struck(work.source, seconds)
             else:
-                fault = _killed(self._generations.put(_key(submit), now))
+                fault = refusals.killed(self._generations.put(_key(submit), now))
             log.error("%s killed the engine and is set aside: %s", work.id, fault)
             self._end(work.id, Failed(fault))
 
@@ -345,7 +349,7 @@ class EngineProcess:
         if source in self._models.refused:
             return self._models.refused[source]
         if left := self._generations.left(_key(submit), now):
-            return _killed(left)
+            return refusals.killed(left)
         if left := self._sources.left(source, now):
             return self._struck(source, left)
         if self._suspects.struck(source):  # one may try; the others wait for how that ends
@@ -354,14 +358,9 @@ class EngineProcess:
         return None
 
     def _struck(self, source: str, seconds: float) -> Fault:
-        killed = "the engine stopped whenever it used this model"
-        why = _overdue(self.limits.load) if source in self._late else killed
-        return Fault(
-            Kind.LOADING,
-            f"{why}, so it is set aside; "
-            f"try again in {seconds:.0f} seconds, or ask for another model",
-            retry_after=seconds,
-        )
+        late = source in self._late
+        why = refusals.overdue(self.limits.load) if late else refusals.KILLED
+        return refusals.struck(why, seconds)
 
 
 def _rest(failures: int) -> float:
@@ -378,23 +377,3 @@ def _key(submit: Submit) -> str:
     """The same for all seeds: who is refused draws another and asks again."""
     same = repr((submit.source, replace(submit.generation, seed=0)))
     return hashlib.sha256(same.encode()).hexdigest()
-
-
-def _gone() -> Fault:
-    return Fault(Kind.FAILED, "the engine stopped while painting; try again")
-
-
-def _killed(seconds: float) -> Fault:
-    return Fault(
-        Kind.FAILED,
-        "the engine stopped whenever it painted this, so it is not tried again for "
-        f"{seconds:.0f} seconds; ask for a smaller size, other inputs or another model",
-        retry_after=seconds,
-    )
-
-
-def _overdue(seconds: float) -> str:
-    return (
-        f"the model was not loaded within the {seconds:g} seconds that the setting load_timeout "
-        "gives it"
-    )
