@@ -43,8 +43,8 @@ LEVELS = (
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
     level(
-        "app addresses admission assembly cluster cli cli_faults models_commands connections exec "
-        "server __main__",
+        "app addresses admission doors assembly cluster cli cli_faults models_commands connections "
+        "exec server __main__",
         TENSORS,
     ),
 )
