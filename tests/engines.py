@@ -14,6 +14,7 @@ from imagemill.engine.events import (
     Event,
     Failed,
     Finished,
+    HeldBack,
     Preview,
     Progress,
     State,
@@ -29,6 +30,7 @@ class PlainEngine:
     """Paints one colour, decided by prompt and seed.
 
     gate: passed before every step. hold_at: the step after which the gate falls shut, once.
+    suspects: prompts of what is held back at the gate, as if the engine had died with it.
     """
 
     state: State = State.READY
@@ -37,6 +39,7 @@ class PlainEngine:
     loads: float = 0.0  # seconds that a model takes to be there
     ignored: tuple[str, ...] = ()
     hold_at: int | None = None
+    suspects: frozenset[str] = frozenset()
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     submitted: list[Generation] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
@@ -71,6 +74,10 @@ class PlainEngine:
         self.previewed.append(previews)
         await self._tell()
         yield Begun()
+        if generation.prompt in self.suspects:
+            yield HeldBack()
+            await self.gate.wait()
+            yield Begun()
         for step in range(1, generation.steps + 1):
             await self.gate.wait()
             if self.state is State.DEAD:

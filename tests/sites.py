@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from imagemill.errors import Fault, Kind
-from imagemill.fetch import Fetcher, Policy, Resolve, look_up
+from imagemill.fetch import Fetcher, Policy
+from imagemill.names import Resolve, look_up
 
 POLICY = Policy(seconds=20.0)
 METADATA = "169.254.169.254"

@@ -2,7 +2,7 @@
 
 "kills" ends the process at its second step, "hangs" lets no step end any more, "stops" stops the
 process. Everything else is painted in three steps. A source of "deadly" kills the process while it
-is loaded, one of "absent" cannot be loaded.
+is loaded, one of "absent" cannot be loaded, one of "endless" is never there.
 """
 
 import os
@@ -36,7 +36,7 @@ class Stub:
         self.connection, self.options, self.gate = connection, options, gate
         self.work: dict[str, tuple[Submit, int]] = {}
         self.loaded: set[str] = set()
-        self.turns = 0
+        self.turns, self.loading = 0, False
 
     def run(self) -> None:
         threading.Thread(target=self.beat, daemon=True).start()
@@ -54,13 +54,16 @@ class Stub:
 
     def beat(self) -> None:
         while True:
-            self.connection.send([Beat(self.turns, False)])
+            self.connection.send([Beat(self.turns, self.loading)])
             time.sleep(self.options.beat)
 
     def load(self, source: str) -> bool:
         self.connection.send([Loading(source)])
         if source == "deadly":
             os._exit(9)
+        if source == "endless":
+            self.loading = True
+            threading.Event().wait()
         self.connection.send([Loading(None)])
         self.loaded.add(source)
         return source != "absent"

@@ -96,7 +96,7 @@ async def test_what_is_no_host_is_told_on_every_route(tmp_path: Path, bound: str
             for host in ("a b", "[::1", "a/b"):
                 reply = await client.request(verb, path, content=BODY, headers={"host": host})
                 assert reply.status_code == 400, (verb, path, reply.text)
-                assert verb == "HEAD" or f"the header Host is {host!r}" in reply.json()["error"]
+                assert verb == "HEAD" or f"the header Host is {host!r}" in reply.text
             reply = await client.request(verb, path, content=b"{", headers={"host": ""})
             assert reply.status_code < 500, (verb, path, reply.text)
         twice = await client.get("/health", headers=[("host", "a"), ("host", "b")])
@@ -117,7 +117,7 @@ async def test_a_page_is_told_why_and_what_the_operator_can_do(tmp_path: Path) -
         foreign = await client.post("/", content=BODY, headers=SIMPLE | {"origin": PAGE})
         rebound = await client.post("/", content=BODY, headers={"host": REBOUND})
     told = f"pages of '{PAGE}' may not call this server; its operator can list their origin in"
-    assert foreign.json()["error"] == foreign.json()["detail"] == f"{told} the setting origins"
+    assert foreign.json() == {"error": f"{told} the setting origins"}
     told = f"this server is not known as '{REBOUND}'; call it by an IP address or as localhost, or"
     assert rebound.json()["error"] == f"{told} have its operator add the name to the setting hosts"
     assert foreign.headers["x-request-id"]

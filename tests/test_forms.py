@@ -1,8 +1,11 @@
 """Forms with files: what their parts hold, and what is said of forms that are none."""
 
+import tracemalloc
+
 import pytest
 
 from imagemill.dialects.forms import MOST_PARTS, PIECE, Part, digest, parts
+from imagemill.dialects.request_body import COPIES
 from imagemill.errors import Fault
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +60,19 @@ async def test_a_file_is_whole_wherever_the_pieces_that_are_read_end() -> None:
         found = await parts(TYPE, form(file + content, file + content * 2))
         assert [each.content for each in found] == [content, content * 2]
         assert [each.filename for each in found] == ["", ""]
+
+
+@pytest.mark.parametrize("count", [1, 16])
+async def test_reading_a_form_takes_no_more_memory_than_is_drawn_for_its_body(count: int) -> None:
+    """It lies on disk until it is whole, as every body does."""
+    file = b'content-disposition: form-data; name="a"; filename="b"\r\n\r\n'
+    body = form(*[file + bytes(2**22 // count)] * count)
+    tracemalloc.start()
+    found = await parts(TYPE, body)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(len(each.content) for each in found) == 2**22
+    assert len(body) + most <= COPIES * len(body)
 
 
 BROKEN: tuple[tuple[str, bytes, str], ...] = (

@@ -384,11 +384,39 @@ async def test_parts_are_bounded_in_number_and_in_bytes(shelf: Shelf) -> None:
         with pytest.raises(Fault, match="out of range"):
             await shelf.objects.put_part(upload.id, number, A)
     etags = [(number, await shelf.objects.put_part(upload.id, number, A)) for number in (1, 2)]
-    assert await shelf.objects.contents.held(upload.id, besides=2) == 100
-    assert await shelf.objects.contents.held(upload.id, besides=3) == 200
+    assert await shelf.objects.held(upload.id, besides=2) == 100
+    assert await shelf.objects.held(upload.id, besides=3) == 200
+    with pytest.raises(Fault, match="out of range"):
+        await shelf.objects.held(upload.id, besides=10**30)
     with pytest.raises(Fault, match="larger than 199 bytes") as raised:
         await shelf.objects.complete(upload.id, etags, limit=199)
     assert raised.value.kind is Kind.TOO_LARGE
+
+
+async def test_for_a_part_that_comes_no_other_is_looked_at(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else ten thousand parts would be fifty million looks."""
+    upload = await shelf.objects.begin("video/mp4")
+    with monkeypatch.context() as no_lists:
+        no_lists.delattr(obstore, "list")
+        for number in range(1, 9):
+            assert await shelf.objects.held(upload.id, number) == (number - 1) * 100
+            await shelf.objects.put_part(upload.id, number, A)
+    await shelf.objects.abort(upload.id)
+    assert await shelf.keys() == []
+    assert await shelf.table.part(upload.id, 1) == 0
+
+
+async def test_a_part_that_comes_several_times_at_once_is_counted_as_it_is_in_the_end(
+    shelf: Shelf,
+) -> None:
+    upload = await shelf.objects.begin("video/mp4")
+    sizes = [100, 1, 70, 3, 900, 20]
+    await asyncio.gather(*(shelf.objects.put_part(upload.id, 1, b"x" * size) for size in sizes))
+    _, size = await shelf.objects.contents.part(upload.id, 1)
+    assert await shelf.table.part(upload.id, 1) == size
+    assert await shelf.objects.held(upload.id, besides=2) == size
 
 
 async def test_an_upload_takes_only_what_was_announced(shelf: Shelf) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from imagemill.engine.direct import paint
-from imagemill.engine.events import Begun, Event, Failed, Finished, Progress, State
+from imagemill.engine.events import Begun, Event, Failed, Finished, HeldBack, Progress, State
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.errors import Kind
@@ -39,7 +39,7 @@ async def last(engine: EngineProcess, id: str, asked: Generation, source: str = 
     """How a generation ended."""
     async with aclosing(engine.submit(id, asked, source)) as events:  # type: ignore[type-var]
         async for event in events:
-            if not isinstance(event, Begun | Progress):
+            if not isinstance(event, Begun | HeldBack | Progress):
                 return event
     raise AssertionError("the iterator ended without a result")
 

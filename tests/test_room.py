@@ -136,6 +136,7 @@ async def test_parts_take_room_before_they_are_joined_and_after(
         begun = await objects.begin("image/png", caller="me")
         etags = [await objects.put_part(begun.id, number, bytes(3 * BLOCK)) for number in (1, 2)]
         etags[1] = await objects.put_part(begun.id, 2, bytes(3 * BLOCK))  # sent again
+        await made(db, clock).put_part(begun.id, 2, bytes(3 * BLOCK))  # at another server
         await full(objects, 5 * BLOCK)
         await full(made(db, clock), 5 * BLOCK)
         with pytest.raises(Fault, match="a caller may keep"):

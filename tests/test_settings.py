@@ -55,6 +55,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "threads": ("2", "2", 2),
     "memory": ("16_000_000_000", "16000000000", 16_000_000_000),
     "step_timeout": ("60", "60", 60.0),
+    "load_timeout": ("60", "60", 60.0),
     "models": ('{ "a/b" = "folder" }', '{"a/b": "folder"}', {"a/b": ModelSpec("folder")}),
     "log_format": ('"json"', "json", "json"),
     "log_level": ('"debug"', "debug", "debug"),

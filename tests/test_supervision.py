@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagemill.engine.events import Begun, Event, Failed, Finished, State
+from imagemill.engine.events import Begun, Event, Failed, Finished, HeldBack, State
 from imagemill.engine.link import Entry
 from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
@@ -164,6 +164,23 @@ async def test_kills_from_outside_are_nobody_s_fault(tmp_path: Path) -> None:
         assert [deaths(end) for end in ends] == [8] * 4
 
 
+async def test_work_is_held_back_from_a_death_until_it_is_tried_again(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with running(partial(gated, gate)) as engine:
+        tasks = [paint(engine, "a cat", f"cat{n}") for n in range(4)]
+        await until(lambda: len(engine._suspects.running) == 4)
+        process = child()
+        assert process is not None
+        os.kill(process.pid, signal.SIGSEGV)
+        await until(lambda: len(engine._suspects.running) == 2)
+        gate.touch()
+        for told in await asyncio.gather(*tasks):
+            assert told[:3] == [Begun(), HeldBack(), Begun()]
+            assert finished(told)
+        unaccused = await paint(engine, "a dog", "dog")
+        assert HeldBack() not in unaccused
+
+
 @pytest.mark.parametrize("how", ["hangs", "stops"])
 async def test_an_engine_that_hangs_is_killed_and_its_neighbours_are_painted(how: str) -> None:
     limits = Limits(step=0.5, silence=0.5, beat=0.05)
@@ -205,6 +222,39 @@ async def test_a_model_that_kills_when_it_is_wanted_takes_nobody_with_it() -> No
         assert all(map(finished, await asyncio.gather(*good)))
         assert {fault(each).kind for each in await asyncio.gather(*bad)} == {Kind.LOADING}
         assert max(deaths(each.result()) for each in bad) <= 2
+
+
+async def test_a_model_that_is_never_loaded_is_given_up_and_the_others_are_painted() -> None:
+    engine = EngineProcess(Options(), Limits(load=0.3, beat=0.05), stub)
+    await engine.start()
+    async with asyncio.timeout(60):
+        bad = [paint(engine, "a cat", f"bad{n}", "endless") for n in range(2)]
+        good = paint(engine, "a cat", "good")
+        for told in map(fault, await asyncio.gather(*bad)):
+            assert told.kind is Kind.LOADING
+            assert told.retry_after == pytest.approx(30.0, abs=1)
+            assert told.message.startswith(
+                "the model was not loaded within the 0.3 seconds that the setting load_timeout "
+                "gives it, so it is set aside; try again in"
+            )
+        assert finished(await good)
+        assert [deaths(each.result()) for each in (good, *bad)] == [1, 0, 0]
+        again = fault(await paint(engine, "a dog", "again", "endless"))
+        assert "was not loaded within" in again.message
+    await engine.close()
+
+
+async def test_a_server_whose_only_model_is_never_loaded_says_so() -> None:
+    engine = EngineProcess(Options(preload=("endless",)), Limits(load=0.3, beat=0.05), stub)
+    await engine.start()
+    async with asyncio.timeout(60):
+        assert finished(await paint(engine, "a cat"))
+    assert (engine.state, engine.trouble) == (
+        State.READY,
+        "1 of 1 models could not be loaded; the model was not loaded within the 0.3 seconds "
+        "that the setting load_timeout gives it",
+    )
+    await engine.close()
 
 
 async def test_work_that_is_submitted_again_is_not_cancelled_with_the_first(

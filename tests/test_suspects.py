@@ -177,6 +177,19 @@ def test_what_comes_later_runs_beside_the_suspects() -> None:
     assert suspects.due() == ["new"]
 
 
+def test_a_source_that_takes_too_long_to_be_loaded_is_broken_and_accuses_nobody() -> None:
+    suspects = Suspects()
+    for id, source in (("0", "pico"), ("1", "big"), ("2", "big")):
+        suspects.add(Work(id, source, 1))
+    suspects.due()
+    suspects.overdue("big")
+    assert [work.id for work in suspects.guilty()] == ["1", "2"]
+    assert suspects.deaths == []
+    assert suspects.due() == ["0", "1", "2"]
+    suspects.forgive("big")
+    assert not suspects.broken("big")
+
+
 def test_a_source_whose_first_two_jobs_kill_alone_is_struck_and_may_try_once_more() -> None:
     process = Process(frozenset("01"))
     process.add(0, "new")

@@ -9,7 +9,7 @@ from imagemill.engine.messages import Beat
 from imagemill.engine.set_aside import MOST_KEPT, SetAside
 from imagemill.engine.watchdog import Limits, Watchdog
 
-LIMITS = Limits(step=20.0, silence=5.0, beat=1.0)
+LIMITS = Limits(step=20.0, silence=5.0, load=100.0, beat=1.0)
 
 
 def ticks(dog: Watchdog, times: int, *, beats: bool, busy: bool = True) -> list[str]:
@@ -52,11 +52,28 @@ def test_a_process_without_work_is_never_hung_for_want_of_steps() -> None:
     assert ticks(Watchdog(LIMITS), 1000, beats=True, busy=False) == []
 
 
-def test_a_model_may_be_loaded_for_as_long_as_it_takes() -> None:
-    dog = Watchdog(LIMITS)
-    for _ in range(1000):
+def loads(dog: Watchdog, seconds: int) -> list[str]:
+    """What it said in so many seconds, in which a model was loaded and no step ended."""
+    said = []
+    for _ in range(seconds):
         dog.heard(Beat(0, loading=True))
-        assert dog.tick(1.0, busy=True) is None
+        said.append(dog.tick(1.0, busy=True))
+    return [each for each in said if each]
+
+
+def test_while_a_model_is_loaded_no_step_has_to_end_but_it_has_a_limit_of_its_own() -> None:
+    dog = Watchdog(LIMITS)
+    assert (loads(dog, 99), dog.overdue) == ([], False)
+    assert (loads(dog, 1), dog.overdue) == (["a model was not loaded in 100 seconds"], True)
+
+
+def test_every_model_may_take_as_long_to_be_loaded() -> None:
+    dog = Watchdog(LIMITS)
+    for _ in range(3):
+        dog.loading()
+        assert loads(dog, 99) == []
+    assert ticks(dog, 1, beats=True) == []
+    assert loads(dog, 99) == []
 
 
 def test_a_machine_that_slept_or_a_server_that_looked_away_takes_nobody_for_hung() -> None:

@@ -274,8 +274,9 @@ class Office:
         return Message(delivery.url, headers | {"content-type": "application/json"}, body)
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, local: bool
-    ) -> int:
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, local: bool,
+        caller: str,
+    ) -> int:  # fmt: skip
         if url in self.private:
             raise Fault(Kind.INVALID, "the webhook\npoints into a private network")
         try:
@@ -557,7 +558,7 @@ async def test_who_fails_late_is_slow_and_who_fails_at_once_is_not(office: Offic
     clock = Clock()
     office = Office(office.database, lanes=narrow(clock, 4, share=4))
 
-    async def late(url: str, _b: bytes, _h: Mapping[str, str], _s: float, _l: bool) -> int:
+    async def late(url: str, _b: bytes, _h: Mapping[str, str], _s: float, _l: bool, _c: str) -> int:
         clock.now += QUICK * ("late" in url)
         raise Fault(Kind.UNREACHABLE, "accepts no connection")
 

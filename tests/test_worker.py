@@ -21,6 +21,7 @@ from imagemill.settings import Settings
 from imagemill.store import Database, Jobs
 from imagemill.store.jobs import Claims
 from imagemill.telemetry import Telemetry
+from imagemill.turns import flow
 from tests.databases import database_url, postgres
 from tests.engines import PlainEngine
 
@@ -282,6 +283,24 @@ async def test_long_jobs_that_fill_all_places_keep_out_neither_others_nor_short_
     await engine.asked(3)
     assert [each.prompt for each in engine.submitted] == ["long 0", "long 1", "short"]
     jobs.append(await service.submit(make_order("of another", caller="b")))
+    engine.gate.set()
+    for job in jobs:
+        assert (await service.ended(job.id)).status is Status.SUCCEEDED
+
+
+async def test_what_the_engine_holds_back_takes_no_place_from_others_of_the_same_caller(
+    make_service: Make,
+) -> None:
+    suspects = frozenset({"suspect 0", "suspect 1", "suspect 2"})
+    engine = PlainEngine(suspects=suspects)
+    engine.gate.clear()
+    service = await make_service(engine)  # with two places
+    prompts = [*sorted(suspects), "a cat", "a dog"]
+    jobs = [await service.submit(make_order(each, caller="a")) for each in prompts]
+    await engine.asked(4)
+    everybody = frozenset({flow(jobs[0])})
+    assert service.worker._room() == (1, everybody), "twice as many as there are places"
+    assert [each.prompt for each in engine.submitted] == prompts[:4]
     engine.gate.set()
     for job in jobs:
         assert (await service.ended(job.id)).status is Status.SUCCEEDED

@@ -19,11 +19,12 @@ from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imagemill import doors
 from imagemill.addresses import FILES, HOSTS, path_of
 from imagemill.dialects.callers import LOCAL
+from imagemill.errors import Fault, Kind
 from imagemill.settings import ANY, Settings, is_loopback
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ FORWARDED = (
 )
 # Below these no name is given away in the public DNS, so that no stranger can lead one here.
 PRIVATE_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
-BAD_REQUEST, MISDIRECTED, FORBIDDEN, POLICY_VIOLATION = 400, 421, 403, 1008
+POLICY_VIOLATION = 1008
 EXPOSED = (
     *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-request-id"),
     *("x-imagemill-model", "x-imagemill-seed", "x-imagemill-cache", "x-imagemill-ignored"),
@@ -50,14 +51,6 @@ EXPOSED = (
 
 _HOST = re.compile(r"(?P<name>[\w.-]{1,253}|\[[\da-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
 _DEFAULT_PORT = re.compile(r":(80|443)$")
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A status, and a sentence with the way out."""
-
-    status: int
-    words: str
 
 
 @dataclass(frozen=True)
@@ -116,15 +109,14 @@ class Admission:
             scope = {**scope, LOCAL: self._is_local(scope, headers)}
             await self._way(scope, headers)(scope, receive, send)
             return
-        log.info("refused with %d: %s", refusal.status, refusal.words)
+        log.info("refused as %s: %s", refusal.kind, refusal)
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
-        # Under both names, as the dialects have one or the other.
-        told = {"error": refusal.words, "detail": refusal.words}
-        await JSONResponse(told, refusal.status)(scope, receive, send)
+        told = doors.refuse(path_of(scope), headers, refusal)
+        await told(scope, receive, send)
 
-    def _judge(self, scope: Scope, headers: Headers) -> Refusal | None:
+    def _judge(self, scope: Scope, headers: Headers) -> Fault | None:
         by_page = is_of_page(headers)
         for host in headers.getlist("host"):
             if not self.names.admit(host, by_page):
@@ -214,22 +206,24 @@ def _plain(host: str) -> str:
     return _DEFAULT_PORT.sub("", host.lower())
 
 
-def _malformed(hosts: list[str]) -> Refusal | None:
+def _malformed(hosts: list[str]) -> Fault | None:
     """What is to be answered where Host is none (RFC 9110, 7.2); it may be empty, or missing."""
     if len(hosts) > 1:
-        return Refusal(BAD_REQUEST, "the header Host came more than once; send it once")
+        return Fault(Kind.MALFORMED, "the header Host came more than once; send it once")
     if hosts and hosts[0] and not _HOST.fullmatch(hosts[0].lower()):
         told = f"the header Host is {hosts[0]!r:.100}, which is no host"
-        return Refusal(BAD_REQUEST, f"{told}; send a name or an address, and a port if need be")
+        return Fault(Kind.MALFORMED, f"{told}; send a name or an address, and a port if need be")
     return None
 
 
-def _misdirected(host: str) -> Refusal:
+def _misdirected(host: str) -> Fault:
     told = f"this server is not known as {host!r:.100}; call it by an IP address or as localhost"
-    return Refusal(MISDIRECTED, f"{told}, or have its operator add the name to the setting hosts")
+    return Fault(
+        Kind.MISDIRECTED, f"{told}, or have its operator add the name to the setting hosts"
+    )
 
 
-def _foreign(origin: str | None) -> Refusal:
+def _foreign(origin: str | None) -> Fault:
     whose = f"of {origin!r:.100}" if origin else "of another origin"
     told = f"pages {whose} may not call this server"
-    return Refusal(FORBIDDEN, f"{told}; its operator can list their origin in the setting origins")
+    return Fault(Kind.FOREIGN, f"{told}; its operator can list their origin in the setting origins")

@@ -18,28 +18,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill import __version__, telemetry
-from imagemill.addresses import Addressed
+from imagemill.addresses import Addressed, path_of
 from imagemill.admission import Admission
 from imagemill.assembly import assemble
 from imagemill.budget import Budget
 from imagemill.catalog import Catalog
 from imagemill.connections import Connections, Limits, most_connections, protocols
-from imagemill.dialects import (
-    downloads,
-    fal,
-    flat,
-    hf_inference,
-    hub,
-    nebius,
-    nebula,
-    openai,
-    replicate,
-    sdapi,
-    together,
-    wire,
-)
+from imagemill.dialects import downloads, fal, hf_inference, wire
 from imagemill.dialects.request_body import Bodies, Bounded
+from imagemill.doors import DIALECTS, refuse
 from imagemill.engine.events import Engine, State
+from imagemill.errors import Fault, Kind
 from imagemill.server import Server
 from imagemill.service import Service
 from imagemill.settings import LOOPBACK, Settings
@@ -48,20 +37,7 @@ from imagemill.tls import EVERYWHERE, Authority
 
 log = logging.getLogger(__name__)
 
-# Every dialect brings its routes by one line here.
-DOORS: tuple[Callable[[wire.House], APIRouter], ...] = (
-    hf_inference.routes,
-    fal.routes,
-    replicate.routes,
-    openai.routes,
-    together.routes,
-    nebius.routes,
-    nebula.routes,
-    sdapi.routes,
-    hub.routes,
-    flat.routes,
-)
-
+UNROUTED = {404: Kind.NO_PATH, 405: Kind.NO_VERB}  # what no route says of a call
 LEAST_PAUSE, MOST_PAUSE = 1.0, 10.0  # seconds before a 503
 
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -95,7 +71,7 @@ def create_app(
         lifespan=_lifespan(service, settings.shutdown_time),
         redoc_url=None,
     )
-    for routes in (*DOORS, downloads.routes, _house_routes):
+    for routes in (*(each.routes for each in DIALECTS), downloads.routes, _house_routes):
         app.include_router(routes(house))
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
@@ -198,11 +174,14 @@ def _house_routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    """No such route, or not with this verb."""
+async def _refuse(request: Request, error: Exception) -> Response:
+    """No such path, or not with this verb."""
     assert isinstance(error, HTTPException)
-    told = f"{request.method} {request.url.path[:200]}: {error.detail.lower()}; see /docs"
-    return JSONResponse({"error": told}, error.status_code, error.headers)
+    path = path_of(request.scope)
+    told = f"{request.method} {path[:200]}: {error.detail.lower()}; see /docs"
+    response = refuse(path, request.headers, Fault(UNROUTED[error.status_code], told))
+    response.headers.update(error.headers or {})
+    return response
 
 
 class Calm:

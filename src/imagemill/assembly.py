@@ -145,7 +145,7 @@ def _engine(settings: Settings, catalog: Catalog) -> EngineProcess:
         preload=tuple(dict.fromkeys(sources)),
         memory=settings.memory,
     )
-    return EngineProcess(options, Limits(step=settings.step_timeout))
+    return EngineProcess(options, Limits(step=settings.step_timeout, load=settings.load_timeout))
 
 
 def _expander(settings: Settings) -> Expand:

@@ -15,6 +15,11 @@ class Kind(StrEnum):
     CONFLICT = "conflict"  # the name of the call is another's
     EARLY = "early"  # a result that is not there yet
     TIMEOUT = "timeout"  # not begun by the time the caller set
+    NO_PATH = "no_path"  # no such path
+    NO_VERB = "no_verb"  # not with this verb
+    MALFORMED = "malformed"  # no request that HTTP allows
+    MISDIRECTED = "misdirected"  # called by a name that is not this server's
+    FOREIGN = "foreign"  # a web page that may not call
     FORBIDDEN = "forbidden"  # a place that nobody is led to from here
     UNREACHABLE = "unreachable"  # a file that the caller named could not be fetched
     UNREADABLE = "unreadable"  # a file that the caller gave is not what it should be

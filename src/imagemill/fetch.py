@@ -20,11 +20,10 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urljoin
@@ -35,12 +34,11 @@ import httpx
 from imagemill import __version__
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files.writer import Writer
+from imagemill.names import Names, Resolve, look_up
 from imagemill.networks import Address, is_evidently_private, own, public
-from imagemill.threads import NAMES
 
 log = logging.getLogger(__name__)
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # a host and a port give IP addresses
 Write = Callable[[bytes], Awaitable[None]]
 
 REPLY_BYTES = 64 * 2**10  # of the answer to a POST; nobody reads it
@@ -92,50 +90,47 @@ class Fetched:
     name: str
 
 
-async def look_up(host: str, port: int) -> list[str]:
-    """The addresses by which the system knows a host."""
-    found = await NAMES.run(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in found]
-
-
 _trust = cache(httpcore.default_ssl_context)  # reading all the roots takes 50 ms
 
 
 class Fetcher:
     """tls: which certificates are trusted; by default those that the system and certifi know.
 
-    `local` is said of callers who are on this machine themselves.
+    `local` is said of callers who are on this machine themselves. `caller` names whose share of the
+    look-ups is taken, empty for nobody's.
     """
 
     def __init__(
         self, policy: Policy, resolve: Resolve = look_up, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._policy = policy
-        self._gates = {local: Gate(policy.hosts, resolve, local) for local in (False, True)}
-        self._pools = {local: _pool(gate, tls or _trust()) for local, gate in self._gates.items()}
+        self._policy, self._names, self._tls = policy, Names(resolve), tls or _trust()
 
-    async def get(self, url: str, max_bytes: int | None = None, local: bool = False) -> Fetched:
+    async def get(
+        self, url: str, max_bytes: int | None = None, local: bool = False, caller: str = ""
+    ) -> Fetched:
         limit = self._policy.max_bytes if max_bytes is None else max_bytes
         asked = parse(url)
         with _discreet(local, asked):
-            return await self._get(asked, limit, local)
+            return await self._get(asked, limit, self._gate(local, caller))
 
-    async def save(self, url: str, path: Path, max_bytes: int, local: bool = False) -> str:
+    async def save(
+        self, url: str, path: Path, max_bytes: int, local: bool = False, caller: str = ""
+    ) -> str:
         """Writes what is there to a file, as it comes; its SHA-256 in hexadecimal."""
         asked = parse(url)
         async with Writer(path) as writer:
             with _discreet(local, asked):
-                await self._get(asked, max_bytes, local, writer.write)
+                await self._get(asked, max_bytes, self._gate(local, caller), writer.write)
             return await writer.digest()
 
     async def _get(
-        self, asked: httpx.URL, limit: int, local: bool, write: Write | None = None
+        self, asked: httpx.URL, limit: int, gate: "Gate", write: Write | None = None
     ) -> Fetched:
         """write: gets the content, which else is in what is returned."""
         target = asked
         async with _within(self._policy.seconds, asked):
             for _ in range(self._policy.redirects + 1):
-                async with self._reply("GET", target, {}, local=local) as reply:
+                async with self._reply("GET", target, {}, gate=gate) as reply:
                     location = _header(reply, "location")
                     if reply.status not in _REDIRECTS or not location:
                         content = await _content(reply, target, limit, write)
@@ -144,23 +139,24 @@ class Fetcher:
         count = self._policy.redirects
         raise _unreachable(asked, f"redirects more than {count} times; give the final address")
 
-    async def check(self, url: str, local: bool = False) -> None:
+    async def check(self, url: str, local: bool = False, caller: str = "") -> None:
         """Raises where `post` would not go.
 
         For strangers no name is looked up, as that would tell them where it leads here: of it they
         are refused alone what says by itself that it is not public.
         """
-        target = parse(url)
+        target, gate = parse(url), self._gate(local, caller)
         host = _plain(_host(target))
         if local:
             async with _within(self._policy.seconds, target):
-                await self._gates[True].admit(host, target.port or 0)
-        elif is_evidently_private(host) and not self._gates[False].names(host):
+                await gate.admit(host, target.port or 0)
+        elif is_evidently_private(host) and not gate.names(host):
             raise Fault(Kind.FORBIDDEN, f"{host} cannot be told of results; give a public address")
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, local: bool = False
-    ) -> int:
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float,
+        local: bool = False, caller: str = "",
+    ) -> int:  # fmt: skip
         """The status of the answer; no redirect is followed, no credentials are sent.
 
         What is raised is for the operator: it tells why a place was not reached.
@@ -168,7 +164,7 @@ class Fetcher:
         target, got = parse(url), 0
         async with (
             _within(seconds, target),
-            self._reply("POST", target, headers, body, local=local) as reply,
+            self._reply("POST", target, headers, body, gate=self._gate(local, caller)) as reply,
         ):
             async for chunk in reply.aiter_stream():
                 got += len(chunk)
@@ -177,8 +173,11 @@ class Fetcher:
             return reply.status
 
     async def close(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
+        await self._names.close()
+
+    def _gate(self, local: bool, caller: str) -> "Gate":
+        find = partial(self._names.find, caller=caller)
+        return Gate(self._policy.hosts, find, local)
 
     @asynccontextmanager
     async def _reply(
@@ -188,7 +187,7 @@ class Fetcher:
         headers: Mapping[str, str],
         body: bytes | None = None,
         *,
-        local: bool,
+        gate: "Gate",
     ) -> AsyncIterator[httpcore.Response]:
         """The answer's head; its body is there to be streamed."""
         lower = {name.lower(): value for name, value in headers.items()}
@@ -198,8 +197,10 @@ class Fetcher:
         )
         head = [("host", target.netloc.decode("ascii")), *(_HEADERS | given).items()]
         try:
-            pool = self._pools[local]
-            async with pool.stream(method, url, headers=head, content=body) as reply:
+            async with (
+                _pool(gate, self._tls) as pool,
+                pool.stream(method, url, headers=head, content=body) as reply,
+            ):
                 yield reply
         except (httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
             raise _unreached(target, _what(error)) from None
@@ -337,10 +338,7 @@ def _discreet(local: bool, asked: httpx.URL) -> Iterator[None]:
 def _pool(gate: Gate, tls: ssl.SSLContext) -> httpcore.AsyncConnectionPool:
     # Without a word about proxies: through one, the host would be looked up elsewhere.
     return httpcore.AsyncConnectionPool(
-        ssl_context=tls,
-        max_connections=None,  # one slow server must not hold up the others
-        max_keepalive_connections=0,
-        network_backend=gate,
+        ssl_context=tls, max_keepalive_connections=0, network_backend=gate
     )
 
 

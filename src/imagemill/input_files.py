@@ -79,7 +79,7 @@ class InputFiles:
         path = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
         stack.push_async_callback(DISK.finish, path.unlink, missing_ok=True)
         try:
-            await self.fetcher.save(url, path, PICTURE_BYTES, job.local)
+            await self.fetcher.save(url, path, PICTURE_BYTES, job.local, job.caller)
         except OSError as error:
             log.warning("a picture could not be put on disk: %s", error.strerror)
             told = "the picture could not be kept here; the disk may be full"

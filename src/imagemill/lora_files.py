@@ -68,10 +68,10 @@ class LoraFiles:
     _places: asyncio.Semaphore | None = None
     _digests: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
 
-    async def get(self, lora: Lora, local: bool) -> LoraFile:
+    async def get(self, lora: Lora, local: bool, caller: str = "") -> LoraFile:
         """local: whether the caller is on this machine."""
         if _ADDRESS.match(lora.path):
-            return await self._by_url(lora.path, local)
+            return await self._by_url(lora.path, local, caller)
         if (path := self._of_operator(lora)) is not None:
             return await self._known(path)
         if not _HUB.fullmatch(lora.path):
@@ -82,7 +82,8 @@ class LoraFiles:
         cached = await DISK.run(_in_cache, lora.path, name)
         if cached is not None:
             return await self._known(Path(cached))
-        return await self._by_url(f"https://huggingface.co/{lora.path}/resolve/main/{name}", local)
+        url = f"https://huggingface.co/{lora.path}/resolve/main/{name}"
+        return await self._by_url(url, local, caller)
 
     async def keep(self, key: str, pieces: Pieces) -> LoraFile:
         """A file that is stored elsewhere under a key, whose content never changes."""
@@ -95,9 +96,9 @@ class LoraFiles:
 
         return await self._shared((key, True), write)
 
-    async def _by_url(self, url: str, local: bool) -> LoraFile:
+    async def _by_url(self, url: str, local: bool, caller: str) -> LoraFile:
         async def write(path: Path) -> str:
-            return await self.fetcher.save(url, path, LORA_BYTES, local)
+            return await self.fetcher.save(url, path, LORA_BYTES, local, caller)
 
         return await self._shared((url, local), write)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagemill import images
-from imagemill.engine.events import Begun, Failed, Finished, Preview, Progress
+from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
 from imagemill.generation import Generation, Input, Painted
@@ -26,6 +26,7 @@ class Painting:
 
     unwanted: nobody wants the picture any more. lost: the job is another worker's by now, or has
     ended. ending: all that is left is to write how it ended. in_hand: the engine has had the job.
+    held_back: it takes no place there, as it is tried again later.
     """
 
     worker: "Worker"
@@ -34,6 +35,7 @@ class Painting:
     lost: bool = False
     ending: bool = False
     in_hand: bool = False
+    held_back: bool = False
     begun: bool = False
     lines: int = 0
     told: int = -1
@@ -81,8 +83,8 @@ class Painting:
                 job.id, generation, job.source, inputs, previews
             ):
                 match event:
-                    case Begun() if not self.in_hand:
-                        await worker.count_begun(self)
+                    case Begun() | HeldBack():
+                        await self._handed(event)
                     case Progress(step, steps):
                         running = running or self._counted()
                         self._progress(step, steps)
@@ -100,6 +102,13 @@ class Painting:
         worker.telemetry.pictures.labels(painted.served_by).inc(len(painted.pictures))
         worker.telemetry.engine_seconds.observe(painted.seconds)
         return painted
+
+    async def _handed(self, event: Begun | HeldBack) -> None:
+        self.held_back = isinstance(event, HeldBack)
+        if self.held_back:
+            self.worker.news.submitted.set()  # there is room for others
+        elif not self.in_hand:
+            await self.worker.count_begun(self)
 
     def _counted(self) -> bool:
         self.worker._begun += 1

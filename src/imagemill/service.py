@@ -130,7 +130,7 @@ class Service:
         if self.worker.closing:
             raise _closing()
         if order.callback is not None:
-            await self.check_receiver(order.callback, order.local)
+            await self.check_receiver(order.callback, order.local, order.caller)
         make = partial(self._submit, order, attended, previews)
         return await self.repeats.once(order, make)
 
@@ -172,11 +172,11 @@ class Service:
         await self.jobs.settled()
         await self.cancel(job)
 
-    async def check_receiver(self, url: str, local: bool) -> None:
+    async def check_receiver(self, url: str, local: bool, caller: str) -> None:
         """Refuses a place that may not be told; one that is away may be back in time."""
         check_length("webhook", url, LONGEST_URL)
         try:
-            await self.fetcher.check(url, local)
+            await self.fetcher.check(url, local, caller)
         except Fault as fault:
             if fault.kind is not Kind.UNREACHABLE:
                 raise Fault(fault.kind, fault.message, "webhook") from None
@@ -187,7 +187,7 @@ class Service:
         it counts among the few that are fetched at a time for those who wait.
         """
         async with self._fetches.slot(host_of(url), person):
-            yield (await self.fetcher.get(url, local=local)).content
+            yield (await self.fetcher.get(url, local=local, caller=person)).content
 
     async def keep_inputs(self, order: Order) -> Order:
         """The order with what came within the request as files of our own."""

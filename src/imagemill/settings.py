@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds without a finished step after which the engine is taken for hung.",
     )
+    load_timeout: float = Field(
+        default=3600.0,
+        gt=0,
+        description="Seconds that a model may take to be loaded, with what is downloaded for it.",
+    )
     models: dict[str, Model] = Field(
         default_factory=dict,
         description="Model id to the folder, file or Hub id that serves it, or to a table.",

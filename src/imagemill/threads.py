@@ -50,4 +50,4 @@ DISK = Pool("disk", 8)  # short reads and writes: kept pictures, the database's 
 DECODING = Pool("decoding", 2)
 ENCODING = Pool("encoding", 2)
 BODIES = Pool("bodies", 2)  # long bodies, parsed and checked; Python lets one at a time do that
-NAMES = Pool("names", 128)  # look-ups of hosts, each of which may wait for seconds
+NAMES = Pool("names", 128)  # look-ups of hosts, each of which may wait for seconds; see `names`

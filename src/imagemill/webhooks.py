@@ -148,8 +148,9 @@ class Post(Protocol):
     """Sends and gives the status; raises a Fault where there is none. Follows no redirect."""
 
     def __call__(
-        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float, local: bool, /
-    ) -> Awaitable[int]: ...
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float,
+        local: bool, caller: str, /,
+    ) -> Awaitable[int]: ...  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -313,7 +314,7 @@ class Courier:
 
     async def _send(self, delivery: Delivery, attempt: Attempt) -> None:
         number = delivery.attempts + 1
-        outcome = await self._try(delivery.job, self._patience.seconds(number))
+        outcome = await self._try(delivery, self._patience.seconds(number))
         attempt.ended = True
         late = outcome.late or self._lanes.slots[attempt.lane].late(attempt)
         outcome = replace(outcome, late=late and outcome.error is not None)
@@ -338,10 +339,13 @@ class Courier:
                 "the delivery of job %s is dead after attempt %d: %s", delivery.job, number, error
             )
 
-    async def _try(self, job: str, seconds: float) -> Outcome:
+    async def _try(self, delivery: Delivery, seconds: float) -> Outcome:
+        job = delivery.job
         try:
             message = await outlasting(lambda: self._render(job), HELD, self._hurry)
-            return GONE if message is None else await self._told(message, seconds)
+            if message is None:
+                return GONE
+            return await self._told(message, delivery.caller, seconds)
         except Fault as fault:
             if fault.kind in PASSING:  # ours, not the receiver's: it is sent later
                 raise
@@ -350,11 +354,11 @@ class Courier:
             log.exception("a message about job %s could not be sent", job)
             return BROKEN
 
-    async def _told(self, message: Message, seconds: float) -> Outcome:
+    async def _told(self, message: Message, caller: str, seconds: float) -> Outcome:
         try:
             async with asyncio.timeout(seconds):
                 status = await self._post(
-                    message.url, message.body, message.headers, seconds, message.local
+                    message.url, message.body, message.headers, seconds, message.local, caller
                 )
         except TimeoutError:
             told = f"the receiver did not answer within {seconds:g} seconds"

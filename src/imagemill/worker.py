@@ -43,8 +43,9 @@ _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
 @dataclass
 class Worker:
-    """at_once: jobs given to the engine at a time, but for shares, see `_room`. retention: seconds
-    that ended jobs are kept, and their files where the caller asked for no other time.
+    """at_once: jobs that the engine paints at a time, but for shares, see `_room`.
+    retention: seconds that ended jobs are kept, and their files where the caller asked for no other
+    time.
 
     ended: is called when a job has ended. secret: gives what makes the names of files unguessable.
     probe: looks whether what was full has room again. settled: tells whether what is old may be
@@ -146,10 +147,13 @@ class Worker:
     def _room(self) -> tuple[int, frozenset[str]]:
         """How many jobs may be claimed, and flows of which none may.
 
+        What the engine holds back, as it died with it, takes no place, so that others are painted
+        meanwhile; that are as many more as there are places, at most.
         Where all places are taken, who has less than a share of them still gets one (see `places`):
         so long jobs that fill them keep no short one out, and no caller's keep out another's.
         """
-        free = self.at_once - len(self._running)
+        held_back = sum(painting.held_back for painting in self._running.values())
+        free = self.at_once + min(held_back, self.at_once) - len(self._running)
         if free > 0:
             return free, frozenset()
         flows = Counter(flow(painting.job) for painting in self._running.values())

@@ -1,6 +1,7 @@
 """The Hugging Face Hub's look-ups that its clients make before they call a provider."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ STATUSES: dict[Kind, int] = {
 }
 # What the Hub's clients make an exception of their own of.
 CODES: dict[Kind, str] = {Kind.NOT_FOUND: "RepoNotFound"}
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # which no header may have
 
 LIVE = "live"
 LABELS: dict[hub.Task, str] = {
@@ -103,9 +105,8 @@ def routes(house: wire.House) -> APIRouter:
 
 
 def refuse(fault: Fault) -> Response:
-    headers = wire.retry_header(fault) | {
-        "x-error-message": fault.message.encode().decode("latin-1")
-    }
+    told = CONTROL.sub(" ", fault.message)
+    headers = wire.retry_header(fault) | {"x-error-message": told.encode().decode("latin-1")}
     if fault.kind in CODES:
         headers["x-error-code"] = CODES[fault.kind]
     return JSONResponse({"error": fault.message}, STATUSES[fault.kind], headers)

@@ -17,6 +17,12 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class HeldBack:
+    """The engine has died with the work, and tries it again later; Begun tells when. Till then it
+    takes no place there."""
+
+
+@dataclass(frozen=True)
 class Progress:
     step: int  # done, over all pictures and stages
     steps: int
@@ -42,7 +48,7 @@ class Failed:
     fault: Fault
 
 
-Event = Begun | Progress | Preview | Finished | Failed
+Event = Begun | HeldBack | Progress | Preview | Finished | Failed
 
 NO_INPUTS: Mapping[str, Input] = MappingProxyType({})
 

@@ -14,11 +14,13 @@ REMEMBERED = 60  # looks at how often the kernel killed for memory
 class Exit:
     """code: of the process, that of a signal negative; None where it never ran. hung: why we killed
     it, if we did. starved: whether the kernel has just killed something for want of memory.
+    overdue: whether we killed it because a model took too long to be loaded.
     """
 
     code: int | None
     hung: str = ""
     starved: bool = False
+    overdue: bool = False
 
     @property
     def from_outside(self) -> bool:

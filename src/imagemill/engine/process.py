@@ -17,6 +17,7 @@ from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from imagemill.engine import refusals
 from imagemill.engine.events import (
     CLOSING_SECONDS,
     NO_INPUTS,
@@ -24,6 +25,7 @@ from imagemill.engine.events import (
     Event,
     Failed,
     Finished,
+    HeldBack,
     State,
 )
 from imagemill.engine.exits import Exit, Starvation
@@ -95,6 +97,7 @@ class EngineProcess:
         # Of the sources to be preloaded: not tried this time, and not there.
         self._left_out, self._missing = frozenset[str](), frozenset[str]()
         self._why = ""  # they are not there
+        self._late = set[str]()  # sources that took too long to be loaded
         self._loading: str | None = None
         self._models = ModelsThere(clock)
 
@@ -109,7 +112,8 @@ class EngineProcess:
             return f"the engine stopped: {self._last}; it is started again {when}"
         if self._state is State.READY and self._missing:
             count, all_ = len(self._missing), len(self.options.preload)
-            why = self._why or "the server's log tells why"
+            late = refusals.overdue(self.limits.load) if self._missing & self._late else ""
+            why = self._why or late or "the server's log tells why"
             return f"{count} of {all_} models could not be loaded; {why}"
         return ""
 
@@ -135,7 +139,7 @@ class EngineProcess:
         # A number of its own: what is submitted again after it was cancelled is not cancelled.
         ticket = f"{id}.{next(self._numbers)}"
         submit = Submit(ticket, generation, source, dict(inputs), previews)
-        refused = _gone() if self._state is State.DEAD else self._refused(submit)
+        refused = refusals.gone() if self._state is State.DEAD else self._refused(submit)
         if refused:
             yield Failed(refused)
             return
@@ -175,7 +179,7 @@ class EngineProcess:
         if link is not None:
             await link.close(seconds)
         for ticket in list(self._in_flight):
-            self._end(ticket, Failed(_gone()))
+            self._end(ticket, Failed(refusals.gone()))
 
     # The process
 
@@ -209,7 +213,8 @@ class EngineProcess:
         finally:
             watching.cancel()
         (hung,) = await asyncio.gather(watching, return_exceptions=True)
-        return Exit(code, hung if isinstance(hung, str) else "", starvation.happened)
+        why = hung if isinstance(hung, str) else ""
+        return Exit(code, why, starvation.happened, watchdog.overdue)
 
     async def _watch(self, link: Link, watchdog: Watchdog, starvation: Starvation) -> str:
         """Kills the process when it hangs; returns why."""
@@ -223,9 +228,11 @@ class EngineProcess:
                 return hung
 
     def _preload(self) -> tuple[str, ...]:
-        """Without what killed the process while it was loaded, unless that is everything."""
-        sound = tuple(each for each in self.options.preload if not self._suspects.broken(each))
-        return sound or self.options.preload
+        """Without what killed the process while it was loaded, unless that is everything, and
+        without what took too long.
+        """
+        preload = tuple(each for each in self.options.preload if each not in self._late)
+        return tuple(each for each in preload if not self._suspects.broken(each)) or preload
 
     def _died(self, ended: Exit, lived: float) -> None:
         working = self._state is State.READY and self._suspects.running
@@ -240,11 +247,22 @@ class EngineProcess:
         # What dies at work says who did it, in few deaths; what dies without work may die for ever.
         self._failures = 0 if working or lived >= SOUND_SECONDS else self._failures + 1
         self._starts_at = self.clock() + _rest(self._failures)
-        self._suspects.died(self._loading, ended.from_outside)
+        for ticket in self._suspects.running:
+            self._in_flight[ticket].events.put_nowait(HeldBack())
+        self._accuse(ended)
         if self._loading is not None and self._suspects.broken(self._loading):
             self._sources.put(self._loading, self.clock())
         self._loading = None
         self._judge()
+
+    def _accuse(self, ended: Exit) -> None:
+        source = self._loading
+        if source is not None and ended.overdue:
+            log.error("%s was not loaded within %g seconds", source, self.limits.load)
+            self._late.add(source)
+            self._suspects.overdue(source)
+        else:
+            self._suspects.died(source, ended.from_outside)
 
     def _send(self, message: Submit | Cancel | Warm) -> None:
         if self._link is not None:
@@ -260,8 +278,10 @@ class EngineProcess:
                 self._models.held, self._models.refused = sources, refused
             case Loading(source):
                 self._models.loading(source)
+                watchdog.loading()
                 if self._loading is not None:
                     self._suspects.loaded(self._loading)
+                    self._late.discard(self._loading)
                 self._loading = source
             case Ready(failed, why):
                 self._why = "; ".join(why)
@@ -317,9 +337,9 @@ class EngineProcess:
                 seconds = self._sources.left(work.source, now) or self._sources.put(
                     work.source, now
                 )
-                fault = _struck(seconds)
+                fault = self._struck(work.source, seconds)
             else:
-                fault = _killed(self._generations.put(_key(submit), now))
+                fault = refusals.killed(self._generations.put(_key(submit), now))
             log.error("%s killed the engine and is set aside: %s", work.id, fault)
             self._end(work.id, Failed(fault))
 
@@ -329,13 +349,18 @@ class EngineProcess:
         if source in self._models.refused:
             return self._models.refused[source]
         if left := self._generations.left(_key(submit), now):
-            return _killed(left)
+            return refusals.killed(left)
         if left := self._sources.left(source, now):
-            return _struck(left)
+            return self._struck(source, left)
         if self._suspects.struck(source):  # one may try; the others wait for how that ends
             self._suspects.forgive(source)
             self._sources.put(source, now)
         return None
+
+    def _struck(self, source: str, seconds: float) -> Fault:
+        late = source in self._late
+        why = refusals.overdue(self.limits.load) if late else refusals.KILLED
+        return refusals.struck(why, seconds)
 
 
 def _rest(failures: int) -> float:
@@ -352,25 +377,3 @@ def _key(submit: Submit) -> str:
     """The same for all seeds: who is refused draws another and asks again."""
     same = repr((submit.source, replace(submit.generation, seed=0)))
     return hashlib.sha256(same.encode()).hexdigest()
-
-
-def _gone() -> Fault:
-    return Fault(Kind.FAILED, "the engine stopped while painting; try again")
-
-
-def _killed(seconds: float) -> Fault:
-    return Fault(
-        Kind.FAILED,
-        "the engine stopped whenever it painted this, so it is not tried again for "
-        f"{seconds:.0f} seconds; ask for a smaller size, other inputs or another model",
-        retry_after=seconds,
-    )
-
-
-def _struck(seconds: float) -> Fault:
-    return Fault(
-        Kind.LOADING,
-        "the engine stopped whenever it used this model, so it is set aside; "
-        f"try again in {seconds:.0f} seconds, or ask for another model",
-        retry_after=seconds,
-    )

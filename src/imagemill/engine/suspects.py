@@ -9,7 +9,8 @@ A job is guilty that is left as the only one in the records of `DEATHS` deaths, 
 least once with no other suspect beside it. A source is broken when twice nothing but its jobs is
 left at deaths that came while it was being loaded; then its jobs are failed untried. A source that
 never painted is struck when different jobs of it killed alone twice; then one such death is enough.
-A kill from outside accuses nobody, unless it comes again and again: see `KILLS`.
+A kill from outside accuses nobody, unless it comes again and again: see `KILLS`. Where a source
+takes too long to be loaded, it is broken at once, and nobody else is accused.
 """
 
 from collections import Counter
@@ -100,6 +101,11 @@ class Suspects:
         self._kills.update(self.running if from_outside else ())
         if not from_outside or any(self._kills[id] > KILLS for id in self.running):
             self._accuse(loading)
+        self.running = set()
+
+    def overdue(self, source: str) -> None:
+        """The process was ended because the source took too long to be loaded."""
+        self._loads[source] = STRIKES
         self.running = set()
 
     def guilty(self) -> list[Work]:

@@ -11,11 +11,12 @@ BEAT_SECONDS = 1.0  # between two signs of life
 class Limits:
     """All in seconds. step: that work may be in the process without a forward that ends, and that
     the process may take until its first sign of life. silence: without a sign of life after that.
-    beat: between signs of life.
+    load: that one model may take to be loaded. beat: between signs of life.
     """
 
     step: float = 600.0
     silence: float = 60.0
+    load: float = 3600.0
     beat: float = BEAT_SECONDS
 
 
@@ -28,6 +29,7 @@ class Watchdog:
     limits: Limits
     silent: float = 0.0
     stuck: float = 0.0
+    load: float = 0.0  # of the model that is being loaded
     _beaten: bool = False
     _loading: bool = False
     _turns: int = 0
@@ -37,6 +39,15 @@ class Watchdog:
         if beat.turns != self._turns:
             self._turns, self.stuck = beat.turns, 0.0
 
+    def loading(self) -> None:
+        """Another model is loaded from now on, or none."""
+        self.load = 0.0
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the model that is being loaded should be there."""
+        return self.load >= self.limits.load
+
     def tick(self, seconds: float, busy: bool) -> str | None:
         """`seconds` have passed since the last look, busy: and there is work in the process.
 
@@ -44,11 +55,14 @@ class Watchdog:
         """
         seconds = min(seconds, 2 * self.limits.beat)
         self.silent += seconds
-        # A model is loaded in as many seconds as it takes; it beats meanwhile.
+        # While a model is loaded no step has to end; the process beats meanwhile.
         self.stuck = self.stuck + seconds * (not self._loading) if busy else 0.0
+        self.load = self.load + seconds if self._loading else 0.0
         allowed = self.limits.silence if self._beaten else self.limits.step
         if self.silent >= allowed:
             return f"it gave no sign of life for {self.silent:.0f} seconds"
         if self.stuck >= self.limits.step:
             return f"no step ended in {self.stuck:.0f} seconds"
+        if self.overdue:
+            return f"a model was not loaded in {self.load:.0f} seconds"
         return None

@@ -102,20 +102,15 @@ class Contents:
         with suppress(FileNotFoundError), self._watched():
             await obstore.delete_async(self._store, key)
 
-    async def write_part(self, id: str, number: int, content: Content) -> str:
-        """Writes one part of an upload, an object of its own until all are joined; its etag."""
-        if not 1 <= number <= MAX_PARTS:
-            raise invalid("parts", f"part {number} is out of range; number them 1 to {MAX_PARTS}")
+    async def write_part(self, id: str, number: int, content: Content) -> None:
+        """Writes one part of an upload, an object of its own until all are joined."""
         await self.write(_part(id, number), content)
-        with self._watched():
-            return _etag(await obstore.head_async(self._store, _part(id, number)))
 
-    async def held(self, id: str, besides: int = 0) -> int:
-        """Bytes in the parts of an upload, besides one; they count from 1."""
-        mine = _part(id, besides)
+    async def part(self, id: str, number: int) -> tuple[str, int]:
+        """The etag of a part, and its bytes."""
         with self._watched():
-            found = await obstore.list(self._store, _folder(id)).collect_async()
-        return sum(each["size"] for each in found if each["path"] != mine)
+            found = await obstore.head_async(self._store, _part(id, number))
+        return _etag(found), found["size"]
 
     async def joined(
         self, id: str, parts: Sequence[tuple[int, str]], limit: int | None
@@ -157,6 +152,12 @@ class Contents:
         if isinstance(self._store, LocalStore) and self._store.prefix is not None:
             root = self._store.prefix
             await DISK.run(_sweep, root / key, root / _folder(id))
+
+
+def check_number(number: int) -> None:
+    """Raises a Fault where no part is numbered so."""
+    if not 1 <= number <= MAX_PARTS:
+        raise invalid("parts", f"part {number} is out of range; number them 1 to {MAX_PARTS}")
 
 
 def _folder(id: str) -> str:

@@ -5,6 +5,7 @@ being written, the row of its upload knows it. So no crash leaves a file that is
 there, nor anything that `prune` would not find.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -12,13 +13,14 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import identity, keys
-from imagemill.files.contents import Content, Contents
+from imagemill.files.contents import Content, Contents, check_number
 from imagemill.files.room import Room
 from imagemill.folders import make_private
 from imagemill.store.files import FileTable, StoredFile, Upload, charged
@@ -68,6 +70,7 @@ class Objects:
         self.contents, self._table, self.clock = Contents(store), table, clock
         self._room, self._longest = room or Room(table), longest
         self._secret: bytes | None = None
+        self._counting = WeakValueDictionary[str, asyncio.Lock]()  # by upload
 
     async def settle(self, place: str) -> None:
         """Sees that the contents are those that the table tells of; a Fault where they are not."""
@@ -211,11 +214,20 @@ class Objects:
         """Takes one part, in any order, again if need be; its etag."""
         upload = await self._kind(id, parts=True)
         await self._room.ready()
+        check_number(number)
         with self._room.writing(upload.caller) as claim:
-            etag = await self.contents.write_part(id, number, claim.metered(content))
-            held = charged(await self.contents.held(id))
-            self._room.keep(upload.caller, await self._table.hold(id, held))
+            await self.contents.write_part(id, number, claim.metered(content))
+            # One after the other, so that of two writers of a part the last one is counted.
+            async with self._counting.setdefault(id, asyncio.Lock()):
+                etag, size = await self.contents.part(id, number)
+                self._room.keep(upload.caller, await self._table.hold(id, number, size))
         return etag
+
+    async def held(self, id: str, besides: int) -> int:
+        """Bytes in the parts of an upload, besides one."""
+        upload = await self._kind(id, parts=True)
+        check_number(besides)
+        return upload.held - charged(0) - await self._table.part(id, besides)
 
     async def complete(
         self, id: str, parts: Iterable[tuple[int, str]], limit: int | None = None

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import case, delete, func, select, update
 
 from imagemill.store.database import Asked, Database, unbroken
-from imagemill.store.schema import FILES, SECRETS, UPLOADS
+from imagemill.store.schema import FILES, PARTS, SECRETS, UPLOADS
 
 BLOCK = 4096  # bytes
 
@@ -41,7 +41,7 @@ class Upload:
     """A file that is announced. id: unguessable, and all that is asked of who brings the content.
 
     keep: seconds that the file will live, None for ever. parts: it comes in several. held: bytes
-    that it takes until it is done.
+    that it takes until it is done, its parts and `charged(0)` for itself.
     """
 
     id: str
@@ -121,19 +121,32 @@ class FileTable:
             await self._add(connection, file)
             done = delete(UPLOADS) if forget else update(UPLOADS).values(held=0)
             await connection.execute(done.where(UPLOADS.c.id == id))
+            await connection.execute(delete(PARTS).where(PARTS.c.upload == id))
         return True
 
     @unbroken
-    async def hold(self, id: str, held: int) -> int:
-        """Writes how many bytes an unfinished upload takes; by how many these are more."""
-        mine = UPLOADS.c.id == id
+    async def part(self, id: str, number: int) -> int:
+        """Bytes that a part of an unfinished upload takes."""
+        async with self._database.reading() as connection:
+            return await _part(connection, id, number)
+
+    @unbroken
+    async def hold(self, id: str, number: int, size: int) -> int:
+        """Writes how many bytes a part of an unfinished upload takes; by how many it is more."""
+        mine, row = UPLOADS.c.id == id, {"upload": id, "number": number, "size": size}
         async with self._database.writing() as connection:
             wanted = select(UPLOADS.c.held).where(mine).with_for_update()
-            before = (await connection.execute(wanted)).scalar_one_or_none()
-            if before is None:
+            held = (await connection.execute(wanted)).scalar_one_or_none()
+            if held is None:
                 return 0
-            await connection.execute(update(UPLOADS).where(mine).values(held=held))
-        return held - int(before)
+            more = size - await _part(connection, id, number)
+            await connection.execute(
+                self._insert(PARTS)
+                .values(row)
+                .on_conflict_do_update(index_elements=["upload", "number"], set_=row)
+            )
+            await connection.execute(update(UPLOADS).where(mine).values(held=held + more))
+        return more
 
     @unbroken
     async def held(self) -> dict[str, int]:
@@ -159,6 +172,7 @@ class FileTable:
     async def delete_upload(self, id: str) -> None:
         async with self._database.writing() as connection:
             await connection.execute(delete(UPLOADS).where(UPLOADS.c.id == id))
+            await connection.execute(delete(PARTS).where(PARTS.c.upload == id))
 
     @unbroken
     async def stale_uploads(self, before: float, limit: int) -> list[Upload]:
@@ -194,3 +208,8 @@ class FileTable:
         await connection.execute(
             self._insert(FILES).values(row).on_conflict_do_update(index_elements=["key"], set_=row)
         )
+
+
+async def _part(connection: Asked, id: str, number: int) -> int:
+    wanted = select(PARTS.c.size).where(PARTS.c.upload == id, PARTS.c.number == number)
+    return int((await connection.execute(wanted)).scalar_one_or_none() or 0)

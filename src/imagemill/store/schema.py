@@ -151,6 +151,15 @@ UPLOADS = Table(
     Index("ix_uploads_created", "created"),
 )
 
+# The parts of uploads that are not done.
+PARTS = Table(
+    "parts",
+    METADATA,
+    Column("upload", Words(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+)
+
 # The processes that serve from a database that several share, and when they were last there.
 SERVERS = Table(
     "servers",

@@ -7,7 +7,7 @@ rely on one, it is kept.
 
 from imagemill.dialects.fal import proxy
 from imagemill.dialects.fal.read import DOOR
-from imagemill.dialects.fal.routes import routes
+from imagemill.dialects.fal.routes import refuse, routes
 from imagemill.dialects.fal.write import message
 
-__all__ = ["DOOR", "message", "proxy", "routes"]
+__all__ = ["DOOR", "message", "proxy", "refuse", "routes"]

@@ -87,8 +87,7 @@ class Storage:
     async def put_part(self, request: Request, id: str, number: int) -> Response:
         """Takes one part of a file; in any order, several at a time."""
         whole = self.limits.multipart
-        upload = await self.objects.upload(id)
-        room = whole - await self.objects.contents.held(upload.id, besides=number)
+        room = whole - await self.objects.held(id, besides=number)
         if room <= 0:
             raise Fault(Kind.TOO_LARGE, f"the parts are larger than {whole} bytes together")
         etag = f'"{await self.objects.put_part(id, number, self._body(request, room))}"'

@@ -1,5 +1,6 @@
 """Nebius' dialect, under `/nebius/v1`: OpenAI's form, fields of its own, FastAPI's errors."""
 
 from imagemill.dialects.nebius.routes import routes
+from imagemill.dialects.nebius.words import refuse
 
-__all__ = ["routes"]
+__all__ = ["refuse", "routes"]

@@ -1,5 +1,6 @@
 """OpenAI Images: generations, edits, variations, streamed or whole."""
 
 from imagemill.dialects.openai.routes import routes
+from imagemill.dialects.openai.words import refuse
 
-__all__ = ["routes"]
+__all__ = ["refuse", "routes"]

@@ -153,7 +153,7 @@ class Predictions:
         """The job of a call, or of the one that it repeats."""
         service, url = self.house.service, order.wire["webhook"]
         if url is not None and order.callback is None:
-            await service.check_receiver(url, order.local)
+            await service.check_receiver(url, order.local, order.caller)
         job, new = await service.once(self.watchers.admit(order))
         if new:
             self.watchers.begin(job)

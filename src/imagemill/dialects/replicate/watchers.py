@@ -172,7 +172,7 @@ class Telling:
         message = write.message_of(self.service, self.job, name, body, now)
         try:
             await self.service.fetcher.post(
-                message.url, message.body, message.headers, ANSWER, self.job.local
+                message.url, message.body, message.headers, ANSWER, self.job.local, self.job.caller
             )
         except Fault as fault:
             log.info("a receiver was not told of %s: %s", event, fault)

@@ -1,6 +1,6 @@
 """AUTOMATIC1111's API, which Open WebUI, SillyTavern, Krita and others speak."""
 
-from imagemill.dialects.sdapi.routes import routes
+from imagemill.dialects.sdapi.routes import refuse, routes
 from imagemill.dialects.sdapi.words import DOOR
 
-__all__ = ["DOOR", "routes"]
+__all__ = ["DOOR", "refuse", "routes"]

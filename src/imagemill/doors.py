@@ -1,0 +1,59 @@
+"""Doors: every dialect with its paths, and in whose words a call is refused that finds no route."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Response
+from starlette.datastructures import Headers
+
+from imagemill.dialects import (
+    fal,
+    flat,
+    hf_inference,
+    hub,
+    nebius,
+    nebula,
+    openai,
+    replicate,
+    sdapi,
+    together,
+)
+from imagemill.dialects.wire import House
+from imagemill.errors import Fault
+
+Refuse = Callable[[Headers, Fault], Response]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """refuse: tells of a fault, to who sent the headers. below: how its paths begin."""
+
+    routes: Callable[[House], APIRouter]
+    refuse: Refuse
+    below: tuple[str, ...]
+
+
+def _alike(refuse: Callable[[Fault], Response]) -> Refuse:
+    """Whoever asks."""
+    return lambda _, fault: refuse(fault)
+
+
+# Every dialect enters by one line here; the last one has what is below no other's paths.
+DIALECTS: tuple[Dialect, ...] = (
+    Dialect(hf_inference.routes, _alike(hf_inference.refuse), ("/hf-inference/", "/models/")),
+    Dialect(fal.routes, fal.refuse, ("/fal/", "/fal-ai/")),
+    Dialect(replicate.routes, _alike(replicate.refuse), ("/replicate/",)),
+    Dialect(openai.routes, _alike(openai.refuse), ("/openai/",)),
+    Dialect(together.routes, together.refuse, ("/together/",)),
+    Dialect(nebius.routes, nebius.refuse, ("/nebius/",)),
+    Dialect(nebula.routes, _alike(nebula.refuse), ("/nebula/",)),
+    Dialect(sdapi.routes, _alike(sdapi.refuse), ("/sdapi/", "/queue/")),
+    Dialect(hub.routes, _alike(hub.refuse), ("/api/",)),
+    Dialect(flat.routes, _alike(flat.refuse), ("",)),
+)
+
+
+def refuse(path: str, headers: Headers, fault: Fault) -> Response:
+    """A refusal in the words of the dialect that the path belongs to."""
+    dialect = next(each for each in DIALECTS if path.startswith(each.below))
+    return dialect.refuse(headers, fault)
