@@ -1,0 +1,46 @@
+"""No reply changes by mistake: all are as tests/replies.jsonl has them, which `python -m
+tests.replies` writes anew where a change is meant.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.replies import RECORD, STORIES, Plain, bad, lines, recorded, routes, server
+
+anyio = pytest.mark.anyio
+
+
+@anyio
+async def test_every_reply_is_the_one_on_record(tmp_path: Path) -> None:
+    now, before = lines(await recorded(tmp_path)), RECORD.read_text("utf-8").splitlines()
+    differing = [(a, b) for a, b in zip(before, now, strict=True) if a != b]
+    assert differing == []
+
+
+@anyio
+async def test_every_route_is_asked_well_or_badly(tmp_path: Path) -> None:
+    async with server(tmp_path) as (app, _):
+        asked = {(call.method, call.path.partition("?")[0]) for call in bad(app)}
+        assert len(asked) >= len(set(routes(app))) > 100
+
+
+def test_well_made_calls_are_answered() -> None:
+    replies = [json.loads(line) for line in RECORD.read_text("utf-8").splitlines()]
+    good = [reply for reply in replies[: len(STORIES)] if reply["status"] < 300]
+    assert len(good) > 0.8 * len(STORIES)
+    assert not [reply for reply in replies if reply["status"] == 500]
+
+
+def test_what_differs_from_run_to_run_is_replaced_and_nothing_else() -> None:
+    plain = Plain()
+    one, other = "b" * 26, "c" * 26
+    told = {"id": one, "urls": {"get": f"http://localhost/p/{one}"}, "of": other, "steps": 28}
+    assert plain.value(told) == {
+        "id": "<id 0>", "urls": {"get": "http://localhost/p/<id 0>"}, "of": "<id 1>", "steps": 28,
+    }  # fmt: skip
+    assert plain.text("at 2026-11-28T10:00:00.123Z") == "at <time>"
+    assert plain.value({"created": 1_795_000_000, "size": "1024x1024"}) == {
+        "created": "<created>", "size": "1024x1024",
+    }  # fmt: skip
