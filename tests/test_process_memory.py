@@ -57,7 +57,7 @@ async def test_two_models_that_do_not_fit_together_are_painted_with_in_turn(
         )
         assert all(isinstance(end, Finished) for end in ends)
         assert sum(engine.warm(source) == 0 for source in (a, b)) == 1
-        swaps = engine._models.loads - 1
+        swaps = engine.models.loads - 1
     assert swaps <= 3
 
 
@@ -69,7 +69,7 @@ async def test_a_model_that_has_no_room_is_refused_with_the_numbers(checkpoint: 
             assert isinstance(end, Failed)
             assert end.fault.kind is Kind.UNSUPPORTED
             assert "GB for models on cpu" in end.fault.message
-        assert a in engine._models.refused
+        assert a in engine.models.refused
 
 
 async def test_a_model_that_somebody_will_come_for_is_loaded_meanwhile(

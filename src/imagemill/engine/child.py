@@ -16,9 +16,11 @@ from weakref import ref
 
 import torch
 
+from imagemill.engine.devices import CPU
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
 from imagemill.engine.exact import compute_with
+from imagemill.engine.exits import NO_DEVICE
 from imagemill.engine.footprints import Footprint, footprint
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
 from imagemill.engine.memory import for_models, let_go, out_of_memory, release, room
@@ -83,7 +85,8 @@ class Child:
             Load().free,
             self.inbox.put,
         )
-        budget = budgets(device(), options.memory, for_models)
+        shared = partial(for_models, engines=options.engines)
+        budget = budgets(device(), options.memory, shared)
         budget(device())  # looked at before anything is there
         self.footprints: dict[str, Footprint | None] = {}
         self.held, self.refused = frozenset[str](), dict[str, Fault]()  # as the server was told
@@ -301,6 +304,9 @@ def _no_memory() -> Fault:
 def main(connection: Connection, options: Options) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
     compute_with(1)  # lanes take more where that is of use
+    if options.device not in (None, CPU) and device() == CPU:
+        log.error("torch sees no %s; the driver's tools tell why", options.device)
+        os._exit(NO_DEVICE)
     try:
         Child(connection, options).run(options.preload)
     except Exception:
