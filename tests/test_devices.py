@@ -98,6 +98,7 @@ def test_several_gpus_get_an_engine_each_with_the_models_that_may_be_there() -> 
     told = {device: each.options for device, each in engine.engines.items()}
     assert [each.device for each in told.values()] == list(TWO)
     assert [each.preload for each in told.values()] == [("pico",), ("folder", "pico")]
+    assert [each.known for each in told.values()] == [("other",), ("folder", "other")]
     assert {(each.memory, each.engines) for each in told.values()} == {(7, 2)}
 
 

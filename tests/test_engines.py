@@ -16,7 +16,7 @@ from imagemill.engine.messages import Options
 from imagemill.engine.placing import LOADING, Candidate, best
 from imagemill.engine.process import EngineProcess, set_aside
 from imagemill.engine.watchdog import Limits
-from imagemill.errors import Kind
+from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from imagemill.model_spec import ModelSpec
 from tests.stub_engines import gated_each, lost, stub
@@ -204,6 +204,18 @@ async def test_what_is_cancelled_stops_at_its_engine(tmp_path: Path) -> None:
         for device in DEVICES:
             (tmp_path / device).touch()
         assert gpu(await tasks[0]) == "0"
+
+
+def test_a_model_is_refused_that_has_room_nowhere() -> None:
+    engines = Engines({device: EngineProcess(Options(device=device)) for device in DEVICES})
+    first, second = (each.models for each in engines.engines.values())
+    fault = Fault(Kind.UNSUPPORTED, "no room")
+    first.refused = {"large": fault, "huge": fault}
+    second.refused = {"huge": fault}
+    assert engines.refusal("large") is None
+    assert engines.refusal("huge") is fault
+    assert engines.refusal(ModelSpec("large", device="cuda:0").address) is fault
+    assert "none of the server's" in str(engines.refusal(ModelSpec("x", device="cuda:9").address))
 
 
 def test_together_they_are_as_ready_as_the_readiest() -> None:

@@ -30,8 +30,10 @@ SMALL = Generation("a red cat", "m", 64, 64, 2, 4.0, seed=1)
 
 
 @asynccontextmanager
-async def engine_of(memory: int, *preload: str) -> AsyncIterator[EngineProcess]:
-    engine = EngineProcess(Options(threads=1, preload=preload, memory=memory))
+async def engine_of(
+    memory: int, *preload: str, known: tuple[str, ...] = ()
+) -> AsyncIterator[EngineProcess]:
+    engine = EngineProcess(Options(threads=1, preload=preload, memory=memory, known=known))
     await engine.start()
     try:
         yield engine
@@ -70,6 +72,20 @@ async def test_a_model_that_has_no_room_is_refused_with_the_numbers(checkpoint: 
             assert end.fault.kind is Kind.UNSUPPORTED
             assert "GB for models on cpu" in end.fault.message
         assert a in engine.models.refused
+
+
+async def test_which_models_can_never_be_there_is_known_before_anybody_asks(
+    checkpoint: Checkpoint,
+) -> None:
+    small, large = sorted((str(checkpoint("sdxl")), str(checkpoint("sd3"))), key=size)
+    gone = "/nowhere/at/all"
+    async with engine_of(size(large) - 1, known=(gone, large, small)) as engine:
+        while engine.refusal(large) is None:
+            await asyncio.sleep(0.01)
+        assert "GB for models on cpu" in str(engine.refusal(large))
+        assert isinstance(await last(engine, "a", SMALL, small), Finished)
+        assert engine.refusal(small) is None
+        assert engine.refusal(gone) is None  # who asks is told that it is not here
 
 
 async def test_a_model_that_somebody_will_come_for_is_loaded_meanwhile(

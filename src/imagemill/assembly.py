@@ -154,13 +154,23 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
     first = catalog.find(catalog.default).source
     sources = dict.fromkeys((first, EMBEDDED) if settings.stand_ins else (first,))
     limits = Limits(step=settings.step_timeout)
-    options = Options(settings.threads or None, preload=tuple(sources), memory=settings.memory)
+    options = Options(
+        settings.threads or None,
+        preload=tuple(sources),
+        memory=settings.memory,
+        known=tuple(spec.address for spec in settings.models.values()),
+    )
     if not devices:
         return EngineProcess(options, limits)
     _check_pins(settings, devices)
     options, killers = replace(options, engines=len(devices)), set_aside()
     each = {
-        device: replace(options, device=device, preload=_on(device, devices, sources))
+        device: replace(
+            options,
+            device=device,
+            preload=_on(device, devices, sources),
+            known=_on(device, devices, options.known),
+        )
         for device in devices
     }
     return Engines(
@@ -169,7 +179,7 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
 
 
 def _on(device: str, devices: Sequence[str], sources: Iterable[str]) -> tuple[str, ...]:
-    """Which of the models an engine loads at the start, as it knows them."""
+    """Which of the models may be on the device, as its engine knows them."""
     there = (pinned(source, devices) for source in sources)
     return tuple(own for allowed, own in there if device in allowed)
 

@@ -108,6 +108,15 @@ class Engines:
         for each in self.engines.values():
             each.cancel(id)
 
+    def refusal(self, source: str) -> Fault | None:
+        """Where none of the devices that it may be on has room for it, that of the first."""
+        try:
+            devices, own = pinned(source, tuple(self.engines))
+        except Fault as fault:
+            return fault
+        told = [self.engines[device].refusal(own) for device in devices]
+        return told[0] if all(told) else None
+
     def warm(self, source: str) -> float:
         try:
             devices, own = pinned(source, tuple(self.engines))

@@ -15,7 +15,7 @@ class Options:
     None for a share of what is free at the start. preload: sources loaded before the engine says
     that it is ready, as far as there is room. beat: seconds between its signs of life. device: the
     only one that the process sees, None for whatever it finds. engines: that share the machine's
-    memory.
+    memory. known: sources that may be wanted, of which those that never have room are told early.
     """
 
     threads: int | None = None
@@ -25,6 +25,7 @@ class Options:
     memory: int | None = None
     device: str | None = None
     engines: int = 1
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,9 @@ class EngineProcess:
             else:
                 self._end(ticket, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
 
+    def refusal(self, source: str) -> Fault | None:
+        return self.models.refused.get(source)
+
     def warm(self, source: str) -> float:
         left = self.models.seconds(source)
         if left and self._state is State.READY:
