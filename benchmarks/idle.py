@@ -33,6 +33,9 @@ class ReadyEngine:
     def cancel(self, id: str) -> None:
         """The iterator is closed; there is nothing else to stop."""
 
+    def refusal(self, source: str) -> None:
+        return None
+
     def warm(self, source: str) -> float:
         return 0.0
 

@@ -36,6 +36,7 @@ class PlainEngine:
     state: State = State.READY
     trouble: str = ""
     resting: float = 0.0
+    refused: Mapping[str, Fault] = field(default_factory=dict)  # by source
     loads: float = 0.0  # seconds that a model takes to be there
     ignored: tuple[str, ...] = ()
     hold_at: int | None = None
@@ -91,6 +92,9 @@ class PlainEngine:
 
     def cancel(self, id: str) -> None:
         self.cancelled.append(id)
+
+    def refusal(self, source: str) -> Fault | None:
+        return self.refused.get(source)
 
     def warm(self, source: str) -> float:
         self.warmed.append(source)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -211,9 +212,46 @@ def without_out_proj(held: Content) -> Content:
     return Content(held.pipe, tuple(groups))
 
 
-def lycoris(held: Content, kind: str) -> Tensors:
-    names = [f"lycoris_{name.replace('.', '_')}" for each in held.groups for name in each.names]
-    return {f"{name}.{kind}": torch.ones(4, 4) for name in names}
+Shapes = dict[str, tuple[int, ...]]
+Factors = Callable[[int, tuple[int, ...], torch.Generator], Tensors]
+
+
+def lycoris(held: Content, factors: Factors) -> Tensors:
+    """factors: of the number of a layer, and the shape of its weight."""
+    noise, out = torch.Generator().manual_seed(1), Tensors()
+    for number, (name, layer) in enumerate(layers(held)):
+        made = factors(number, tuple(layer.weight.shape), noise)
+        out |= {f"lycoris_{name.replace('.', '_')}.{role}": each for role, each in made.items()}
+        out[f"lycoris_{name.replace('.', '_')}.alpha"] = torch.tensor(ALPHA)
+    return out
+
+
+def layers(held: Content) -> list[tuple[str, Any]]:
+    """Of the denoiser, by name."""
+    names = [name for group in held.of(held.part).groups for name in group.names]
+    return [(name, held.model.get_submodule(name)) for name in names]
+
+
+def loha(_number: int, shape: tuple[int, ...], noise: torch.Generator) -> Tensors:
+    outputs, inputs = shape[0], prod(shape[1:])
+    sides = {"a": (outputs, RANK), "b": (RANK, inputs)}
+    return {
+        f"hada_w{which}_{side}": torch.randn(sides[side], generator=noise) / 2
+        for which in (1, 2)
+        for side in sides
+    }
+
+
+def lokr(number: int, shape: tuple[int, ...], noise: torch.Generator) -> Tensors:
+    """In all the ways that it may be written, from layer to layer."""
+    outputs, inputs = shape[0] // 2, shape[1] // 2
+    small: Shapes = {"_a": (2, RANK), "_b": (RANK, 2)} if number % 2 else {"": (2, 2)}
+    large: Shapes = {"": (outputs, inputs, *shape[2:])}
+    if number % 3:
+        large = {"_a": (outputs, RANK), "_b": (RANK, inputs * prod(shape[2:]))}
+    named = {f"lokr_w1{end}": each for end, each in small.items()}
+    named |= {f"lokr_w2{end}": each for end, each in large.items()}
+    return {role: torch.randn(each, generator=noise) / 3 for role, each in named.items()}
 
 
 def control(held: Content) -> Tensors:
@@ -239,8 +277,8 @@ COMMON: dict[str, Layout] = {
     "kohya, text encoder without out_proj": lambda held: kohya(
         without_out_proj(held.of("text_encoder"))
     ),
-    "LyCORIS LoHa": partial(lycoris, kind="hada_w1_a"),
-    "LyCORIS LoKr": partial(lycoris, kind="lokr_w1"),
+    "LyCORIS LoHa": partial(lycoris, factors=loha),
+    "LyCORIS LoKr": partial(lycoris, factors=lokr),
 }
 OF_UNET: dict[str, Layout] = COMMON | {
     "OneTrainer": lambda held: kohya(_whole(held), by_original=False),

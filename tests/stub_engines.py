@@ -12,11 +12,14 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from imagemill.engine.devices import VISIBLE
 from imagemill.engine.events import Failed, Finished, Progress
+from imagemill.engine.exits import NO_DEVICE
 from imagemill.engine.messages import (
     Beat,
     Cancel,
     Close,
+    Held,
     Loading,
     Options,
     Ready,
@@ -27,7 +30,6 @@ from imagemill.errors import Fault, Kind
 from imagemill.generation import Painted
 
 STEPS = 3
-PAINTED = Painted((b"a picture",), 0.1, "stub")
 CANCELLED = Failed(Fault(Kind.CANCELLED, "the work was cancelled"))
 
 
@@ -66,6 +68,7 @@ class Stub:
             threading.Event().wait()
         self.connection.send([Loading(None)])
         self.loaded.add(source)
+        self.connection.send([Held(frozenset(self.loaded - {"absent"}))])
         return source != "absent"
 
     def take(self, message: Submit | Cancel | Close) -> None:
@@ -91,11 +94,16 @@ class Stub:
         self.work[id] = submit, step + 1
         self.connection.send([Said(id, Progress(step + 1, STEPS))])
         if step + 1 == STEPS:
-            self.end(id, Finished(PAINTED))
+            self.end(id, Finished(painted()))
 
     def end(self, id: str, event: Finished | Failed) -> None:
         if self.work.pop(id, None):
             self.connection.send([Said(id, event)])
+
+
+def painted() -> Painted:
+    """Served by the GPU that the process sees."""
+    return Painted((b"a picture",), 0.1, os.environ.get(VISIBLE, "stub"))
 
 
 def stub(connection: Connection, options: Options) -> None:
@@ -105,6 +113,18 @@ def stub(connection: Connection, options: Options) -> None:
 def gated(gate: Path, connection: Connection, options: Options) -> None:
     """Paints no step as long as there is no `gate`."""
     Stub(connection, options, gate).run()
+
+
+def gated_each(folder: Path, connection: Connection, options: Options) -> None:
+    """Paints no step as long as there is no file in `folder` by the name of its device."""
+    gated(folder / (options.device or ""), connection, options)
+
+
+def lost(folder: Path, connection: Connection, options: Options) -> None:
+    """As `gated_each`; but a device is not seen as long as there is a file `no-DEVICE`."""
+    if (folder / f"no-{options.device}").exists():
+        os._exit(NO_DEVICE)
+    gated_each(folder, connection, options)
 
 
 def failing(notes: Path, deaths: int, connection: Connection, options: Options) -> None:

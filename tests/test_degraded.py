@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from imagemill.engine.events import State
+from imagemill.errors import Fault, Kind
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 
@@ -75,3 +76,28 @@ async def test_who_waits_while_the_engine_is_started_again_is_answered(serving: 
         assert impatient.status_code == 503
         engine.state = State.READY
         assert (await call).status_code == 200
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_who_wants_a_model_that_never_fits_is_told_and_does_not_wait(
+    serving: Serving, path: str
+) -> None:
+    why = "this model takes 24.00 GB, and the server has 8.00 GB for models on cuda"
+    engine = PlainEngine(refused={"pico": Fault(Kind.UNSUPPORTED, why)})
+    engine.gate.clear()  # nobody would be painted for
+    async with serving(engine) as client:
+        reply = await client.post(
+            path, json=CALLS[path], headers={} if path.startswith("/sdapi") else KEY
+        )
+    assert reply.status_code in (400, 422)
+    assert why in reply.text
+    assert engine.submitted == []
+
+
+async def test_a_model_that_never_fits_makes_no_job(serving: Serving) -> None:
+    engine = PlainEngine(refused={"pico": Fault(Kind.UNSUPPORTED, "no room")})
+    async with serving(engine) as client:
+        reply = await client.post(
+            "/fal/queue/fal-ai/flux/schnell", json={"prompt": "a"}, headers=KEY
+        )
+    assert (reply.status_code, reply.json()["detail"][0]["msg"]) == (422, "no room")

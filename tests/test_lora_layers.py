@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from platform import machine
+from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from imagemill.engine.calls import describe
 from imagemill.engine.hub import adapt
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.lora.layers import Added, Term, adding, hook
+from imagemill.pipelines.lora.layers import Added, Term, Whole, adding, hook
 from imagemill.pipelines.sources import Weights
 from tests.checkpoints import lora
-from tests.lora_files import kept
+from tests.lora_files import content, kept, loha, lokr, lycoris
 from tests.studio import ASKED, Studio, alone
 from tests.studio import inference as inference
 from tests.studio import pico as pico
@@ -65,6 +67,25 @@ def test_each_has_the_bytes_that_it_has_alone(pico: Loaded, four: dict[str, Load
     assert len(set(wanted.values())) == 5
 
 
+def test_loha_and_lokr_have_the_bytes_that_they_have_alone(
+    pico: Loaded, four: dict[str, Loaded]
+) -> None:
+    held = content(SimpleNamespace(transformer=pico.pipe.transformer.real))
+    everybody = {
+        name: adapt(pico, [weights(save(lycoris(held, factors)), 0.1)])
+        for name, factors in (("loha", loha), ("lokr", lokr))
+    }
+    everybody |= {"one": four["one"], "plain": pico}
+    wanted = {name: alone(loaded, ASKED) for name, loaded in everybody.items()}
+    studio = Studio()
+    for _ in range(2):
+        for name, loaded in everybody.items():
+            studio.start(loaded, **{name: ASKED})
+        studio.run()
+        assert {name: studio.files(name) for name in everybody} == wanted
+    assert len(set(wanted.values())) == 4
+
+
 def test_an_adapted_model_shares_every_module_with_the_plain_one(
     pico: Loaded, four: dict[str, Loaded]
 ) -> None:
@@ -76,7 +97,8 @@ def test_an_adapted_model_shares_every_module_with_the_plain_one(
 def test_a_lora_is_held_once_whatever_its_scales(four: dict[str, Loaded]) -> None:
     def tensors(name: str) -> set[int]:
         added = four[name].pipe.transformer.added
-        return {each.down.data_ptr() for terms in added.terms.values() for each in terms}
+        terms = (each for layer in added.terms.values() for each in layer)
+        return {each.down.data_ptr() for each in terms}
 
     assert tensors("one") == tensors("weak")
     assert not tensors("one") & tensors("two")
@@ -85,7 +107,7 @@ def test_a_lora_is_held_once_whatever_its_scales(four: dict[str, Loaded]) -> Non
 # A layer by itself
 
 
-def added(layer: torch.nn.Module, *terms: Term) -> Added:
+def added(layer: torch.nn.Module, *terms: Term | Whole) -> Added:
     hook(layer)
     return Added({layer: terms}, "")
 
@@ -113,6 +135,23 @@ def test_rows_of_others_are_the_plain_ones_to_the_bit() -> None:
     assert torch.equal(got[3], plain[3])
     assert torch.equal(got[1:3], plain[1:3] + x[1:3] @ first.down.T @ first.up.T)
     assert torch.equal(got[4:], plain[4:] + x[4:] @ second.down.T @ second.up.T * -0.5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(torch.nn.Linear(8, 6), (3, 5, 8)), (torch.nn.Conv2d(3, 6, 3, padding=1), (3, 3, 8, 8))],
+    ids=["linear", "convolution"],
+)
+def test_a_change_of_the_whole_weight_is_added_to_its_rows_alone(
+    layer: torch.nn.Linear | torch.nn.Conv2d, shape: tuple[int, ...]
+) -> None:
+    x, change = torch.randn(shape), torch.randn(layer.weight.shape)
+    plain, one = layer(x), added(layer, Whole(lambda: change, 0.5))
+    got = applied(layer, x, [(None, 1), (one, 2)])
+    assert torch.equal(got[0], plain[0])
+    with torch.no_grad():
+        layer.weight += 0.5 * change
+    assert torch.allclose(got[1:], layer(x)[1:], atol=1e-5)
 
 
 def test_several_loras_of_a_row_are_summed() -> None:

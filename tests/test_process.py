@@ -147,6 +147,13 @@ async def test_cancelling_before_the_process_is_ready_ends_the_work() -> None:
         assert fault(await waiting) is Kind.CANCELLED
 
 
+async def test_a_process_that_does_not_see_its_gpu_says_so_and_computes_nothing() -> None:
+    async with running(Options(threads=1, preload=("pico",), device="cuda:63")) as engine:
+        while engine.state is State.STARTING:
+            await asyncio.sleep(0.01)
+        assert "the engine stopped: it does not see its device" in engine.trouble
+
+
 async def test_closing_the_engine_fails_what_is_in_flight_and_leaves_no_process() -> None:
     async with running() as engine:
         long = await stepping(engine, "long", LONG)

@@ -21,7 +21,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.families import EMBEDDED
-from imagemill.pipelines.loading import load
+from imagemill.pipelines.loading import dtype_for, load
 from tests.checkpoints import Checkpoint
 from tests.test_process import last
 
@@ -30,8 +30,10 @@ SMALL = Generation("a red cat", "m", 64, 64, 2, 4.0, seed=1)
 
 
 @asynccontextmanager
-async def engine_of(memory: int, *preload: str) -> AsyncIterator[EngineProcess]:
-    engine = EngineProcess(Options(threads=1, preload=preload, memory=memory))
+async def engine_of(
+    memory: int, *preload: str, known: tuple[str, ...] = ()
+) -> AsyncIterator[EngineProcess]:
+    engine = EngineProcess(Options(threads=1, preload=preload, memory=memory, known=known))
     await engine.start()
     try:
         yield engine
@@ -40,7 +42,7 @@ async def engine_of(memory: int, *preload: str) -> AsyncIterator[EngineProcess]:
 
 
 def size(source: str) -> int:
-    found = footprint(source, "cpu", 4)
+    found = footprint(source, "cpu", dtype_for("cpu").itemsize)
     assert found is not None
     return found.bytes
 
@@ -57,7 +59,7 @@ async def test_two_models_that_do_not_fit_together_are_painted_with_in_turn(
         )
         assert all(isinstance(end, Finished) for end in ends)
         assert sum(engine.warm(source) == 0 for source in (a, b)) == 1
-        swaps = engine._models.loads - 1
+        swaps = engine.models.loads - 1
     assert swaps <= 3
 
 
@@ -69,7 +71,21 @@ async def test_a_model_that_has_no_room_is_refused_with_the_numbers(checkpoint: 
             assert isinstance(end, Failed)
             assert end.fault.kind is Kind.UNSUPPORTED
             assert "GB for models on cpu" in end.fault.message
-        assert a in engine._models.refused
+        assert a in engine.models.refused
+
+
+async def test_which_models_can_never_be_there_is_known_before_anybody_asks(
+    checkpoint: Checkpoint,
+) -> None:
+    small, large = sorted((str(checkpoint("sdxl")), str(checkpoint("sd3"))), key=size)
+    gone = "/nowhere/at/all"
+    async with engine_of(size(large) - 1, known=(gone, large, small)) as engine:
+        while engine.refusal(large) is None:
+            await asyncio.sleep(0.01)
+        assert "GB for models on cpu" in str(engine.refusal(large))
+        assert isinstance(await last(engine, "a", SMALL, small), Finished)
+        assert engine.refusal(small) is None
+        assert engine.refusal(gone) is None  # who asks is told that it is not here
 
 
 async def test_a_model_that_somebody_will_come_for_is_loaded_meanwhile(
@@ -167,9 +183,8 @@ def test_what_is_counted_is_what_is_loaded(checkpoint: Checkpoint, tmp_path: Pat
         for folder in (half, other)
     )
     assert own != theirs
-    assert size(apart) - size(str(half)) == pytest.approx(
-        2 * (theirs - own), rel=0.1
-    )  # float16 on disk
+    bytes = dtype_for("cpu").itemsize / 2 * (theirs - own)  # float16 on disk
+    assert size(apart) - size(str(half)) == pytest.approx(bytes, rel=0.1)
 
 
 def test_equal_parts_of_two_models_lie_in_memory_once(flux_pair: tuple[str, str]) -> None:

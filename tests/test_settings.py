@@ -53,6 +53,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "shutdown_time": ("0", "0", 0.0),
     "lock_wait": ("5", "5", 5.0),
     "threads": ("2", "2", 2),
+    "devices": ('["cuda:1", "CUDA:0"]', '["cuda:1", "cuda:0"]', ["cuda:1", "cuda:0"]),
     "memory": ("16_000_000_000", "16000000000", 16_000_000_000),
     "step_timeout": ("60", "60", 60.0),
     "load_timeout": ("60", "60", 60.0),

@@ -1,7 +1,8 @@
 """What stands behind the doors, put together."""
 
+import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,13 @@ from imagemill.catalog import EMBEDDED, Catalog
 from imagemill.catalog.expansion import expand, expand_by_chat
 from imagemill.clocks import SteadyClock
 from imagemill.dialects import fal, replicate
+from imagemill.engine.devices import found, pinned
+from imagemill.engine.engines import Engines
 from imagemill.engine.events import Engine
 from imagemill.engine.messages import Options
-from imagemill.engine.process import EngineProcess
+from imagemill.engine.process import EngineProcess, set_aside
 from imagemill.engine.watchdog import Limits
-from imagemill.errors import invalid
+from imagemill.errors import Fault, invalid
 from imagemill.fetch import Fetcher, Policy
 from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
@@ -62,7 +65,8 @@ def assemble(
     the space that inputs have, where others draw on it as well.
     """
     _make_folder(settings.data_dir)
-    engine = engine or _engine(settings, catalog)
+    devices = () if engine else devices_for(settings, found(os.environ))
+    engine = engine or engine_on(devices, settings, catalog)
     database = Database(settings.database or at(settings.data_dir))
     jobs, table = Jobs(database), FileTable(database)
     place = settings.files or str(settings.data_dir / "files")
@@ -99,7 +103,7 @@ def assemble(
         news,
         telemetry,
         clock,
-        at_once=settings.running,
+        at_once=settings.running * max(1, len(devices)),
         retention=settings.retention,
         secret=partial(table.secret, "names", token_bytes(32)),
         ended=courier.wake,
@@ -137,15 +141,55 @@ def _make_folder(folder: Path) -> None:
         raise invalid("data_dir", f"{told}; give another --data-dir") from None
 
 
-def _engine(settings: Settings, catalog: Catalog) -> EngineProcess:
+def devices_for(settings: Settings, gpus: Sequence[str]) -> tuple[str, ...]:
+    """What gets an engine each. Empty where one engine has whatever it finds, as where there is one
+    GPU. gpus: that were found.
+    """
+    devices = tuple(settings.devices or gpus)
+    return devices if settings.devices or len(devices) > 1 else ()
+
+
+def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> Engine:
+    """The engine, not yet started. Raises a Fault where a model is to be on another device."""
     first = catalog.find(catalog.default).source
-    sources = (first, EMBEDDED) if settings.stand_ins else (first,)
+    sources = dict.fromkeys((first, EMBEDDED) if settings.stand_ins else (first,))
+    limits = Limits(step=settings.step_timeout, load=settings.load_timeout)
     options = Options(
         settings.threads or None,
-        preload=tuple(dict.fromkeys(sources)),
+        preload=tuple(sources),
         memory=settings.memory,
+        known=tuple(spec.address for spec in settings.models.values()),
     )
-    return EngineProcess(options, Limits(step=settings.step_timeout, load=settings.load_timeout))
+    if not devices:
+        return EngineProcess(options, limits)
+    _check_pins(settings, devices)
+    options, killers = replace(options, engines=len(devices)), set_aside()
+    each = {
+        device: replace(
+            options,
+            device=device,
+            preload=_on(device, devices, sources),
+            known=_on(device, devices, options.known),
+        )
+        for device in devices
+    }
+    return Engines(
+        {device: EngineProcess(own, limits, killers=killers) for device, own in each.items()}
+    )
+
+
+def _on(device: str, devices: Sequence[str], sources: Iterable[str]) -> tuple[str, ...]:
+    """Which of the models may be on the device, as its engine knows them."""
+    there = (pinned(source, devices) for source in sources)
+    return tuple(own for allowed, own in there if device in allowed)
+
+
+def _check_pins(settings: Settings, devices: Sequence[str]) -> None:
+    for id, spec in settings.models.items():
+        try:
+            pinned(spec.address, devices)
+        except Fault as fault:
+            raise invalid("models", f"{id}: {fault.message}") from None
 
 
 def _expander(settings: Settings) -> Expand:

@@ -135,6 +135,8 @@ class Service:
         return await self.repeats.once(order, make)
 
     async def _submit(self, order: Order, attended: bool, previews: bool, id: str) -> Job:
+        if refusal := self.engine.refusal(order.endpoint.source):
+            raise refusal  # which it would hear when it has waited, else
         now = self.now()
         job = Job(
             id=id,

@@ -28,6 +28,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANY = "*"  # stands for every host, or every origin
 
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_DEVICE = re.compile(r"cpu|cuda:\d+")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@*\s]*")
 
 
@@ -53,6 +54,21 @@ def _origin(text: str) -> str:
     return origin
 
 
+def _device(text: str) -> str:
+    device = text.strip().lower()
+    if not _DEVICE.fullmatch(device):
+        raise ValueError("give cpu, or GPUs by their numbers, as cuda:0")
+    return device
+
+
+def _devices(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("one is named twice; an engine has a device for itself")
+    if "cpu" in names and len(names) > 1:
+        raise ValueError("cpu stands alone: beside GPUs it would keep jobs waiting")
+    return names
+
+
 def _model(value: Any) -> Any:
     """A model whose source alone is given needs no table."""
     return {"source": value} if isinstance(value, str) else value
@@ -60,6 +76,7 @@ def _model(value: Any) -> Any:
 
 Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
+Devices = Annotated[list[Annotated[str, AfterValidator(_device)]], AfterValidator(_devices)]
 Model = Annotated[ModelSpec, BeforeValidator(_model)]
 
 
@@ -97,7 +114,7 @@ class Settings(BaseSettings):
     running: int = Field(
         default=32,
         ge=1,
-        description="Jobs given to the engine at a time; others wait in the queue.",
+        description="Jobs given to each engine at a time; others wait in the queue.",
     )
     retention: float = Field(
         default=7 * 86400.0,
@@ -188,10 +205,14 @@ class Settings(BaseSettings):
         ge=0,
         description="Processors that the engine computes on; 0 takes all that the process may use.",
     )
+    devices: Devices = Field(
+        default_factory=list,
+        description="GPUs that get an engine each, or cpu; left out, all that are found.",
+    )
     memory: int | None = Field(
         default=None,
         gt=0,
-        description="Bytes that models may take on the engine's device; left out, 4/5 of the free.",
+        description="Bytes that models may take on an engine's device; left out, 4/5 of the free.",
     )
     step_timeout: float = Field(
         default=600.0,

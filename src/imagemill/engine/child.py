@@ -16,9 +16,11 @@ from weakref import ref
 
 import torch
 
+from imagemill.engine.devices import CPU
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
 from imagemill.engine.exact import compute_with
+from imagemill.engine.exits import NO_DEVICE
 from imagemill.engine.footprints import Footprint, footprint
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
 from imagemill.engine.memory import for_models, let_go, out_of_memory, release, room
@@ -58,10 +60,11 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Wish:
-    """For a model, by who will come for it."""
+    """For a model, by who will come for it. now: and not only whether it has room."""
 
     source: str
     footprint: Footprint | None
+    now: bool = True
 
 
 Received = Wanted | Wish | Cancel | Arrived | Computed
@@ -83,7 +86,8 @@ class Child:
             Load().free,
             self.inbox.put,
         )
-        budget = budgets(device(), options.memory, for_models)
+        shared = partial(for_models, engines=options.engines)
+        budget = budgets(device(), options.memory, shared)
         budget(device())  # looked at before anything is there
         self.footprints: dict[str, Footprint | None] = {}
         self.held, self.refused = frozenset[str](), dict[str, Fault]()  # as the server was told
@@ -97,13 +101,14 @@ class Child:
         self.loading, self.beat = False, options.beat
         self.turns, self.turn = 0, set[Forward]()
 
-    def run(self, preload: tuple[str, ...]) -> None:
+    def run(self, preload: tuple[str, ...], known: tuple[str, ...]) -> None:
         for work in (self._read, self._beat):
             threading.Thread(target=work, daemon=True).start()
         reasons = {source: self._preloaded(source) for source in preload}
         failed = {source: why for source, why in reasons.items() if why is not None}
         self._tell_held()
         self._tell(Ready(tuple(failed), tuple(filter(None, failed.values()))))
+        self.adapter.submit(self._size, known)
         with torch.inference_mode():
             while True:
                 while self.shelf.advance(self._used()):
@@ -157,10 +162,15 @@ class Child:
         return [ref(model) for key, model in self.shelf.models.items() if not key.weights]
 
     def _footprint(self, source: str) -> Footprint | None:
-        if source not in self.footprints:
+        if self.footprints.get(source) is None:  # what was not here may have been fetched since
             own = device()
             self.footprints[source] = footprint(source, own, dtype_for(own).itemsize)
         return self.footprints[source]
+
+    def _size(self, sources: tuple[str, ...]) -> None:
+        for source in sources:
+            if (known := self._footprint(source)) is not None:
+                self.inbox.put(Wish(source, known, now=False))
 
     def _read(self) -> None:
         """In a thread of its own: ends the process with the server, however that ended."""
@@ -196,8 +206,8 @@ class Child:
                 self._count(message.forward)
             case Wanted():
                 self._want(message)
-            case Wish(source, known):
-                self._refuse(source, self.shelf.wish(source, known, self._used()))
+            case Wish(source):
+                self._refuse(source, self._wished(message))
             case Cancel(id):
                 if self.shelf.forget(id):
                     self._say(id, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
@@ -226,6 +236,12 @@ class Child:
         if refusal := self.shelf.want(order):
             self._refuse(order.submit.source, refusal)
             self._say(order.submit.id, Failed(refusal))
+
+    def _wished(self, wish: Wish) -> Fault | None:
+        """Why the model can never be there, where it cannot."""
+        if wish.now:
+            return self.shelf.wish(wish.source, wish.footprint, self._used())
+        return self.shelf.residents.refusal(wish.footprint) if wish.footprint else None
 
     def _refuse(self, source: str, refusal: Fault | None) -> None:
         """Tells the server, who need not send more that wants the model."""
@@ -301,8 +317,11 @@ def _no_memory() -> Fault:
 def main(connection: Connection, options: Options) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to answer
     compute_with(1)  # lanes take more where that is of use
+    if options.device not in (None, CPU) and device() == CPU:
+        log.error("torch sees no %s; the driver's tools tell why", options.device)
+        os._exit(NO_DEVICE)
     try:
-        Child(connection, options).run(options.preload)
+        Child(connection, options).run(options.preload, options.known)
     except Exception:
         log.exception("the engine has a fault, and ends")
     finally:

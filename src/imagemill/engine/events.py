@@ -88,6 +88,11 @@ class Engine(Protocol):
     def cancel(self, id: str) -> None:
         """Stops the work within two steps; its iterator ends with Failed of kind CANCELLED."""
 
+    def refusal(self, source: str) -> Fault | None:
+        """Why nothing can ever be painted with the model at `source`; None where something can, and
+        as long as nobody knows.
+        """
+
     def warm(self, source: str) -> float:
         """Seconds until the model at `source` is there, about; 0 where it is. Where it is not, it
         is loaded from now on.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 VMSTAT = Path("/proc/vmstat")
+NO_DEVICE = 19  # the exit code of a process that does not see the device that it is for
 REMEMBERED = 60  # looks at how often the kernel killed for memory
 
 
@@ -34,6 +35,8 @@ class Exit:
             return "the system killed it for want of memory"
         if self.code is None:
             return "it could not be started"
+        if self.code == NO_DEVICE:
+            return "it does not see its device"
         if self.code < 0:
             return f"it was ended by signal {-self.code} ({_name(-self.code)})"
         return f"it ended with exit code {self.code}"

@@ -4,18 +4,27 @@ many megabytes never hold up the event loop."""
 import asyncio
 import logging
 import multiprocessing
+import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
+from imagemill.engine.devices import VISIBLE, visible
 from imagemill.engine.messages import Cancel, Close, Heard, Options, Submit, Warm
 
 log = logging.getLogger(__name__)
 
 Message = Submit | Cancel | Warm | Close
 Entry = Callable[[Connection, Options], None]
+
+
+def _begin(entry: Entry, connection: Connection, options: Options) -> None:
+    """In the new process: hides all devices but its own, before anybody asks for them."""
+    if options.device is not None:
+        os.environ[VISIBLE] = visible(options.device, os.environ)
+    entry(connection, options)
 
 
 class Link:
@@ -33,7 +42,7 @@ class Link:
         self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # None: no more
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
-        self._process = context.Process(target=entry, args=(theirs, options), daemon=True)
+        self._process = context.Process(target=_begin, args=(entry, theirs, options), daemon=True)
         try:
             self._process.start()
         finally:

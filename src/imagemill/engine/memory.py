@@ -38,9 +38,10 @@ def out_of_memory(error: BaseException | None) -> bool:
 MODEL_SHARE = 0.8  # of what is free at the start; the rest is for what is computed
 
 
-def for_models(device: str) -> int:
-    """Bytes, where the operator names none."""
-    return int(room(device).free * MODEL_SHARE)
+def for_models(device: str, engines: int = 1) -> int:
+    """Bytes, where the operator names none. engines: that share the machine's own memory."""
+    free = room(device).free // (engines if device == "cpu" else 1)
+    return int(free * MODEL_SHARE)
 
 
 def let_go(error: BaseException) -> None:

@@ -13,7 +13,9 @@ class Options:
     """threads: of the engine's arithmetic at most, None for one a processor. budget: cost of one
     forward, None for the device's own. memory: bytes that models may take on the engine's device,
     None for a share of what is free at the start. preload: sources loaded before the engine says
-    that it is ready, as far as there is room. beat: seconds between its signs of life.
+    that it is ready, as far as there is room. beat: seconds between its signs of life. device: the
+    only one that the process sees, None for whatever it finds. engines: that share the machine's
+    memory. known: sources that may be wanted, of which those that never have room are told early.
     """
 
     threads: int | None = None
@@ -21,6 +23,9 @@ class Options:
     preload: tuple[str, ...] = ()
     beat: float = 1.0
     memory: int | None = None
+    device: str | None = None
+    engines: int = 1
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

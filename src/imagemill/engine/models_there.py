@@ -28,6 +28,10 @@ class ModelsThere:
             self.loads += 1
         self._loading = None if source is None else (source, self.clock())
 
+    def has(self, source: str) -> bool:
+        """Whether it is there, or on its way."""
+        return source in self.held or (self._loading is not None and self._loading[0] == source)
+
     def died(self) -> None:
         self.held, self.refused, self._loading = frozenset(), {}, None
 

@@ -83,13 +83,15 @@ class EngineProcess:
         entry: Entry = enter,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        killers: SetAside | None = None,
     ) -> None:
+        """killers: generations that are set aside, where other engines shall know of them, too."""
         self.options, self.limits, self.entry = options, limits, entry
         self.clock, self.sleep = clock, sleep
         self._state, self._in_flight = State.DEAD, dict[str, InFlight]()  # by ticket
         self._numbers = count()
         self._suspects = Suspects()
-        self._sources, self._generations = SetAside(30.0, 300.0), SetAside(600.0, 86_400.0)
+        self._sources, self._generations = SetAside(30.0, 300.0), killers or set_aside()
         self._link: Link | None = None
         self._supervising: asyncio.Task[None] | None = None
         self._failures = 0  # of starts, in a row
@@ -99,7 +101,7 @@ class EngineProcess:
         self._why = ""  # they are not there
         self._late = set[str]()  # sources that took too long to be loaded
         self._loading: str | None = None
-        self._models = ModelsThere(clock)
+        self.models = ModelsThere(clock)
 
     @property
     def state(self) -> State:
@@ -144,7 +146,7 @@ class EngineProcess:
             yield Failed(refused)
             return
         waiting = self._in_flight[ticket] = InFlight(id, submit)
-        self._suspects.add(Work(ticket, source, _cost(generation)))
+        self._suspects.add(Work(ticket, source, cost(generation)))
         self._dispatch()
         try:
             while True:
@@ -164,8 +166,11 @@ class EngineProcess:
             else:
                 self._end(ticket, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
 
+    def refusal(self, source: str) -> Fault | None:
+        return self.models.refused.get(source)
+
     def warm(self, source: str) -> float:
-        left = self._models.seconds(source)
+        left = self.models.seconds(source)
         if left and self._state is State.READY:
             self._send(Warm(source))
         return left
@@ -237,7 +242,7 @@ class EngineProcess:
     def _died(self, ended: Exit, lived: float) -> None:
         working = self._state is State.READY and self._suspects.running
         self._link, self._last = None, str(ended)
-        self._models.died()
+        self.models.died()
         self._state = State.DEGRADED
         log.error(
             "the engine process died: %s; %d generations were in flight",
@@ -275,9 +280,9 @@ class EngineProcess:
             case Beat():
                 watchdog.heard(message)
             case Held(sources, refused):
-                self._models.held, self._models.refused = sources, refused
+                self.models.held, self.models.refused = sources, refused
             case Loading(source):
-                self._models.loading(source)
+                self.models.loading(source)
                 watchdog.loading()
                 if self._loading is not None:
                     self._suspects.loaded(self._loading)
@@ -346,8 +351,8 @@ class EngineProcess:
     def _refused(self, submit: Submit) -> Fault | None:
         """Of a submission that would kill the process once more, or whose model has no room."""
         source, now = submit.source, self.clock()
-        if source in self._models.refused:
-            return self._models.refused[source]
+        if source in self.models.refused:
+            return self.models.refused[source]
         if left := self._generations.left(_key(submit), now):
             return refusals.killed(left)
         if left := self._sources.left(source, now):
@@ -363,12 +368,17 @@ class EngineProcess:
         return refusals.struck(why, seconds)
 
 
+def set_aside() -> SetAside:
+    """For generations that kill whatever engine paints them."""
+    return SetAside(600.0, 86_400.0)
+
+
 def _rest(failures: int) -> float:
     """Seconds until the next start, after so many failures in a row."""
     return 0.0 if failures < 2 else float(min(MOST_REST, LEAST_REST * 2 ** (failures - 2)))
 
 
-def _cost(generation: Generation) -> int:
+def cost(generation: Generation) -> int:
     area = generation.width * generation.height
     return area * generation.steps * generation.num_images
 

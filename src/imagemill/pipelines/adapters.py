@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.families import DENOISERS
-from imagemill.pipelines.lora.layers import Added, Term, hook
+from imagemill.pipelines.lora.factors import Change
+from imagemill.pipelines.lora.layers import Added, Term, Whole, hook
 from imagemill.pipelines.lora.names import Place, Places, places
 from imagemill.pipelines.lora.reading import Pair, Tensors, pairs
 from imagemill.pipelines.sources import Weights
@@ -29,7 +30,7 @@ class Adapter:
     """A LoRA that has been read for a model, in its precision and on its device."""
 
     digest: str
-    pairs: Mapping[Place, Pair]
+    pairs: Mapping[Place, Pair | Change]
 
 
 class Adapters:
@@ -68,14 +69,14 @@ class Adapters:
             adapter = self._read[weights.digest] = Adapter(weights.digest, moved)
         return adapter
 
-    def _moved(self, place: Place, pair: Pair) -> Pair:
+    def _moved(self, place: Place, pair: Pair | Change) -> Pair | Change:
         layer, model = self.places.layers[place], getattr(self._pipe, place[0])
         weight: torch.Tensor = layer.weight  # type: ignore[assignment]
         precision = weight.dtype if weight.dtype in _PRECISIONS else model.dtype
         return pair.to(self._pipe._execution_device, precision)
 
     def _part(self, part: str, own: Sequence[tuple[Adapter, float]]) -> Added:
-        terms: dict[torch.nn.Module, list[Term]] = defaultdict(list)
+        terms: dict[torch.nn.Module, list[Term | Whole]] = defaultdict(list)
         kinds = []
         for adapter, scale in own:
             for place, pair in adapter.pairs.items():
@@ -90,8 +91,10 @@ class Adapters:
         return Added({layer: tuple(each) for layer, each in terms.items()}, kind, adapters)
 
 
-def _term(layer: torch.nn.Module, pair: Pair, scale: float) -> Term:
+def _term(layer: torch.nn.Module, pair: Pair | Change, scale: float) -> Term | Whole:
     scale *= pair.strength
+    if isinstance(pair, Change):
+        return Whole(pair.weight, scale)
     if pair.magnitude is None:
         return Term(pair.down, pair.up, scale, pair.bias)
     weight: torch.Tensor = layer.weight  # type: ignore[assignment]

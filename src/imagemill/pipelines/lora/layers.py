@@ -7,7 +7,7 @@ who else is in the batch changes no bit.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,18 @@ class Term:
     factor: torch.Tensor | None = None
 
 
-Terms = Mapping[torch.nn.Module, tuple[Term, ...]]
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """What a change of a layer's weight adds, that is no pair: `scale * weight() x`. weight:
+    multiplies it out, in the shape of the layer's own.
+    """
+
+    weight: Callable[[], torch.Tensor]
+    scale: float
+    factor: None = None
+
+
+Terms = Mapping[torch.nn.Module, tuple[Term | Whole, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +136,7 @@ def _span(layer: torch.nn.Module, segment: Segment, x: torch.Tensor, output: tor
 
 
 def _add_terms(
-    layer: torch.nn.Module, terms: tuple[Term, ...], x: torch.Tensor, output: torch.Tensor
+    layer: torch.nn.Module, terms: tuple[Term | Whole, ...], x: torch.Tensor, output: torch.Tensor
 ) -> None:
     plain = output.clone() if any(term.factor is not None for term in terms) else output
     x = _aligned(x)
@@ -140,15 +151,22 @@ def _aligned(x: torch.Tensor) -> torch.Tensor:
     return x if x.data_ptr() % ALIGNED == 0 else x.clone()
 
 
-def _delta(layer: torch.nn.Module, term: Term, x: torch.Tensor) -> torch.Tensor:
-    x = x.to(term.down)
+def _delta(layer: torch.nn.Module, term: Term | Whole, x: torch.Tensor) -> torch.Tensor:
+    if isinstance(term, Whole):
+        return _through(layer, term.weight(), x)
+    inner = _through(layer, term.down, x)
     if isinstance(layer, torch.nn.Conv2d):
-        padding = layer.padding if isinstance(layer.padding, str) else tuple(layer.padding)
-        inner = functional.conv2d(
-            x, term.down, None, layer.stride, padding, layer.dilation, layer.groups
-        )
         return functional.conv2d(inner, term.up, term.bias)
-    return functional.linear(functional.linear(x, term.down), term.up, term.bias)
+    return functional.linear(inner, term.up, term.bias)
+
+
+def _through(layer: torch.nn.Module, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """As the layer would take it with this weight, and without its bias."""
+    x = x.to(weight)
+    if not isinstance(layer, torch.nn.Conv2d):
+        return functional.linear(x, weight)
+    padding = layer.padding if isinstance(layer.padding, str) else tuple(layer.padding)
+    return functional.conv2d(x, weight, None, layer.stride, padding, layer.dilation, layer.groups)
 
 
 def _decomposed(

@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,14 @@ from diffusers import DiffusionPipeline
 from peft.utils.other import get_pattern_key
 
 from imagemill.errors import Fault, Kind
+from imagemill.pipelines.lora import factors
+from imagemill.pipelines.lora.factors import Change
 from imagemill.pipelines.lora.names import Place, Places
 
 log = logging.getLogger(__name__)
 
 Tensors = Mapping[str, torch.Tensor]
+Roles = dict[str, torch.Tensor]
 # What a tensor is of its layer's LoRA, by the end of its name; the longest that fits counts.
 ENDS = {
     ".lora_A.weight": "down", ".lora_A.default.weight": "down", ".lora_down.weight": "down",
@@ -31,11 +34,11 @@ ENDS = {
     ".lora.alpha": "alpha", ".down.weight.alpha": "alpha", ".lora.down.weight.alpha": "alpha",
     ".lora_magnitude_vector": "magnitude", ".lora_magnitude_vector.weight": "magnitude",
     ".lora_magnitude_vector.default.weight": "magnitude", ".dora_scale": "magnitude",
-}  # fmt: skip
+} | factors.ENDS  # fmt: skip
 _ENDS = sorted(ENDS, key=len, reverse=True)
 # Adapters of other kinds, by what their tensors are called.
 _OTHERS = {
-    r"\.hada_": "LoHa", r"\.lokr_": "LoKr", r"\.lora_mid": "LoCon with a core",
+    r"\.lora_mid": "LoCon with a core",
     r"\.b?oft_": "OFT", r"\.vera_": "VeRA", r"\.ia3_": "IA3", r"\.diff(_b)?$": "weights in full",
     r"_norm\.scale$": "a control LoRA, which widens the model itself",
 }  # fmt: skip
@@ -72,21 +75,70 @@ class Pair:
 
 def pairs(
     pipe: DiffusionPipeline, places: Places, tensors: Tensors, header: Mapping[str, str]
-) -> dict[Place, Pair]:
+) -> dict[Place, Pair | Change]:
     """Of every layer that the file has weights for; raises a Fault where that is not so of all."""
     _check(tensors)
     stems, strangers = _grouped(places, tensors)
     if strangers:
         stems |= _by_diffusers(pipe, places, strangers)
     config = _config(header)
-    found: dict[Place, Pair] = {}
+    found: dict[Place, Pair | Change] = {}
     for stem, roles in stems.items():
-        _check_whole(stem, roles)
-        for place, part in _split(places, stem, roles):
+        read = _changes if factors.name_of(roles) else _pairs
+        for place, each in read(places, stem, roles, config):
             if place in found:
                 raise _unfitting([stem], "twice")
-            found[place] = _pair(places, place, part, stem, config)
+            found[place] = each
     return found
+
+
+def _pairs(
+    places: Places, stem: str, roles: Roles, config: Mapping[str, Any]
+) -> Iterator[tuple[Place, Pair]]:
+    _check_whole(stem, roles)
+    for place, part in _split(places, stem, roles):
+        yield place, _pair(places, place, part, stem, config)
+
+
+def _changes(
+    places: Places, stem: str, roles: Roles, config: Mapping[str, Any]
+) -> Iterator[tuple[Place, Change]]:
+    """The rows of each layer, where several of diffusers' are one in the file."""
+    name = factors.name_of(roles) or ""
+    _check_factors(name, stem, roles)
+    own = {role: each for role, each in roles.items() if role != "alpha"}
+    targets = places.of(stem)
+    layers = [places.layers[target] for target in targets]
+    sizes = [_outputs(layer) for layer in layers]
+    shape = (sum(sizes), *_inputs(layers[0]))
+    start = 0
+    for target, size in zip(targets, sizes, strict=True):
+        strength = _change_strength(roles.get("alpha"), own, target, config)
+        change = Change(name, own, strength, shape, start, start + size, stem in places.exchanged)
+        if not change.fits:
+            raise _ill_made(name, stem, own, shape)
+        yield target, change
+        start += size
+
+
+def _check_factors(name: str, stem: str, roles: Roles) -> None:
+    if strange := factors.beside(name, roles):
+        message = f"a LoRA has {', '.join(strange)} beside the {name} of {stem:.80}"
+        raise Fault(Kind.UNREADABLE, f"{message}, which is not served; give one without", "loras")
+    if missing := factors.lacking(name, roles):
+        message = f"a {name} lacks {', '.join(missing)} of {stem:.80}"
+        raise Fault(Kind.UNREADABLE, f"{message}; give a whole file", "loras")
+
+
+def _change_strength(
+    alpha: torch.Tensor | None, own: Roles, place: Place, config: Mapping[str, Any]
+) -> float:
+    if alpha is not None or not config:
+        return factors.strength(None if alpha is None else float(alpha.flatten()[0]), own)
+    said = _said(place, config)
+    names = [_patterned(said, kind, place) for kind in ("alpha", "rank")]
+    wanted, rank = names[0] or said.get("alpha"), names[1] or said.get("r")
+    return float(wanted) / float(rank) if wanted and rank else 1.0
 
 
 def _check(tensors: Tensors) -> None:
@@ -101,9 +153,6 @@ def _check(tensors: Tensors) -> None:
     if bad:
         message = f"a LoRA has {len(bad)} tensors that are not finite ({bad[0]:.80} for one)"
         raise Fault(Kind.UNREADABLE, f"{message}; its training has failed", "loras")
-
-
-Roles = dict[str, torch.Tensor]
 
 
 def _grouped(places: Places, tensors: Tensors) -> tuple[dict[str, Roles], dict[str, torch.Tensor]]:
@@ -124,7 +173,7 @@ def _by_diffusers(
     pipe: DiffusionPipeline, places: Places, strangers: dict[str, torch.Tensor]
 ) -> dict[str, Roles]:
     """As the pipeline itself renames what only its own converter knows."""
-    if not hasattr(pipe, "lora_state_dict"):
+    if not hasattr(pipe, "lora_state_dict") or any(map(_is_factor, strangers)):
         raise _unfitting(strangers)
     options: dict[str, Any] = {"unet_config": pipe.unet.config} if hasattr(pipe, "unet") else {}
     try:
@@ -138,6 +187,11 @@ def _by_diffusers(
     if still or len(_downs(stems.values())) < len(_downs(_grouped_loosely(strangers))):
         raise _unfitting(still or strangers)
     return stems
+
+
+def _is_factor(name: str) -> bool:
+    """Of what converters may drop without a word."""
+    return name.endswith(tuple(factors.ENDS))
 
 
 def _grouped_loosely(tensors: Tensors) -> list[Roles]:
@@ -198,6 +252,12 @@ def _rows(role: str, tensor: torch.Tensor, start: int, size: int) -> torch.Tenso
     return tensor[start : start + size] if role in ("up", "bias", "magnitude") else tensor
 
 
+def _inputs(layer: torch.nn.Module) -> tuple[int, ...]:
+    if isinstance(layer, torch.nn.Conv2d):
+        return layer.in_channels, *layer.kernel_size
+    return (int(layer.in_features),)  # type: ignore[arg-type]
+
+
 def _outputs(layer: torch.nn.Module) -> int:
     outputs = layer.out_features if isinstance(layer, torch.nn.Linear) else layer.out_channels
     return int(outputs)  # type: ignore[arg-type]
@@ -220,12 +280,12 @@ def _pair(places: Places, place: Place, roles: Roles, stem: str, config: Mapping
 def _shaped(layer: torch.nn.Module, roles: Roles, stem: str) -> tuple[torch.Tensor, torch.Tensor]:
     """With the axes of the layer: convolutions of one pixel are written with and without theirs."""
     down, up = roles["down"], roles["up"]
+    into = _inputs(layer)
     if isinstance(layer, torch.nn.Conv2d):
-        into: tuple[int, ...] = (layer.in_channels, *layer.kernel_size)
         down, up = (each if each.dim() == 4 else each[..., None, None] for each in (down, up))
         out: tuple[int, ...] = (1, 1)
     else:
-        into, out = (int(layer.in_features),), ()  # type: ignore[arg-type]
+        out = ()
         down, up = (_flat(each) for each in (down, up))
     fits = tuple(down.shape[1:]) == into and tuple(up.shape) == (
         _outputs(layer), down.shape[0], *out
@@ -259,15 +319,25 @@ def _exchanged(tensor: torch.Tensor) -> torch.Tensor:
 def _strength(
     alpha: torch.Tensor | None, rank: int, place: Place, config: Mapping[str, Any]
 ) -> float:
-    part, name = place
-    own = {key.removeprefix(f"{part}."): x for key, x in config.items() if key.startswith(part)}
     if alpha is not None:
         return float(alpha.flatten()[0]) / rank
-    pattern = own.get("alpha_pattern") or {}
-    wanted = pattern.get(get_pattern_key(list(pattern), name), own.get("lora_alpha"))
+    own = _said(place, config)
+    wanted = _patterned(own, "alpha", place, own.get("lora_alpha"))
     if wanted is None:
         return 1.0
     return float(wanted) / (math.sqrt(rank) if own.get("use_rslora") else rank)
+
+
+def _said(place: Place, config: Mapping[str, Any]) -> dict[str, Any]:
+    """PEFT's configuration of a part of the pipeline."""
+    part = place[0]
+    return {key.removeprefix(f"{part}."): x for key, x in config.items() if key.startswith(part)}
+
+
+def _patterned(own: Mapping[str, Any], kind: str, place: Place, usual: Any = None) -> Any:
+    """What it says of this layer by a pattern."""
+    pattern = own.get(f"{kind}_pattern") or {}
+    return pattern.get(get_pattern_key(list(pattern), place[1]), usual)
 
 
 def _misshapen(stem: str, roles: Roles, into: int | None = None, sizes: int = 0) -> Fault:
@@ -275,6 +345,12 @@ def _misshapen(stem: str, roles: Roles, into: int | None = None, sizes: int = 0)
     wanted = f"{sizes} outputs" if into is None else f"{into} inputs and {sizes} outputs"
     message = f"a LoRA has {shapes} for {stem:.80}, where this model has {wanted}"
     return Fault(Kind.UNREADABLE, f"{message}; give one made for it", "loras")
+
+
+def _ill_made(name: str, stem: str, roles: Roles, shape: tuple[int, ...]) -> Fault:
+    shapes = ", ".join(f"{role} {list(each.shape)}" for role, each in sorted(roles.items()))
+    message = f"a {name} has {shapes} for {stem:.80}, which makes no weight of {list(shape)}"
+    return Fault(Kind.UNREADABLE, f"{message}; give one made for this model", "loras")
 
 
 def _unfitting(names: Sequence[str] | Mapping[str, Any], how: str = "") -> Fault:
