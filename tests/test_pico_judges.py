@@ -7,12 +7,12 @@ import pytest
 
 from imagemill.pico.layout import layout, place_of
 from imagemill.pico.reading import read
-from imagemill.pico.scene import PLACES, Scene, Thing
+from imagemill.pico.scene import PLACES, Placement, Scene, Thing
 from tests.test_pico_teacher import FLAT, NAMES, SIZE, drawn
 from tests.test_pico_teacher import atlas as atlas
 from training.captions import caption, plural
 from training.evaluate import cases
-from training.judges import Judge, Places, Tally, visible
+from training.judges import Judge, Places, Tally, cropped, visible
 from training.places import background
 from training.teacher import Atlas
 
@@ -47,6 +47,17 @@ def test_what_is_covered_or_small_is_not_judged() -> None:
     seen = [placements[i].concept for i in visible(placements, SIZE)]
     assert "horse" in seen
     assert visible(placements, (16, 16)) == []
+
+
+def test_the_square_of_a_thing_grows_by_its_margin_and_over_the_edge() -> None:
+    placed = Placement("box", "", 0.9, 0.5, 0.0, 0.0, 0.2, 0.1)
+    picture = np.zeros((100, 100, 3), np.uint8)
+    picture[45:55, 80:100] = 255
+    tight, wide = (np.asarray(cropped(picture, placed, margin)) for margin in (0.0, 0.5))
+    assert tight.shape == (20, 20, 3)
+    assert tight.mean() == pytest.approx(255 / 2)
+    assert wide.shape == (40, 40, 3)
+    assert wide[20, 10:].min() == 255  # what is outside is as the edge is
 
 
 def test_places_are_told_apart() -> None:

@@ -97,16 +97,22 @@ def _square(cell: Image.Image) -> Squares:
     return _unit(cell.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def _part(picture: Picture, placement: Placement) -> NDArray[np.float32]:  # (SIDE, SIDE, 3)
+def cropped(picture: Picture, placement: Placement, margin: float = 0.0) -> Image.Image:
+    """The square in which a thing is placed, larger on every side by a margin of its own side."""
     h, w = picture.shape[:2]
     at = spot(placement, (w, h))
-    half = max(at.width, at.height) / 2
+    half = max(at.width, at.height) * (0.5 + margin)
     x, y = at.left + at.width / 2, at.top + at.height / 2
     box = tuple(round(n) for n in (x - half, y - half, x + half, y + half))
     pad = max(0, -box[0], -box[1], box[2] - w, box[3] - h)
     if pad:
         picture = np.pad(picture, ((pad, pad), (pad, pad), (0, 0)), "edge")
-    part = Image.fromarray(picture).crop(tuple(n + pad for n in box))
+    left, top, right, bottom = (n + pad for n in box)
+    return Image.fromarray(picture).crop((left, top, right, bottom))
+
+
+def _part(picture: Picture, placement: Placement) -> NDArray[np.float32]:  # (SIDE, SIDE, 3)
+    part = cropped(picture, placement)
     return _unit(part.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
