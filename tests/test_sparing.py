@@ -12,7 +12,7 @@ from diffusers.models.normalization import RMSNorm
 from imagemill.pico import folder, parts
 from imagemill.pico.denoiser import LOOK_DIM
 from imagemill.pico.looks import ROWS
-from imagemill.pipelines.sparing import spare
+from imagemill.pipelines.sparing import PairedLongLinear, spare
 
 __all__ = ["parts"]  # the pipeline's own classes
 
@@ -103,3 +103,14 @@ def test_a_norm_of_any_kind_gives_what_it_gave(weighted: bool, bias: bool) -> No
     spare(pipe)
     after = pipe.transformer.context_embedder(row)
     assert torch.allclose(after, before, rtol=2**-6, atol=2**-6)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("shape", [(8, 16, 768), (6, 2, 3, 768), (5, 768)])
+def test_long_layers_give_each_row_the_bits_that_it_has_in_a_pair(shape: tuple[int, ...]) -> None:
+    """With AMX more rows than two would change a value in ten thousand; this is 12,288 and more."""
+    linear = PairedLongLinear(768, 768, dtype=torch.bfloat16)
+    for seed in range(8):
+        rows = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
+        pairs = [torch.nn.Linear.forward(linear, pair) for pair in rows.split(2)]
+        assert torch.equal(linear(rows), torch.cat(pairs))

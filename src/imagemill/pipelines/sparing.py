@@ -8,6 +8,10 @@ In float32, linear layers of few rows, as those on pooled vectors and times, tak
 for each number of them, with other last bits, and no batch would give the bits of a lone call. Two
 rows at a time they have the same kernel always. Measured with AVX2: with that alone batches of any
 size agree, and a row of eight takes 13 ms where one of two takes 16.
+
+In bfloat16 with AMX, linear layers of 512 inputs and more sum them in parts that depend on the
+number of rows: one value in ten thousand has another last bit, so that many a forward agrees before
+one does not. Those take two rows at a time, too, whatever a row is.
 """
 
 from collections.abc import Callable
@@ -17,12 +21,17 @@ from diffusers import DiffusionPipeline
 from diffusers.models.activations import GELU
 from diffusers.models.normalization import RMSNorm
 
+LONG = 512  # inputs of a linear layer from which on AMX sums them in parts
+MOST_ROWS = 32  # of a batch
+
 
 def spare(pipe: DiffusionPipeline) -> None:
     """Puts cheaper modules into those of `pipe`."""
     if pipe.device.type != "cpu":
         return
-    cheaper = CHEAPER if pipe.dtype == torch.bfloat16 else PAIRED
+    cheaper = PAIRED
+    if pipe.dtype == torch.bfloat16:
+        cheaper = CHEAPER | (PAIRED_LONG if torch.cpu.get_capabilities().get("amx_bf16") else {})
     modules = (each for each in pipe.components.values() if isinstance(each, torch.nn.Module))
     for part in [part for module in modules for part in module.modules()]:
         for name, child in part.named_children():
@@ -52,13 +61,31 @@ class PairedLinear(torch.nn.Linear):
         return torch.cat([super(PairedLinear, self).forward(pair) for pair in input.split(2)])
 
 
+class PairedLongLinear(torch.nn.Linear):
+    """Takes two rows at a time, (n, ..., c); of vectors, (n, c), where they can be rows."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if len(input) <= 2 or (input.dim() == 2 and len(input) > MOST_ROWS):
+            return super().forward(input)
+        pairs = input.split(2)
+        return torch.cat([super(PairedLongLinear, self).forward(pair) for pair in pairs])
+
+
 def _paired(linear: torch.nn.Linear) -> torch.nn.Module:
     linear.__class__ = PairedLinear
     return linear
 
 
-PAIRED: dict[type[torch.nn.Module], Callable[..., torch.nn.Module]] = {torch.nn.Linear: _paired}
-CHEAPER: dict[type[torch.nn.Module], Callable[..., torch.nn.Module]] = {
+def _paired_if_long(linear: torch.nn.Linear) -> torch.nn.Module:
+    if linear.in_features >= LONG:
+        linear.__class__ = PairedLongLinear
+    return linear
+
+
+Cheaper = dict[type[torch.nn.Module], Callable[..., torch.nn.Module]]
+PAIRED: Cheaper = {torch.nn.Linear: _paired}
+PAIRED_LONG: Cheaper = {torch.nn.Linear: _paired_if_long}
+CHEAPER: Cheaper = {
     GELU: _gelu,
     RMSNorm: _rms_norm,
 }
