@@ -1,5 +1,7 @@
 """Cheaper modules paint what the stock ones paint."""
 
+import math
+from copy import deepcopy
 from platform import machine
 from typing import Any
 
@@ -12,7 +14,7 @@ from diffusers.models.normalization import RMSNorm
 from imagemill.pico import folder, parts
 from imagemill.pico.denoiser import LOOK_DIM
 from imagemill.pico.looks import ROWS
-from imagemill.pipelines.sparing import PairedLongLinear, spare
+from imagemill.pipelines.sparing import FEW, paired, spare
 
 __all__ = ["parts"]  # the pipeline's own classes
 
@@ -106,11 +108,17 @@ def test_a_norm_of_any_kind_gives_what_it_gave(weighted: bool, bias: bool) -> No
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("shape", [(8, 16, 768), (6, 2, 3, 768), (5, 768)])
-def test_long_layers_give_each_row_the_bits_that_it_has_in_a_pair(shape: tuple[int, ...]) -> None:
-    """With AMX more rows than two would change a value in ten thousand; this is 12,288 and more."""
-    linear = PairedLongLinear(768, 768, dtype=torch.bfloat16)
+@pytest.mark.parametrize(
+    ("dtype", "few"), [(torch.bfloat16, math.inf), (torch.float32, FEW)], ids=["bf16", "float32"]
+)
+@pytest.mark.parametrize("shape", [(8, 16, 768), (6, 2, 3, 768), (5, 768), (32, 7, 768)])
+def test_long_layers_give_each_row_the_bits_that_it_has_in_a_pair(
+    dtype: torch.dtype, few: float, shape: tuple[int, ...]
+) -> None:
+    """With AMX more rows than two would change a value in ten thousand; this is 30,000 and more."""
+    plain = torch.nn.Linear(768, 768, dtype=dtype)
+    linear = paired(deepcopy(plain), few)
     for seed in range(8):
-        rows = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
-        pairs = [torch.nn.Linear.forward(linear, pair) for pair in rows.split(2)]
-        assert torch.equal(linear(rows), torch.cat(pairs))
+        rows = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+        pairs = [plain(pair) for pair in rows.split(2)]
+        assert torch.equal(linear(rows), torch.cat(pairs)) or machine() != "x86_64"

@@ -4,16 +4,18 @@ In bfloat16, what is put in is as near to the same network in float32: the root 
 bfloat16 puts off is 0.012 with either. Measured on pico, 32 rows at once: GELU by tanh was a
 seventh of a forward, and the norms of queries and keys saved a thirtieth.
 
-In float32, linear layers of few rows, as those on pooled vectors and times, take another kernel
+In float32, linear layers of few vectors, as those on pooled ones and times, take another kernel
 for each number of them, with other last bits, and no batch would give the bits of a lone call. Two
-rows at a time they have the same kernel always. Measured with AVX2: with that alone batches of any
-size agree, and a row of eight takes 13 ms where one of two takes 16.
+rows at a time they have the same kernel always. Measured with AVX2, where rows of one vector
+differ, and AVX-512, where those of up to seven do: with that alone batches of any size agree, and a
+row of eight takes 13 ms where one of two takes 16.
 
 In bfloat16 with AMX, linear layers of 512 inputs and more sum them in parts that depend on the
 number of rows: one value in ten thousand has another last bit, so that many a forward agrees before
 one does not. Those take two rows at a time, too, whatever a row is.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -21,8 +23,11 @@ from diffusers import DiffusionPipeline
 from diffusers.models.activations import GELU
 from diffusers.models.normalization import RMSNorm
 
+FEW = (
+    8  # vectors of a row from which on float32 has no more other kernels for other numbers of rows
+)
 LONG = 512  # inputs of a linear layer from which on AMX sums them in parts
-MOST_ROWS = 32  # of a batch
+MOST_ROWS = 32  # of a batch; what is longer are vectors of several rows
 
 
 def spare(pipe: DiffusionPipeline) -> None:
@@ -53,37 +58,28 @@ def _rms_norm(norm: RMSNorm) -> torch.nn.Module:
 
 
 class PairedLinear(torch.nn.Linear):
-    """Takes vectors, (n, c) or (n, 1, c), two at a time; all else as it comes."""
+    """Takes rows of fewer vectors than `few` two at a time, (n, ..., c); all else as it comes."""
+
+    few: float
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if len(input) <= 2 or not (input.dim() == 2 or (input.dim() == 3 and input.shape[1] == 1)):
+        rows, *vectors = input.shape[:-1] or (0,)
+        if not 2 < rows <= MOST_ROWS or math.prod(vectors) >= self.few:
             return super().forward(input)
         return torch.cat([super(PairedLinear, self).forward(pair) for pair in input.split(2)])
 
 
-class PairedLongLinear(torch.nn.Linear):
-    """Takes two rows at a time, (n, ..., c); of vectors, (n, c), where they can be rows."""
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if len(input) <= 2 or (input.dim() == 2 and len(input) > MOST_ROWS):
-            return super().forward(input)
-        pairs = input.split(2)
-        return torch.cat([super(PairedLongLinear, self).forward(pair) for pair in pairs])
-
-
-def _paired(linear: torch.nn.Linear) -> torch.nn.Module:
-    linear.__class__ = PairedLinear
+def paired(linear: torch.nn.Linear, few: float = FEW) -> torch.nn.Module:
+    linear.__class__, linear.few = PairedLinear, few  # type: ignore[assignment]
     return linear
 
 
 def _paired_if_long(linear: torch.nn.Linear) -> torch.nn.Module:
-    if linear.in_features >= LONG:
-        linear.__class__ = PairedLongLinear
-    return linear
+    return paired(linear, math.inf) if linear.in_features >= LONG else linear
 
 
 Cheaper = dict[type[torch.nn.Module], Callable[..., torch.nn.Module]]
-PAIRED: Cheaper = {torch.nn.Linear: _paired}
+PAIRED: Cheaper = {torch.nn.Linear: paired}
 PAIRED_LONG: Cheaper = {torch.nn.Linear: _paired_if_long}
 CHEAPER: Cheaper = {
     GELU: _gelu,
