@@ -32,7 +32,8 @@ class PlainEngine(ReadyEngine):
         for step in range(1, generation.steps + 1):
             await asyncio.sleep(STEP_SECONDS)
             yield Progress(step, generation.steps)
-        yield Finished(paint(generation))
+        # In a thread, since a real engine compresses its pictures in another process.
+        yield Finished(await asyncio.to_thread(paint, generation))
 
 
 class Painter(Stub):

@@ -166,6 +166,17 @@ def test_what_makes_no_weight_of_the_layer_is_told_with_the_shapes(
         assert "makes no weight of" in told
 
 
+def test_factors_and_numbers_without_sense_are_told(flux: Bench, loha: Tensors) -> None:
+    name = next(each for each in loha if each.endswith("hada_w1_b"))
+    alpha = name.removesuffix("hada_w1_b") + "alpha"
+    for strange in (
+        {name: torch.tensor(1.0)},
+        {alpha: torch.zeros(0)},
+        {name: torch.zeros(0, 8), alpha: torch.tensor(1.0)},
+    ):
+        assert "make no sense" in sentence(flux, loha | strange)
+
+
 def test_one_with_lengths_is_told(flux: Bench, loha: Tensors) -> None:
     stem = next(iter(loha)).rpartition(".")[0]
     told = sentence(flux, loha | {f"{stem}.dora_scale": torch.ones(4)})

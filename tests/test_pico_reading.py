@@ -492,3 +492,22 @@ def test_reading_takes_time_linear_in_the_length(piece: str) -> None:
 
 def test_a_prompt_is_read_the_same_each_time() -> None:
     assert read("a cat on a mat at night") == read("a cat on a mat at night")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a dog --ar 16:9", "a cat, unreal engine 5", "a dog, 3/4 view", "a boy aged 5",
+        "a bicycle built for two", "a mountain, 5 am", "score_9, score_8_up, a fox",
+        "a man, steps: 30, seed: 42, cfg 7", "frogs sitting on a seat. One of them is a red frog",
+    ],
+)  # fmt: skip
+def test_numbers_that_count_nothing_multiply_nothing(prompt: str) -> None:
+    """In English a count stands before what it counts."""
+    first = read(prompt).scene.things[0]
+    assert first.count == (3 if "frogs" in prompt else 1)
+
+
+def test_shoes_are_counted() -> None:
+    assert read("two shoes").scene.things[0].count == 2
+    assert read("a cat beside three boots").scene.things[1].count == 3

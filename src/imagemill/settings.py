@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     running: int = Field(
         default=32,
         ge=1,
-        description="Jobs given to each engine at a time; others wait in the queue.",
+        description="Jobs given to an engine at a time, times the engines; others wait.",
     )
     retention: float = Field(
         default=7 * 86400.0,

@@ -39,7 +39,9 @@ def found(
     """
     listed = _listed(environment)
     count = sum(1 for each in nodes.glob("nvidia*") if _NODE.fullmatch(each.name))
-    count = count if listed is None else len(listed)
+    if listed is not None:  # names of one GPU in a container may be numbers that it does not have
+        there = {name for name in listed if not (count and name.isdigit() and int(name) >= count)}
+        count = len(there)
     return tuple(f"cuda:{number}" for number in range(count)) if count and built() else ()
 
 

@@ -335,18 +335,20 @@ class EngineProcess:
     # The blame
 
     def _judge(self) -> None:
-        """Fails what killed the process; `_end` asks again, so one at a time."""
-        for work in self._suspects.guilty()[:1]:
-            submit, now = self._in_flight[work.id].submit, self.clock()
-            if self._suspects.struck(work.source):
-                seconds = self._sources.left(work.source, now) or self._sources.put(
-                    work.source, now
-                )
-                fault = self._struck(work.source, seconds)
-            else:
-                fault = refusals.killed(self._generations.put(_key(submit), now))
-            log.error("%s killed the engine and is set aside: %s", work.id, fault)
-            self._end(work.id, Failed(fault))
+        """Fails what killed the process, one by one: with each that ends, fewer may be guilty."""
+        while guilty := self._suspects.guilty():
+            fault, ticket = self._set_aside(guilty[0]), guilty[0].id
+            log.error("%s killed the engine and is set aside: %s", ticket, fault)
+            self._in_flight.pop(ticket).events.put_nowait(Failed(fault))
+            self._suspects.ended(ticket, cleared=True)
+
+    def _set_aside(self, work: Work) -> Fault:
+        now = self.clock()
+        if not self._suspects.struck(work.source):
+            submit = self._in_flight[work.id].submit
+            return refusals.killed(self._generations.put(_key(submit), now))
+        left = self._sources.left(work.source, now) or self._sources.put(work.source, now)
+        return self._struck(work.source, left)
 
     def _refused(self, submit: Submit) -> Fault | None:
         """Of a submission that would kill the process once more, or whose model has no room."""

@@ -219,7 +219,10 @@ class Objects:
             await self.contents.write_part(id, number, claim.metered(content))
             # One after the other, so that of two writers of a part the last one is counted.
             async with self._counting.setdefault(id, asyncio.Lock()):
-                etag, size = await self.contents.part(id, number)
+                try:
+                    etag, size = await self.contents.part(id, number)
+                except FileNotFoundError:  # taken away meanwhile, by an end of the upload
+                    raise _GONE from None
                 self._room.keep(upload.caller, await self._table.hold(id, number, size))
         return etag
 

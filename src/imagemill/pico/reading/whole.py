@@ -64,7 +64,8 @@ class Whole(Drafts):
         if self.last is not None:
             thing, said = self.things[self.last], self.adjectives
             thing.colour = thing.colour or said.colour
-            thing.count = thing.count or said.count
+            if "counts_behind" in self.lexicon.habits:
+                thing.count = thing.count or said.count
             thing.size = said.size if thing.size == 1 else thing.size
         self.adjectives = Adjectives()
 

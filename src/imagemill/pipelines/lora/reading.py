@@ -77,6 +77,16 @@ def pairs(
     pipe: DiffusionPipeline, places: Places, tensors: Tensors, header: Mapping[str, str]
 ) -> dict[Place, Pair | Change]:
     """Of every layer that the file has weights for; raises a Fault where that is not so of all."""
+    try:
+        return _read(pipe, places, tensors, header)
+    except (ValueError, LookupError, ArithmeticError, AttributeError, re.error) as error:
+        message = f"a LoRA's numbers make no sense ({type(error).__name__}: {error!s:.80})"
+        raise Fault(Kind.UNREADABLE, f"{message}; give a whole file", "loras") from None
+
+
+def _read(
+    pipe: DiffusionPipeline, places: Places, tensors: Tensors, header: Mapping[str, str]
+) -> dict[Place, Pair | Change]:
     _check(tensors)
     stems, strangers = _grouped(places, tensors)
     if strangers:
@@ -88,6 +98,8 @@ def pairs(
         for place, each in read(places, stem, roles, config):
             if place in found:
                 raise _unfitting([stem], "twice")
+            if not math.isfinite(each.strength):
+                raise ValueError(f"the strength of {stem:.60} is {each.strength}")
             found[place] = each
     return found
 
