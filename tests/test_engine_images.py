@@ -154,7 +154,8 @@ def test_a_mask_of_white_paints_what_no_mask_paints(other: Loaded) -> None:
     """SD3's pipeline for masks once forgot a shift when it decoded, which changed all colours."""
     given = inputs(72, 64) | {"mask": png(np.full((64, 72), 255, np.uint8))}
     masked = painted(other, replace(SMALL, mask="mask"), given).pictures[0]
-    assert distance(masked, painted(other, SMALL, given).pictures[0]) < 1
+    most = 1 if other.pipe.dtype is torch.float32 else 4  # of 255, by rounding
+    assert distance(masked, painted(other, SMALL, given).pictures[0]) < most
 
 
 @pytest.mark.parametrize("scheduler", LEADING)

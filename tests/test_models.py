@@ -3,7 +3,9 @@
 import importlib.util
 
 import pytest
+import torch
 
+from imagemill.pipelines.weights.precision import dtype_for
 from tests.checkpoints import PACKAGES, Checkpoint
 from tests.model_table import DOCUMENT, SHOWN, Row, document, measured
 from tests.studio import inference as inference
@@ -11,7 +13,7 @@ from tests.studio import inference as inference
 ROWS = pytest.StashKey[list[Row]]()
 # Whose pictures are not stock's: the engine pads a lone row to two, and what is random in small
 # networks multiplies what that rounds otherwise.
-LARGEST_DIFFERENCE = 1.5  # of 255
+LARGEST_DIFFERENCE = 1.5 if dtype_for("cpu") is torch.float32 else 4.0  # of 255
 # Stock forgets a shift when it decodes, which changes all colours (diffusers 0.42.1).
 MENDED = frozenset({"StableDiffusion3InpaintPipeline"})
 

@@ -103,7 +103,8 @@ def test_a_flux_transformer_takes_its_other_parts_from_where_they_are_named(
     pipe = loaded(
         ModelSpec(str(tmp_path / "a.safetensors"), config=str(without_weights("flux-dev")), **apart)
     )
-    expected = loaded(ModelSpec(str(folder))).transformer.state_dict()
+    # As the file's were rounded: once, from float32.
+    expected = loaded(ModelSpec(str(folder), dtype="float32")).transformer.state_dict()
     got = pipe.transformer.state_dict()
     assert got.keys() == expected.keys()
     assert all(torch.equal(got[n], expected[n].to(dtype).to(got[n].dtype)) for n in expected)
