@@ -353,8 +353,8 @@ class EngineProcess:
     def _refused(self, submit: Submit) -> Fault | None:
         """Of a submission that would kill the process once more, or whose model has no room."""
         source, now = submit.source, self.clock()
-        if source in self.models.refused:
-            return self.models.refused[source]
+        if refusal := self.refusal(source):
+            return refusal
         if left := self._generations.left(_key(submit), now):
             return refusals.killed(left)
         if left := self._sources.left(source, now):

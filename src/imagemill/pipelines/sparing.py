@@ -6,9 +6,9 @@ seventh of a forward, and the norms of queries and keys saved a thirtieth.
 
 In float32, linear layers of few vectors, as those on pooled ones and times, take another kernel
 for each number of them, with other last bits, and no batch would give the bits of a lone call. Two
-rows at a time they have the same kernel always. Measured with AVX2, where rows of one vector
-differ, and AVX-512, where those of up to seven do: with that alone batches of any size agree, and a
-row of eight takes 13 ms where one of two takes 16.
+rows at a time they have the same kernel always, as batches are even. Measured with AVX2, where rows
+of one vector differ, and AVX-512, where those of up to seven do: with that alone batches of any
+size agree, and a row of eight takes 13 ms where one of two takes 16.
 
 In bfloat16 with AMX, linear layers of 512 inputs and more sum them in parts that depend on the
 number of rows: one value in ten thousand has another last bit, so that many a forward agrees before
@@ -23,9 +23,7 @@ from diffusers import DiffusionPipeline
 from diffusers.models.activations import GELU
 from diffusers.models.normalization import RMSNorm
 
-FEW = (
-    8  # vectors of a row from which on float32 has no more other kernels for other numbers of rows
-)
+FEW = 8  # vectors of a row, from which on float32 has one kernel for any number of rows
 LONG = 512  # inputs of a linear layer from which on AMX sums them in parts
 MOST_ROWS = 32  # of a batch; what is longer are vectors of several rows
 
