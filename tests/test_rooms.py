@@ -32,7 +32,7 @@ LEVELS = (
     level("__init__ errors generation job model_spec turns retries clocks accounts credits", None),
     level(
         "settings telemetry folders images names networks fetch files store webhooks finishing tls "
-        "inputs threads budget slots",
+        "inputs threads budget slots pacing",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),

@@ -45,6 +45,10 @@ class Flights:
     def __init__(self) -> None:
         self._flights: OrderedDict[Hashable, Flight] = OrderedDict()
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether work is under way or kept under a key."""
+        return key in self._flights
+
     @property
     def tasks(self) -> list[asyncio.Task[Any]]:
         """All that is under way."""

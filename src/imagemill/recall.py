@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from imagemill import files
 from imagemill.files import Cache
 from imagemill.generation import Painted
-from imagemill.orders import Order
+from imagemill.orders import Answer, Order
 from imagemill.telemetry import Telemetry
 from imagemill.threads import DISK
 
@@ -15,15 +15,24 @@ class Recall:
     cache: Cache
     telemetry: Telemetry
 
-    async def find(self, order: Order) -> tuple[Order, Painted | None]:
-        """What was painted for an order before; the order has the seed of that."""
+    async def find(self, order: Order) -> tuple[Order, Answer | None]:
+        """What was painted for an order before, if that will do; the order has the seed of that."""
+        if not order.cacheable:
+            return order, None
         if order.drawn:
             seed = await DISK.run(self.cache.get, order.unseeded)
             if seed is not None:
                 order = replace(order, generation=replace(order.generation, seed=int(seed)))
         content = await DISK.run(self.cache.get, order.seeded)
-        self.telemetry.cache.labels("miss" if content is None else "hit").inc()
-        return order, None if content is None else files.unpack(content)
+        if content is None:
+            return order, None
+        self.telemetry.cache.labels("hit").inc()
+        return order, Answer(files.unpack(content), order.generation.seed, hit=True)
+
+    def missed(self, order: Order) -> None:
+        """Counts an order that is painted, as nothing is kept for it."""
+        if order.cacheable:
+            self.telemetry.cache.labels("miss").inc()
 
     async def keep(self, order: Order, painted: Painted) -> None:
         await DISK.run(self.cache.put, order.seeded, files.pack(painted))

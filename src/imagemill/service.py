@@ -6,7 +6,6 @@ cancelled, unless the order says otherwise.
 """
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -38,8 +37,6 @@ from imagemill.telemetry import Telemetry
 from imagemill.watching import watch
 from imagemill.webhooks import Courier, Signer, signing_key
 from imagemill.worker import Worker
-
-log = logging.getLogger(__name__)
 
 STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for who asks meanwhile
 LOADING = "the model is currently loading"
@@ -249,8 +246,7 @@ class Service:
         if found.status is Status.RUNNING:
             self.worker.stop(job.id)  # it may have been claimed since
         if found.status in FINAL:
-            self.news.tell(job.id, found)
-            self.courier.wake()
+            self.worker.tell(found)
         return found
 
     async def paint(self, order: Order, place: Place | None = None) -> Answer:
@@ -259,13 +255,18 @@ class Service:
             raise _closing()
         same = order.unseeded if order.drawn else order.seeded
         key = (same, order.wait) if order.cacheable else uuid.uuid4()
+        # What is kept needs no flight, each step of which waits for all that a crowd has begun.
+        if order.repeat is None and key not in self._flights:
+            order, kept = await self.recall.find(order)
+            if kept:
+                return kept
         return await self._flights.board(key, order, lambda: self._fly(order, place))
 
     async def _fly(self, order: Order, place: Place | None) -> Answer:
-        if order.cacheable:
-            order, found = await self.recall.find(order)
-            if found:
-                return Answer(found, order.generation.seed, hit=True)
+        order, kept = await self.recall.find(order)  # it may have been painted meanwhile
+        if kept:
+            return kept
+        self.recall.missed(order)
         keep = max(RAW_KEPT, REPEATED if order.named else 0.0)
         with self._seated(order, place):
             await self._ready(order)

@@ -244,17 +244,18 @@ async def repeat_of(request: Request, body: bytes) -> Repeat | None:
 
 async def while_listening(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the caller hangs up; its body has been read."""
-    task = asyncio.create_task(work)
+    ours = asyncio.current_task()
+    assert ours is not None
     listener = asyncio.create_task(_hang_up(request))
+    listener.add_done_callback(lambda over: over.cancelled() or ours.cancel())
     try:
-        await asyncio.wait({task, listener}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Gone
-        return task.result()
+        return await work
+    except asyncio.CancelledError:
+        if listener.done() and not ours.uncancel():  # else the server stops us as well
+            raise Gone from None
+        raise
     finally:
-        for each in (task, listener):
-            each.cancel()
-        await asyncio.gather(task, listener, return_exceptions=True)
+        listener.cancel()
 
 
 _TEXT = {"schema": {"type": "string"}}
