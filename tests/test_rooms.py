@@ -67,7 +67,10 @@ NARROWER: dict[str, frozenset[str] | None] = {
 }
 # What every dialect stands on; they are no dialects themselves and import none.
 GROUND = frozenset(
-    {"wire", "strict", "callers", "events", "downloads", "forms", "long_json", "request_body"}
+    {
+        *("wire", "strict", "fields", "callers", "events", "downloads", "forms", "long_json"),
+        *("request_body", "hub_models"),
+    }
 )
 
 NAMELESS = frozenset({"utils", "util", "common", "core", "base", "helpers", "manager", "misc"})

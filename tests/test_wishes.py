@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from imagemill.catalog.pages import PAGES, STYLES, Wish
-from imagemill.catalog.pages.ideogram import REFRAMED
-from imagemill.catalog.pages.omnigen import NEGATIVE
-from imagemill.catalog.pages.palettes import PALETTES
-from imagemill.catalog.pages.palettes import Name as PaletteName
-from imagemill.catalog.pages.recraft import Style
-from imagemill.catalog.pages.types import RATIOS, SIZES
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages import PAGES, STYLES
+from imagemill.dialects.fal.pages.ideogram import REFRAMED
+from imagemill.dialects.fal.pages.omnigen import NEGATIVE
+from imagemill.dialects.fal.pages.palettes import PALETTES
+from imagemill.dialects.fal.pages.palettes import Name as PaletteName
+from imagemill.dialects.fal.pages.recraft import Style
+from imagemill.dialects.fal.pages.types import RATIOS, SIZES
 from imagemill.errors import Fault, Kind
 from imagemill.generation import ACCELERATIONS, Generation, Lora, Swatch
 from tests.printed import (
@@ -337,7 +338,7 @@ def test_nothing_given_is_nothing_refused(nothing: list[str] | None) -> None:
 
 
 def test_open_weights_are_named_and_closed_ones_are_not() -> None:
-    closed = {id for id, page in PAGES.items() if page.weights is None}
+    closed = {id for id, page in PAGES.items() if page.model.weights is None}
     assert closed == {V2, V3, EDIT, REMIX, REFRAME, BACKGROUND, IMAGEN, IMAGEN_FAST, RECRAFT}
 
 

@@ -209,16 +209,16 @@ def _stop_at_eof() -> None:
 def _endpoint(model: str) -> "Endpoint":
     """Nothing stands in here: whoever names a model on their own machine wants that one."""
     from imagemill.catalog import Endpoint
-    from imagemill.catalog.endpoints import KNOWN, OWN, OWN_ID, WEIGHTS
+    from imagemill.catalog.models import OWN, OWN_ID, defaults_of
     from imagemill.pipelines.families import EMBEDDED
 
     id = OWN_ID if model == EMBEDDED else model
     if id in OWN:
-        return Endpoint(id, EMBEDDED, OWN[id], version="")
+        return Endpoint(id, EMBEDDED, OWN[id].defaults, version="")
     # What lies here goes by its name, so that no path of this machine is written into the picture.
     place = Path(model).expanduser()
     id = place.resolve().name if place.exists() else model
-    return Endpoint(id, model, KNOWN.get(model, WEIGHTS), version="")
+    return Endpoint(id, model, defaults_of(model), version="")
 
 
 def _paint(generation: Generation, source: str, output: Path) -> None:

@@ -4,35 +4,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from imagemill.catalog.models import OWN, Defaults
 from imagemill.generation import Format, Generation
 from imagemill.pipelines.families import EMBEDDED
-
-# The embedded model by its own names, never standing in.
-OWN_ID, FAST_ID = "imagemill/pico", "imagemill/pico-fast"
-
-
-@dataclass(frozen=True)
-class Defaults:
-    width: int  # px
-    height: int
-    steps: int
-    guidance_scale: float
-
-
-PICO = Defaults(512, 512, 12, 4.0)
-OWN = {OWN_ID: PICO, FAST_ID: Defaults(512, 512, 4, 1.0)}
-WEIGHTS = Defaults(1024, 1024, 28, 4.0)  # of a configured model that has no line below
-
-# What the models' own cards recommend.
-KNOWN: dict[str, Defaults] = {
-    "HiDream-ai/HiDream-I1-Fast": Defaults(1024, 1024, 16, 1.0),
-    "HiDream-ai/HiDream-I1-Full": Defaults(1024, 1024, 50, 5.0),
-    "black-forest-labs/FLUX.1-dev": Defaults(1024, 1024, 28, 3.5),
-    "black-forest-labs/FLUX.1-schnell": Defaults(1024, 1024, 4, 0.0),
-    "stabilityai/stable-diffusion-3-medium-diffusers": Defaults(1024, 1024, 28, 7.0),
-    "stabilityai/stable-diffusion-3.5-large": Defaults(1024, 1024, 28, 3.5),
-    "stabilityai/stable-diffusion-xl-base-1.0": Defaults(1024, 1024, 50, 5.0),
-}
 
 
 @dataclass(frozen=True)

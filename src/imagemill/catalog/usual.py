@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
-from imagemill.catalog.endpoints import Defaults
+from imagemill.catalog.models import Defaults
 from imagemill.generation import MAX_SIDE
 from imagemill.model_spec import ModelSpec
 

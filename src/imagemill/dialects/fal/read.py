@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.datastructures import Headers, QueryParams
 
-from imagemill.catalog import Catalog, Endpoint, hub
-from imagemill.catalog.catalog import USUAL
-from imagemill.catalog.pages import PAGES, Page, Wish
-from imagemill.catalog.widened import widened
-from imagemill.dialects import strict
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog.models import named_by
+from imagemill.catalog.wish import Wish
+from imagemill.dialects import hub_models, strict
 from imagemill.dialects.callers import own
+from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
+from imagemill.dialects.fal.router_input import router_page
 from imagemill.dialects.fal.terms import formed, lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
@@ -40,24 +41,31 @@ class App:
     wide: the page to read by where its own does not know all fields.
     """
 
-    page: Page[Any]
+    page: ModelPage[Any]
     endpoint: Endpoint
     rest: str
-    wide: Page[Any] | None = None
+    wide: ModelPage[Any] | None = None
 
-    def page_for(self, value: Any) -> Page[Any]:
+    def page_for(self, value: Any) -> ModelPage[Any]:
         if self.wide is None or not isinstance(value, dict):
             return self.page
         return self.page if value.keys() <= self.page.Input.model_fields.keys() else self.wide
+
+
+def page_of(catalog: Catalog, name: str) -> ModelPage[Any] | None:
+    """The page of an endpoint; a model that is configured and has none gets a usual one."""
+    if catalog.model(name) is None:
+        return None
+    return PAGES.get(name) or replace(PAGES[USUAL], id=name, description=f"The model {name}.")
 
 
 def app(catalog: Catalog, path: str) -> App:
     """The application in a path such as `fal-ai/flux/dev/stream`; raises a Fault where none is."""
     parts = path.strip("/").split("/")
     for length in range(len(parts), 1, -1):
-        page = catalog.page("/".join(parts[:length]))
+        page = page_of(catalog, "/".join(parts[:length]))
         if page is not None:
-            return App(page, catalog.serving(page), "/".join(parts[length:]))
+            return App(page, catalog.serving(page.id), "/".join(parts[length:]))
     name = parts[1] if len(parts) > 1 else parts[0]
     raise Fault(Kind.NOT_FOUND, f'Application "{name:.80}" not found')
 
@@ -69,16 +77,16 @@ def routed(catalog: Catalog, path: str) -> App:
     """
     names = path.strip("/"), f"fal-ai/{path.strip('/')}"
     for name in names:
-        page = catalog.page(name)
+        page = page_of(catalog, name)
         if page is not None:
-            return App(page, catalog.serving(page), "", widened(page))
-    known = [id for name in names if (id := hub.called("fal-ai", name)) is not None]
+            return App(page, catalog.serving(page.id), "", router_page(page))
+    known = [id for name in names if (id := named_by("fal-ai", name)) is not None]
     model = known[0] if known else "/".join(names[0].split("/")[:2])
     if "/" not in model:
         raise Fault(Kind.NOT_FOUND, f'Application "{model:.80}" not found')
-    endpoint = catalog.find(hub.weights(model))
+    endpoint = catalog.find(hub_models.weights(model))
     page = replace(PAGES[USUAL], id=model, read=lambda asked: Wish(asked.prompt))
-    return App(widened(page), endpoint, "")
+    return App(router_page(page), endpoint, "")
 
 
 def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str) -> Order:
@@ -115,7 +123,7 @@ def order_of(app: App, value: Any, base: str) -> Order:
     )
 
 
-def _wish(page: Page[Any], value: Any) -> Wish:
+def _wish(page: ModelPage[Any], value: Any) -> Wish:
     try:
         asked = page.Input.model_validate(value)
     except ValidationError as error:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from imagemill.catalog.pages import PAGES, Page
+from imagemill.dialects.fal.pages import PAGES, ModelPage
 from imagemill.dialects.fal.words import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
@@ -116,7 +116,7 @@ async def output(service: Service, job: Job, base: str) -> dict[str, Any]:
     return _fields(page.Output, whole)
 
 
-def _image(page: Page[Any]) -> Any:
+def _image(page: ModelPage[Any]) -> Any:
     return get_args(page.Output.model_fields["images"].annotation)[0]
 
 

@@ -9,10 +9,10 @@ from pydantic import Field
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Endpoint
-from imagemill.catalog.hub import UNSAID
 from imagemill.dialects import request_body, strict
 from imagemill.dialects.callers import caller_of
 from imagemill.dialects.hf_inference.accept import accepted
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.strict import (
     Guidance,
     Negative,

@@ -5,8 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.catalog import hub
-from imagemill.dialects import strict, wire
+from imagemill.dialects import hub_models, strict, wire
 from imagemill.dialects.callers import own
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.dialects.hf_inference.read import Body, read
@@ -39,7 +38,7 @@ def routes(house: wire.House) -> APIRouter:
     router = APIRouter(tags=["hf-inference"])
 
     async def picture(owner: str, name: str, request: Request) -> Response:
-        order = await _order(house, hub.weights(f"{owner}/{name}".lstrip("/")), request)
+        order = await _order(house, hub_models.weights(f"{owner}/{name}".lstrip("/")), request)
         painted = await wire.while_listening(request, house.service.paint(order))
         wire.report(order, painted)
         return write(order, painted)

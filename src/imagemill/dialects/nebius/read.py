@@ -1,13 +1,16 @@
 """Nebius' requests, as orders."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.catalog import Catalog, hub
+from imagemill.catalog import Catalog
+from imagemill.catalog.models import named_by
 from imagemill.dialects import strict
 from imagemill.dialects.callers import bearer_formed, caller_of, own
+from imagemill.dialects.fields import SIDE
 from imagemill.dialects.nebius.words import DOOR, WRONG, Refused, detail
 from imagemill.dialects.strict import Guidance, Negative, Scheduler, Strict
 from imagemill.errors import Fault, Kind
@@ -19,7 +22,7 @@ EXTENSIONS: dict[str, Format] = {"webp": "webp", "png": "png", "jpg": "jpeg", "j
 SIZE = 512  # px, of a side that is left open
 RANDOM = -1  # as a seed
 
-Side = Annotated[int | None, Field(ge=64, le=2048, description="In px; 512 where left open.")]
+Side = Annotated[int | None, replace(SIDE, description="In px; 512 where left open.").checked()]
 
 
 class Lora(Strict):
@@ -73,7 +76,7 @@ def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
 
 def _known_as(catalog: Catalog, model: str) -> str:
     """A name that the operator gave goes before Nebius' own."""
-    return model if catalog.page(model) else hub.called(DOOR, model) or model
+    return model if catalog.model(model) else named_by(DOOR, model) or model
 
 
 def _take(value: Any) -> Body:

@@ -6,7 +6,6 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from imagemill.catalog import Catalog
-from imagemill.catalog.pages import PAGES
 from imagemill.dialects import wire
 from imagemill.dialects.nebula.words import (
     LISTED,
@@ -43,14 +42,13 @@ def painted(order: Order, answer: Answer) -> Response:
 
 def models(catalog: Catalog) -> Response:
     """The page's own models and those that are configured here."""
-    found = [_listed(model) for model in MODELS.values() if catalog.serves(model.id)]
-    known = {*MODELS, *PAGES}
-    found += [
-        Listed(model_name=page.id, model_alias=page.id, description=page.description)
-        for page in catalog.pages()
-        if page.id not in known
+    models = [_listed(model) for model in MODELS.values() if catalog.serves(model.id)]
+    models += [
+        Listed(model_name=id, model_alias=id, description=f"The model {id}.")
+        for id in catalog.configured()
+        if id not in MODELS
     ]
-    body = ModelsReply(data=Lists(models=found), message=LISTED, status="success")
+    body = ModelsReply(data=Lists(models=models), message=LISTED, status="success")
     return JSONResponse(body.model_dump())
 
 

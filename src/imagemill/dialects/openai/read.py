@@ -115,9 +115,8 @@ def _prompt(sent: Sent) -> str:
 def endpoint_of(catalog: Catalog, model: str | None) -> Endpoint:
     """What serves a model, by an id of a page too; where none is named, the server's default."""
     id = catalog.default if model is None else model
-    page = catalog.page(id)
     try:
-        return catalog.find(id) if page is None else catalog.serving(page)
+        return catalog.find(id) if catalog.model(id) is None else catalog.serving(id)
     except Fault as fault:
         raise Fault(fault.kind, fault.message, "model") from None
 

@@ -130,10 +130,8 @@ async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Te
 
 def models(catalog: Catalog, base: str) -> dict[str, Any]:
     """All that can be asked for: as OpenAI lists it, and as Replicate does."""
-    pages = catalog.pages()
-    weights = [page.weights for page in pages if page.weights]
-    named = dict.fromkeys([*MODELS, *(page.id for page in pages), *weights])
-    ids = [id for id in named if _served(catalog, id)]
+    names = dict.fromkeys([*MODELS, *catalog.names(), *catalog.models()])
+    ids = [id for id in names if _served(catalog, id)]
     owned = [_of_replicate(id, base) for id in ids if id.count("/") == 1]
     return {
         "object": "list",

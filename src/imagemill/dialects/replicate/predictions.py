@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.catalog.pages import Wish
+from imagemill.catalog.wish import Wish
 from imagemill.dialects import events, wire
 from imagemill.dialects.callers import caller_of, of_hugging_face
 from imagemill.dialects.replicate import ids, read, write

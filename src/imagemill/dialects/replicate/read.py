@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.catalog.pages import Wish
+from imagemill.catalog.wish import Wish
 from imagemill.dialects import strict
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.words import Invalid, Refused, refused

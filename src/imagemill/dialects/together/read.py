@@ -7,9 +7,11 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import Headers
 
-from imagemill.catalog import Catalog, Endpoint, hub
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog.models import named_by
 from imagemill.dialects import strict
 from imagemill.dialects.callers import bearer_formed, caller_of, own
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.strict import (
     Guidance,
     Negative,
@@ -20,7 +22,7 @@ from imagemill.dialects.strict import (
     Steps,
     Strict,
 )
-from imagemill.dialects.together.words import DOOR, MODELS, RATIOS
+from imagemill.dialects.together.words import DOOR, RATIOS
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Generation
 from imagemill.generation import Lora as Adapter
@@ -109,9 +111,7 @@ def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
 
 def _known_as(catalog: Catalog, model: str) -> str:
     """A name that the operator gave goes before Together's own."""
-    if catalog.page(model):
-        return model
-    return hub.called(DOOR, model) or MODELS.get(model, model)
+    return model if catalog.model(model) else named_by(DOOR, model) or model
 
 
 def _generation(asked: Body, endpoint: Endpoint, base: str) -> Generation:
@@ -120,7 +120,7 @@ def _generation(asked: Body, endpoint: Endpoint, base: str) -> Generation:
     if asked.strength is not None and image is None:
         raise invalid("strength", "strength needs an image that it belongs to; give both")
     return endpoint.generation(
-        asked.prompt or (hub.UNSAID if image else ""),
+        asked.prompt or (UNSAID if image else ""),
         asked.output_format or "jpeg",
         negative_prompt=asked.negative_prompt,
         width=width,

@@ -1,4 +1,4 @@
-"""Pages with every field that Hugging Face's clients send to fal, whatever the page itself takes.
+"""Input that comes through Hugging Face's router: every field that its clients send to fal.
 
 They know a model by its task alone: scheduler and negative prompt go to every one, sizes come in
 three forms, and an image twice.
@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from imagemill.catalog.hub import UNSAID
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     Acceleration,
     FileUrl,
     ImageSize,
@@ -29,6 +29,7 @@ from imagemill.catalog.pages.types import (
     SyncMode,
     sides,
 )
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
 from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS
 
@@ -65,12 +66,12 @@ class WideInput(Input):
     enable_safety_checker: SafetyChecker = True
 
 
-def widened(page: Page[Any]) -> Page[Any]:
+def router_page(page: ModelPage[Any]) -> ModelPage[Any]:
     """The same page, taking all of the above."""
     return replace(page, Input=WideInput, read=partial(_read, page), lacking={})
 
 
-def _read(page: Page[Any], asked: WideInput) -> Wish:
+def _read(page: ModelPage[Any], asked: WideInput) -> Wish:
     image = _image(asked)
     wish = _usual(page, asked, image)
     given = {name: value for name in SAME if (value := getattr(asked, name)) is not None}
@@ -92,7 +93,7 @@ def _read(page: Page[Any], asked: WideInput) -> Wish:
     )
 
 
-def _usual(page: Page[Any], asked: WideInput, image: str | None) -> Wish:
+def _usual(page: ModelPage[Any], asked: WideInput, image: str | None) -> Wish:
     """What the page paints where only the prompt is given; a picture keeps its own size."""
     prompt = asked.prompt if asked.prompt.strip() or image is None else UNSAID
     try:

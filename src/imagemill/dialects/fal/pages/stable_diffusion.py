@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     FileUrl,
     Guidance,
@@ -101,12 +102,10 @@ PROMPT = (
     "resolution, masterful photography, hyperdetailed, magical realism."
 )
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/stable-diffusion-v35-large",
-        title="Stable Diffusion 3.5 Large",
         description="An open model of 8 billion parameters, strong in lettering and long prompts.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={
@@ -120,7 +119,6 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_wish,
-        weights="stabilityai/stable-diffusion-3.5-large",
         lacking={
             "controlnet": "controlnet is not served here yet; leave it out",
             "ip_adapter": "ip_adapter is not served here yet; leave it out and describe the image",

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Acceleration,
     Guidance,
@@ -89,12 +90,10 @@ def _guided(asked: TextToImageInputSchnell | TextToImageInputDev) -> Wish:
     return replace(_unguided(asked), guidance_scale=asked.guidance_scale)
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/flux-1/schnell",
-        title="FLUX.1 [schnell]",
         description="The open FLUX model distilled to four steps.",
-        category="text-to-image",
         Input=TextToImageInputFlux1Schnell,
         Output=TextToImageOutput,
         example={
@@ -108,13 +107,10 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_unguided,
-        weights="black-forest-labs/FLUX.1-schnell",
     ),
-    Page(
+    ModelPage(
         id="fal-ai/flux/schnell",
-        title="FLUX.1 [schnell]",
         description="The open FLUX model distilled to four steps, at its older address.",
-        category="text-to-image",
         Input=TextToImageInputSchnell,
         Output=TextToImageOutput,
         example={
@@ -129,14 +125,11 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_guided,
-        weights="black-forest-labs/FLUX.1-schnell",
         streams=True,
     ),
-    Page(
+    ModelPage(
         id="fal-ai/flux/dev",
-        title="FLUX.1 [dev]",
         description="The FLUX model of 12 billion parameters with open weights.",
-        category="text-to-image",
         Input=TextToImageInputDev,
         Output=TextToImageOutput,
         example={
@@ -151,7 +144,6 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_guided,
-        weights="black-forest-labs/FLUX.1-dev",
         streams=True,
     ),
 )

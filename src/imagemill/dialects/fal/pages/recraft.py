@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     FileWithData,
     Input,
     Output,
@@ -104,12 +105,10 @@ def _wish(asked: TextToImageInput) -> Wish:
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/recraft/v2/text-to-image",
-        title="Recraft V2",
         description="A designers' model: raster and vector styles, and colours of one's own.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Guidance,
     Input,
@@ -69,29 +70,23 @@ def _wish(asked: TextToImageInput) -> Wish:
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/f-lite/standard",
-        title="F Lite",
         description="An open model of 10 billion parameters, trained on licensed pictures only.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
         read=_wish,
-        weights="Freepik/F-Lite",
     ),
-    Page(
+    ModelPage(
         id="fal-ai/f-lite/texture",
-        title="F Lite Texture",
         description="F Lite tuned for richer surfaces; it likes long prompts.",
-        category="text-to-image",
         Input=TextToImageInputTexture,
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
         read=_wish,
-        weights="Freepik/F-Lite-Texture",
     ),
 )

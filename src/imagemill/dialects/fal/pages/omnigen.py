@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     FileUrl,
     Guidance,
@@ -88,12 +89,10 @@ def _wish(asked: TextToImageInput) -> Wish:
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/omnigen-v2",
-        title="OmniGen2",
         description="One open model that paints from words.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={
@@ -112,7 +111,6 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_wish,
-        weights="OmniGen2/OmniGen2",
         lacking={
             "input_image_urls": "input images are not served here yet; leave input_image_urls out "
             "and describe the whole picture in the prompt",

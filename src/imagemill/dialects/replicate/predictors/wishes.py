@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from imagemill.catalog.pages import Wish
-from imagemill.catalog.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.replicate.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import LORA_FILE, Format, Lora
 from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS

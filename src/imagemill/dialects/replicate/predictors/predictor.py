@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill.catalog.pages import Wish
-from imagemill.catalog.predictors import wishes
-from imagemill.catalog.predictors.inputs import Usual
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.replicate.predictors import wishes
+from imagemill.dialects.replicate.predictors.inputs import Usual
 
 _PICTURE = {"type": "string", "format": "uri"}
 

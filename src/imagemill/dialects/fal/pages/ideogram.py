@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from imagemill.catalog.pages.ideogram_schema import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.ideogram_schema import (
     BaseTextToImageInputV3,
     BaseTextToImageOutputV3,
     EditImageInputV3,
@@ -18,8 +19,8 @@ from imagemill.catalog.pages.ideogram_schema import (
     TextToImageInputV2,
     TextToImageOutputV2,
 )
-from imagemill.catalog.pages.page import Category, Page, Wish
-from imagemill.catalog.pages.types import RATIOS, Input, Output, sides
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import RATIOS, Input, Output, sides
 
 STEPS: dict[str, int] = {"TURBO": 12, "BALANCED": 28, "QUALITY": 50}
 # Canonical presets by either version's word; auto and general ask for none.
@@ -145,21 +146,17 @@ PAINTED = "https://example.com/picture.png"
 
 def _page(
     name: str,
-    title: str,
     description: str,
     input: type[Asked],
     output: type[Output],
     example: dict[str, Any],
     read: Callable[[Asked], Wish],
-    category: Category = "image-to-image",
     lacking: dict[str, str] = LACKING,
     painted: str = PAINTED,
-) -> Page[Asked]:
-    return Page(
+) -> ModelPage[Asked]:
+    return ModelPage(
         id=f"fal-ai/ideogram/{name}",
-        title=title,
         description=description,
-        category=category,
         Input=input,
         Output=output,
         example=example,
@@ -169,10 +166,9 @@ def _page(
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
+PAGES: tuple[ModelPage[Any], ...] = (
     _page(
         "v2",
-        "Ideogram V2",
         "A model known for lettering, with presets of style.",
         TextToImageInputV2,
         TextToImageOutputV2,
@@ -183,13 +179,11 @@ PAGES: tuple[Page[Any], ...] = (
             "style": "auto",
         },
         _v2,
-        category="text-to-image",
         lacking={},
         painted="https://fal.media/files/monkey/cNaoxPl0YAWYb-QVBvO9F_image.png",
     ),
     _page(
         "v3",
-        "Ideogram V3",
         "A model known for lettering, with palettes and a choice of speed.",
         BaseTextToImageInputV3,
         BaseTextToImageOutputV3,
@@ -202,11 +196,9 @@ PAGES: tuple[Page[Any], ...] = (
             "negative_prompt": "",
         },
         _text_to_image,
-        category="text-to-image",
     ),
     _page(
         "v3/edit",
-        "Ideogram V3 Edit",
         "Paints what a mask leaves open, and keeps the rest.",
         EditImageInputV3,
         EditOutputV3,
@@ -215,7 +207,6 @@ PAGES: tuple[Page[Any], ...] = (
     ),
     _page(
         "v3/remix",
-        "Ideogram V3 Remix",
         "Paints over an image, keeping as much of it as asked.",
         RemixImageInputV3,
         RemixOutputV3,
@@ -229,7 +220,6 @@ PAGES: tuple[Page[Any], ...] = (
     ),
     _page(
         "v3/reframe",
-        "Ideogram V3 Reframe",
         "Continues an image beyond its edges, to another size.",
         ReframeImageInputV3,
         ReframeOutputV3,
@@ -238,7 +228,6 @@ PAGES: tuple[Page[Any], ...] = (
     ),
     _page(
         "v3/replace-background",
-        "Ideogram V3 Replace Background",
         "Keeps what stands in front and paints all else anew.",
         ReplaceBackgroundInputV3,
         ReplaceBackgroundOutputV3,

@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.catalog.wish import Wish
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Guidance,
     ImageSize,
@@ -80,12 +81,10 @@ def _full(asked: TextToImageInputFull) -> Wish:
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/hidream-i1-full",
-        title="HiDream-I1 [full]",
         description="An open model of 17 billion parameters, undistilled: the best of its family.",
-        category="text-to-image",
         Input=TextToImageInputFull,
         Output=TextToImageOutput,
         example={
@@ -101,14 +100,11 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_full,
-        weights="HiDream-ai/HiDream-I1-Full",
         streams=True,
     ),
-    Page(
+    ModelPage(
         id="fal-ai/hidream-i1-fast",
-        title="HiDream-I1 [fast]",
         description="The open HiDream model distilled to 16 steps.",
-        category="text-to-image",
         Input=TextToImageInputFast,
         Output=TextToImageOutput,
         example={
@@ -122,7 +118,6 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_fast,
-        weights="HiDream-ai/HiDream-I1-Fast",
         streams=True,
     ),
 )
