@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from imagemill.catalog import Catalog
 from imagemill.errors import Kind
 from imagemill.gathering import CALLER_READY
-from imagemill.generation import Lora
+from imagemill.generation import Draft, Lora
 from imagemill.input_files import PICTURE_BYTES
 from imagemill.job import Job, Status
 from imagemill.materials import LEAST_BYTES
@@ -95,7 +95,7 @@ async def make_service(tmp_path: Path) -> AsyncIterator[Make]:
 def make_order(prompt: str, image: str | None = None, caller: str = "", **changes: Any) -> Order:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
     generation = endpoint.generation(
-        prompt, "png", width=64, height=64, steps=2, seed=1, image=image
+        Draft(prompt, width=64, height=64, steps=2, seed=1, image=image)
     )
     order = Order(generation, endpoint, door="fal", caller=caller, local=True)
     return replace(order, **changes)

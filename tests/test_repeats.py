@@ -12,6 +12,7 @@ import pytest
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Draft
 from imagemill.job import Job
 from imagemill.orders import Order, Repeat
 from imagemill.repeats import REPEATED, RESENT, Repeats
@@ -145,7 +146,7 @@ class Desk:
 
 def make_order(repeat: Repeat | None = NAMED, **more: Any) -> Order:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
-    order = Order(endpoint.generation("a cat", "png", seed=1), endpoint, door="fal", caller="me")
+    order = Order(endpoint.generation(Draft("a cat", seed=1)), endpoint, door="fal", caller="me")
     return replace(order, repeat=repeat, **more)
 
 

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from imagemill.app import create_app
 from imagemill.catalog import Catalog
 from imagemill.dialects.replicate import ids, write
-from imagemill.dialects.replicate.read import Create, order, wish
+from imagemill.dialects.replicate.read import Create, draft, order
 from imagemill.dialects.replicate.targets import by_model
 from imagemill.dialects.replicate.watchers import Watchers, overdue
 from imagemill.errors import Fault, Kind
@@ -203,7 +203,7 @@ async def test_a_stream_needs_its_own_address(serving: Serving) -> None:
 def make_order(life: str | None = None) -> Any:
     target = by_model(Catalog({}, True, lambda _: "1"), "black-forest-labs/flux-schnell")
     headers = Headers({"cancel-after": life} if life else {})
-    asked, remarks = wish(target, SMALL)
+    asked, remarks = draft(target, SMALL)
     return order(target, Create(input=SMALL), asked, remarks, headers, "http://server")
 
 

@@ -12,6 +12,7 @@ import pytest
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Draft
 from imagemill.orders import Order, Repeat
 from imagemill.service import Service
 from tests.engines import PlainEngine
@@ -53,7 +54,7 @@ def make_order(
     wait: bool = False,
 ) -> Order:
     endpoint = Catalog({}, True, lambda _: version).find("a/b")
-    generation = endpoint.generation(prompt, "png", width=64, height=64, steps=steps, seed=seed)
+    generation = endpoint.generation(Draft(prompt, width=64, height=64, steps=steps, seed=seed))
     return Order(generation, endpoint, cacheable, seed is None, wait)
 
 

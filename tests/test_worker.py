@@ -14,6 +14,7 @@ from imagemill.assembly import assemble
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault
+from imagemill.generation import Draft
 from imagemill.job import FINAL, Job, Line, Result, Status
 from imagemill.orders import Order, Repeat
 from imagemill.service import Service
@@ -126,7 +127,7 @@ SMALL: Mapping[str, Any] = {"width": 64, "height": 64, "steps": 4}
 
 def make_order(prompt: str, size: Mapping[str, Any] = SMALL, **changes: Any) -> Order:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
-    generation = endpoint.generation(prompt, "png", **{"seed": 1, **size})
+    generation = endpoint.generation(Draft(prompt, **{"seed": 1, **size}))
     return Order(generation, endpoint, door="fal", **changes)
 
 

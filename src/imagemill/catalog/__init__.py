@@ -1,7 +1,8 @@
 """The catalog: which endpoints there are, what serves them, and their defaults."""
 
 from imagemill.catalog.catalog import Catalog
-from imagemill.catalog.endpoints import OWN_ID, Defaults, Endpoint
+from imagemill.catalog.endpoints import OWN_ID, Endpoint
+from imagemill.generation import Defaults
 from imagemill.pipelines.families import EMBEDDED
 
 __all__ = ["EMBEDDED", "OWN_ID", "Catalog", "Defaults", "Endpoint"]

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from imagemill.catalog.endpoints import KNOWN, OWN, OWN_ID, PICO, WEIGHTS, Defaults, Endpoint
+from imagemill.catalog.endpoints import KNOWN, OWN, OWN_ID, PICO, WEIGHTS, Endpoint
 from imagemill.catalog.pages import PAGES, Page
 from imagemill.catalog.usual import usual
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import Defaults
 from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.families import EMBEDDED
 

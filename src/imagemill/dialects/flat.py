@@ -12,6 +12,7 @@ from imagemill.dialects import strict, wire
 from imagemill.dialects.callers import caller_of
 from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.errors import Fault, invalid
+from imagemill.generation import Draft
 from imagemill.orders import Answer, Order
 
 STATUSES = wire.STATUSES
@@ -54,10 +55,9 @@ EXAMPLE: dict[str, Any] = {
 
 def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
     asked = strict.take(Body, strict.parse(strict.text(body)))
-    generation = endpoint.generation(
+    draft = Draft(
         _prompt(asked),
-        "png",
-        negative_prompt=asked.negative_prompt,
+        negative_prompt=asked.negative_prompt or "",
         width=asked.width,
         height=asked.height,
         steps=DEFAULT_STEPS if asked.inference_steps is None else asked.inference_steps,
@@ -66,6 +66,7 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
     )
     # Without a seed every call is meant to give another picture.
     cacheable = asked.seed is not None
+    generation = endpoint.generation(draft)
     return Order(generation, endpoint, cacheable=cacheable, caller=caller_of(headers))
 
 

@@ -13,14 +13,14 @@ from imagemill.catalog.pages import (
     stable_diffusion,
 )
 from imagemill.catalog.pages.described import listing, openapi
-from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.page import Page
 
 FAMILIES = (hidream, ideogram, stable_diffusion, omnigen, imagen, flux, recraft, f_lite)
 PAGES: dict[str, Page[Any]] = {page.id: page for family in FAMILIES for page in family.PAGES}
-# Every preset of style that a wish may name.
+# Every preset of style that a draft may name.
 STYLES: tuple[str, ...] = (
     *ideogram.STYLES.values(),
     *(recraft.preset(style) for style in get_args(recraft.Style) if style != recraft.NO_STYLE),
 )
 
-__all__ = ["FAMILIES", "PAGES", "STYLES", "Page", "Wish", "listing", "openapi"]
+__all__ = ["FAMILIES", "PAGES", "STYLES", "Page", "listing", "openapi"]

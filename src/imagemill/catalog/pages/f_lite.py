@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.page import Page
 from imagemill.catalog.pages.types import (
     OUTPUT_EXAMPLE,
     Guidance,
@@ -18,6 +18,7 @@ from imagemill.catalog.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 EXAMPLE: dict[str, Any] = {
     "prompt": (
@@ -54,9 +55,10 @@ class TextToImageInputTexture(TextToImageInput):
     pass
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
+        format="jpeg",
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -65,7 +67,6 @@ def _wish(asked: TextToImageInput) -> Wish:
         guidance_scale=asked.guidance_scale,
         seed=asked.seed,
         num_images=asked.num_images,
-        sync=asked.sync_mode,
     )
 
 
@@ -79,7 +80,7 @@ PAGES: tuple[Page[Any], ...] = (
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
+        read=_draft,
         weights="Freepik/F-Lite",
     ),
     Page(
@@ -91,7 +92,7 @@ PAGES: tuple[Page[Any], ...] = (
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
+        read=_draft,
         weights="Freepik/F-Lite-Texture",
     ),
 )

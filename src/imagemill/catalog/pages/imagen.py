@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.page import Page
 from imagemill.catalog.pages.types import (
     RATIOS,
     FileWithData,
@@ -15,6 +15,7 @@ from imagemill.catalog.pages.types import (
     Prompt,
     Seed,
 )
+from imagemill.generation import Draft
 
 STEPS_OF_FAST = 12  # for whatever serves it; the page has no such setting
 
@@ -71,9 +72,9 @@ class TextToImageOutput(Output):
 def _page(
     id: str, title: str, description: str, prompt: str, painted: str, steps: int | None
 ) -> Page[TextToImageInput]:
-    def wish(asked: TextToImageInput) -> Wish:
+    def draft(asked: TextToImageInput) -> Draft:
         width, height = RATIOS[asked.aspect_ratio]
-        return Wish(
+        return Draft(
             prompt=asked.prompt,
             negative_prompt=asked.negative_prompt,
             width=width,
@@ -93,7 +94,7 @@ def _page(
         Output=TextToImageOutput,
         example={"prompt": prompt, "aspect_ratio": "1:1", "num_images": 1},
         output_example={"images": [{"url": painted}], "seed": 42},
-        read=wish,
+        read=draft,
     )
 
 

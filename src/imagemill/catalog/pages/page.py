@@ -1,14 +1,13 @@
-"""A page: one public endpoint, its schemas and how it is read. A wish: its input in our words."""
+"""A page: one public endpoint, its schemas and how it is read. A draft: its input in our words."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from imagemill.catalog.endpoints import Endpoint
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Acceleration, Format, Generation, Lora, Swatch
+from imagemill.generation import Draft
 
 Category = Literal["text-to-image", "image-to-image"]
 Loc = tuple[str | int, ...]
@@ -17,46 +16,6 @@ Asked = TypeVar("Asked", bound=BaseModel)
 # What pages take and nothing is done with: there is no checker to switch off, and the weight of
 # input images means nothing where none may be given.
 IGNORED = ("enable_safety_checker", "image_guidance_scale")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a caller wants, in the words of a Generation; None leaves it to what serves the page.
-
-    keep_size_of: "image" where the picture has the size of the image, width and height being None.
-    outpaint: the image goes in the middle of the picture, and what lies around it is painted.
-    expand: the prompt is to be enriched. sync: the pictures go into the answer itself.
-    """
-
-    prompt: str
-    negative_prompt: str = ""
-    width: int | None = None
-    height: int | None = None
-    steps: int | None = None
-    guidance_scale: float | None = None
-    seed: int | None = None
-    num_images: int = 1
-    format: Format = "jpeg"
-    scheduler: str | None = None
-    guidance_range: tuple[float, float] = (0.0, 1.0)
-    image: str | None = None
-    mask: str | None = None
-    strength: float = 0.8
-    loras: tuple[Lora, ...] = ()
-    style: str | None = None
-    palette: tuple[Swatch, ...] = ()
-    expand: bool = False
-    acceleration: Acceleration = "none"
-    sync: bool = False
-    keep_size_of: Literal["image"] | None = None
-    outpaint: bool = False
-
-    def generation(self, endpoint: Endpoint) -> Generation:
-        """What `endpoint` is to paint."""
-        asked = {each.name: getattr(self, each.name) for each in fields(self)}
-        sized = asked.pop("keep_size_of") == "image"
-        del asked["sync"]
-        return endpoint.generation(**asked, image_sized=sized)
 
 
 @dataclass(frozen=True)
@@ -76,7 +35,7 @@ class Page(Generic[Asked]):
     Output: type[BaseModel]
     example: dict[str, Any]
     output_example: dict[str, Any]
-    read: Callable[[Asked], Wish]
+    read: Callable[[Asked], Draft]
     weights: str | None = None
     streams: bool = False
     lacking: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +44,7 @@ class Page(Generic[Asked]):
         """Where and why `asked` cannot be honoured; empty lists and defaults ask for nothing."""
         return [((name,), why) for name, why in self.lacking.items() if _given(asked, name)]
 
-    def wish(self, asked: Asked) -> Wish:
+    def draft(self, asked: Asked) -> Draft:
         if found := self.unsupported(asked):
             raise Fault(Kind.UNSUPPORTED, "; ".join(why for _, why in found))
         return self.read(asked)

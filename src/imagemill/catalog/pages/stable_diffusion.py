@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
+from imagemill.catalog.pages.page import Page
 from imagemill.catalog.pages.types import (
     OUTPUT_EXAMPLE,
     FileUrl,
@@ -23,6 +23,7 @@ from imagemill.catalog.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=2, description="How strongly it is applied.")]
@@ -69,9 +70,9 @@ class TextToImageInput(Input):
     ip_adapter: Annotated[IPAdapter | None, _said("Not served yet.")] = None
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -82,7 +83,6 @@ def _wish(asked: TextToImageInput) -> Wish:
         num_images=asked.num_images,
         format=asked.output_format,
         loras=tuple(each.lora() for each in asked.loras),
-        sync=asked.sync_mode,
     )
 
 
@@ -119,7 +119,7 @@ PAGES: tuple[Page[Any], ...] = (
             "output_format": "jpeg",
         },
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
+        read=_draft,
         weights="stabilityai/stable-diffusion-3.5-large",
         lacking={
             "controlnet": "controlnet is not served here yet; leave it out",

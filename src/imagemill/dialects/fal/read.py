@@ -5,18 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers, QueryParams
 
 from imagemill.catalog import Catalog, Endpoint, hub
 from imagemill.catalog.catalog import USUAL
-from imagemill.catalog.pages import PAGES, Page, Wish
+from imagemill.catalog.pages import PAGES, Page
 from imagemill.catalog.widened import widened
 from imagemill.dialects import strict
 from imagemill.dialects.callers import own
 from imagemill.dialects.fal.terms import formed, lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import Draft
 from imagemill.job import Priority
 from imagemill.orders import Order
 
@@ -77,7 +78,7 @@ def routed(catalog: Catalog, path: str) -> App:
     if "/" not in model:
         raise Fault(Kind.NOT_FOUND, f'Application "{model:.80}" not found')
     endpoint = catalog.find(hub.weights(model))
-    page = replace(PAGES[USUAL], id=model, read=lambda asked: Wish(asked.prompt))
+    page = replace(PAGES[USUAL], id=model, read=lambda asked: Draft(asked.prompt, format="jpeg"))
     return App(widened(page), endpoint, "")
 
 
@@ -99,10 +100,12 @@ def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str)
 
 def order_of(app: App, value: Any, base: str) -> Order:
     """What an input asks for."""
-    wish = _wish(app.page_for(value), value)
-    wish = replace(wish, image=own(wish.image, base), mask=own(wish.mask, base))
+    page = app.page_for(value)
+    params = _params(page, value)
+    draft = page.draft(params)
+    draft = replace(draft, image=own(draft.image, base), mask=own(draft.mask, base))
     return Order(
-        wish.generation(app.endpoint),
+        app.endpoint.generation(draft),
         app.endpoint,
         cacheable=False,
         wait=True,
@@ -110,20 +113,20 @@ def order_of(app: App, value: Any, base: str) -> Order:
         wire={
             "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
             "base": base,
-            "sync": wish.sync,
+            "sync": getattr(params, "sync_mode", False),
         },
     )
 
 
-def _wish(page: Page[Any], value: Any) -> Wish:
+def _params(page: Page[Any], value: Any) -> BaseModel:
     try:
-        asked = page.Input.model_validate(value)
+        params: BaseModel = page.Input.model_validate(value)
     except ValidationError as error:
         known = ", ".join(page.Input.model_fields)
         raise Refused([_detail(each, known) for each in error.errors()]) from None
-    if lacking := page.unsupported(asked):
+    if lacking := page.unsupported(params):
         raise Refused([Detail(loc, why, "feature_not_supported") for loc, why in lacking])
-    return page.wish(asked)
+    return params
 
 
 def _detail(error: Any, known: str) -> Detail:

@@ -2,8 +2,8 @@
 
 import binascii
 import re
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from pydantic import Field
 from starlette.datastructures import Headers
@@ -24,7 +24,7 @@ from imagemill.dialects.strict import (
     Strict,
 )
 from imagemill.errors import invalid
-from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE
+from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
 from imagemill.inputs import as_data_uri, unbroken
 from imagemill.orders import Order
 
@@ -113,18 +113,18 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes, text_limit: int | No
     use_cache = _switch(headers, "x-use-cache", options.use_cache, default=True)
     wait = _switch(headers, "x-wait-for-model", options.wait_for_model, default=False)
     width, height = _size(parameters)
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        format,
-        negative_prompt=parameters.negative_prompt,
+        format=format,
+        negative_prompt=parameters.negative_prompt or "",
         width=width,
         height=height,
         steps=parameters.num_inference_steps,
         guidance_scale=parameters.guidance_scale,
         scheduler=parameters.scheduler,
         seed=parameters.seed,
-        **_over(asked, sized=width is not None),
     )
+    generation = endpoint.generation(_over(draft, asked))
     return Order(
         generation,
         endpoint,
@@ -178,19 +178,22 @@ def _picture(text: str) -> str | None:
     return f"data:image/png;base64,{unbroken(text)}" if PICTURE.match(head) else None
 
 
-def _over(asked: Asked, sized: bool) -> dict[str, Any]:
-    """What a generation has that paints over a picture."""
+def _over(draft: Draft, asked: Asked) -> Draft:
+    """The draft with the picture that is painted over, if one came."""
     if asked.image is None:
-        return {}
+        return draft
     if (asked.parameters.width is None) != (asked.parameters.height is None):
         raise invalid("body", "a picture is given both width and height, or none to keep its own")
-    over: dict[str, Any] = {"image": asked.image, "image_sized": not sized}
-    if asked.parameters.strength is not None:
-        over["strength"] = asked.parameters.strength
     mask = asked.parameters.mask_image
-    if mask is not None:
-        over["mask"] = mask if _is_web(mask) else _picture(mask) or f"data:;base64,{mask}"
-    return over
+    if mask is not None and not _is_web(mask):
+        mask = _picture(mask) or f"data:;base64,{mask}"
+    return replace(
+        draft,
+        image=asked.image,
+        mask=mask,
+        strength=asked.parameters.strength,
+        image_sized=draft.width is None,
+    )
 
 
 def _size(parameters: Parameters) -> tuple[int | None, int | None]:

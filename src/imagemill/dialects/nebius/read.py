@@ -11,7 +11,7 @@ from imagemill.dialects.callers import bearer_formed, caller_of, own
 from imagemill.dialects.nebius.words import DOOR, WRONG, Refused, detail
 from imagemill.dialects.strict import Guidance, Negative, Scheduler, Strict
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_IMAGES, MAX_LORAS, Format
+from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Format
 from imagemill.generation import Lora as Adapter
 from imagemill.orders import Order
 
@@ -47,10 +47,10 @@ def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
     asked = _take(strict.parse(strict.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
     seed = None if asked.seed == RANDOM else asked.seed
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        EXTENSIONS[asked.response_extension or "webp"],
-        negative_prompt=asked.negative_prompt,
+        format=EXTENSIONS[asked.response_extension or "webp"],
+        negative_prompt=asked.negative_prompt or "",
         width=SIZE if asked.width is None else asked.width,
         height=SIZE if asked.height is None else asked.height,
         steps=asked.num_inference_steps,
@@ -61,7 +61,7 @@ def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
         loras=tuple(Adapter(str(own(each.url, base)), each.scale) for each in asked.loras or ()),
     )
     return Order(
-        generation,
+        endpoint.generation(draft),
         endpoint,
         cacheable=seed is not None and not asked.loras,  # whose files may change
         wait=True,

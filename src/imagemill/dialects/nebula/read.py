@@ -20,7 +20,7 @@ from imagemill.dialects.nebula.words import (
     model_of,
 )
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
 from imagemill.orders import Order
 
 Size = tuple[int, int]  # px, width and height
@@ -43,10 +43,9 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
     endpoint = catalog.find(model.id)
     image, mask, size = _pictures(given)
     width, height = _sides(asked.width, asked.height, size)
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        "png",
-        negative_prompt=given["negative_prompt"],
+        negative_prompt=given["negative_prompt"] or "",
         width=width,
         height=height,
         steps=asked.num_steps,
@@ -55,10 +54,10 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
         image=image,
         mask=mask,
         # What the mask shows is missing, not to be kept in part.
-        strength=Generation.strength if mask is None else 1.0,
+        strength=None if mask is None else 1.0,
     )
     return Order(
-        _adjusted(generation, model.multiple_of),
+        _adjusted(endpoint.generation(draft), model.multiple_of),
         endpoint,
         cacheable=given["seed"] is not None,  # else every call is meant to give another picture
         wait=True,

@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.catalog.pages import Wish
 from imagemill.dialects import events, wire
 from imagemill.dialects.callers import caller_of, of_hugging_face
 from imagemill.dialects.replicate import ids, read, write
@@ -24,6 +23,7 @@ from imagemill.dialects.replicate.targets import Target, by_model, by_version
 from imagemill.dialects.replicate.watchers import Watchers, overdue, watched
 from imagemill.dialects.replicate.words import STATUSES
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import Draft
 from imagemill.job import Job, Status
 from imagemill.orders import Order
 
@@ -131,23 +131,23 @@ class Predictions:
         read.credential(request.headers)
         asked = await wire.reading(body, read.parsed, model, body)
         base, target = self.house.base(request), target_of(asked)
-        wish, remarks = await wire.reading(body, read.wish, target, asked.input)
-        wish = await self._found(wish, base)
-        order = read.order(target, asked, wish, remarks, request.headers, base)
+        draft, remarks = await wire.reading(body, read.draft, target, asked.input)
+        draft = await self._found(draft, base)
+        order = read.order(target, asked, draft, remarks, request.headers, base)
         order = replace(order, caller=caller_of(request.headers))
         return await wire.called(self.house, request, body, order, finishes=True)
 
-    async def _found(self, wish: Wish, base: str) -> Wish:
-        """The wish with files of ours by their names."""
+    async def _found(self, draft: Draft, base: str) -> Draft:
+        """The draft with files of ours by their names."""
         found = [
             await self.shelf.named(read.reference(each, name), base)
-            for name, each in (("image", wish.image), ("mask", wish.mask))
+            for name, each in (("image", draft.image), ("mask", draft.mask))
         ]
         loras = [
             replace(lora, path=await self.shelf.named(lora.path, base) or lora.path)
-            for lora in wish.loras
+            for lora in draft.loras
         ]
-        return replace(wish, image=found[0], mask=found[1], loras=tuple(loras))
+        return replace(draft, image=found[0], mask=found[1], loras=tuple(loras))
 
     async def _submit(self, order: Order) -> Job:
         """The job of a call, or of the one that it repeats."""

@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.catalog.pages import Wish
 from imagemill.dialects import strict
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.words import Invalid, Refused, refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA
+from imagemill.generation import DATA, Draft
 from imagemill.orders import Order
 
 DOOR = "replicate"
@@ -60,18 +59,18 @@ def parsed(model: type[Body], body: bytes) -> Body:
     return take(model, strict.parse(strict.text(body)))
 
 
-def wish(target: Target, given: Mapping[str, Any]) -> tuple[Wish, list[str]]:
+def draft(target: Target, given: Mapping[str, Any]) -> tuple[Draft, list[str]]:
     return target.predictor.read(take(target.predictor.Input, dict(given), "input"))
 
 
 def order(
-    target: Target, asked: Create, wish: Wish, remarks: list[str], headers: Headers, base: str
+    target: Target, asked: Create, draft: Draft, remarks: list[str], headers: Headers, base: str
 ) -> Order:
-    """What a call asks for; the references in the wish have been looked up."""
+    """What a call asks for; the references in the draft have been looked up."""
     url, events = _webhook(asked)
     life = lifetime(headers)
     return Order(
-        wish.generation(target.endpoint),
+        target.endpoint.generation(draft),
         target.endpoint,
         cacheable=False,
         wait=True,

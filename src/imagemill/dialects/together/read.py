@@ -22,7 +22,7 @@ from imagemill.dialects.strict import (
 )
 from imagemill.dialects.together.words import DOOR, MODELS, RATIOS
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Generation
+from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Draft, Generation
 from imagemill.generation import Lora as Adapter
 from imagemill.orders import Order
 
@@ -95,7 +95,7 @@ def credential(headers: Headers) -> None:
 def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
     asked = strict.take(Body, strict.parse(strict.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
-    generation = _generation(asked, endpoint, base)
+    generation = endpoint.generation(_draft(asked, endpoint, base))
     return Order(
         generation,
         endpoint,
@@ -114,15 +114,15 @@ def _known_as(catalog: Catalog, model: str) -> str:
     return hub.called(DOOR, model) or MODELS.get(model, model)
 
 
-def _generation(asked: Body, endpoint: Endpoint, base: str) -> Generation:
+def _draft(asked: Body, endpoint: Endpoint, base: str) -> Draft:
     width, height = _size(asked, endpoint)
     image = _image(asked, base)
     if asked.strength is not None and image is None:
         raise invalid("strength", "strength needs an image that it belongs to; give both")
-    return endpoint.generation(
+    return Draft(
         asked.prompt or (hub.UNSAID if image else ""),
-        asked.output_format or "jpeg",
-        negative_prompt=asked.negative_prompt,
+        format=asked.output_format or "jpeg",
+        negative_prompt=asked.negative_prompt or "",
         width=width,
         height=height,
         steps=_either(asked, "steps", "num_inference_steps"),
@@ -132,7 +132,7 @@ def _generation(asked: Body, endpoint: Endpoint, base: str) -> Generation:
         num_images=1 if asked.n is None else asked.n,
         image=image,
         mask=None if asked.mask_image is None else _reference(asked.mask_image, base),
-        strength=Generation.strength if asked.strength is None else asked.strength,
+        strength=asked.strength,
         image_sized=image is not None and (width, height) == (None, None),
         loras=tuple(
             Adapter(str(own(each.path, base)), each.scale) for each in asked.image_loras or ()
