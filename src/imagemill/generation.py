@@ -324,3 +324,15 @@ class Painted:
     # Words that the model does not know, that lie beyond what it reads, or that it draws as
     # something near ("corgi: drawn as dog").
     ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller gets who waits for images."""
+
+    #: The images, and how it went.
+    painted: Painted
+    #: Of the first image: drawn, where none was asked for.
+    seed: int
+    #: They are earlier ones, from the cache.
+    hit: bool

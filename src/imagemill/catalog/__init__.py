@@ -1,8 +1,8 @@
 """The catalog: which endpoints there are, what serves them, and their defaults."""
 
 from imagemill.catalog.catalog import Catalog
-from imagemill.catalog.endpoints import OWN_ID, Endpoint
+from imagemill.catalog.endpoints import OWN_ID, Endpoint, stands_in
 from imagemill.generation import Defaults
 from imagemill.pipelines.families import EMBEDDED
 
-__all__ = ["EMBEDDED", "OWN_ID", "Catalog", "Defaults", "Endpoint"]
+__all__ = ["EMBEDDED", "OWN_ID", "Catalog", "Defaults", "Endpoint", "stands_in"]

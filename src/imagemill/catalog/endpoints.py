@@ -40,8 +40,13 @@ class Endpoint:
     @property
     def stands_in(self) -> bool:
         """Whether the embedded model answers for another."""
-        return self.source == EMBEDDED and self.id not in OWN
+        return stands_in(self.id, self.source)
 
     def generation(self, draft: Draft) -> Generation:
         """What is to be painted, with what the caller left open; a seed left open is drawn."""
         return draft.complete(self.id, self.defaults)
+
+
+def stands_in(model: str, source: str) -> bool:
+    """Whether the embedded model answers for a model that is another."""
+    return source == EMBEDDED and model not in OWN

@@ -1,4 +1,4 @@
-"""fal's requests, as orders."""
+"""fal's requests, as submissions."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint, hub
 from imagemill.catalog.catalog import USUAL
@@ -17,12 +17,12 @@ from imagemill.dialects.callers import own
 from imagemill.dialects.fal.terms import formed, lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import Draft
-from imagemill.job import Priority
-from imagemill.orders import Order
+from imagemill.generation import Draft, Generation
+from imagemill.job import Priority, Submission
 
 DOOR = "fal"
 LEAST_TIMEOUT = 0.1  # seconds
+SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
 PRIORITIES = {"normal": Priority.NORMAL, "low": Priority.LOW}
 START_TIMEOUTS = ("x-fal-request-start-timeout", "x-fal-request-timeout")  # the first wins
 
@@ -82,40 +82,61 @@ def routed(catalog: Catalog, path: str) -> App:
     return App(widened(page), endpoint, "")
 
 
-def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str) -> Order:
+def read(
+    app: App, headers: Headers, body: bytes, base: str, caller: str, webhook_url: str | None
+) -> Submission:
     """Raises Refused for a wrong input, a Fault for all else."""
     if app.rest:
         raise Fault(Kind.NOT_FOUND, f"Path /{app.rest:.80} not found")
-    keep, public = lifecycle_of(headers)
-    return replace(
-        order_of(app, strict.parse(strict.text(body)), base),
+    ttl_seconds, public = lifecycle_of(headers)
+    generation, state = _generation(app, strict.parse(strict.text(body)), base)
+    return Submission(
+        generation,
+        app.endpoint.source,
+        dialect=DOOR,
+        caller=caller,
         priority=PRIORITIES.get(headers.get("x-fal-queue-priority", ""), Priority.NORMAL),
         begin_within=_start_timeout(headers),
-        callback=query.get("fal_webhook") or None,
-        keep=keep,
+        webhook_url=webhook_url,
+        ttl_seconds=ttl_seconds,
         public=public,
-        stored=headers.get("x-fal-store-io") != "0",
+        retain_prompt=headers.get("x-fal-store-io") != "0",
+        dialect_state=state,
+        cacheable=False,
+        wait_for_model=True,
     )
 
 
-def order_of(app: App, value: Any, base: str) -> Order:
-    """What an input asks for."""
+def spoken(app: App, value: Any, caller: str, local: bool) -> Submission:
+    """What a realtime connection asks for, which is to be sent over it."""
+    generation, state = _generation(app, value, "")
+    return Submission(
+        generation,
+        app.endpoint.source,
+        dialect=DOOR,
+        caller=caller,
+        priority=Priority.INTERACTIVE,
+        cancel_on_disconnect=True,
+        ttl_seconds=SPOKEN_KEPT,
+        local=local,
+        dialect_state=state,
+        cacheable=False,
+        wait_for_model=True,
+    )
+
+
+def _generation(app: App, value: Any, base: str) -> tuple[Generation, dict[str, Any]]:
+    """What an input asks for, and what its output needs to know."""
     page = app.page_for(value)
     params = _params(page, value)
     draft = page.draft(params)
     draft = replace(draft, image=own(draft.image, base), mask=own(draft.mask, base))
-    return Order(
-        app.endpoint.generation(draft),
-        app.endpoint,
-        cacheable=False,
-        wait=True,
-        door=DOOR,
-        wire={
-            "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
-            "base": base,
-            "sync": getattr(params, "sync_mode", False),
-        },
-    )
+    state = {
+        "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
+        "base": base,
+        "sync": getattr(params, "sync_mode", False),
+    }
+    return app.endpoint.generation(draft), state
 
 
 def _params(page: Page[Any], value: Any) -> BaseModel:

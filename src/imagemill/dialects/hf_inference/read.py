@@ -1,7 +1,8 @@
-"""Requests of Hugging Face Inference, as orders."""
+"""Requests of Hugging Face Inference, as submissions."""
 
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Endpoint
 from imagemill.catalog.hub import UNSAID
 from imagemill.dialects import request_body, strict
-from imagemill.dialects.callers import caller_of
+from imagemill.dialects.callers import caller_of, own
 from imagemill.dialects.hf_inference.accept import accepted
 from imagemill.dialects.strict import (
     Guidance,
@@ -26,8 +27,9 @@ from imagemill.dialects.strict import (
 from imagemill.errors import invalid
 from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
 from imagemill.inputs import as_data_uri, unbroken
-from imagemill.orders import Order
+from imagemill.job import Submission
 
+NAME = "hf-inference"
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 # Re-sends a 503 at once and for ever, so it waits whether it says so or not.
 IMPATIENT = "@huggingface/inference"
@@ -102,8 +104,14 @@ class Asked:
     options: Options
 
 
-def read(endpoint: Endpoint, headers: Headers, body: bytes, text_limit: int | None = None) -> Order:
-    """text_limit: bytes of a body that brings no picture."""
+def read(
+    endpoint: Endpoint,
+    headers: Headers,
+    body: bytes,
+    text_limit: int | None = None,
+    base: Callable[[], str] = str,
+) -> Submission:
+    """text_limit: bytes of a body without a picture. base: gives the address of this server."""
     _check_authorization(headers.get("authorization"))
     format = accepted(", ".join(headers.getlist("accept")))
     asked = read_body(headers.get("content-type", ""), body)
@@ -124,15 +132,17 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes, text_limit: int | No
         scheduler=parameters.scheduler,
         seed=parameters.seed,
     )
-    generation = endpoint.generation(_over(draft, asked))
-    return Order(
-        generation,
-        endpoint,
-        # What is behind an address may have changed since.
-        cacheable=use_cache and not any(map(_remote, (generation.image, generation.mask))),
-        drawn=parameters.seed is None,
+    draft = _over(draft, asked)
+    return Submission(
+        endpoint.generation(_ours(draft, base)),
+        endpoint.source,
+        dialect=NAME,
         caller=caller_of(headers),
-        wait=wait or headers.get("user-agent", "").startswith(IMPATIENT),
+        version=endpoint.version,
+        # What is behind an address may have changed since.
+        cacheable=use_cache and not any(map(_remote, (draft.image, draft.mask))),
+        seed_drawn=parameters.seed is None,
+        wait_for_model=wait or headers.get("user-agent", "").startswith(IMPATIENT),
     )
 
 
@@ -176,6 +186,14 @@ def _picture(text: str) -> str | None:
     except ValueError:
         return None
     return f"data:image/png;base64,{unbroken(text)}" if PICTURE.match(head) else None
+
+
+def _ours(draft: Draft, base: Callable[[], str]) -> Draft:
+    """The draft with files of ours by their names."""
+    if draft.image is None:
+        return draft
+    address = base()
+    return replace(draft, image=own(draft.image, address), mask=own(draft.mask, address))
 
 
 def _over(draft: Draft, asked: Asked) -> Draft:

@@ -1,4 +1,4 @@
-"""Nebius' requests, as orders."""
+"""Nebius' requests, as submissions."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from imagemill.dialects.strict import Guidance, Negative, Scheduler, Strict
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Format
 from imagemill.generation import Lora as Adapter
-from imagemill.orders import Order
+from imagemill.job import Submission
 
 EXTENSIONS: dict[str, Format] = {"webp": "webp", "png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
 SIZE = 512  # px, of a side that is left open
@@ -43,7 +43,7 @@ class Body(Strict):
     response_format: Literal["b64_json", "url"] | None = None
 
 
-def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
+def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
     asked = _take(strict.parse(strict.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
     seed = None if asked.seed == RANDOM else asked.seed
@@ -60,14 +60,15 @@ def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
         num_images=1 if asked.n is None else asked.n,
         loras=tuple(Adapter(str(own(each.url, base)), each.scale) for each in asked.loras or ()),
     )
-    return Order(
+    return Submission(
         endpoint.generation(draft),
-        endpoint,
+        endpoint.source,
+        version=endpoint.version,
         cacheable=seed is not None and not asked.loras,  # whose files may change
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
-        wire={"format": asked.response_format},
+        dialect_state={"format": asked.response_format},
     )
 
 

@@ -1,4 +1,4 @@
-"""Nebula Block's requests, as orders."""
+"""Nebula Block's requests, as submissions."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from imagemill.dialects.nebula.words import (
 )
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
-from imagemill.orders import Order
+from imagemill.job import Submission
 
 Size = tuple[int, int]  # px, width and height
 
@@ -35,7 +35,7 @@ def with_pictures(asked: Body) -> bool:
     return any(_given(asked, name) is not None for name in ("image", "mask"))
 
 
-def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
+def read(catalog: Catalog, headers: Headers, asked: Body) -> Submission:
     """Decodes pictures: where there are some, it belongs into a thread."""
     model = model_of(_model(asked))
     given = {name: _given(asked, name) for name in OPTIONAL}
@@ -56,12 +56,13 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
         # What the mask shows is missing, not to be kept in part.
         strength=None if mask is None else 1.0,
     )
-    return Order(
+    return Submission(
         _adjusted(endpoint.generation(draft), model.multiple_of),
-        endpoint,
+        endpoint.source,
+        version=endpoint.version,
         cacheable=given["seed"] is not None,  # else every call is meant to give another picture
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
     )
 

@@ -1,4 +1,4 @@
-"""OpenAI's calls, as orders."""
+"""OpenAI's calls, as submissions."""
 
 import re
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from imagemill.dialects.openai.pictures import UNSEEN, Desk, Given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_STEPS, Draft, Format, Generation
-from imagemill.orders import Order
+from imagemill.job import Submission
 from imagemill.repeats import REPEATED
 from imagemill.service import RAW_KEPT
 
@@ -56,7 +56,7 @@ class Terms:
     safety_identifier: str | None = None
 
 
-async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Order, Terms]:
+async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Submission, Terms]:
     """Raises a Fault of what the model does not take, before it looks at pictures."""
     asked, fields = sent.asked, sent.asked.model_dump()
     manners = manners_of(asked.model, fields)
@@ -71,17 +71,17 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Ord
         generation = _generation(sent, manners, endpoint, given)
         terms = replace(terms, image_tokens=given.tokens)
     known = "auto" if generation.image_sized else f"{generation.width}x{generation.height}"
-    order = Order(
+    submission = Submission(
         generation,
-        endpoint,
-        cacheable=False,
-        wait=True,
-        door=DOOR,
+        endpoint.source,
+        dialect=DOOR,
         caller=desk.caller,
-        keep=None if terms.urls else KEPT,
+        ttl_seconds=None if terms.urls else KEPT,
         public=terms.urls,
+        cacheable=False,
+        wait_for_model=True,
     )
-    return order, replace(terms, prompt=generation.prompt, size=known)
+    return submission, replace(terms, prompt=generation.prompt, size=known)
 
 
 def _generation(

@@ -1,4 +1,4 @@
-"""A1111's requests, as orders."""
+"""A1111's requests, as submissions."""
 
 import binascii
 import math
@@ -24,7 +24,7 @@ from imagemill.dialects.sdapi.bodies import Asked, Img2img, Txt2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.finishing import STYLES
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
-from imagemill.orders import Order
+from imagemill.job import Submission
 
 RAW_KEPT = 60.0  # seconds that files live which go into the reply alone
 LARGEST_SCALE = 32.0
@@ -32,12 +32,12 @@ LARGEST_SCALE = 32.0
 
 @dataclass(frozen=True)
 class Plan:
-    """An order, and what its answer needs to know.
+    """A submission, and what its answer needs to know.
 
     set: options that the call itself has set. ignored: what was given and changes nothing, and why.
     """
 
-    order: Order
+    submission: Submission
     asked: Asked
     sampler: samplers.Chosen
     canvas: pictures.Canvas | None
@@ -112,21 +112,23 @@ async def plan(
         **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
     }
     generation = endpoint.generation(_placed(draft, asked, canvas, endpoint))
-    order = _order(generation, endpoint, asked, sources.caller)
-    return Plan(order, asked, sampler, canvas, overridden, ignored)
+    submission = _submission(generation, endpoint, asked, sources.caller)
+    return Plan(submission, asked, sampler, canvas, overridden, ignored)
 
 
-def _order(generation: Generation, endpoint: Endpoint, asked: Asked, caller: str) -> Order:
-    return Order(
+def _submission(
+    generation: Generation, endpoint: Endpoint, asked: Asked, caller: str
+) -> Submission:
+    return Submission(
         generation,
-        endpoint,
-        cacheable=False,
-        drawn=asked.seed is None or asked.seed == -1,
-        wait=True,
-        door=words.DOOR,
+        endpoint.source,
+        dialect=words.DOOR,
         caller=caller,
-        keep=None if asked.save_images else RAW_KEPT,
+        ttl_seconds=None if asked.save_images else RAW_KEPT,
         public=bool(asked.save_images),
+        cacheable=False,
+        seed_drawn=asked.seed is None or asked.seed == -1,
+        wait_for_model=True,
     )
 
 

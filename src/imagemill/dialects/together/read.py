@@ -1,4 +1,4 @@
-"""Together's requests, as orders."""
+"""Together's requests, as submissions."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -24,7 +24,7 @@ from imagemill.dialects.together.words import DOOR, MODELS, RATIOS
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Draft, Generation
 from imagemill.generation import Lora as Adapter
-from imagemill.orders import Order
+from imagemill.job import Submission
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size
 MULTIPLE = 16  # px; what every family paints without cutting
@@ -92,18 +92,22 @@ def credential(headers: Headers) -> None:
         raise Fault(Kind.DENIED, told, "authorization")
 
 
-def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
+def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
     asked = strict.take(Body, strict.parse(strict.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
     generation = endpoint.generation(_draft(asked, endpoint, base))
-    return Order(
+    return Submission(
         generation,
-        endpoint,
+        endpoint.source,
+        version=endpoint.version,
         cacheable=asked.seed is not None and _lasting(generation),
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
-        wire={"model": asked.model, "inline": asked.response_format in ("base64", "b64_json")},
+        dialect_state={
+            "model": asked.model,
+            "inline": asked.response_format in ("base64", "b64_json"),
+        },
     )
 
 
