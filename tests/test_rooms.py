@@ -37,7 +37,7 @@ LEVELS = (
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service flights places worker gathering painting materials news orders recall "
+        "catalog service flights places worker gathering painting materials news recall "
         "input_files lora_files repeats watching lifecycle",
         ROUTES | TENSORS | {"dialects"},
     ),

@@ -350,7 +350,7 @@ class Worker:
     def tell(self, job: Job) -> None:
         """Tells who waits for a job that it has ended, and who sends its webhook."""
         self.news.tell(job.id, job)
-        if job.callback is not None:
+        if job.submission.webhook_url is not None:
             self.ended()
 
     def log(self, job: Job, line: Line) -> None:
