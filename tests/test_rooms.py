@@ -29,7 +29,7 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 
 LEVELS = (
-    level("__init__ errors generation job model_spec turns retries clocks accounts credits", None),
+    level("errors generation job model_spec turns retries clocks accounts credits", None),
     level(
         "settings telemetry folders images names networks fetch files store webhooks finishing tls "
         "inputs threads budget slots pacing",
@@ -43,8 +43,8 @@ LEVELS = (
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
     level(
-        "app addresses admission doors assembly cluster cli cli_faults models_commands connections "
-        "exec server __main__",
+        "__init__ app addresses admission doors assembly cluster cli cli_faults models_commands "
+        "connections exec library server testing __main__",
         TENSORS,
     ),
 )
