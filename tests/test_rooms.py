@@ -43,8 +43,8 @@ LEVELS = (
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
     level(
-        "app addresses admission doors assembly cluster cli cli_faults models_commands connections "
-        "exec server __main__",
+        "app host_routing admission doors assembly cluster cli cli_faults models_commands "
+        "connections exec server __main__",
         TENSORS,
     ),
 )
@@ -69,7 +69,7 @@ NARROWER: dict[str, frozenset[str] | None] = {
 GROUND = frozenset(
     {
         *("wire", "strict", "fields", "callers", "events", "downloads", "forms", "long_json"),
-        *("request_body", "hub_models"),
+        *("request_body", "hub_models", "hosts"),
     }
 )
 

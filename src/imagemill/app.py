@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill import __version__, telemetry
-from imagemill.addresses import Addressed, path_of
 from imagemill.admission import Admission
 from imagemill.assembly import assemble
 from imagemill.budget import Budget
@@ -29,6 +28,7 @@ from imagemill.dialects.request_body import Bodies, Bounded
 from imagemill.doors import DIALECTS, refuse
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
+from imagemill.host_routing import HostRouting, path_of
 from imagemill.server import Server
 from imagemill.service import Service
 from imagemill.settings import LOOPBACK, Settings
@@ -78,7 +78,7 @@ def create_app(
     app.add_middleware(Calm)
     app.add_middleware(Admission, settings)
     app.add_middleware(Marked)
-    app.add_middleware(Addressed, settings.input_limit, catalog.default)
+    app.add_middleware(HostRouting, settings.input_limit, catalog.default)
     app.add_middleware(Bounded, inputs)
     metrics.inputs.labels("memory").set_function(lambda: inputs.memory.taken)
     metrics.inputs.labels("disk").set_function(lambda: inputs.disk.taken)
