@@ -28,6 +28,7 @@ from imagemill.dialects.request_body import Bodies, Bounded
 from imagemill.doors import DIALECTS, refuse
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
+from imagemill.exec import surroundings
 from imagemill.host_routing import HostRouting, path_of
 from imagemill.server import Server
 from imagemill.service import Service
@@ -126,7 +127,8 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 
 def exports(settings: Settings) -> str:
     """What whoever calls a server with `tls` must export, line by line."""
-    return _authority(settings).exports(f"https://{settings.host}:{settings.port}")
+    url = f"https://{settings.host}:{settings.port}"
+    return surroundings.exports(_authority(settings), url)
 
 
 def _authority(settings: Settings) -> Authority:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from imagemill.dialects.fal.pages import PAGES, ModelPage
+from imagemill.dialects.fal.signing import signed_headers
 from imagemill.dialects.fal.words import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
@@ -133,5 +134,5 @@ async def message(service: Service, signer: Signer, job: Job, now: float) -> Mes
         told = error_body(fault)
         body |= {"status": "ERROR", "error": fault.message, "payload": told}
     content = json.dumps(body).encode()
-    headers = signer.fal_headers(job.id, job.caller or "anonymous", content, now)
+    headers = signed_headers(signer, job.id, job.caller or "anonymous", content, now)
     return Message(str(job.callback), headers | {"content-type": "application/json"}, content)
