@@ -43,7 +43,7 @@ LEVELS = (
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
     level(
-        "__init__ app addresses admission doors assembly cluster cli cli_faults models_commands "
+        "__init__ app host_routing admission doors assembly cluster cli cli_faults models_commands "
         "connections exec library server testing __main__",
         TENSORS,
     ),
@@ -69,7 +69,7 @@ NARROWER: dict[str, frozenset[str] | None] = {
 GROUND = frozenset(
     {
         *("wire", "strict", "fields", "callers", "events", "downloads", "forms", "long_json"),
-        *("request_body", "hub_models"),
+        *("request_body", "hub_models", "hosts"),
     }
 )
 

@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 from cryptography import x509
 
-from imagemill.addresses import HOSTS
 from imagemill.app import create_app
+from imagemill.dialects.hosts import HOSTS
 from imagemill.errors import Fault
 from imagemill.exec.calls import Call, calls, told
 from imagemill.exec.interception import Outcome

@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill import __version__, telemetry
-from imagemill.addresses import Addressed, path_of
 from imagemill.admission import Admission
 from imagemill.assembly import assemble
 from imagemill.budget import Budget
@@ -29,6 +28,8 @@ from imagemill.dialects.request_body import Bodies, Bounded
 from imagemill.doors import DIALECTS, refuse
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
+from imagemill.exec import surroundings
+from imagemill.host_routing import HostRouting, path_of
 from imagemill.pacing import Pacer
 from imagemill.server import Server
 from imagemill.service import Service
@@ -80,7 +81,7 @@ def create_app(
     app.add_middleware(Calm)
     app.add_middleware(Admission, settings)
     app.add_middleware(Marked)
-    app.add_middleware(Addressed, settings.input_limit, catalog.default)
+    app.add_middleware(HostRouting, settings.input_limit, catalog.default)
     app.add_middleware(Bounded, inputs)
     app.add_middleware(Paced, Pacer(BEGUN_A_PASS))
     metrics.inputs.labels("memory").set_function(lambda: inputs.memory.taken)
@@ -129,7 +130,8 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 
 def exports(settings: Settings) -> str:
     """What whoever calls a server with `tls` must export, line by line."""
-    return _authority(settings).exports(f"https://{settings.host}:{settings.port}")
+    url = f"https://{settings.host}:{settings.port}"
+    return surroundings.exports(_authority(settings), url)
 
 
 def _authority(settings: Settings) -> Authority:

@@ -107,7 +107,7 @@ def assemble(
         clock,
         at_once=settings.running * max(1, len(devices)),
         retention=settings.retention,
-        secret=partial(table.secret, "names", token_bytes(32)),
+        secret=partial(table.secrets.secret, "names", token_bytes(32)),
         ended=courier.wake,
         probe=probe,
         settled=lambda: clock.settled,
@@ -129,7 +129,7 @@ def assemble(
         settings.queue,
         settings.wait_time,
         place.partition("?")[0],
-        partial(table.secret, "tokens", token_bytes(32)),
+        partial(table.secrets.secret, "tokens", token_bytes(32)),
         now=clock,
     )
     return service

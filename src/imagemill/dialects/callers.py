@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
+from imagemill.dialects.hosts import FAL_CDN, hosts_below
 from imagemill.errors import invalid
 from imagemill.input_files import OWN
 
@@ -15,7 +16,7 @@ from imagemill.input_files import OWN
 LOCAL = "imagemill.local"
 
 # Hosts whose files are ours where this server answers for them.
-CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
+CDN_HOSTS = hosts_below(FAL_CDN)
 
 # The names by which the clients of Hugging Face say who they are.
 HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")

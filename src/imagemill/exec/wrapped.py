@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from imagemill.addresses import HOSTS
+from imagemill.dialects.hosts import HOSTS
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.exec.calls import calls, complaints, told
 from imagemill.exec.interception import Policy, proxying
