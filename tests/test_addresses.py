@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from imagemill.addresses import HOSTS, Addressed
 from imagemill.dialects import fal
-from imagemill.dialects.request_body import Bodies, Pace
+from imagemill.http.request_body import Bodies, Pace
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.catalog import hub
 from imagemill.catalog.pages import PAGES
-from imagemill.dialects import strict
-from imagemill.dialects.request_body import WHOLE, Whole, announced, bodies_of
-from imagemill.dialects.wire import reading
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body
+from imagemill.http.operation import reading
+from imagemill.http.request_body import WHOLE, Whole, announced, bodies_of
 from imagemill.threads import BODIES
 
 # The hosts that are answered for, each with the prefix under which its paths are found here.
@@ -213,7 +213,7 @@ async def _object(scope: Scope, whole: Whole) -> dict[str, Any]:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
-    value = strict.parse(strict.text(content))
+    value = json_body.parse(json_body.text(content))
     return value if isinstance(value, dict) else {}
 
 

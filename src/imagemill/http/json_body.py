@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagemill.dialects import long_json
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import (
     LONGEST_PICTURE,
@@ -20,6 +19,7 @@ from imagemill.generation import (
     MIN_SIDE,
     SCHEDULERS,
 )
+from imagemill.http import long_json
 
 Body = TypeVar("Body", bound=BaseModel)
 
