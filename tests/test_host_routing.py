@@ -10,8 +10,8 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from imagemill.dialects.request_body import Bodies, Pace
 from imagemill.host_routing import HostRouting
+from imagemill.http.request_body import Bodies, Pace
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

@@ -16,11 +16,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.catalog.models import named_by
-from imagemill.dialects import strict
-from imagemill.dialects.hosts import FAL_CDN, HOSTS
-from imagemill.dialects.request_body import WHOLE, Whole, announced, bodies_of
-from imagemill.dialects.wire import reading
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body
+from imagemill.http.hosts import FAL_CDN, HOSTS
+from imagemill.http.operation import reading
+from imagemill.http.request_body import WHOLE, Whole, announced, bodies_of
 from imagemill.threads import BODIES
 
 SECURE = {"http": "https", "ws": "wss"}  # who names such a host has come through TLS
@@ -191,7 +191,7 @@ async def _object(scope: Scope, whole: Whole) -> dict[str, Any]:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
-    value = strict.parse(strict.text(content))
+    value = json_body.parse(json_body.text(content))
     return value if isinstance(value, dict) else {}
 
 

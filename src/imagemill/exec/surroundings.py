@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from imagemill.dialects.hosts import HOSTS
 from imagemill.errors import invalid
 from imagemill.exec.tunnels import PORTS, Above
+from imagemill.http.hosts import HOSTS
 from imagemill.settings import LOOPBACK
 from imagemill.tls import CA, Authority
 

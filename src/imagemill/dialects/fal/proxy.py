@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imagemill.dialects.hosts import FAL_CDN, hosts_below
+from imagemill.http.hosts import FAL_CDN, hosts_below
 
 PATH = "/fal/proxy"
 VERBS = ("GET", "POST", "PUT")

@@ -10,11 +10,11 @@ from typing import TypeVar
 from PIL import Image, ImageOps
 
 from imagemill import images, inputs
-from imagemill.dialects.callers import own
 from imagemill.dialects.openai.usage import of_given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
+from imagemill.http.identity import own
 from imagemill.input_files import OWN
 from imagemill.materials import DATA_KEPT
 from imagemill.service import Service

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 from imagemill import images, inputs
 from imagemill.catalog import Endpoint
-from imagemill.dialects.callers import own
 from imagemill.dialects.sdapi import pictures
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, Draft
+from imagemill.http.identity import own
 from imagemill.input_files import OWN
 from imagemill.materials import DATA_BYTES
 from imagemill.service import Service

@@ -8,8 +8,8 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
-from imagemill.dialects.hosts import FAL_CDN, hosts_below
 from imagemill.errors import invalid
+from imagemill.http.hosts import FAL_CDN, hosts_below
 from imagemill.input_files import OWN
 
 # What the server's own threshold has written into a call's scope.
