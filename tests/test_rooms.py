@@ -31,8 +31,8 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 LEVELS = (
     level("__init__ errors generation job model_spec turns retries clocks accounts credits", None),
     level(
-        "settings telemetry folders images names networks fetch files store webhooks finishing tls "
-        "inputs threads budget slots",
+        "settings telemetry folders images infotext names networks fetch files store webhooks "
+        "finishing tls inputs threads budget slots",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
