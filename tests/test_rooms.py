@@ -29,22 +29,22 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 
 LEVELS = (
-    level("__init__ errors generation job model_spec turns retries clocks accounts credits", None),
+    level("errors generation job model_spec turns retries clocks accounts credits", None),
     level(
         "settings telemetry folders images infotext names networks fetch files store webhooks "
-        "finishing tls inputs threads budget slots",
+        "finishing tls inputs threads budget slots pacing",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service flights places worker gathering painting materials news orders recall "
+        "catalog service flights places worker gathering painting materials news recall "
         "input_files lora_files repeats watching lifecycle",
         ROUTES | TENSORS | {"dialects"},
     ),
     level("dialects playground", TENSORS | DATABASE | {"store", "engine", "pico", "pipelines"}),
     level(
-        "app host_routing admission doors assembly cluster cli cli_faults models_commands "
-        "connections exec server __main__",
+        "__init__ app host_routing admission doors assembly cluster cli cli_faults models_commands "
+        "connections exec library server testing __main__",
         TENSORS,
     ),
 )

@@ -70,7 +70,7 @@ class InputFiles:
     async def stored(self, reference: str, job: Job) -> StoredFile:
         """A file of our own that the job's caller may use."""
         file = await self.objects.get(reference.removeprefix(OWN))
-        if file is None or not (file.public or file.caller == job.caller):
+        if file is None or not (file.public or file.caller == job.submission.caller):
             raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
         return file
 
@@ -79,7 +79,9 @@ class InputFiles:
         path = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
         stack.push_async_callback(DISK.finish, path.unlink, missing_ok=True)
         try:
-            await self.fetcher.save(url, path, PICTURE_BYTES, job.local, job.caller)
+            await self.fetcher.save(
+                url, path, PICTURE_BYTES, job.submission.local, job.submission.caller
+            )
         except OSError as error:
             log.warning("a picture could not be put on disk: %s", error.strerror)
             told = "the picture could not be kept here; the disk may be full"

@@ -96,7 +96,7 @@ class Materials:
     async def _lora(self, lora: Lora, job: Job) -> LoraFile:
         with concerning("loras"):
             if not lora.path.startswith(OWN):
-                return await self.loras.get(lora, job.local, job.caller)
+                return await self.loras.get(lora, job.submission.local, job.submission.caller)
             file = await self.files.stored(lora.path, job)
             if file.size > LORA_BYTES:
                 what = f"the file has {file.size} bytes, where a LoRA has at most {LORA_BYTES}"

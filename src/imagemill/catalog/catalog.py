@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 
 from imagemill.catalog.endpoints import Endpoint
-from imagemill.catalog.models import ENDPOINTS, OWN, OWN_ID, PICO, Defaults, Model, defaults_of
+from imagemill.catalog.models import ENDPOINTS, OWN, OWN_ID, PICO, Model, defaults_of
 from imagemill.catalog.usual import usual
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import Defaults
 from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.families import EMBEDDED
 

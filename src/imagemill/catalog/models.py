@@ -4,25 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from imagemill.generation import Defaults
+
 Task = Literal["text-to-image", "image-to-image"]
 Provider = Literal["fal-ai", "replicate", "together", "nebius"]
 
 # The embedded model where it does not stand in for another.
 OWN_ID, FAST_ID = "imagemill/pico", "imagemill/pico-fast"
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What is painted where the caller leaves something open."""
-
-    #: px, of the image
-    width: int
-    #: px, of the image
-    height: int
-    #: Steps of denoising, from 1.
-    steps: int
-    #: How closely the image follows the prompt, from 0.
-    guidance_scale: float
 
 
 WEIGHTS = Defaults(1024, 1024, 28, 4.0)  # of a model of which nothing else is known

@@ -1,16 +1,15 @@
-"""fal's requests, as orders."""
+"""fal's requests, as submissions."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-from starlette.datastructures import Headers, QueryParams
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.models import named_by
-from imagemill.catalog.wish import Wish
 from imagemill.dialects import hub_models, strict
 from imagemill.dialects.callers import own
 from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
@@ -18,11 +17,12 @@ from imagemill.dialects.fal.router_input import router_page
 from imagemill.dialects.fal.terms import formed, lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.job import Priority
-from imagemill.orders import Order
+from imagemill.generation import Draft, Generation
+from imagemill.job import Priority, Submission
 
 DOOR = "fal"
 LEAST_TIMEOUT = 0.1  # seconds
+SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
 PRIORITIES = {"normal": Priority.NORMAL, "low": Priority.LOW}
 START_TIMEOUTS = ("x-fal-request-start-timeout", "x-fal-request-timeout")  # the first wins
 
@@ -85,53 +85,76 @@ def routed(catalog: Catalog, path: str) -> App:
     if "/" not in model:
         raise Fault(Kind.NOT_FOUND, f'Application "{model:.80}" not found')
     endpoint = catalog.find(hub_models.weights(model))
-    page = replace(PAGES[USUAL], id=model, read=lambda asked: Wish(asked.prompt))
+    page = replace(PAGES[USUAL], id=model, read=lambda asked: Draft(asked.prompt, format="jpeg"))
     return App(router_page(page), endpoint, "")
 
 
-def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str) -> Order:
+def read(
+    app: App, headers: Headers, body: bytes, base: str, caller: str, webhook_url: str | None
+) -> Submission:
     """Raises Refused for a wrong input, a Fault for all else."""
     if app.rest:
         raise Fault(Kind.NOT_FOUND, f"Path /{app.rest:.80} not found")
-    keep, public = lifecycle_of(headers)
-    return replace(
-        order_of(app, strict.parse(strict.text(body)), base),
+    ttl_seconds, public = lifecycle_of(headers)
+    generation, state = _generation(app, strict.parse(strict.text(body)), base)
+    return Submission(
+        generation,
+        app.endpoint.source,
+        dialect=DOOR,
+        caller=caller,
         priority=PRIORITIES.get(headers.get("x-fal-queue-priority", ""), Priority.NORMAL),
         begin_within=_start_timeout(headers),
-        callback=query.get("fal_webhook") or None,
-        keep=keep,
+        webhook_url=webhook_url,
+        ttl_seconds=ttl_seconds,
         public=public,
-        stored=headers.get("x-fal-store-io") != "0",
-    )
-
-
-def order_of(app: App, value: Any, base: str) -> Order:
-    """What an input asks for."""
-    wish = _wish(app.page_for(value), value)
-    wish = replace(wish, image=own(wish.image, base), mask=own(wish.mask, base))
-    return Order(
-        wish.generation(app.endpoint),
-        app.endpoint,
+        retain_prompt=headers.get("x-fal-store-io") != "0",
+        dialect_state=state,
         cacheable=False,
-        wait=True,
-        door=DOOR,
-        wire={
-            "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
-            "base": base,
-            "sync": wish.sync,
-        },
+        wait_for_model=True,
     )
 
 
-def _wish(page: ModelPage[Any], value: Any) -> Wish:
+def spoken(app: App, value: Any, caller: str, local: bool) -> Submission:
+    """What a realtime connection asks for, which is to be sent over it."""
+    generation, state = _generation(app, value, "")
+    return Submission(
+        generation,
+        app.endpoint.source,
+        dialect=DOOR,
+        caller=caller,
+        priority=Priority.INTERACTIVE,
+        cancel_on_disconnect=True,
+        ttl_seconds=SPOKEN_KEPT,
+        local=local,
+        dialect_state=state,
+        cacheable=False,
+        wait_for_model=True,
+    )
+
+
+def _generation(app: App, value: Any, base: str) -> tuple[Generation, dict[str, Any]]:
+    """What an input asks for, and what its output needs to know."""
+    page = app.page_for(value)
+    params = _params(page, value)
+    draft = page.draft(params)
+    draft = replace(draft, image=own(draft.image, base), mask=own(draft.mask, base))
+    state = {
+        "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
+        "base": base,
+        "sync": getattr(params, "sync_mode", False),
+    }
+    return app.endpoint.generation(draft), state
+
+
+def _params(page: ModelPage[Any], value: Any) -> BaseModel:
     try:
-        asked = page.Input.model_validate(value)
+        params: BaseModel = page.Input.model_validate(value)
     except ValidationError as error:
         known = ", ".join(page.Input.model_fields)
         raise Refused([_detail(each, known) for each in error.errors()]) from None
-    if lacking := page.unsupported(asked):
+    if lacking := page.unsupported(params):
         raise Refused([Detail(loc, why, "feature_not_supported") for loc, why in lacking])
-    return page.wish(asked)
+    return params
 
 
 def _detail(error: Any, known: str) -> Detail:

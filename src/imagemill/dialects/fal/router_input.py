@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     Acceleration,
@@ -31,9 +30,9 @@ from imagemill.dialects.fal.pages.types import (
 )
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
-from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS
+from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS, Draft
 
-# Fields that are read as the Wish names them.
+# Fields that are read as the Draft names them.
 SAME = (
     *("negative_prompt", "guidance_scale", "seed", "num_images", "scheduler", "strength"),
     "acceleration",
@@ -71,9 +70,9 @@ def router_page(page: ModelPage[Any]) -> ModelPage[Any]:
     return replace(page, Input=WideInput, read=partial(_read, page), lacking={})
 
 
-def _read(page: ModelPage[Any], asked: WideInput) -> Wish:
+def _read(page: ModelPage[Any], asked: WideInput) -> Draft:
     image = _image(asked)
-    wish = _usual(page, asked, image)
+    draft = _usual(page, asked, image)
     given = {name: value for name in SAME if (value := getattr(asked, name)) is not None}
     if asked.num_inference_steps is not None:
         given["steps"] = asked.num_inference_steps
@@ -81,28 +80,27 @@ def _read(page: ModelPage[Any], asked: WideInput) -> Wish:
         given["format"] = asked.output_format
     if size := _size(asked):
         width, height = size
-        given |= {"width": width or wish.width, "height": height or wish.height}
-        given["keep_size_of"] = None
+        given |= {"width": width or draft.width, "height": height or draft.height}
+        given["image_sized"] = False
     return replace(
-        wish,
+        draft,
         image=image,
         mask=_mask(asked),
         loras=tuple(each.lora() for each in asked.loras),
-        sync=asked.sync_mode,
         **given,
     )
 
 
-def _usual(page: ModelPage[Any], asked: WideInput, image: str | None) -> Wish:
+def _usual(page: ModelPage[Any], asked: WideInput, image: str | None) -> Draft:
     """What the page paints where only the prompt is given; a picture keeps its own size."""
     prompt = asked.prompt if asked.prompt.strip() or image is None else UNSAID
     try:
-        wish = page.read(page.Input.model_validate({"prompt": prompt}))
+        draft = page.read(page.Input.model_validate({"prompt": prompt}))
     except ValidationError:  # it needs more than a prompt
-        wish = Wish(prompt)
+        draft = Draft(prompt, format="jpeg")
     if image is None:
-        return wish
-    return replace(wish, width=None, height=None, keep_size_of="image")
+        return draft
+    return replace(draft, width=None, height=None, image_sized=True)
 
 
 def _image(asked: WideInput) -> str | None:

@@ -1,4 +1,4 @@
-"""Nebula Block's requests, as orders."""
+"""Nebula Block's requests, as submissions."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,8 +20,8 @@ from imagemill.dialects.nebula.words import (
     model_of,
 )
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
-from imagemill.orders import Order
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
+from imagemill.job import Submission
 
 Size = tuple[int, int]  # px, width and height
 
@@ -35,7 +35,7 @@ def with_pictures(asked: Body) -> bool:
     return any(_given(asked, name) is not None for name in ("image", "mask"))
 
 
-def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
+def read(catalog: Catalog, headers: Headers, asked: Body) -> Submission:
     """Decodes pictures: where there are some, it belongs into a thread."""
     model = model_of(_model(asked))
     given = {name: _given(asked, name) for name in OPTIONAL}
@@ -43,10 +43,9 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
     endpoint = catalog.find(model.id)
     image, mask, size = _pictures(given)
     width, height = _sides(asked.width, asked.height, size)
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        "png",
-        negative_prompt=given["negative_prompt"],
+        negative_prompt=given["negative_prompt"] or "",
         width=width,
         height=height,
         steps=asked.num_steps,
@@ -55,14 +54,15 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
         image=image,
         mask=mask,
         # What the mask shows is missing, not to be kept in part.
-        strength=Generation.strength if mask is None else 1.0,
+        strength=None if mask is None else 1.0,
     )
-    return Order(
-        _adjusted(generation, model.multiple_of),
-        endpoint,
+    return Submission(
+        _adjusted(endpoint.generation(draft), model.multiple_of),
+        endpoint.source,
+        version=endpoint.version,
         cacheable=given["seed"] is not None,  # else every call is meant to give another picture
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
     )
 

@@ -23,18 +23,19 @@ from imagemill.dialects.nebula.words import (
     Timings,
 )
 from imagemill.errors import Fault
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer
+from imagemill.job import Submission
 
 SIZE = "x-imagemill-size"
 HUB = "https://huggingface.co/"
 
 
-def painted(order: Order, answer: Answer) -> Response:
-    (picture,), generation = answer.painted.pictures, order.generation
+def painted(submission: Submission, answer: Answer) -> Response:
+    (picture,), generation = answer.painted.pictures, submission.generation
     timings = Timings(inference=answer.painted.seconds)
     datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(picture).decode())
     body = Reply(
-        model=order.endpoint.id, object="list", data=[datum], message=PAINTED, status="success"
+        model=generation.model, object="list", data=[datum], message=PAINTED, status="success"
     )
     size = {SIZE: f"{generation.width}x{generation.height}"}
     return JSONResponse(body.model_dump(), headers=wire.headers(answer) | size)

@@ -13,9 +13,9 @@ from imagemill.dialects.openai.read import Terms, endpoint_of
 from imagemill.dialects.openai.usage import PARTIAL, Usage, of_painted, of_text
 from imagemill.dialects.openai.words import error_body
 from imagemill.errors import Fault
+from imagemill.generation import Answer
 from imagemill.job import File, Job
 from imagemill.news import Preview
-from imagemill.orders import Answer
 from imagemill.service import Service
 from imagemill.threads import ENCODING
 
@@ -123,7 +123,13 @@ async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Te
     stem, _, suffix = file.key.rpartition(".")
     key = f"{stem}_{terms.compression}.{suffix}"
     await service.objects.put(
-        picture, file.content_type, job=job.id, caller=job.caller, keep=keep, public=True, key=key
+        picture,
+        file.content_type,
+        job=job.id,
+        caller=job.submission.caller,
+        keep=keep,
+        public=True,
+        key=key,
     )
     return key
 

@@ -1,7 +1,6 @@
 """What img2img paints over: its pictures from wherever they come, its mask, its size."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from imagemill import images, inputs
 from imagemill.catalog import Endpoint
@@ -9,7 +8,7 @@ from imagemill.dialects.callers import own
 from imagemill.dialects.sdapi import pictures
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA
+from imagemill.generation import DATA, Draft
 from imagemill.input_files import OWN
 from imagemill.materials import DATA_BYTES
 from imagemill.service import Service
@@ -44,7 +43,7 @@ class Canvases:
             width = given[0] if width is None else width
             height = given[1] if height is None else height
         # Checked before anything is scaled to it.
-        endpoint.generation("checked", "png", width=width, height=height)
+        endpoint.generation(Draft("checked", width=width, height=height))
         size = width, height
         return await DECODING.run(pictures.prepared, image, mask, size, mode, brush)
 
@@ -65,16 +64,17 @@ class Canvases:
         return await BODIES.run(decoded, given, field)
 
 
-def painted_over(canvas: pictures.Canvas, asked: Img2img) -> dict[str, Any]:
-    """A canvas, in the words of a Generation."""
+def painted_over(draft: Draft, canvas: pictures.Canvas, asked: Img2img) -> Draft:
+    """The draft with a canvas that it is painted over."""
     width, height = images.size_of(canvas.image)
-    return {
-        "width": width,
-        "height": height,
-        "image": inputs.as_data_uri(canvas.image, "image/png"),
-        "mask": None if canvas.mask is None else inputs.as_data_uri(canvas.mask, "image/png"),
-        "strength": _strength(asked),
-    }
+    return replace(
+        draft,
+        width=width,
+        height=height,
+        image=inputs.as_data_uri(canvas.image, "image/png"),
+        mask=None if canvas.mask is None else inputs.as_data_uri(canvas.mask, "image/png"),
+        strength=_strength(asked),
+    )
 
 
 def _strength(asked: Img2img) -> float:

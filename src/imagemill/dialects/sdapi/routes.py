@@ -28,8 +28,8 @@ from imagemill.dialects.sdapi import (
 from imagemill.dialects.sdapi.words import DOOR
 from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Answer
 from imagemill.job import FINAL
-from imagemill.orders import Answer
 from imagemill.places import Place
 from imagemill.threads import DECODING, ENCODING
 
@@ -68,8 +68,8 @@ class Sdapi:
         caller, local = caller_of(request.headers), is_local(request)
         sources = repainting.Canvases(self.service, base, caller, person, local)
         plan = await read.plan(self.house, asked, sources, kept)
-        order = await wire.called(self.house, request, body, plan.order)
-        plan = read.lightened(replace(plan, order=order))
+        submission = await wire.called(self.house, request, body, plan.submission)
+        plan = read.lightened(replace(plan, submission=submission))
         await wire.hold(request, plan.memory)
         return plan
 
@@ -83,15 +83,15 @@ class Sdapi:
             if plan.asked.override_settings_restore_afterwards is False:
                 self.options.set(person, plan.set)
             work = partial(self._painted, person, plan, base, place)
-            told, headers = await self.service.share(plan.order, work)
+            told, headers = await self.service.share(plan.submission, work)
         return Told(told, headers=headers)
 
     async def _painted(
         self, person: str, plan: read.Plan, base: str, place: Place
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """What is told of a call that somebody waits for, and in which headers."""
-        order = replace(plan.order, repeat=None)  # this work is shared
-        job = await self.service.begin(order, place=place)
+        submission = replace(plan.submission, repeat=None)  # this work is shared
+        job = await self.service.begin(submission, place=place)
         current = live.Live(job, plan.asked.force_task_id or f"task({job.id})")
         self.board.add(person, current)
         try:
@@ -113,8 +113,8 @@ class Sdapi:
             raise Fault(Kind.NOT_FOUND, "the request was removed")
         painted = await self.service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
-        wire.report(plan.order, answer)
-        format = plan.order.generation.format
+        wire.report(plan.submission, answer)
+        format = plan.submission.generation.format
         whole = [
             await ENCODING.run(pictures.finished, each, plan.canvas, format)
             for each in painted.pictures
@@ -216,8 +216,8 @@ async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
 
 
 def _served_by(plan: read.Plan) -> str:
-    endpoint = plan.order.endpoint
-    return EMBEDDED if endpoint.source == EMBEDDED else endpoint.id
+    submission = plan.submission
+    return EMBEDDED if submission.source == EMBEDDED else submission.generation.model
 
 
 def _object(body: bytes) -> dict[str, Any]:

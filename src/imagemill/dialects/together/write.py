@@ -7,29 +7,28 @@ from typing import Any
 from imagemill.catalog import Catalog, Model
 from imagemill.dialects import hub_models
 from imagemill.dialects.together.words import DOOR
-from imagemill.generation import Painted
-from imagemill.job import Job
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer, Painted
+from imagemill.job import Job, Submission
 
 HUB = "https://huggingface.co"
 FREE: dict[str, float] = dict.fromkeys(("base", "finetune", "hourly", "input", "output"), 0.0)
 
 
-def inline(order: Order, answer: Answer) -> dict[str, Any]:
+def inline(submission: Submission, answer: Answer) -> dict[str, Any]:
     """The pictures themselves, and no `url`: who finds one takes that."""
     pictures = [base64.b64encode(each).decode() for each in answer.painted.pictures]
-    return _reply(order, str(uuid.uuid4()), "b64_json", pictures)
+    return _reply(submission, str(uuid.uuid4()), "b64_json", pictures)
 
 
-def linked(order: Order, job: Job, base: str) -> dict[str, Any]:
+def linked(submission: Submission, job: Job, base: str) -> dict[str, Any]:
     """Where the pictures of a job lie."""
     assert job.result is not None
-    return _reply(order, job.id, "url", [f"{base}/{file.key}" for file in job.result.files])
+    return _reply(submission, job.id, "url", [f"{base}/{file.key}" for file in job.result.files])
 
 
-def _reply(order: Order, id: str, type: str, values: list[str]) -> dict[str, Any]:
+def _reply(submission: Submission, id: str, type: str, values: list[str]) -> dict[str, Any]:
     data = [{"index": i, "type": type, type: value} for i, value in enumerate(values)]
-    return {"id": id, "object": "list", "model": order.wire["model"], "data": data}
+    return {"id": id, "object": "list", "model": submission.dialect_state["model"], "data": data}
 
 
 def answer_of(job: Job) -> Answer:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
@@ -19,6 +18,7 @@ from imagemill.dialects.fal.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 EXAMPLE: dict[str, Any] = {
     "prompt": (
@@ -55,9 +55,10 @@ class TextToImageInputTexture(TextToImageInput):
     pass
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
+        format="jpeg",
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -66,7 +67,6 @@ def _wish(asked: TextToImageInput) -> Wish:
         guidance_scale=asked.guidance_scale,
         seed=asked.seed,
         num_images=asked.num_images,
-        sync=asked.sync_mode,
     )
 
 
@@ -78,7 +78,7 @@ PAGES: tuple[ModelPage[Any], ...] = (
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
+        read=_draft,
     ),
     ModelPage(
         id="fal-ai/f-lite/texture",
@@ -87,6 +87,6 @@ PAGES: tuple[ModelPage[Any], ...] = (
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
+        read=_draft,
     ),
 )

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
@@ -21,6 +20,7 @@ from imagemill.dialects.fal.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 PROMPT = (
     "Extreme close-up of a single tiger eye, direct frontal view. Detailed iris and pupil. "
@@ -71,9 +71,9 @@ class TextToImageInputDev(Input):
 
 def _unguided(
     asked: TextToImageInputFlux1Schnell | TextToImageInputSchnell | TextToImageInputDev,
-) -> Wish:
+) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         width=width,
         height=height,
@@ -82,11 +82,10 @@ def _unguided(
         num_images=asked.num_images,
         format=asked.output_format,
         acceleration=asked.acceleration,
-        sync=asked.sync_mode,
     )
 
 
-def _guided(asked: TextToImageInputSchnell | TextToImageInputDev) -> Wish:
+def _guided(asked: TextToImageInputSchnell | TextToImageInputDev) -> Draft:
     return replace(_unguided(asked), guidance_scale=asked.guidance_scale)
 
 

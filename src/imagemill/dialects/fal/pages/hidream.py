@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import Field
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
@@ -25,6 +24,7 @@ from imagemill.dialects.fal.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 SIZE = ImageSize(width=1024, height=1024)
 PROMPT = "a cat holding a skateboard which has 'fal' written on it in red spray paint"
@@ -58,9 +58,9 @@ class TextToImageInputFast(Input):
     output_format: OutputFormat = "jpeg"
 
 
-def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Wish:
+def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -69,11 +69,10 @@ def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Wish:
         seed=asked.seed,
         num_images=asked.num_images,
         format=asked.output_format,
-        sync=asked.sync_mode,
     )
 
 
-def _full(asked: TextToImageInputFull) -> Wish:
+def _full(asked: TextToImageInputFull) -> Draft:
     return replace(
         _fast(asked),
         guidance_scale=asked.guidance_scale,

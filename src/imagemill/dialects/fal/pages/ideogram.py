@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.ideogram_schema import (
     BaseTextToImageInputV3,
     BaseTextToImageOutputV3,
@@ -21,6 +20,7 @@ from imagemill.dialects.fal.pages.ideogram_schema import (
 )
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import RATIOS, Input, Output, sides
+from imagemill.generation import Draft
 
 STEPS: dict[str, int] = {"TURBO": 12, "BALANCED": 28, "QUALITY": 50}
 # Canonical presets by either version's word; auto and general ask for none.
@@ -44,9 +44,9 @@ InputV3 = (
 Asked = TypeVar("Asked", bound=Input)
 
 
-def _v2(asked: TextToImageInputV2) -> Wish:
+def _v2(asked: TextToImageInputV2) -> Draft:
     width, height = RATIOS[asked.aspect_ratio]
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -56,13 +56,12 @@ def _v2(asked: TextToImageInputV2) -> Wish:
         format="png",
         style=STYLES.get(asked.style.lower()),
         expand=asked.expand_prompt,
-        sync=asked.sync_mode,
     )
 
 
-def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Wish:
+def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Draft:
     """What all of V3 share."""
-    return Wish(
+    return Draft(
         prompt=prompt,
         steps=STEPS[asked.rendering_speed],
         seed=asked.seed,
@@ -71,11 +70,10 @@ def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Wish:
         style=STYLES.get(style.lower()) if style else None,
         palette=asked.color_palette.swatches() if asked.color_palette else (),
         expand=expand,
-        sync=asked.sync_mode,
     )
 
 
-def _text_to_image(asked: BaseTextToImageInputV3) -> Wish:
+def _text_to_image(asked: BaseTextToImageInputV3) -> Draft:
     width, height = sides(asked.image_size)
     return replace(
         _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
@@ -85,7 +83,7 @@ def _text_to_image(asked: BaseTextToImageInputV3) -> Wish:
     )
 
 
-def _remix(asked: RemixImageInputV3) -> Wish:
+def _remix(asked: RemixImageInputV3) -> Draft:
     width, height = sides(asked.image_size)
     return replace(
         _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
@@ -98,17 +96,17 @@ def _remix(asked: RemixImageInputV3) -> Wish:
     )
 
 
-def _edit(asked: EditImageInputV3) -> Wish:
+def _edit(asked: EditImageInputV3) -> Draft:
     return replace(
         _v3(asked, asked.prompt, None, asked.expand_prompt),
         image=asked.image_url,
         mask=asked.mask_url,
         strength=1.0,
-        keep_size_of="image",
+        image_sized=True,
     )
 
 
-def _reframe(asked: ReframeImageInputV3) -> Wish:
+def _reframe(asked: ReframeImageInputV3) -> Draft:
     width, height = sides(asked.image_size)
     return replace(
         _v3(asked, REFRAMED, asked.style, expand=False),
@@ -120,11 +118,11 @@ def _reframe(asked: ReframeImageInputV3) -> Wish:
     )
 
 
-def _replace_background(asked: ReplaceBackgroundInputV3) -> Wish:
+def _replace_background(asked: ReplaceBackgroundInputV3) -> Draft:
     return replace(
         _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
         image=asked.image_url,
-        keep_size_of="image",
+        image_sized=True,
     )
 
 
@@ -150,7 +148,7 @@ def _page(
     input: type[Asked],
     output: type[Output],
     example: dict[str, Any],
-    read: Callable[[Asked], Wish],
+    read: Callable[[Asked], Draft],
     lacking: dict[str, str] = LACKING,
     painted: str = PAINTED,
 ) -> ModelPage[Asked]:

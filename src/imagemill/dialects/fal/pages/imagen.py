@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     RATIOS,
@@ -16,6 +15,7 @@ from imagemill.dialects.fal.pages.types import (
     Prompt,
     Seed,
 )
+from imagemill.generation import Draft
 
 STEPS_OF_FAST = 12  # for whatever serves it; the page has no such setting
 
@@ -72,9 +72,9 @@ class TextToImageOutput(Output):
 def _page(
     id: str, description: str, prompt: str, painted: str, steps: int | None
 ) -> ModelPage[TextToImageInput]:
-    def wish(asked: TextToImageInput) -> Wish:
+    def draft(asked: TextToImageInput) -> Draft:
         width, height = RATIOS[asked.aspect_ratio]
-        return Wish(
+        return Draft(
             prompt=asked.prompt,
             negative_prompt=asked.negative_prompt,
             width=width,
@@ -92,7 +92,7 @@ def _page(
         Output=TextToImageOutput,
         example={"prompt": prompt, "aspect_ratio": "1:1", "num_images": 1},
         output_example={"images": [{"url": painted}], "seed": 42},
-        read=wish,
+        read=draft,
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from imagemill.catalog.models import ENDPOINTS, Model, Task
-from imagemill.catalog.wish import Wish
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Draft
 
 Loc = tuple[str | int, ...]
 TakenInput = TypeVar("TakenInput", bound=BaseModel)
@@ -32,7 +32,7 @@ class ModelPage(Generic[TakenInput]):
     #: An output, as the endpoint's documentation prints it.
     output_example: dict[str, Any]
     #: Of an Input without what is lacking.
-    read: Callable[[TakenInput], Wish]
+    read: Callable[[TakenInput], Draft]
     #: Whether its clients may ask for previews.
     streams: bool = False
     #: By field, why it cannot be honoured yet and what to do instead.
@@ -54,7 +54,8 @@ class ModelPage(Generic[TakenInput]):
         """Where and why `taken` cannot be honoured; empty lists and defaults ask for nothing."""
         return [((name,), why) for name, why in self.lacking.items() if _is_set(taken, name)]
 
-    def wish(self, taken: TakenInput) -> Wish:
+    def draft(self, taken: TakenInput) -> Draft:
+        """What `taken` says; raises a Fault where it cannot be honoured."""
         if lacking := self.unsupported(taken):
             raise Fault(Kind.UNSUPPORTED, "; ".join(why for _, why in lacking))
         return self.read(taken)

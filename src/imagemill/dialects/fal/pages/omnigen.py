@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
@@ -24,6 +23,7 @@ from imagemill.dialects.fal.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 NEGATIVE = (
     "(((deformed))), blurry, over saturation, bad anatomy, disfigured, poorly drawn face, "
@@ -71,9 +71,9 @@ class TextToImageInput(Input):
         return end
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -85,7 +85,6 @@ def _wish(asked: TextToImageInput) -> Wish:
         format=asked.output_format,
         scheduler=SCHEDULERS[asked.scheduler],
         guidance_range=(asked.cfg_range_start, asked.cfg_range_end),
-        sync=asked.sync_mode,
     )
 
 
@@ -110,7 +109,7 @@ PAGES: tuple[ModelPage[Any], ...] = (
             "output_format": "jpeg",
         },
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
+        read=_draft,
         lacking={
             "input_image_urls": "input images are not served here yet; leave input_image_urls out "
             "and describe the whole picture in the prompt",

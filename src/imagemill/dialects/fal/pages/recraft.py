@@ -4,7 +4,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     FileWithData,
@@ -16,7 +15,7 @@ from imagemill.dialects.fal.pages.types import (
     Size,
     sides,
 )
-from imagemill.generation import MAX_SWATCHES, Swatch
+from imagemill.generation import MAX_SWATCHES, Draft, Swatch
 
 Style = Literal[
     "any",
@@ -93,9 +92,9 @@ def preset(style: str) -> str:
     return f"recraft/{style}"
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         width=width,
         height=height,
@@ -120,7 +119,7 @@ PAGES: tuple[ModelPage[Any], ...] = (
         output_example={
             "images": [{"url": "https://fal.media/files/penguin/852yy3l5DGLmrwAK42RTB_image.webp"}]
         },
-        read=_wish,
+        read=_draft,
         lacking={
             "style_id": "styles of one's own are not served here yet; leave style_id out and name "
             "one of the styles",

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from imagemill.catalog.wish import Wish
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
@@ -24,6 +23,7 @@ from imagemill.dialects.fal.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=2, description="How strongly it is applied.")]
@@ -70,9 +70,9 @@ class TextToImageInput(Input):
     ip_adapter: Annotated[IPAdapter | None, _said("Not served yet.")] = None
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -83,7 +83,6 @@ def _wish(asked: TextToImageInput) -> Wish:
         num_images=asked.num_images,
         format=asked.output_format,
         loras=tuple(each.lora() for each in asked.loras),
-        sync=asked.sync_mode,
     )
 
 
@@ -118,7 +117,7 @@ PAGES: tuple[ModelPage[Any], ...] = (
             "output_format": "jpeg",
         },
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
+        read=_draft,
         lacking={
             "controlnet": "controlnet is not served here yet; leave it out",
             "ip_adapter": "ip_adapter is not served here yet; leave it out and describe the image",
