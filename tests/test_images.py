@@ -224,3 +224,8 @@ def test_an_svg_of_others_is_no_image(text: str) -> None:
         with pytest.raises(Fault) as caught:
             read(text.encode())
         assert caught.value.kind is Kind.INVALID
+
+
+def test_what_would_end_a_setting_is_quoted() -> None:
+    content = encode(make_pixels(), "png", {"prompt": "a cat", "steps": 4, "model": "a/b, at: x"})
+    assert opened(content).info["parameters"] == 'a cat\nSteps: 4, Model: "a/b, at: x"'

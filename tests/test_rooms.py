@@ -32,8 +32,8 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 LEVELS = (
     level("errors generation job model_spec turns retries clocks accounts credits", None),
     level(
-        "settings telemetry folders images names networks fetch files store webhooks finishing tls "
-        "inputs threads budget slots pacing",
+        "settings telemetry folders images infotext names networks fetch files store webhooks "
+        "finishing tls inputs threads budget slots pacing",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),

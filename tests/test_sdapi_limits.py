@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from imagemill import infotext
 from imagemill.catalog import Catalog
-from imagemill.dialects.sdapi import checkpoints, infotext, options, pictures, prompts
+from imagemill.dialects.sdapi import checkpoints, options, pictures, prompts
 from imagemill.errors import Fault
 from imagemill.http.operation import SHORT
 from imagemill.threads import BODIES

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, PngImagePlugin
 
-from imagemill.dialects.sdapi import infotext, pictures, prompts
+from imagemill import infotext
+from imagemill.dialects.sdapi import image_texts, pictures, prompts
 from imagemill.errors import Fault
 from imagemill.images import encode, provenance_of
 from tests.conftest import Serving
@@ -377,7 +378,7 @@ def test_the_texts_of_our_own_files_are_read(format: Any) -> None:
         "guidance_scale": 4.0,
     }
     content = encode(np.zeros((64, 64, 3), dtype=np.uint8), format, facts)
-    text, items = infotext.texts_of(content)
+    text, items = image_texts.texts_of(content)
     assert infotext.read(text)["Seed"] == "7"
     assert "parameters" not in items
 
@@ -388,15 +389,15 @@ def test_the_texts_of_others_are_read_too() -> None:
     chunks.add_text("Author", "somebody")
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32)).save(buffer, "png", pnginfo=chunks)
-    text, items = infotext.texts_of(buffer.getvalue())
+    text, items = image_texts.texts_of(buffer.getvalue())
     assert infotext.read(text)["Sampler"] == "Euler a"
     assert items == {"Author": "somebody"}
 
 
 def test_what_is_no_picture_has_no_texts() -> None:
     with pytest.raises(Fault, match="no picture"):
-        infotext.texts_of(b"hello")
+        image_texts.texts_of(b"hello")
     gif = io.BytesIO()
     Image.new("RGB", (32, 32)).save(gif, "gif")
     with pytest.raises(Fault, match="PNG, JPEG or WebP"):
-        infotext.texts_of(gif.getvalue())
+        image_texts.texts_of(gif.getvalue())

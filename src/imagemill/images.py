@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from imagemill import __version__
+from imagemill import __version__, infotext
 from imagemill.errors import invalid
 from imagemill.generation import Format, Generation
 
@@ -177,11 +177,9 @@ def _json(facts: Provenance) -> str:
 
 
 def _parameters(facts: Provenance) -> str:
-    lines = [str(facts.get("prompt", ""))]
-    if negative := facts.get("negative_prompt"):
-        lines.append(f"Negative prompt: {negative}")
-    lines.append(", ".join(f"{label}: {facts[key]}" for key, label in _LABELS if key in facts))
-    return _text("\n".join(lines))
+    pairs = ((label, facts[key]) for key, label in _LABELS if key in facts)
+    negative = str(facts.get("negative_prompt", ""))
+    return _text(infotext.write(str(facts.get("prompt", "")), negative, pairs))
 
 
 def _text(value: str) -> str:

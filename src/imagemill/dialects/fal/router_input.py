@@ -70,30 +70,30 @@ def router_page(page: ModelPage[Any]) -> ModelPage[Any]:
     return replace(page, Input=WideInput, read=partial(_read, page), lacking={})
 
 
-def _read(page: ModelPage[Any], asked: WideInput) -> Draft:
-    image = _image(asked)
-    draft = _usual(page, asked, image)
-    given = {name: value for name in SAME if (value := getattr(asked, name)) is not None}
-    if asked.num_inference_steps is not None:
-        given["steps"] = asked.num_inference_steps
-    if asked.output_format is not None:
-        given["format"] = asked.output_format
-    if size := _size(asked):
+def _read(page: ModelPage[Any], body: WideInput) -> Draft:
+    image = _image(body)
+    draft = _usual(page, body, image)
+    values = {name: value for name in SAME if (value := getattr(body, name)) is not None}
+    if body.num_inference_steps is not None:
+        values["steps"] = body.num_inference_steps
+    if body.output_format is not None:
+        values["format"] = body.output_format
+    if size := _size(body):
         width, height = size
-        given |= {"width": width or draft.width, "height": height or draft.height}
-        given["image_sized"] = False
+        values |= {"width": width or draft.width, "height": height or draft.height}
+        values["image_sized"] = False
     return replace(
         draft,
         image=image,
-        mask=_mask(asked),
-        loras=tuple(each.lora() for each in asked.loras),
-        **given,
+        mask=_mask(body),
+        loras=tuple(each.lora() for each in body.loras),
+        **values,
     )
 
 
-def _usual(page: ModelPage[Any], asked: WideInput, image: str | None) -> Draft:
+def _usual(page: ModelPage[Any], body: WideInput, image: str | None) -> Draft:
     """What the page paints where only the prompt is given; a picture keeps its own size."""
-    prompt = asked.prompt if asked.prompt.strip() or image is None else UNSAID
+    prompt = body.prompt if body.prompt.strip() or image is None else UNSAID
     try:
         draft = page.read(page.Input.model_validate({"prompt": prompt}))
     except ValidationError:  # it needs more than a prompt
@@ -103,29 +103,29 @@ def _usual(page: ModelPage[Any], asked: WideInput, image: str | None) -> Draft:
     return replace(draft, width=None, height=None, image_sized=True)
 
 
-def _image(asked: WideInput) -> str | None:
-    given = list(dict.fromkeys([*filter(None, [asked.image_url]), *(asked.image_urls or ())]))
-    if len(given) > 1:
-        raise invalid("image_urls", f"{len(given)} images came; one is painted over, so give one")
-    return given[0] if given else None
+def _image(body: WideInput) -> str | None:
+    images = list(dict.fromkeys([*filter(None, [body.image_url]), *(body.image_urls or ())]))
+    if len(images) > 1:
+        raise invalid("image_urls", f"{len(images)} images came; one is painted over, so give one")
+    return images[0] if images else None
 
 
-def _mask(asked: WideInput) -> str | None:
-    if asked.mask_url and asked.mask_image:
+def _mask(body: WideInput) -> str | None:
+    if body.mask_url and body.mask_image:
         raise invalid("mask", "mask_url and mask_image are the same; give one of them")
-    return asked.mask_url or asked.mask_image
+    return body.mask_url or body.mask_image
 
 
-def _size(asked: WideInput) -> tuple[int | None, int | None] | None:
+def _size(body: WideInput) -> tuple[int | None, int | None] | None:
     """Width and height in px; None where neither was given."""
-    named, target = asked.image_size, asked.target_size
-    flat = (asked.width, asked.height)
+    named, target = body.image_size, body.target_size
+    flat = (body.width, body.height)
     forms: dict[str, tuple[int | None, int | None] | None] = {
         "image_size": None if named is None else sides(named),
         "target_size": None if target is None else sides(target),
         "width and height": None if flat == (None, None) else flat,
     }
-    given = [name for name, value in forms.items() if value]
-    if len(given) > 1:
-        raise invalid("image_size", f"the size came as {' and as '.join(given)}; give one of them")
-    return forms[given[0]] if given else None
+    names = [name for name, value in forms.items() if value]
+    if len(names) > 1:
+        raise invalid("image_size", f"the size came as {' and as '.join(names)}; give one of them")
+    return forms[names[0]] if names else None

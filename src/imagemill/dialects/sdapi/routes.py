@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill import images
+from imagemill import images, infotext
 from imagemill.catalog import EMBEDDED
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
-    infotext,
+    image_texts,
     lists,
     live,
     options,
@@ -228,7 +228,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _png_info(given: str) -> dict[str, Any]:
-    text, items = infotext.texts_of(repainting.decoded(given, "png"))
+    text, items = image_texts.texts_of(repainting.decoded(given, "png"))
     return {"info": text, "items": items, "parameters": infotext.read(text)}
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from imagemill import __version__
-from imagemill.dialects.sdapi import infotext
+from imagemill import __version__, infotext
 from imagemill.dialects.sdapi.bodies import SECRET, Img2img
 from imagemill.dialects.sdapi.live import Live
 from imagemill.dialects.sdapi.options import CHECKPOINT

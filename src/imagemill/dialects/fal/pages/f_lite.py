@@ -55,18 +55,18 @@ class TextToImageInputTexture(TextToImageInput):
     pass
 
 
-def _draft(asked: TextToImageInput) -> Draft:
-    width, height = sides(asked.image_size)
+def _draft(body: TextToImageInput) -> Draft:
+    width, height = sides(body.image_size)
     return Draft(
         format="jpeg",
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
         width=width,
         height=height,
-        steps=asked.num_inference_steps,
-        guidance_scale=asked.guidance_scale,
-        seed=asked.seed,
-        num_images=asked.num_images,
+        steps=body.num_inference_steps,
+        guidance_scale=body.guidance_scale,
+        seed=body.seed,
+        num_images=body.num_images,
     )
 
 

@@ -70,23 +70,23 @@ class TextToImageInputDev(Input):
 
 
 def _unguided(
-    asked: TextToImageInputFlux1Schnell | TextToImageInputSchnell | TextToImageInputDev,
+    body: TextToImageInputFlux1Schnell | TextToImageInputSchnell | TextToImageInputDev,
 ) -> Draft:
-    width, height = sides(asked.image_size)
+    width, height = sides(body.image_size)
     return Draft(
-        prompt=asked.prompt,
+        prompt=body.prompt,
         width=width,
         height=height,
-        steps=asked.num_inference_steps,
-        seed=asked.seed,
-        num_images=asked.num_images,
-        format=asked.output_format,
-        acceleration=asked.acceleration,
+        steps=body.num_inference_steps,
+        seed=body.seed,
+        num_images=body.num_images,
+        format=body.output_format,
+        acceleration=body.acceleration,
     )
 
 
-def _guided(asked: TextToImageInputSchnell | TextToImageInputDev) -> Draft:
-    return replace(_unguided(asked), guidance_scale=asked.guidance_scale)
+def _guided(body: TextToImageInputSchnell | TextToImageInputDev) -> Draft:
+    return replace(_unguided(body), guidance_scale=body.guidance_scale)
 
 
 PAGES: tuple[ModelPage[Any], ...] = (

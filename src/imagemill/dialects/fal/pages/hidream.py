@@ -58,25 +58,25 @@ class TextToImageInputFast(Input):
     output_format: OutputFormat = "jpeg"
 
 
-def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Draft:
-    width, height = sides(asked.image_size)
+def _fast(body: TextToImageInputFull | TextToImageInputFast) -> Draft:
+    width, height = sides(body.image_size)
     return Draft(
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
         width=width,
         height=height,
-        steps=asked.num_inference_steps,
-        seed=asked.seed,
-        num_images=asked.num_images,
-        format=asked.output_format,
+        steps=body.num_inference_steps,
+        seed=body.seed,
+        num_images=body.num_images,
+        format=body.output_format,
     )
 
 
-def _full(asked: TextToImageInputFull) -> Draft:
+def _full(body: TextToImageInputFull) -> Draft:
     return replace(
-        _fast(asked),
-        guidance_scale=asked.guidance_scale,
-        loras=tuple(each.lora() for each in asked.loras),
+        _fast(body),
+        guidance_scale=body.guidance_scale,
+        loras=tuple(each.lora() for each in body.loras),
     )
 
 

@@ -41,87 +41,87 @@ InputV3 = (
     | ReframeImageInputV3
     | ReplaceBackgroundInputV3
 )
-Asked = TypeVar("Asked", bound=Input)
+TakenInput = TypeVar("TakenInput", bound=Input)
 
 
-def _v2(asked: TextToImageInputV2) -> Draft:
-    width, height = RATIOS[asked.aspect_ratio]
+def _v2(body: TextToImageInputV2) -> Draft:
+    width, height = RATIOS[body.aspect_ratio]
     return Draft(
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
         width=width,
         height=height,
         steps=STEPS["BALANCED"],
-        seed=asked.seed,
+        seed=body.seed,
         format="png",
-        style=STYLES.get(asked.style.lower()),
-        expand=asked.expand_prompt,
+        style=STYLES.get(body.style.lower()),
+        expand=body.expand_prompt,
     )
 
 
-def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Draft:
+def _v3(body: InputV3, prompt: str, style: str | None, expand: bool) -> Draft:
     """What all of V3 share."""
     return Draft(
         prompt=prompt,
-        steps=STEPS[asked.rendering_speed],
-        seed=asked.seed,
-        num_images=asked.num_images,
+        steps=STEPS[body.rendering_speed],
+        seed=body.seed,
+        num_images=body.num_images,
         format="png",
         style=STYLES.get(style.lower()) if style else None,
-        palette=asked.color_palette.swatches() if asked.color_palette else (),
+        palette=body.color_palette.swatches() if body.color_palette else (),
         expand=expand,
     )
 
 
-def _text_to_image(asked: BaseTextToImageInputV3) -> Draft:
-    width, height = sides(asked.image_size)
+def _text_to_image(body: BaseTextToImageInputV3) -> Draft:
+    width, height = sides(body.image_size)
     return replace(
-        _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
+        _v3(body, body.prompt, body.style, body.expand_prompt),
         width=width,
         height=height,
-        negative_prompt=asked.negative_prompt,
+        negative_prompt=body.negative_prompt,
     )
 
 
-def _remix(asked: RemixImageInputV3) -> Draft:
-    width, height = sides(asked.image_size)
+def _remix(body: RemixImageInputV3) -> Draft:
+    width, height = sides(body.image_size)
     return replace(
-        _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
+        _v3(body, body.prompt, body.style, body.expand_prompt),
         width=width,
         height=height,
-        negative_prompt=asked.negative_prompt,
-        image=asked.image_url,
+        negative_prompt=body.negative_prompt,
+        image=body.image_url,
         # The page's strength is the image's own; a Generation's is that of the repainting.
-        strength=max(round(1 - asked.strength, 6), LEAST_REPAINTED),
+        strength=max(round(1 - body.strength, 6), LEAST_REPAINTED),
     )
 
 
-def _edit(asked: EditImageInputV3) -> Draft:
+def _edit(body: EditImageInputV3) -> Draft:
     return replace(
-        _v3(asked, asked.prompt, None, asked.expand_prompt),
-        image=asked.image_url,
-        mask=asked.mask_url,
+        _v3(body, body.prompt, None, body.expand_prompt),
+        image=body.image_url,
+        mask=body.mask_url,
         strength=1.0,
         image_sized=True,
     )
 
 
-def _reframe(asked: ReframeImageInputV3) -> Draft:
-    width, height = sides(asked.image_size)
+def _reframe(body: ReframeImageInputV3) -> Draft:
+    width, height = sides(body.image_size)
     return replace(
-        _v3(asked, REFRAMED, asked.style, expand=False),
+        _v3(body, REFRAMED, body.style, expand=False),
         width=width,
         height=height,
-        image=asked.image_url,
+        image=body.image_url,
         strength=1.0,
         outpaint=True,
     )
 
 
-def _replace_background(asked: ReplaceBackgroundInputV3) -> Draft:
+def _replace_background(body: ReplaceBackgroundInputV3) -> Draft:
     return replace(
-        _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
-        image=asked.image_url,
+        _v3(body, body.prompt, body.style, body.expand_prompt),
+        image=body.image_url,
         image_sized=True,
     )
 
@@ -145,13 +145,13 @@ PAINTED = "https://example.com/picture.png"
 def _page(
     name: str,
     description: str,
-    input: type[Asked],
+    input: type[TakenInput],
     output: type[Output],
     example: dict[str, Any],
-    read: Callable[[Asked], Draft],
+    read: Callable[[TakenInput], Draft],
     lacking: dict[str, str] = LACKING,
     painted: str = PAINTED,
-) -> ModelPage[Asked]:
+) -> ModelPage[TakenInput]:
     return ModelPage(
         id=f"fal-ai/ideogram/{name}",
         description=description,

@@ -72,16 +72,16 @@ class TextToImageOutput(Output):
 def _page(
     id: str, description: str, prompt: str, painted: str, steps: int | None
 ) -> ModelPage[TextToImageInput]:
-    def draft(asked: TextToImageInput) -> Draft:
-        width, height = RATIOS[asked.aspect_ratio]
+    def draft(body: TextToImageInput) -> Draft:
+        width, height = RATIOS[body.aspect_ratio]
         return Draft(
-            prompt=asked.prompt,
-            negative_prompt=asked.negative_prompt,
+            prompt=body.prompt,
+            negative_prompt=body.negative_prompt,
             width=width,
             height=height,
             steps=steps,
-            seed=asked.seed,
-            num_images=asked.num_images,
+            seed=body.seed,
+            num_images=body.num_images,
             format="png",
         )
 

@@ -50,17 +50,17 @@ class ModelPage(Generic[TakenInput]):
     def category(self) -> Task:
         return self.model.task
 
-    def unsupported(self, taken: TakenInput) -> list[tuple[Loc, str]]:
+    def unsupported(self, body: TakenInput) -> list[tuple[Loc, str]]:
         """Where and why `taken` cannot be honoured; empty lists and defaults ask for nothing."""
-        return [((name,), why) for name, why in self.lacking.items() if _is_set(taken, name)]
+        return [((name,), why) for name, why in self.lacking.items() if _is_set(body, name)]
 
-    def draft(self, taken: TakenInput) -> Draft:
+    def draft(self, body: TakenInput) -> Draft:
         """What `taken` says; raises a Fault where it cannot be honoured."""
-        if lacking := self.unsupported(taken):
+        if lacking := self.unsupported(body):
             raise Fault(Kind.UNSUPPORTED, "; ".join(why for _, why in lacking))
-        return self.read(taken)
+        return self.read(body)
 
 
-def _is_set(taken: BaseModel, name: str) -> bool:
-    value = getattr(taken, name)
-    return value not in (None, []) and value != type(taken).model_fields[name].default
+def _is_set(body: BaseModel, name: str) -> bool:
+    value = getattr(body, name)
+    return value not in (None, []) and value != type(body).model_fields[name].default

@@ -71,20 +71,20 @@ class TextToImageInput(Input):
         return end
 
 
-def _draft(asked: TextToImageInput) -> Draft:
-    width, height = sides(asked.image_size)
+def _draft(body: TextToImageInput) -> Draft:
+    width, height = sides(body.image_size)
     return Draft(
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
         width=width,
         height=height,
-        steps=asked.num_inference_steps,
-        guidance_scale=asked.text_guidance_scale,
-        seed=asked.seed,
-        num_images=asked.num_images,
-        format=asked.output_format,
-        scheduler=SCHEDULERS[asked.scheduler],
-        guidance_range=(asked.cfg_range_start, asked.cfg_range_end),
+        steps=body.num_inference_steps,
+        guidance_scale=body.text_guidance_scale,
+        seed=body.seed,
+        num_images=body.num_images,
+        format=body.output_format,
+        scheduler=SCHEDULERS[body.scheduler],
+        guidance_range=(body.cfg_range_start, body.cfg_range_end),
     )
 
 

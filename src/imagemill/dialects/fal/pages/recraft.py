@@ -92,15 +92,15 @@ def preset(style: str) -> str:
     return f"recraft/{style}"
 
 
-def _draft(asked: TextToImageInput) -> Draft:
-    width, height = sides(asked.image_size)
+def _draft(body: TextToImageInput) -> Draft:
+    width, height = sides(body.image_size)
     return Draft(
-        prompt=asked.prompt,
+        prompt=body.prompt,
         width=width,
         height=height,
-        format="svg" if asked.style.partition("/")[0] in VECTOR else "webp",
-        style=None if asked.style == NO_STYLE else preset(asked.style),
-        palette=tuple(Swatch(each.r, each.g, each.b) for each in asked.colors),
+        format="svg" if body.style.partition("/")[0] in VECTOR else "webp",
+        style=None if body.style == NO_STYLE else preset(body.style),
+        palette=tuple(Swatch(each.r, each.g, each.b) for each in body.colors),
     )
 
 

@@ -19,7 +19,7 @@ USUAL = Predictor(
     id="",
     description="A model with the usual inputs.",
     Input=Usual,
-    told=(
+    fields=(
         "prompt", "negative_prompt", "image", "mask", "prompt_strength", "aspect_ratio",
         "megapixels", "width", "height", "num_outputs", "num_inference_steps", "guidance_scale",
         "scheduler", "seed", "output_format", "output_quality", "prompt_upsampling",
@@ -34,7 +34,7 @@ _KNOWN = (
         id="black-forest-labs/flux-schnell",
         description="The open FLUX model distilled to four steps.",
         Input=FluxSchnell,
-        told=(
+        fields=(
             "prompt", "aspect_ratio", "num_outputs", "num_inference_steps", "seed",
             "output_format", "output_quality", "disable_safety_checker", "go_fast", "megapixels",
         ),
@@ -44,7 +44,7 @@ _KNOWN = (
         id="black-forest-labs/flux-dev",
         description="The FLUX model of 12 billion parameters with open weights.",
         Input=FluxDev,
-        told=(
+        fields=(
             "prompt", "aspect_ratio", "image", "prompt_strength", "num_outputs",
             "num_inference_steps", "guidance", "seed", "output_format", "output_quality",
             "disable_safety_checker", "go_fast", "megapixels",
@@ -55,7 +55,7 @@ _KNOWN = (
         id="stability-ai/sdxl",
         description="Stable Diffusion XL.",
         Input=Sdxl,
-        told=(
+        fields=(
             "prompt", "negative_prompt", "image", "mask", "width", "height", "num_outputs",
             "scheduler", "num_inference_steps", "guidance_scale", "prompt_strength", "seed",
             "refine", "high_noise_frac", "refine_steps", "apply_watermark", "lora_scale",
@@ -66,7 +66,7 @@ _KNOWN = (
         id="stability-ai/stable-diffusion-3.5-large",
         description="An open model of 8 billion parameters.",
         Input=StableDiffusion35Large,
-        told=(
+        fields=(
             "prompt", "aspect_ratio", "cfg", "image", "prompt_strength", "steps", "seed",
             "output_format", "output_quality",
         ),
@@ -76,7 +76,7 @@ _KNOWN = (
         id="stability-ai/stable-diffusion-3.5-large-turbo",
         description="The same, distilled to a few steps.",
         Input=StableDiffusion35LargeTurbo,
-        told=(
+        fields=(
             "prompt", "negative_prompt", "aspect_ratio", "cfg", "image", "prompt_strength",
             "seed", "output_format",
         ),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill.dialects.replicate.predictors import wishes
+from imagemill.dialects.replicate.predictors import drafts
 from imagemill.dialects.replicate.predictors.inputs import Usual
 from imagemill.generation import Draft
 
@@ -21,14 +21,14 @@ class Predictor:
     id: str
     description: str
     Input: type[Usual]
-    told: tuple[str, ...]
+    fields: tuple[str, ...]
     single: bool = False
     weights: str | None = None
     follows: bool = False
 
-    def read(self, asked: Usual) -> tuple[Draft, list[str]]:
+    def read(self, body: Usual) -> tuple[Draft, list[str]]:
         """The draft, and remarks on what does nothing."""
-        return wishes.read(asked, self.follows)
+        return drafts.read(body, self.follows)
 
     def openapi(self) -> dict[str, Any]:
         """The schema of a version, as Cog writes it."""
@@ -47,10 +47,10 @@ class Predictor:
         return {
             "type": "object",
             "title": "Input",
-            "required": [name for name in whole.get("required", []) if name in self.told],
+            "required": [name for name in whole.get("required", []) if name in self.fields],
             "properties": {
                 name: _open(properties[name]) | {"x-order": order}
-                for order, name in enumerate(self.told)
+                for order, name in enumerate(self.fields)
             },
         }
 

@@ -44,50 +44,50 @@ _HUB = re.compile(
 )
 
 
-def read(asked: Usual, follows: bool) -> tuple[Draft, list[str]]:
+def read(body: Usual, follows: bool) -> tuple[Draft, list[str]]:
     """The draft, and remarks on what does nothing. follows: an image decides the image's shape."""
     for name, why in LACKING.items():
-        if _changed(asked, name):
+        if _changed(body, name):
             raise Fault(Kind.UNSUPPORTED, why, name)
-    image = _one(asked, "image")
-    width, height, of_image, remarks = _size(asked, image is not None, follows)
+    image = _one(body, "image")
+    width, height, of_image, remarks = _size(body, image is not None, follows)
     draft = Draft(
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
         width=width,
         height=height,
-        steps=_one(asked, "steps"),
-        guidance_scale=_one(asked, "guidance_scale"),
-        seed=asked.seed,
-        num_images=_one(asked, "num_images"),
-        format=FORMATS[asked.output_format],
-        scheduler=_scheduler(asked),
+        steps=_one(body, "steps"),
+        guidance_scale=_one(body, "guidance_scale"),
+        seed=body.seed,
+        num_images=_one(body, "num_images"),
+        format=FORMATS[body.output_format],
+        scheduler=_scheduler(body),
         image=image,
-        mask=_one(asked, "mask"),
-        strength=_one(asked, "strength"),
-        loras=_loras(asked),
-        expand=asked.prompt_upsampling,
+        mask=_one(body, "mask"),
+        strength=_one(body, "strength"),
+        loras=_loras(body),
+        expand=body.prompt_upsampling,
         image_sized=of_image,
     )
-    remarks += [f"{name}: {IGNORED[name]}" for name in IGNORED if name in asked.model_fields_set]
+    remarks += [f"{name}: {IGNORED[name]}" for name in IGNORED if name in body.model_fields_set]
     return draft, remarks
 
 
-def _changed(asked: Usual, name: str) -> bool:
-    return bool(getattr(asked, name) != type(asked).model_fields[name].default)
+def _changed(body: Usual, name: str) -> bool:
+    return bool(getattr(body, name) != type(body).model_fields[name].default)
 
 
-def _one(asked: Usual, meaning: str) -> Any:
+def _one(body: Usual, meaning: str) -> Any:
     """The one value under all names of a meaning: what was given, or else a default."""
     names = ALIASES[meaning]
-    given = {name: getattr(asked, name) for name in names if name in asked.model_fields_set}
-    if not given:
-        defaults = [getattr(asked, name) for name in names]
+    by_name = {name: getattr(body, name) for name in names if name in body.model_fields_set}
+    if not by_name:
+        defaults = [getattr(body, name) for name in names]
         return next((each for each in defaults if each not in (None, [])), None)
-    values = [each for value in given.values() for each in _listed(value)]
+    values = [each for value in by_name.values() for each in _listed(value)]
     if any(value != values[0] for value in values):
         what = "only one picture is painted over" if meaning == "image" else "they differ"
-        raise invalid(meaning, f"{' and '.join(given)}: {what}; give one")
+        raise invalid(meaning, f"{' and '.join(by_name)}: {what}; give one")
     return values[0] if values else None
 
 
@@ -96,41 +96,41 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _size(
-    asked: Usual, has_image: bool, follows: bool
+    body: Usual, has_image: bool, follows: bool
 ) -> tuple[int | None, int | None, bool, list[str]]:
     """Width, height, whether the image decides on them instead, and remarks."""
-    given = {name for name in asked.model_fields_set if getattr(asked, name) is not None}
-    ratio = asked.aspect_ratio
-    shaped = "aspect_ratio" in given and ratio not in (MATCH, CUSTOM)
-    if asked.target_size is not None:
-        size = asked.target_size.width, asked.target_size.height
+    names = {name for name in body.model_fields_set if getattr(body, name) is not None}
+    ratio = body.aspect_ratio
+    shaped = "aspect_ratio" in names and ratio not in (MATCH, CUSTOM)
+    if body.target_size is not None:
+        size = body.target_size.width, body.target_size.height
         for name, side in zip(("width", "height"), size, strict=True):
-            if name in given and getattr(asked, name) != side:
+            if name in names and getattr(body, name) != side:
                 raise invalid(name, f"{name} and target_size differ; give one")
-        return *size, False, _unheard(asked, "target_size is given", CUSTOM)
-    if given & {"width", "height"}:
-        remarks = _unheard(asked, "width and height are given", CUSTOM)
-        return asked.width, asked.height, False, remarks
+        return *size, False, _unheard(body, "target_size is given", CUSTOM)
+    if names & {"width", "height"}:
+        remarks = _unheard(body, "width and height are given", CUSTOM)
+        return body.width, body.height, False, remarks
     if has_image and (follows or not shaped):
-        return None, None, True, _unheard(asked, "the picture has the shape of the image", MATCH)
-    if ratio is not None or asked.megapixels is not None:
+        return None, None, True, _unheard(body, "the picture has the shape of the image", MATCH)
+    if ratio is not None or body.megapixels is not None:
         width, height = RATIOS.get(ratio or "", RATIOS["1:1"])
-        scale = 2 if asked.megapixels == "0.25" else 1
+        scale = 2 if body.megapixels == "0.25" else 1
         missing = {MATCH: "there is no image to match", CUSTOM: "there is no width and height"}
         remarks = [f"aspect_ratio: {missing[ratio]}"] if ratio in missing else []
         return width // scale, height // scale, False, remarks
-    return asked.width, asked.height, False, []
+    return body.width, body.height, False, []
 
 
-def _unheard(asked: Usual, why: str, heard: str) -> list[str]:
+def _unheard(body: Usual, why: str, heard: str) -> list[str]:
     """Remarks on what was given of the shape and has no say, but for the ratio `heard`."""
-    names = [name for name in ("aspect_ratio", "megapixels") if name in asked.model_fields_set]
-    return [f"{name}: {why}" for name in names if getattr(asked, name) not in (None, heard)]
+    names = [name for name in ("aspect_ratio", "megapixels") if name in body.model_fields_set]
+    return [f"{name}: {why}" for name in names if getattr(body, name) not in (None, heard)]
 
 
-def _scheduler(asked: Usual) -> str | None:
+def _scheduler(body: Usual) -> str | None:
     """A default is left to the model, whose own it was."""
-    name = asked.scheduler if "scheduler" in asked.model_fields_set else None
+    name = body.scheduler if "scheduler" in body.model_fields_set else None
     if name is None or name in OWN_SCHEDULERS:
         return name
     if name not in SCHEDULERS:
@@ -139,18 +139,18 @@ def _scheduler(asked: Usual) -> str | None:
     return SCHEDULERS[name]
 
 
-def _loras(asked: Usual) -> tuple[Lora, ...]:
-    pairs = ((_one(asked, "loras"), asked.lora_scale), (asked.extra_lora, asked.extra_lora_scale))
+def _loras(body: Usual) -> tuple[Lora, ...]:
+    pairs = ((_one(body, "loras"), body.lora_scale), (body.extra_lora, body.extra_lora_scale))
     return tuple(Lora(_address(path), scale) for path, scale in pairs if path is not None)
 
 
 def _address(path: str) -> str:
     """Where a LoRA's file is; of a repository of the Hub, the file that is usual in them."""
-    found = _HUB.fullmatch(path)
-    if found is not None:
-        file, revision = found["file"] or LORA_FILE, found["revision"] or "main"
-        return f"https://huggingface.co/{found['id']}/resolve/{revision}/{file}"
+    match = _HUB.fullmatch(path)
+    if match is not None:
+        file, revision = match["file"] or LORA_FILE, match["revision"] or "main"
+        return f"https://huggingface.co/{match['id']}/resolve/{revision}/{file}"
     if not path.startswith(("http://", "https://")):
-        told = f"{path!r:.80} is no LoRA; give the address of a safetensors file"
-        raise invalid("loras", f"{told}, or owner/name of the Hub")
+        message = f"{path!r:.80} is no LoRA; give the address of a safetensors file"
+        raise invalid("loras", f"{message}, or owner/name of the Hub")
     return path
