@@ -20,6 +20,7 @@ from imagemill.dialects.replicate.read import Create, draft, submission
 from imagemill.dialects.replicate.targets import by_model
 from imagemill.dialects.replicate.watchers import Watchers, overdue
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Progress
 from imagemill.job import Job, Line, Status
 from imagemill.service import Service
 from imagemill.settings import Settings
@@ -246,9 +247,11 @@ async def test_a_line_of_progress_is_a_bar(tmp_path: Path) -> None:
     async with opened(tmp_path, PlainEngine()) as service:
         job = await ended_in(service, await service.submit(make_submission()))
     began = job.started or 0.0
-    told = write.said(job, Line(0, began + 2, "step 4 of 10"))
+    told = write.said(job, Line(0, began + 2, "step 4 of 10", Progress(4, 10)))
     assert told == " 40%|####      | 4/10 [00:02<00:03,  2.00it/s]"
-    assert write.said(job, Line(0, began, "step 0 of 10")).startswith("  0%|          | 0/10 [")
+    assert write.said(job, Line(0, began, "step 0 of 10", Progress(0, 10))).startswith(
+        "  0%|          | 0/10 ["
+    )
     assert write.said(job, Line(0, began, "painted by pico in 2 s")) == "painted by pico in 2 s"
 
 

@@ -315,6 +315,16 @@ class Draft:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a generation has come."""
+
+    #: Steps done, over all images and stages.
+    step: int
+    #: Steps in all.
+    steps: int
+
+
+@dataclass(frozen=True)
 class Painted:
     """A finished generation: encoded pictures in order, and how it went."""
 

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from imagemill.errors import Fault
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Progress
 
 
 class Status(StrEnum):
@@ -185,8 +185,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a job's log. number: counts from 0 within the job."""
+    """One line of a job's log."""
 
+    #: Counts from 0 within the job.
     number: int
+    #: Unix seconds.
     at: float
+    #: What an operator reads.
     message: str
+    #: How far the job has come, where the line is about that.
+    progress: Progress | None = None

@@ -85,9 +85,9 @@ class Painting:
                 match event:
                     case Begun() | HeldBack():
                         await self._handed(event)
-                    case Progress(step, steps):
+                    case Progress():
                         running = running or self._counted()
-                        self._progress(step, steps)
+                        self._log_progress(event)
                     case Preview():
                         worker.news.tell(job.id, event)
                     case Finished(painted):
@@ -114,17 +114,17 @@ class Painting:
         self.worker._begun += 1
         return True
 
-    def _progress(self, step: int, steps: int) -> None:
-        tenth = step * TOLD // steps
+    def _log_progress(self, progress: Progress) -> None:
+        tenth = progress.step * TOLD // progress.steps
         if tenth > self.told:
             self.told = tenth
-            self.say(f"step {step} of {steps}")
+            self.say(f"step {progress.step} of {progress.steps}", progress)
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, progress: Progress | None = None) -> None:
         # A job that is tried again continues the numbers of its first log.
         number = (self.job.attempts - 1) * 1000 + self.lines
         self.lines += 1
-        self.worker.log(self.job, Line(number, self.worker.clock(), message))
+        self.worker.log(self.job, Line(number, self.worker.clock(), message, progress))
 
     async def _store(self, generation: Generation, index: int, content: bytes) -> File:
         job, submission = self.job, self.job.submission

@@ -249,10 +249,7 @@ class Jobs:
             await self._write_lines(connection, lines)
 
     async def _write_lines(self, connection: Asked, lines: Iterable[tuple[str, Line]]) -> None:
-        rows = [
-            {"job": id, "number": line.number, "at": line.at, "message": line.message}
-            for id, line in lines
-        ]
+        rows = [records.line_row(id, line) for id, line in lines]
         if rows:  # those that are there were written by a try whose answer was lost
             await connection.execute(self._database.insert(LINES).on_conflict_do_nothing(), rows)
 
@@ -264,7 +261,7 @@ class Jobs:
         )
         async with self._database.reading() as connection:
             rows = (await connection.execute(wanted)).all()
-        return [Line(row.number, row.at, row.message) for row in rows]
+        return [records.line(row._mapping) for row in rows]
 
     @unbroken
     async def recover(self, worker: str, now: float) -> list[Job]:

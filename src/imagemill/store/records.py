@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, Lora, Swatch
-from imagemill.job import FINAL, File, Job, Priority, Result, Status, Submission
+from imagemill.generation import Generation, Lora, Progress, Swatch
+from imagemill.job import FINAL, File, Job, Line, Priority, Result, Status, Submission
 
 FORGOTTEN = "(not kept)"  # stands for a prompt that was not to be kept
 
@@ -114,4 +114,23 @@ def _fault(fault: Fault) -> dict[str, Any]:
         "message": fault.message,
         "field": fault.field,
         "retry_after": fault.retry_after,
+    }
+
+
+def line(row: Mapping[str, Any]) -> Line:
+    """A line of a job's log, of a row."""
+    progress = None if row["steps"] is None else Progress(row["step"], row["steps"])
+    return Line(row["number"], row["at"], row["message"], progress)
+
+
+def line_row(job: str, line: Line) -> dict[str, Any]:
+    """The row of a line of a job's log."""
+    step, steps = (line.progress.step, line.progress.steps) if line.progress else (None, None)
+    return {
+        "job": job,
+        "number": line.number,
+        "at": line.at,
+        "message": line.message,
+        "step": step,
+        "steps": steps,
     }

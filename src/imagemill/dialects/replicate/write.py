@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +15,6 @@ from imagemill.webhooks import Message, Signer
 
 PREFIX = "/replicate/v1"
 BAR = 10  # signs of a bar of progress
-
-_STEP = re.compile(r"step (\d+) of (\d+)")  # what the worker says of progress
 
 
 def moment(seconds: float | None) -> str | None:
@@ -49,10 +46,9 @@ def opening(job: Job) -> list[str]:
 
 def said(job: Job, line: Line) -> str:
     """A line of the log. Both clients read progress from bars like those of tqdm."""
-    found = _STEP.fullmatch(line.message)
-    if found is None:
+    if line.progress is None:
         return line.message
-    step, steps = int(found[1]), int(found[2])
+    step, steps = line.progress.step, line.progress.steps
     seconds = max(0.0, line.at - (job.started or job.created))
     bar = "#" * (BAR * step // steps)
     pace = step / seconds if seconds else 0.0
