@@ -122,8 +122,8 @@ def routes(house: operation.House) -> APIRouter:
 
 
 def refuse(fault: Fault) -> Response:
-    told = CONTROL.sub(" ", fault.message)
-    headers = replies.retry_header(fault) | {"x-error-message": told.encode().decode("latin-1")}
+    message = CONTROL.sub(" ", fault.message)
+    headers = replies.retry_header(fault) | {"x-error-message": message.encode().decode("latin-1")}
     if fault.kind in CODES:
         headers["x-error-code"] = CODES[fault.kind]
     return JSONResponse({"error": fault.message}, STATUSES[fault.kind], headers)
@@ -131,28 +131,28 @@ def refuse(fault: Fault) -> Response:
 
 def _model(catalog: Catalog, id: str, query: QueryParams) -> Response:
     catalog.find(hub_models.weights(id))  # raises where nothing serves it
-    return JSONResponse(_told(id, _names(query)))
+    return JSONResponse(_facts(id, _names(query)))
 
 
-def _told(id: str, names: Iterable[str]) -> dict[str, Any]:
-    told = {name: FACTS[name](id) for name in names}
-    return {"_id": hashlib.sha256(id.encode()).hexdigest()[:24], "id": id} | told
+def _facts(id: str, names: Iterable[str]) -> dict[str, Any]:
+    facts = {name: FACTS[name](id) for name in names}
+    return {"_id": hashlib.sha256(id.encode()).hexdigest()[:24], "id": id} | facts
 
 
 def _names(query: QueryParams) -> tuple[str, ...]:
     """What is to be told: what `expand` names, in either spelling, or what is always told."""
-    asked = (*query.getlist("expand"), *query.getlist("expand[]"))
-    for name in asked:
+    names = (*query.getlist("expand"), *query.getlist("expand[]"))
+    for name in names:
         if name not in FACTS:
             known = ", ".join(FACTS)
             raise invalid("expand", f"expand={name[:80]!r} is not told here; there are {known}")
-    return asked or PLAIN
+    return names or PLAIN
 
 
 def _listed(catalog: Catalog, query: QueryParams) -> list[dict[str, Any]]:
     names, limit = _names(query), _limit(query.get("limit"))
-    found = [id for id in _ids(catalog) if all(fits(id, query) for fits in FITS)]
-    return [_told(id, names) for id in found[:limit]]
+    ids = [id for id in _ids(catalog) if all(fits(id, query) for fits in FITS)]
+    return [_facts(id, names) for id in ids[:limit]]
 
 
 def _ids(catalog: Catalog) -> Iterator[str]:
@@ -161,12 +161,12 @@ def _ids(catalog: Catalog) -> Iterator[str]:
     return hub_models.with_tasks(id for id in names if catalog.serves(id))
 
 
-def _limit(given: str | None) -> int:
-    if given is None:
+def _limit(value: str | None) -> int:
+    if value is None:
         return MOST
-    if not (given.isascii() and given.isdigit() and 0 < int(given[:18]) <= MOST):
-        raise invalid("limit", f"limit={given[:20]!r} is out of range; give 1 to {MOST}")
-    return int(given)
+    if not (value.isascii() and value.isdigit() and 0 < int(value[:18]) <= MOST):
+        raise invalid("limit", f"limit={value[:20]!r} is out of range; give 1 to {MOST}")
+    return int(value)
 
 
 def _provided(id: str, query: QueryParams) -> bool:
@@ -212,18 +212,18 @@ def _partner(catalog: Catalog, provider: str) -> dict[str, Any]:
     if provider not in hub_models.PROVIDERS:
         known = ", ".join(hub_models.PROVIDERS)
         raise Fault(Kind.NOT_FOUND, f"there is no provider {provider[:80]!r}; there are {known}")
-    ids, told = list(_ids(catalog)), dict[str, Any]()
+    ids, tasks = list(_ids(catalog)), dict[str, Any]()
     for task in hub_models.PROVIDERS[provider]:
-        told[task] = {
+        tasks[task] = {
             id: {
-                "_id": _told(id, ())["_id"],
+                "_id": _facts(id, ())["_id"],
                 "providerId": hub_models.mapped(id)[provider],
                 "status": LIVE,
             }
             for id in ids
             if hub_models.task(id) == task
         }
-    return told
+    return tasks
 
 
 def _parameter(name: str, description: str) -> dict[str, Any]:

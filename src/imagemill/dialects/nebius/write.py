@@ -32,8 +32,8 @@ def models(catalog: Catalog) -> dict[str, Any]:
 def model(catalog: Catalog, name: str) -> dict[str, Any]:
     """Raises a Fault where there is none of this name."""
     if name not in _names(catalog):
-        told = f"there is no model {name!r:.200}; GET /nebius/v1/models lists them"
-        raise Fault(Kind.NOT_FOUND, told, "model")
+        message = f"there is no model {name!r:.200}; GET /nebius/v1/models lists them"
+        raise Fault(Kind.NOT_FOUND, message, "model")
     return _model(name)
 
 

@@ -55,8 +55,8 @@ def models(catalog: Catalog) -> Response:
 
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
-    told = f"{name}: {fault.message}" if name else fault.message
-    body = ErrorBody(message=told, status="failed")
+    message = f"{name}: {fault.message}" if name else fault.message
+    body = ErrorBody(message=message, status="failed")
     return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.retry_header(fault))
 
 
