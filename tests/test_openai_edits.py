@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagemill.images import encode
+from imagemill.images.encode import encode
 from imagemill.materials import MASK
 from tests.conftest import Serving
 from tests.engines import PlainEngine

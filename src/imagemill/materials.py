@@ -5,17 +5,16 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BytesIO
 
-import numpy as np
-from PIL import Image
-
-from imagemill import images, inputs
 from imagemill.budget import Budget, Share
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files.keys import derived_key
 from imagemill.files.objects import Objects
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation, Input, Lora, LoraFile
+from imagemill.images.data_uris import data_uri
+from imagemill.images.decode import open_png, read_image, read_mask, size_of
+from imagemill.images.encode import encode_png
+from imagemill.images.geometry import outpainted
 from imagemill.input_files import OWN, InputFile, InputFiles, concerning
 from imagemill.job import Job
 from imagemill.lora_files import LORA_BYTES, LoraFiles
@@ -81,7 +80,7 @@ class Materials:
         for name, file in files.items():
             with concerning(name):
                 content = await file.read()
-            read = inputs.read_mask if name == "mask" else inputs.read_image
+            read = read_mask if name == "mask" else read_image
             key = MASK if name == "mask" else generation.image or ""
             found[key] = await DECODING.run(read, content, name)
         if generation.mask is not None:
@@ -106,7 +105,7 @@ class Materials:
 
 async def kept(objects: Objects, secret: bytes, uri: str, field: str, caller: str) -> str:
     """The key of the file that a data URI becomes: the same for a caller's same content."""
-    content, content_type = await BODIES.run(inputs.data_uri, uri, field, DATA_BYTES)
+    content, content_type = await BODIES.run(data_uri, uri, field, DATA_BYTES)
     found = await BODIES.run(hashlib.sha256, content)
     digest = hmac.digest(secret, f"{caller}/{content_type}/{found.hexdigest()}".encode(), "sha256")
     key = derived_key(digest)
@@ -119,15 +118,15 @@ async def kept(objects: Objects, secret: bytes, uri: str, field: str, caller: st
 
 
 def _check_sizes(image: bytes, mask: bytes) -> None:
-    wide, high = images.size_of(image)
-    if images.size_of(mask) != (wide, high):
-        given = "x".join(map(str, images.size_of(mask)))
+    wide, high = size_of(image)
+    if size_of(mask) != (wide, high):
+        given = "x".join(map(str, size_of(mask)))
         raise invalid("mask", f"the mask has {given} pixels, its image {wide}x{high}; give equal")
 
 
 def _image_sized(generation: Generation, image: bytes) -> Generation:
     """With the size of the image, scaled to lie within what is painted."""
-    width, height = images.size_of(image)
+    width, height = size_of(image)
     scale = min(1.0, MAX_SIDE / max(width, height))
     scale = max(scale, MIN_SIDE / min(width, height))
     if max(width, height) * scale > MAX_SIDE:
@@ -139,25 +138,7 @@ def _image_sized(generation: Generation, image: bytes) -> Generation:
 
 def _outpainted(generation: Generation, found: dict[str, bytes]) -> Generation:
     assert generation.image is not None
-    image, mask = _widened(found[generation.image], generation.width, generation.height)
-    found[generation.image], found[MASK] = image, mask
+    size = generation.width, generation.height
+    image, mask = outpainted(open_png(found[generation.image], "image"), size)
+    found[generation.image], found[MASK] = encode_png(image), encode_png(mask)
     return replace(generation, mask=MASK, outpaint=False, strength=1.0)
-
-
-def _widened(image: bytes, width: int, height: int) -> tuple[bytes, bytes]:
-    """The whole image in the middle of a canvas, its edges continued; and a mask of what is new."""
-    given = Image.open(BytesIO(image)).convert("RGB")
-    scale = min(width / given.width, height / given.height)
-    inner = max(1, round(given.width * scale)), max(1, round(given.height * scale))
-    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    around = ((top, height - inner[1] - top), (left, width - inner[0] - left), (0, 0))
-    pixels = np.pad(np.asarray(given.resize(inner, Image.Resampling.LANCZOS)), around, mode="edge")
-    mask = np.full((height, width), 255, dtype=np.uint8)
-    mask[top : top + inner[1], left : left + inner[0]] = 0
-    return _png(Image.fromarray(pixels)), _png(Image.fromarray(mask))
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, "png", compress_level=1)
-    return buffer.getvalue()

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagemill import images
 from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
 from imagemill.generation import Generation, Input, Painted
+from imagemill.images.decode import size_of
+from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
 
 if TYPE_CHECKING:
@@ -129,13 +130,13 @@ class Painting:
     async def _store(self, generation: Generation, index: int, content: bytes) -> File:
         job = self.job
         key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
-        content_type = images.MEDIA_TYPES[generation.format]
+        content_type = MEDIA_TYPES[generation.format]
         objects, keep = self.worker.objects, self.worker.retention
         await objects.put(
             content, content_type, key=key, job=job.id, caller=job.caller, public=job.public,
             keep=keep if job.keep is None else objects.bounded(job.keep),
         )  # fmt: skip
-        return File(key, content_type, len(content), *images.size_of(content))
+        return File(key, content_type, len(content), *size_of(content))
 
 
 def _key(secret: bytes, name: str, suffix: str) -> str:

@@ -25,7 +25,7 @@ from imagemill.dialects.strict import (
 )
 from imagemill.errors import invalid
 from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE
-from imagemill.inputs import as_data_uri, unbroken
+from imagemill.images.data_uris import as_data_uri, unbroken
 from imagemill.orders import Order
 
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}

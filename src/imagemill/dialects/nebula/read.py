@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Catalog
 from imagemill.dialects import strict
 from imagemill.dialects.callers import bearer_formed, caller_of
-from imagemill.dialects.nebula import pictures
+from imagemill.dialects.nebula import image_fields
 from imagemill.dialects.nebula.words import (
     ALWAYS,
     DOOR,
@@ -105,8 +105,8 @@ def _pictures(given: dict[str, Any]) -> tuple[str | None, str | None, Size | Non
     """Image and mask as data URIs, the mask in the image's size, and that size."""
     if given["image"] is None:
         return None, given["mask"], None  # a mask alone is refused by Generation
-    image, size = pictures.image(given["image"])
-    mask = None if given["mask"] is None else pictures.mask(given["mask"], size)
+    image, size = image_fields.image(given["image"])
+    mask = None if given["mask"] is None else image_fields.mask(given["mask"], size)
     return image, mask, size
 
 

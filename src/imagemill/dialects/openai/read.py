@@ -6,6 +6,7 @@ from typing import Any
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects.openai.bodies import Edit, Painting, Prompted, Sent, Vary
+from imagemill.dialects.openai.image_inputs import UNSEEN, Desk, Given
 from imagemill.dialects.openai.manners import (
     FIDELITIES,
     QUALITIES,
@@ -15,7 +16,6 @@ from imagemill.dialects.openai.manners import (
     check,
     manners_of,
 )
-from imagemill.dialects.openai.pictures import UNSEEN, Desk, Given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_STEPS, Format, Generation

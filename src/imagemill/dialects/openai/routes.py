@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from imagemill.dialects import events, strict, wire
 from imagemill.dialects.callers import caller_of, is_local, person_of
 from imagemill.dialects.openai import bodies, write
-from imagemill.dialects.openai.pictures import Desk
+from imagemill.dialects.openai.image_inputs import Desk
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
 from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault

@@ -3,17 +3,9 @@
 import json
 import re
 from collections.abc import Iterable
-from io import BytesIO
 from typing import Any
 
-from PIL import ExifTags, Image
-
-from imagemill import inputs
-from imagemill.errors import Fault, Kind
-
 NEGATIVE = "Negative prompt: "
-PARAMETERS = "parameters"  # the text chunk of a PNG
-_UNICODE = b"UNICODE\x00"
 
 _PAIR = re.compile(r'(\w[\w \-/]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -44,29 +36,6 @@ def read(text: str) -> dict[str, str]:
         else:
             found[name] = _unquoted(value.strip())
     return found
-
-
-def texts_of(content: bytes) -> tuple[str, dict[str, str]]:
-    """The infotext of a file, and the other texts in it; raises a Fault for what is no picture."""
-    inputs.read_image(content, "png")
-    try:
-        with Image.open(BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
-            image.load()  # texts may stand behind the pixels
-            found = {
-                str(name): value for name, value in image.info.items() if isinstance(value, str)
-            }
-            info = found.pop(PARAMETERS, None) or _comment(image)
-    except Exception:  # decoders raise whatever they stumble over
-        told = "the image is no PNG, JPEG or WebP that can be read; send one in base64"
-        raise Fault(Kind.UNREADABLE, told, "png") from None
-    return info, found
-
-
-def _comment(image: Image.Image) -> str:
-    given = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
-    if not isinstance(given, bytes) or not given.startswith(_UNICODE):
-        return ""
-    return given.removeprefix(_UNICODE).decode("utf-16-be", "replace")
 
 
 def _quoted(value: Any) -> str:

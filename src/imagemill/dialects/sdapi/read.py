@@ -13,10 +13,10 @@ from imagemill.dialects import strict, wire
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
+    init_images,
+    inpainting,
     options,
-    pictures,
     prompts,
-    repainting,
     samplers,
     words,
 )
@@ -40,7 +40,7 @@ class Plan:
     order: Order
     asked: Asked
     sampler: samplers.Chosen
-    canvas: pictures.Canvas | None
+    canvas: inpainting.Canvas | None
     set: options.Set
     ignored: Mapping[str, str]
 
@@ -75,7 +75,7 @@ def _finite(value: Any) -> bool:
 
 
 async def plan(
-    house: wire.House, asked: Asked, sources: repainting.Canvases, kept: options.Set
+    house: wire.House, asked: Asked, sources: init_images.Canvases, kept: options.Set
 ) -> Plan:
     """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
     _check_scripts(asked)
@@ -154,10 +154,10 @@ def _style(names: list[str]) -> str | None:
     return found[0] if found else None
 
 
-def _place(asked: Asked, canvas: pictures.Canvas | None, endpoint: Endpoint) -> dict[str, Any]:
+def _place(asked: Asked, canvas: inpainting.Canvas | None, endpoint: Endpoint) -> dict[str, Any]:
     """The size, and what is painted over."""
     if isinstance(asked, Img2img) and canvas is not None:
-        return repainting.painted_over(canvas, asked)
+        return init_images.painted_over(canvas, asked)
     assert isinstance(asked, Txt2img)
     width, height = _size(asked, endpoint) if asked.enable_hr else (asked.width, asked.height)
     return {"width": width, "height": height}

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill import images
 from imagemill.catalog import EMBEDDED
 from imagemill.dialects import strict, wire
 from imagemill.dialects.callers import caller_of, is_local, person_of
@@ -16,18 +15,20 @@ from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
     infotext,
+    init_images,
+    inpainting,
     lists,
     live,
     options,
-    pictures,
     read,
-    repainting,
     words,
     write,
 )
 from imagemill.dialects.sdapi.words import DOOR
 from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
+from imagemill.images.decode import texts_of
+from imagemill.images.provenance import provenance
 from imagemill.job import FINAL
 from imagemill.orders import Answer
 from imagemill.places import Place
@@ -66,7 +67,7 @@ class Sdapi:
     ) -> read.Plan:
         base, kept = self.house.base(request), self.options.of(person)
         caller, local = caller_of(request.headers), is_local(request)
-        sources = repainting.Canvases(self.service, base, caller, person, local)
+        sources = init_images.Canvases(self.service, base, caller, person, local)
         plan = await read.plan(self.house, asked, sources, kept)
         order = await wire.called(self.house, request, body, plan.order)
         plan = read.lightened(replace(plan, order=order))
@@ -116,7 +117,7 @@ class Sdapi:
         wire.report(plan.order, answer)
         format = plan.order.generation.format
         whole = [
-            await ENCODING.run(pictures.finished, each, plan.canvas, format)
+            await ENCODING.run(inpainting.finished, each, plan.canvas, format)
             for each in painted.pictures
         ]
         told = write.painted(plan, job, whole, painted.served_by, base)
@@ -127,7 +128,7 @@ class Sdapi:
         current = self.board.current(person)
         shown = self.options.of(person)[options.PREVIEWS] and not skip_current_image
         newest = current.newest if current is not None and shown else None
-        picture = None if newest is None else await ENCODING.run(pictures.as_png, newest)
+        picture = None if newest is None else await ENCODING.run(inpainting.as_png, newest)
         now, count = self.service.now(), self.board.count(person)
         return Told(write.progress(current, count, now, picture))
 
@@ -207,10 +208,10 @@ async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
     generation, found = current.job.generation, list[bytes]()
     for index, preview in sorted(current.previews.items()):
         seed = generation.seed_of(index)
-        facts = images.provenance(generation, seed, _served_by(plan))
+        facts = provenance(generation, seed, _served_by(plan))
         size, format = (generation.width, generation.height), generation.format
         found.append(
-            await ENCODING.run(pictures.unfinished, preview, size, plan.canvas, format, facts)
+            await ENCODING.run(inpainting.unfinished, preview, size, plan.canvas, format, facts)
         )
     return found
 
@@ -228,7 +229,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _png_info(given: str) -> dict[str, Any]:
-    text, items = infotext.texts_of(repainting.decoded(given, "png"))
+    text, items = texts_of(init_images.decoded(given, "png"), "png")
     return {"info": text, "items": items, "parameters": infotext.read(text)}
 
 

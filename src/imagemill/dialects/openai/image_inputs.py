@@ -1,29 +1,24 @@
-"""Pictures that callers give, made ready to paint over; and finished ones in other clothes."""
+"""Images that callers give, made ready to paint over."""
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from io import BytesIO
+from functools import partial
 from typing import TypeVar
 
-from PIL import Image, ImageOps
-
-from imagemill import images, inputs
 from imagemill.dialects.callers import own
 from imagemill.dialects.openai.usage import of_given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Format
+from imagemill.images.decode import open_image, provenance_of, read_alpha, read_image, size_of
+from imagemill.images.encode import MEDIA_TYPES, encode_png
+from imagemill.images.geometry import Collage, Size
 from imagemill.input_files import OWN
 from imagemill.materials import DATA_KEPT
 from imagemill.service import Service
 from imagemill.threads import DECODING
 
 T = TypeVar("T")
-Size = tuple[int, int]
-
-WRITTEN = 92  # the quality of JPEG and WebP files here; a higher one would add nothing but bytes
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class Desk:
         if mask is not None:
             masked = await self._made(mask, "mask", _mask)
         elif fades and len(pictures) == 1:
-            masked = await DECODING.run(inputs.read_alpha, whole, "image")
+            masked = await DECODING.run(read_alpha, whole, "image")
         kept = None if masked is None else await self._keep(masked)
         return Given(await self._keep(whole), kept, tokens)
 
@@ -76,10 +71,10 @@ class Desk:
         """What is painted over, and the tokens of what it was made from."""
         if len(pictures) == 1:
             return await self._made(pictures[0], "image", _clean)
-        collage = Collage(len(pictures), size)
+        collage, tokens = Collage(len(pictures), size), 0
         for each in pictures:
-            await self._made(each, "image", collage.add)
-        return await DECODING.run(collage.png), collage.tokens
+            tokens += await self._made(each, "image", partial(_added, collage))
+        return await DECODING.run(encode_png, collage.whole), tokens
 
     async def _made(self, given: bytes | str, field: str, make: Callable[[bytes], T]) -> T:
         """What `make` makes of a picture. Of one from elsewhere it does so in its turn, so that
@@ -108,71 +103,26 @@ class Desk:
 
     async def _keep(self, content: bytes) -> str:
         file = await self.service.objects.put(
-            content, images.MEDIA_TYPES["png"], caller=self.caller, keep=DATA_KEPT, public=False
+            content, MEDIA_TYPES["png"], caller=self.caller, keep=DATA_KEPT, public=False
         )
         return OWN + file.key
 
 
-class Collage:
-    """Several images as one, side by side in rows, each filling its field.
-
-    Each is made small as it comes: together they would fill the memory. size: None for that of the
-    first. tokens: of all.
-    """
-
-    def __init__(self, count: int, size: Size | None) -> None:
-        self.count, self.added, self.tokens = count, 0, 0
-        self.columns = math.ceil(math.sqrt(count))
-        self.sheet = None if size is None else Image.new("RGB", size, "white")
-
-    def add(self, content: bytes) -> None:
-        with Image.open(BytesIO(inputs.read_image(content, "image"))) as image:
-            self.tokens += of_given(*image.size)
-            self.sheet = self.sheet or Image.new("RGB", image.size, "white")
-            left, top, right, bottom = self._field(*self.sheet.size)
-            shown = ImageOps.fit(image, (right - left, bottom - top))
-        self.sheet.paste(shown, (left, top), shown if shown.mode == "RGBA" else None)
-        self.added += 1
-
-    def png(self) -> bytes:
-        assert self.sheet is not None
-        return _saved(self.sheet, "png")
-
-    def _field(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Of the next one."""
-        rows = math.ceil(self.count / self.columns)
-        row, column = divmod(self.added, self.columns)
-        in_row = min(self.columns, self.count - row * self.columns)  # the last row may have fewer
-        left, right = (width * at // in_row for at in (column, column + 1))
-        top, bottom = (height * at // rows for at in (row, row + 1))
-        return left, top, right, bottom
-
-
-def converted(preview: bytes, format: Format) -> bytes:
-    """A JPEG in another format."""
-    if format == "jpeg":
-        return preview
-    with Image.open(BytesIO(preview)) as image:
-        return _saved(image, format)
-
-
-def compressed(picture: bytes, format: Format, quality: int) -> bytes:
-    """A JPEG or WebP file with less of its bytes; what it tells of itself stays."""
-    buffer = BytesIO()
-    with Image.open(BytesIO(picture)) as image:
-        told = image.info.get("exif", b"")
-        image.save(buffer, format, quality=max(1, quality), exif=told)
-    return buffer.getvalue()
+def _added(collage: Collage, content: bytes) -> int:
+    """The tokens of a picture, which is in the collage then."""
+    image = open_image(content, "image")
+    collage.add(image)
+    return of_given(*image.size)
 
 
 def _clean(content: bytes) -> tuple[bytes, int]:
     """A picture, and its tokens."""
-    clean = inputs.read_image(content, "image")
-    return clean, of_given(*images.size_of(clean))
+    clean = read_image(content, "image")
+    return clean, of_given(*size_of(clean))
 
 
 def _mask(content: bytes) -> bytes:
-    found = inputs.read_alpha(content, "mask")
+    found = read_alpha(content, "mask")
     if found is None:
         told = (
             "Invalid mask image: nothing in it is transparent. Make transparent (alpha 0) what is "
@@ -185,13 +135,7 @@ def _mask(content: bytes) -> bytes:
 def prompt_of(content: bytes) -> str | None:
     """The prompt of a picture that was painted here."""
     try:
-        prompt = images.provenance_of(content).get("prompt")
+        prompt = provenance_of(content).get("prompt")
     except Exception:  # a picture is not refused for broken remarks about it
         return None
     return prompt if isinstance(prompt, str) else None
-
-
-def _saved(image: Image.Image, format: Format) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, format)
-    return buffer.getvalue()

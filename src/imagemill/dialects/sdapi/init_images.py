@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill import images, inputs
 from imagemill.catalog import Endpoint
 from imagemill.dialects.callers import own
-from imagemill.dialects.sdapi import pictures
+from imagemill.dialects.sdapi import inpainting
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA
+from imagemill.images.data_uris import as_data_uri, data_uri, unbroken
+from imagemill.images.decode import MAX_SIDE, open_image, size_of
 from imagemill.input_files import OWN
 from imagemill.materials import DATA_BYTES
 from imagemill.service import Service
@@ -31,22 +32,22 @@ class Canvases:
     person: str  # the caller, told apart by address where there is no credential
     local: bool = False  # on this machine
 
-    async def canvas(self, asked: Img2img, endpoint: Endpoint) -> pictures.Canvas:
+    async def canvas(self, asked: Img2img, endpoint: Endpoint) -> inpainting.Canvas:
         """What is painted over, in the size of what is painted."""
         brush, mode = _brush(asked), asked.resize_mode or 0
-        if mode not in pictures.FITS:
+        if mode not in inpainting.FITS:
             raise invalid("resize_mode", f"resize_mode {mode} is not known; give 0, 1, 2 or 3")
         image = await self._content(_init_image(asked), "image")
         mask = await self._content(asked.mask, "mask") if asked.mask else None
-        width, height = asked.width, asked.height
+        width, height, original = asked.width, asked.height, None
         if width is None or height is None:
-            given = await DECODING.run(pictures.size_of, image)
-            width = given[0] if width is None else width
-            height = given[1] if height is None else height
+            original = await DECODING.run(open_image, image, "image")
+            width = original.width if width is None else width
+            height = original.height if height is None else height
         # Checked before anything is scaled to it.
         endpoint.generation("checked", "png", width=width, height=height)
         size = width, height
-        return await DECODING.run(pictures.prepared, image, mask, size, mode, brush)
+        return await DECODING.run(inpainting.prepared, original or image, mask, size, mode, brush)
 
     async def _content(self, given: str, field: str) -> bytes:
         """The bytes of a picture in base64, as a data URI or at an address."""
@@ -65,14 +66,14 @@ class Canvases:
         return await BODIES.run(decoded, given, field)
 
 
-def painted_over(canvas: pictures.Canvas, asked: Img2img) -> dict[str, Any]:
+def painted_over(canvas: inpainting.Canvas, asked: Img2img) -> dict[str, Any]:
     """A canvas, in the words of a Generation."""
-    width, height = images.size_of(canvas.image)
+    width, height = size_of(canvas.image)
     return {
         "width": width,
         "height": height,
-        "image": inputs.as_data_uri(canvas.image, "image/png"),
-        "mask": None if canvas.mask is None else inputs.as_data_uri(canvas.mask, "image/png"),
+        "image": as_data_uri(canvas.image, "image/png"),
+        "mask": None if canvas.mask is None else as_data_uri(canvas.mask, "image/png"),
         "strength": _strength(asked),
     }
 
@@ -81,7 +82,7 @@ def _strength(asked: Img2img) -> float:
     return STRENGTH if asked.denoising_strength is None else asked.denoising_strength
 
 
-def _brush(asked: Img2img) -> pictures.Brush:
+def _brush(asked: Img2img) -> inpainting.Brush:
     fill = asked.inpainting_fill or 0
     noise = fill in NOISES and _strength(asked) == 1
     if fill not in FILLS and not noise:
@@ -93,7 +94,7 @@ def _brush(asked: Img2img) -> pictures.Brush:
         raise invalid("inpaint_full_res_padding", "the padding is less than 0; give 0 or more px")
     blur = BLUR if asked.mask_blur is None else asked.mask_blur
     whole = asked.inpaint_full_res is False
-    return pictures.Brush(
+    return inpainting.Brush(
         invert=bool(asked.inpainting_mask_invert),
         rounded=asked.mask_round is not False,
         blur=(
@@ -101,7 +102,7 @@ def _brush(asked: Img2img) -> pictures.Brush:
             blur if asked.mask_blur_y is None else asked.mask_blur_y,
         ),
         fill=FILLS.get(fill, False),
-        padding=None if whole else min(padding, inputs.MAX_SIDE),
+        padding=None if whole else min(padding, MAX_SIDE),
     )
 
 
@@ -116,6 +117,6 @@ def _init_image(asked: Img2img) -> str:
 
 def decoded(given: str, field: str) -> bytes:
     """The bytes of base64, bare or in a data URI."""
-    bare = inputs.unbroken(given)
+    bare = unbroken(given)
     uri = bare if bare.startswith(DATA) else f"data:image/png;base64,{bare}"
-    return inputs.data_uri(uri, field, DATA_BYTES)[0]
+    return data_uri(uri, field, DATA_BYTES)[0]

@@ -1,12 +1,12 @@
-"""Pictures as they come here: in base64, of the three formats that the page names."""
+"""Images as they come here: in base64, of the three formats that the page names."""
 
 import re
-from io import BytesIO
 
-from PIL import Image
-
-from imagemill import images, inputs
 from imagemill.errors import Fault, Kind
+from imagemill.images.data_uris import as_data_uri, data_uri, unbroken
+from imagemill.images.decode import open_image, open_mask
+from imagemill.images.encode import encode_png
+from imagemill.images.geometry import NEAREST, Size, stretched
 
 MAX_BYTES = 50 * 2**20  # of one picture
 TAKEN = "give JPG, JPEG, PNG or WebP"
@@ -31,41 +31,37 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def image(text: str) -> tuple[str, tuple[int, int]]:
+def image(text: str) -> tuple[str, Size]:
     """The picture as a data URI, and its size in px; raises a Fault where it is none."""
     content, media_type = _content(text, "image")
-    size = images.size_of(inputs.read_image(content, "image"))
-    return inputs.as_data_uri(content, media_type), size
+    size = open_image(content, "image").size
+    return as_data_uri(content, media_type), size
 
 
-def mask(text: str, size: tuple[int, int]) -> str:
+def mask(text: str, size: Size) -> str:
     """The mask as a data URI, in the size of its image: each pixel is that of the nearest."""
     content, media_type = _content(text, "mask")
-    grey = inputs.read_mask(content, "mask")
-    if images.size_of(grey) == size:
-        return inputs.as_data_uri(content, media_type)
-    with Image.open(BytesIO(grey)) as given:
-        resized = given.resize(size, Image.Resampling.NEAREST)
-    buffer = BytesIO()
-    resized.save(buffer, "png", compress_level=1)
-    return inputs.as_data_uri(buffer.getvalue(), "image/png")
+    grey = open_mask(content, "mask")
+    if grey.size == size:
+        return as_data_uri(content, media_type)
+    return as_data_uri(encode_png(stretched(grey, size, NEAREST)), "image/png")
 
 
 def _content(text: str, field: str) -> tuple[bytes, str]:
-    content = _decoded(inputs.unbroken(text), field)  # `base64` on the command line breaks lines
+    content = _decoded(unbroken(text), field)  # `base64` on the command line breaks lines
     for beginning, media_type in _FORMATS:
         if re.match(beginning, content, re.DOTALL):
             return content, media_type
-    what = next(told for how, told in _OTHERS if re.match(how, content, re.DOTALL))
+    what = next(name for how, name in _OTHERS if re.match(how, content, re.DOTALL))
     raise Fault(Kind.UNREADABLE, f"the {field} is {what}; {TAKEN}", field)
 
 
 def _decoded(text: str, field: str) -> bytes:
     bare = text[: len(_DATA)].lower() != _DATA
     try:
-        return inputs.data_uri(f"data:;base64,{text}" if bare else text, field, MAX_BYTES)[0]
+        return data_uri(f"data:;base64,{text}" if bare else text, field, MAX_BYTES)[0]
     except Fault as fault:
         if not bare or fault.kind is not Kind.UNREADABLE:
             raise
-        told = f"the {field} is not base64; send the file itself in base64, not its address"
-        raise Fault(Kind.UNREADABLE, told, field) from None
+        message = f"the {field} is not base64; send the file itself in base64, not its address"
+        raise Fault(Kind.UNREADABLE, message, field) from None
