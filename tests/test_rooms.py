@@ -38,7 +38,7 @@ LEVELS = (
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service flights places worker gathering painting materials news orders recall "
+        "catalog service flights places worker gathering painting job_inputs news orders recall "
         "input_files lora_files repeats watching lifecycle",
         ROUTES | TENSORS | PIXELS | {"dialects"},
     ),

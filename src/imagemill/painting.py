@@ -59,7 +59,7 @@ class Painting:
         if (gathered := worker.gathering.take(job.id)) is not None:
             generation, inputs = gathered.generation, gathered.inputs
         else:  # it needs nothing, or what was gathered went with its worker
-            gather = partial(worker.materials.gather, job)
+            gather = partial(worker.inputs.gather, job)
             generation, inputs, share = await worker.outlasting(gather)
             share.release()
         if generation.prompt != job.generation.prompt:

@@ -19,9 +19,10 @@ from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects import request_body
 from imagemill.dialects.callers import base_of, is_local, person_of
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.input_files import Inline
 from imagemill.orders import Answer, Order, Repeat
 from imagemill.repeats import FIELD
-from imagemill.service import Service
+from imagemill.service import NO_IMAGES, Service
 from imagemill.telemetry import Telemetry
 from imagemill.threads import BODIES
 
@@ -203,12 +204,14 @@ async def called(
     order: Order,
     door: str = "",
     finishes: bool = False,
+    images: Mapping[str, Inline] = NO_IMAGES,
 ) -> Order:
     """The order, with what is read of every call alike, whatever its dialect. What came within the
     request is a file of ours then, and the memory of the body is given back: let go of it.
 
     body: what tells the call from the caller's others. door: where it is not the order's own.
-    finishes: whether work is usually wanted whose caller has hung up.
+    finishes: whether work is usually wanted whose caller has hung up. images: by field, those that
+    came within the request and are bytes already.
     """
     order = replace(
         order,
@@ -217,7 +220,7 @@ async def called(
         local=is_local(request),
         person=order.caller or person_of(request),
     )
-    order = await house.service.keep_inputs(order)
+    order = await house.service.keep_inputs(order, images)
     request_body.settled(request.scope)
     return order
 

@@ -34,14 +34,14 @@ def data_uri(text: str, field: str, max_bytes: int) -> tuple[bytes, str]:
     if head is None:
         raise _unreadable(field, "is no data URI; write data:image/png;base64, and the content")
     escaped = len(text) - head.end() - 2 * text.count("%", head.end())
-    _check_bytes(field, escaped if head[2] is None else escaped // 4 * 3 - 2, max_bytes)
+    check_bytes(field, escaped if head[2] is None else escaped // 4 * 3 - 2, max_bytes)
     pieces = _pieces(text, head.end())
     try:
         content = b"".join(pieces if head[2] is None else _unbased(pieces))
     except ValueError:
         way_out = "write base64 in one line, or escape each byte as % and two hex digits"
         raise _unreadable(field, f"is a data URI with broken content; {way_out}") from None
-    _check_bytes(field, len(content), max_bytes)
+    check_bytes(field, len(content), max_bytes)
     return content, (head[1] or "text/plain").lower()
 
 
@@ -52,7 +52,8 @@ def as_data_uri(content: bytes, media_type: str) -> str:
     return "".join([f"data:{media_type};base64,", *encoded])
 
 
-def _check_bytes(field: str, count: int, limit: int) -> None:
+def check_bytes(field: str, count: int, limit: int) -> None:
+    """Raises a Fault where there are more bytes than are read."""
     if count > limit:
         message = f"the {field} has {count} bytes; at most {limit} are read; scale it down"
         raise Fault(Kind.TOO_LARGE, message, field)

@@ -24,8 +24,8 @@ from imagemill.dialects.strict import (
     Strict,
 )
 from imagemill.errors import invalid
-from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE
-from imagemill.images.data_uris import as_data_uri, unbroken
+from imagemill.generation import DATA, LONGEST_URL, MAX_SIDE, MIN_SIDE
+from imagemill.images.data_uris import unbroken
 from imagemill.orders import Order
 
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
@@ -94,7 +94,7 @@ class Body(Strict):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a body says, whatever its form. image: a URL."""
+    """What a body says, whatever its form. image: a URL; DATA alone where it is the body itself."""
 
     prompt: str
     image: str | None
@@ -139,8 +139,7 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes, text_limit: int | No
 def read_body(content_type: str, body: bytes) -> Asked:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
     if PICTURE.match(body):
-        image = as_data_uri(body, "image/png")  # or whatever it is
-        return Asked(UNSAID, image, Parameters(), Options())
+        return Asked(UNSAID, DATA, Parameters(), Options())
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(("image/", "multipart/")):
         told = f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "

@@ -12,6 +12,8 @@ from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.dialects.hf_inference.read import Body, read
 from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
 from imagemill.errors import invalid
+from imagemill.generation import DATA
+from imagemill.input_files import Inline
 from imagemill.orders import Order
 
 DOOR = wire.Door("hf-inference", read, write, refuse)
@@ -78,7 +80,9 @@ async def _order(house: wire.House, model: str, request: Request) -> Order:
     if asked.image is not None:
         base = house.base(request)
         asked = replace(asked, image=own(asked.image, base), mask=own(asked.mask, base))
-    return await wire.called(house, request, body, replace(order, generation=asked), DOOR.name)
+    images = {"image": Inline(body)} if asked.image == DATA else {}
+    order = replace(order, generation=asked)
+    return await wire.called(house, request, body, order, DOOR.name, images=images)
 
 
 _FLAGS = {"type": "boolean"}

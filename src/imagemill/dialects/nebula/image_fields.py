@@ -3,12 +3,12 @@
 import re
 
 from imagemill.errors import Fault, Kind
-from imagemill.images.data_uris import as_data_uri, data_uri, unbroken
+from imagemill.images.data_uris import data_uri, unbroken
 from imagemill.images.decode import open_image, open_mask
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import NEAREST, Size, stretched
+from imagemill.input_files import IMAGE_BYTES, Inline
 
-MAX_BYTES = 50 * 2**20  # of one picture
 TAKEN = "give JPG, JPEG, PNG or WebP"
 
 _DATA = "data:"
@@ -31,27 +31,24 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-def image(text: str) -> tuple[str, Size]:
-    """The picture as a data URI, and its size in px; raises a Fault where it is none."""
-    content, media_type = _content(text, "image")
-    size = open_image(content, "image").size
-    return as_data_uri(content, media_type), size
+def image(text: str) -> tuple[Inline, Size]:
+    """The image, and its size; raises a Fault where it is none."""
+    image = _inline(text, "image")
+    return image, open_image(image.content, "image").size
 
 
-def mask(text: str, size: Size) -> str:
-    """The mask as a data URI, in the size of its image: each pixel is that of the nearest."""
-    content, media_type = _content(text, "mask")
-    grey = open_mask(content, "mask")
-    if grey.size == size:
-        return as_data_uri(content, media_type)
-    return as_data_uri(encode_png(stretched(grey, size, NEAREST)), "image/png")
+def mask(text: str, size: Size) -> Inline:
+    """The mask, in the size of its image: each pixel is that of the nearest."""
+    mask = _inline(text, "mask")
+    grey = open_mask(mask.content, "mask")
+    return mask if grey.size == size else Inline(encode_png(stretched(grey, size, NEAREST)))
 
 
-def _content(text: str, field: str) -> tuple[bytes, str]:
+def _inline(text: str, field: str) -> Inline:
     content = _decoded(unbroken(text), field)  # `base64` on the command line breaks lines
     for beginning, media_type in _FORMATS:
         if re.match(beginning, content, re.DOTALL):
-            return content, media_type
+            return Inline(content, media_type)
     what = next(name for how, name in _OTHERS if re.match(how, content, re.DOTALL))
     raise Fault(Kind.UNREADABLE, f"the {field} is {what}; {TAKEN}", field)
 
@@ -59,7 +56,7 @@ def _content(text: str, field: str) -> tuple[bytes, str]:
 def _decoded(text: str, field: str) -> bytes:
     bare = text[: len(_DATA)].lower() != _DATA
     try:
-        return data_uri(f"data:;base64,{text}" if bare else text, field, MAX_BYTES)[0]
+        return data_uri(f"data:;base64,{text}" if bare else text, field, IMAGE_BYTES)[0]
     except Fault as fault:
         if not bare or fault.kind is not Kind.UNREADABLE:
             raise

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from imagemill.dialects import strict, wire
 from imagemill.dialects.callers import person_of
 from imagemill.dialects.nebula import write
-from imagemill.dialects.nebula.read import credential, parsed, read, with_pictures
+from imagemill.dialects.nebula.read import credential, parsed, read, with_images
 from imagemill.dialects.nebula.words import (
     DOOR,
     GENERATION,
@@ -34,7 +34,7 @@ def routes(house: wire.House) -> APIRouter:
         body = await wire.read_body(request, house.input_limit)
         _check_query(request)
         asked = await wire.reading(body, parsed, request.headers, body)
-        place = house.service.admit(person_of(request)) if with_pictures(asked) else None
+        place = house.service.admit(person_of(request)) if with_images(asked) else None
         with place or nullcontext():
             order = await _order(house, request, body, asked)
             del body, asked  # which are not kept while the picture is painted
@@ -68,11 +68,11 @@ def routes(house: wire.House) -> APIRouter:
 
 
 async def _order(house: wire.House, request: Request, body: bytes, asked: Body) -> Order:
-    if with_pictures(asked):
-        order = await DECODING.run(read, house.catalog, request.headers, asked)
+    if with_images(asked):
+        order, images = await DECODING.run(read, house.catalog, request.headers, asked)
     else:
-        order = read(house.catalog, request.headers, asked)
-    return await wire.called(house, request, body, order, DOOR)
+        order, images = read(house.catalog, request.headers, asked)
+    return await wire.called(house, request, body, order, DOOR, images=images)
 
 
 def _check_query(request: Request) -> None:

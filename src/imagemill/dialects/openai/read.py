@@ -6,7 +6,7 @@ from typing import Any
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects.openai.bodies import Edit, Painting, Prompted, Sent, Vary
-from imagemill.dialects.openai.image_inputs import UNSEEN, Desk, Given
+from imagemill.dialects.openai.image_inputs import UNSEEN, ImageInputs, InputImages
 from imagemill.dialects.openai.manners import (
     FIDELITIES,
     QUALITIES,
@@ -57,7 +57,7 @@ class Terms:
     safety_identifier: str | None = None
 
 
-async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Order, Terms]:
+async def read(catalog: Catalog, task: str, sent: Sent, inputs: ImageInputs) -> tuple[Order, Terms]:
     """Raises a Fault of what the model does not take, before it looks at pictures."""
     asked, fields = sent.asked, sent.asked.model_dump()
     manners = manners_of(asked.model, fields)
@@ -68,9 +68,9 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Ord
     if sent.images:
         size = None if generation.image_sized else (generation.width, generation.height)
         fades = manners.fades and task == "edits"
-        given = await desk.given(sent.images, sent.mask, size, fades)
-        generation = _generation(sent, manners, endpoint, given)
-        terms = replace(terms, image_tokens=given.tokens)
+        images = await inputs.ready(sent.images, sent.mask, size, fades)
+        generation = _generation(sent, manners, endpoint, images)
+        terms = replace(terms, image_tokens=images.tokens)
     known = "auto" if generation.image_sized else f"{generation.width}x{generation.height}"
     order = Order(
         generation,
@@ -78,7 +78,7 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Ord
         cacheable=False,
         wait=True,
         door=DOOR,
-        caller=desk.caller,
+        caller=inputs.caller.id,
         keep=None if terms.urls else KEPT,
         public=terms.urls,
     )
@@ -86,7 +86,7 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Ord
 
 
 def _generation(
-    sent: Sent, manners: Manners, endpoint: Endpoint, given: Given | None
+    sent: Sent, manners: Manners, endpoint: Endpoint, images: InputImages | None
 ) -> Generation:
     asked = sent.asked
     width, height = _sides(asked, manners)
@@ -101,7 +101,7 @@ def _generation(
         num_images=asked.n or 1,
         expand=manners.expands,
         **_effort(asked, endpoint),
-        **_repainting(asked, given, sized=(width, height) != (None, None)),
+        **_repainting(asked, images, sized=(width, height) != (None, None)),
     )
 
 
@@ -135,15 +135,15 @@ def _effort(asked: Painting, endpoint: Endpoint) -> dict[str, Any]:
     return {"steps": steps, "guidance_scale": guidance}
 
 
-def _repainting(asked: Painting, given: Given | None, sized: bool) -> dict[str, Any]:
-    if given is None or not isinstance(asked, Edit | Vary):
+def _repainting(asked: Painting, images: InputImages | None, sized: bool) -> dict[str, Any]:
+    if images is None or not isinstance(asked, Edit | Vary):
         return {}
     repainted = VARIED
     if isinstance(asked, Edit):
-        repainted = FIDELITIES[asked.input_fidelity][given.mask is not None]
+        repainted = FIDELITIES[asked.input_fidelity][images.mask is not None]
     return {
-        "image": given.image,
-        "mask": given.mask,
+        "image": images.image,
+        "mask": images.mask,
         "strength": repainted if asked.strength is None else asked.strength,
         "image_sized": not sized,
     }

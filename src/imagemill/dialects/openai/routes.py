@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from imagemill.dialects import events, strict, wire
-from imagemill.dialects.callers import caller_of, is_local, person_of
+from imagemill.dialects.callers import named_by, person_of
 from imagemill.dialects.openai import bodies, write
-from imagemill.dialects.openai.image_inputs import Desk
+from imagemill.dialects.openai.image_inputs import ImageInputs
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
 from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault
@@ -59,9 +59,8 @@ class OpenAI:
         self, request: Request, task: str, reading: Reading, body: bytes, base: str
     ) -> tuple[Order, Terms]:
         sent = await reading(body, request.headers.get("content-type", ""))
-        caller, local = caller_of(request.headers), is_local(request)
-        desk = Desk(self.service, caller, base, person_of(request), local)
-        order, terms = await read(self.house.catalog, task, sent, desk)
+        inputs = ImageInputs(self.service, named_by(request), base)
+        order, terms = await read(self.house.catalog, task, sent, inputs)
         return await wire.called(self.house, request, sent.identity, order), terms
 
     async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:

@@ -1,4 +1,4 @@
-"""What img2img paints over: its pictures from wherever they come, its mask, its size."""
+"""What img2img paints over: its images from wherever they come, its mask, its size."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +9,9 @@ from imagemill.dialects.sdapi import inpainting
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA
-from imagemill.images.data_uris import as_data_uri, data_uri, unbroken
+from imagemill.images.data_uris import data_uri, unbroken
 from imagemill.images.decode import MAX_SIDE, open_image, size_of
-from imagemill.input_files import OWN
-from imagemill.materials import DATA_BYTES
+from imagemill.input_files import IMAGE_BYTES, STORED, Caller, Inline
 from imagemill.service import Service
 from imagemill.threads import BODIES, DECODING
 
@@ -23,14 +22,13 @@ NOISES = (2, 3)  # noise, and nothing: both are the same as what was there once 
 
 
 @dataclass(frozen=True)
-class Canvases:
-    """Where pictures that are named come from, and who names them."""
+class InitImages:
+    """Where the images that a call names come from."""
 
     service: Service
+    #: our own address
     base: str
-    caller: str
-    person: str  # the caller, told apart by address where there is no credential
-    local: bool = False  # on this machine
+    caller: Caller
 
     async def canvas(self, asked: Img2img, endpoint: Endpoint) -> inpainting.Canvas:
         """What is painted over, in the size of what is painted."""
@@ -49,33 +47,31 @@ class Canvases:
         size = width, height
         return await DECODING.run(inpainting.prepared, original or image, mask, size, mode, brush)
 
-    async def _content(self, given: str, field: str) -> bytes:
-        """The bytes of a picture in base64, as a data URI or at an address."""
-        reference = own(given, self.base) or ""
-        if reference.startswith(OWN):
-            file = await self.service.objects.get(reference.removeprefix(OWN))
-            if file is None or not file.open_to(self.caller):
-                raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer", field)
-            return await self.service.objects.read(file.key)
-        if reference.startswith(("http://", "https://")):
-            try:
-                async with self.service.fetched(reference, self.person, self.local) as content:
-                    return content
-            except Fault as fault:
-                raise Fault(fault.kind, fault.message, field, fault.retry_after) from None
-        return await BODIES.run(decoded, given, field)
+    async def _content(self, image: str, field: str) -> bytes:
+        """The bytes of an image in base64, as a data URI or at an address."""
+        reference = own(image, self.base) or ""
+        if not reference.startswith((STORED, "http://", "https://")):
+            reference = await BODIES.run(data_of, image)
+        async with self.service.read_input(reference, field, self.caller) as content:
+            return content
 
 
 def painted_over(canvas: inpainting.Canvas, asked: Img2img) -> dict[str, Any]:
-    """A canvas, in the words of a Generation."""
+    """A canvas, in the words of a Generation; its images themselves are `inline`."""
     width, height = size_of(canvas.image)
     return {
         "width": width,
         "height": height,
-        "image": as_data_uri(canvas.image, "image/png"),
-        "mask": None if canvas.mask is None else as_data_uri(canvas.mask, "image/png"),
+        "image": DATA,
+        "mask": None if canvas.mask is None else DATA,
         "strength": _strength(asked),
     }
+
+
+def inline(canvas: inpainting.Canvas | None) -> dict[str, Inline]:
+    """The images of a canvas by their fields."""
+    images = {} if canvas is None else {"image": canvas.image, "mask": canvas.mask}
+    return {name: Inline(content) for name, content in images.items() if content is not None}
 
 
 def _strength(asked: Img2img) -> float:
@@ -86,9 +82,9 @@ def _brush(asked: Img2img) -> inpainting.Brush:
     fill = asked.inpainting_fill or 0
     noise = fill in NOISES and _strength(asked) == 1
     if fill not in FILLS and not noise:
-        told = f"inpainting_fill {fill} is not known here; give 0 or 1"
+        message = f"inpainting_fill {fill} is not known here; give 0 or 1"
         way_out = ", or denoising_strength 1, where all becomes noise" if fill in NOISES else ""
-        raise invalid("inpainting_fill", told + way_out)
+        raise invalid("inpainting_fill", message + way_out)
     padding = asked.inpaint_full_res_padding or 0
     if padding < 0:
         raise invalid("inpaint_full_res_padding", "the padding is less than 0; give 0 or more px")
@@ -107,16 +103,20 @@ def _brush(asked: Img2img) -> inpainting.Brush:
 
 
 def _init_image(asked: Img2img) -> str:
-    given = asked.init_images or []
-    if not given:
+    images = asked.init_images or []
+    if not images:
         raise Fault(Kind.NOT_FOUND, "init_images is empty; give one picture", "init_images")
-    if len(given) > 1:
-        raise invalid("image", f"{len(given)} init_images came; give one at a time")
-    return given[0]
+    if len(images) > 1:
+        raise invalid("image", f"{len(images)} init_images came; give one at a time")
+    return images[0]
 
 
-def decoded(given: str, field: str) -> bytes:
+def data_of(text: str) -> str:
+    """The data URI of what may be bare base64."""
+    bare = unbroken(text)
+    return bare if bare.startswith(DATA) else f"data:image/png;base64,{bare}"
+
+
+def decoded(text: str, field: str) -> bytes:
     """The bytes of base64, bare or in a data URI."""
-    bare = unbroken(given)
-    uri = bare if bare.startswith(DATA) else f"data:image/png;base64,{bare}"
-    return data_uri(uri, field, DATA_BYTES)[0]
+    return data_uri(data_of(text), field, IMAGE_BYTES)[0]

@@ -75,7 +75,7 @@ def _finite(value: Any) -> bool:
 
 
 async def plan(
-    house: wire.House, asked: Asked, sources: init_images.Canvases, kept: options.Set
+    house: wire.House, asked: Asked, sources: init_images.InitImages, kept: options.Set
 ) -> Plan:
     """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
     _check_scripts(asked)
@@ -112,7 +112,7 @@ async def plan(
         **({"scheduler": "the model's own, which is even too"} if sampler.even else {}),
         **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
     }
-    order = _order(generation, endpoint, asked, sources.caller)
+    order = _order(generation, endpoint, asked, sources.caller.id)
     return Plan(order, asked, sampler, canvas, overridden, ignored)
 
 

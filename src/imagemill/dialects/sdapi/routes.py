@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from imagemill.catalog import EMBEDDED
 from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of, is_local, person_of
+from imagemill.dialects.callers import named_by, person_of
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
@@ -66,10 +66,11 @@ class Sdapi:
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> read.Plan:
         base, kept = self.house.base(request), self.options.of(person)
-        caller, local = caller_of(request.headers), is_local(request)
-        sources = init_images.Canvases(self.service, base, caller, person, local)
+        sources = init_images.InitImages(self.service, base, named_by(request))
         plan = await read.plan(self.house, asked, sources, kept)
-        order = await wire.called(self.house, request, body, plan.order)
+        images = init_images.inline(plan.canvas)
+        order = await wire.called(self.house, request, body, plan.order, images=images)
+        del images
         plan = read.lightened(replace(plan, order=order))
         await wire.hold(request, plan.memory)
         return plan
