@@ -3,6 +3,7 @@
 import re
 
 from imagemill.errors import Fault, Kind
+from imagemill.generation import DATA
 from imagemill.images.data_uris import data_uri, unbroken
 from imagemill.images.decode import open_image, open_mask
 from imagemill.images.encode import encode_png
@@ -11,7 +12,6 @@ from imagemill.input_files import IMAGE_BYTES, Inline
 
 TAKEN = "give JPG, JPEG, PNG or WebP"
 
-_DATA = "data:"
 # By how they begin: what is taken, and its media type.
 _FORMATS: tuple[tuple[bytes, str], ...] = (
     (rb"\x89PNG\r\n\x1a\n", "image/png"),
@@ -54,7 +54,7 @@ def _inline(text: str, field: str) -> Inline:
 
 
 def _decoded(text: str, field: str) -> bytes:
-    bare = text[: len(_DATA)].lower() != _DATA
+    bare = text[: len(DATA)].lower() != DATA
     try:
         return data_uri(f"data:;base64,{text}" if bare else text, field, IMAGE_BYTES)[0]
     except Fault as fault:

@@ -30,14 +30,14 @@ class InitImages:
     base: str
     caller: Caller
 
-    async def canvas(self, asked: Img2img, endpoint: Endpoint) -> inpainting.Canvas:
+    async def canvas(self, body: Img2img, endpoint: Endpoint) -> inpainting.Canvas:
         """What is painted over, in the size of what is painted."""
-        brush, mode = _brush(asked), asked.resize_mode or 0
+        brush, mode = _brush(body), body.resize_mode or 0
         if mode not in inpainting.FITS:
             raise invalid("resize_mode", f"resize_mode {mode} is not known; give 0, 1, 2 or 3")
-        image = await self._content(_init_image(asked), "image")
-        mask = await self._content(asked.mask, "mask") if asked.mask else None
-        width, height, original = asked.width, asked.height, None
+        image = await self._content(_init_image(body), "image")
+        mask = await self._content(body.mask, "mask") if body.mask else None
+        width, height, original = body.width, body.height, None
         if width is None or height is None:
             original = await DECODING.run(open_image, image, "image")
             width = original.width if width is None else width
@@ -56,7 +56,7 @@ class InitImages:
             return content
 
 
-def painted_over(canvas: inpainting.Canvas, asked: Img2img) -> dict[str, Any]:
+def painted_over(canvas: inpainting.Canvas, body: Img2img) -> dict[str, Any]:
     """A canvas, in the words of a Generation; its images themselves are `inline`."""
     width, height = size_of(canvas.image)
     return {
@@ -64,7 +64,7 @@ def painted_over(canvas: inpainting.Canvas, asked: Img2img) -> dict[str, Any]:
         "height": height,
         "image": DATA,
         "mask": None if canvas.mask is None else DATA,
-        "strength": _strength(asked),
+        "strength": _strength(body),
     }
 
 
@@ -74,36 +74,36 @@ def inline(canvas: inpainting.Canvas | None) -> dict[str, Inline]:
     return {name: Inline(content) for name, content in images.items() if content is not None}
 
 
-def _strength(asked: Img2img) -> float:
-    return STRENGTH if asked.denoising_strength is None else asked.denoising_strength
+def _strength(body: Img2img) -> float:
+    return STRENGTH if body.denoising_strength is None else body.denoising_strength
 
 
-def _brush(asked: Img2img) -> inpainting.Brush:
-    fill = asked.inpainting_fill or 0
-    noise = fill in NOISES and _strength(asked) == 1
+def _brush(body: Img2img) -> inpainting.Brush:
+    fill = body.inpainting_fill or 0
+    noise = fill in NOISES and _strength(body) == 1
     if fill not in FILLS and not noise:
         message = f"inpainting_fill {fill} is not known here; give 0 or 1"
         way_out = ", or denoising_strength 1, where all becomes noise" if fill in NOISES else ""
         raise invalid("inpainting_fill", message + way_out)
-    padding = asked.inpaint_full_res_padding or 0
+    padding = body.inpaint_full_res_padding or 0
     if padding < 0:
         raise invalid("inpaint_full_res_padding", "the padding is less than 0; give 0 or more px")
-    blur = BLUR if asked.mask_blur is None else asked.mask_blur
-    whole = asked.inpaint_full_res is False
+    blur = BLUR if body.mask_blur is None else body.mask_blur
+    whole = body.inpaint_full_res is False
     return inpainting.Brush(
-        invert=bool(asked.inpainting_mask_invert),
-        rounded=asked.mask_round is not False,
+        invert=bool(body.inpainting_mask_invert),
+        rounded=body.mask_round is not False,
         blur=(
-            blur if asked.mask_blur_x is None else asked.mask_blur_x,
-            blur if asked.mask_blur_y is None else asked.mask_blur_y,
+            blur if body.mask_blur_x is None else body.mask_blur_x,
+            blur if body.mask_blur_y is None else body.mask_blur_y,
         ),
         fill=FILLS.get(fill, False),
         padding=None if whole else min(padding, MAX_SIDE),
     )
 
 
-def _init_image(asked: Img2img) -> str:
-    images = asked.init_images or []
+def _init_image(body: Img2img) -> str:
+    images = body.init_images or []
     if not images:
         raise Fault(Kind.NOT_FOUND, "init_images is empty; give one picture", "init_images")
     if len(images) > 1:
