@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from imagemill.app import Calm, create_app
-from imagemill.catalog import hub
-from imagemill.catalog.endpoints import OWN
+from imagemill.catalog.models import MODELS, OWN
+from imagemill.dialects import hub_models
 from imagemill.dialects.callers import HUGGING_FACE
 from imagemill.dialects.fal import words
-from imagemill.dialects.hub import FACTS, STATUSES, refuse
+from imagemill.dialects.hub import FACTS, LISTED, STATUSES, refuse
 from imagemill.errors import Fault, Kind
 from imagemill.settings import Settings
 from tests.conftest import Serving
@@ -153,7 +153,7 @@ async def test_each_task_has_a_model_to_begin_with(serving: Serving) -> None:
 @anyio
 async def test_a_provider_s_models_are_told_by_task(serving: Serving) -> None:
     models = await told(serving, "/api/partners/fal-ai/models")
-    assert set(models) == set(hub.TASKS)
+    assert set(models) == set(hub_models.TASKS)
     entry = models["text-to-image"][DEV]
     assert (entry["providerId"], entry["status"]) == ("fal-ai/flux/dev", "live")
     assert len(entry["_id"]) == 24
@@ -176,17 +176,11 @@ def test_every_kind_of_fault_has_words_of_the_hub(kind: Kind) -> None:
 
 
 def test_every_fact_of_every_known_model_can_be_told() -> None:
-    for id in hub.with_tasks(iter(hub.KNOWN)):
+    assert {*LISTED} <= {*MODELS}
+    for id in hub_models.with_tasks(MODELS):
         assert all(tell(id) is not None for tell in FACTS.values())
-        assert set(hub.mapped(id)) <= set(hub.PROVIDERS)
-        assert hub.weights(id) in hub.KNOWN
-
-
-@pytest.mark.parametrize("provider", hub.PROVIDERS)
-def test_no_name_of_a_provider_means_two_models(provider: str) -> None:
-    for id, names in hub.KNOWN.items():
-        if provider in names:
-            assert hub.called(provider, names[provider]) == id
+        assert set(hub_models.mapped(id)) <= set(hub_models.PROVIDERS)
+        assert hub_models.weights(id) in MODELS
 
 
 FLAT = {"prompt": "a cat", "width": 128, "height": 64, "num_inference_steps": 2}
@@ -256,7 +250,7 @@ async def test_a_picture_is_repainted_in_the_size_that_was_asked(
     assert reply.status_code == 200, reply.text
     (asked,) = engine.submitted
     assert (asked.width, asked.height) == expected
-    assert (asked.strength, asked.prompt) == (0.5, hub.UNSAID)
+    assert (asked.strength, asked.prompt) == (0.5, hub_models.UNSAID)
     assert asked.model == "black-forest-labs/FLUX.1-Kontext-dev"
     assert len(engine.inputs[0]) == 1
 

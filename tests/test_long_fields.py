@@ -16,14 +16,14 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from imagemill.app import create_app
-from imagemill.catalog.pages import PAGES
-from imagemill.catalog.predictors import PREDICTORS
 from imagemill.dialects import flat, strict
 from imagemill.dialects.fal import storage, tokens
+from imagemill.dialects.fal.pages import PAGES
 from imagemill.dialects.hf_inference.read import Body as HfBody
 from imagemill.dialects.nebius.read import Body as NebiusBody
 from imagemill.dialects.nebula.words import Body as NebulaBody
 from imagemill.dialects.openai import bodies as openai
+from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import CreateByVersion
 from imagemill.dialects.sdapi import bodies as sdapi
 from imagemill.dialects.together.read import Body as TogetherBody

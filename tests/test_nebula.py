@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagemill.catalog.endpoints import OWN
+from imagemill.catalog.models import OWN
 from imagemill.dialects.nebula.words import ALWAYS, MODELS, OPTIONAL, STATUSES
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagemill.catalog.predictors import PREDICTORS, Usual, predictor
-from imagemill.catalog.predictors.inputs import RATIOS, SCHEDULERS
-from imagemill.catalog.predictors.wishes import IGNORED
+from imagemill.dialects.replicate.predictors import PREDICTORS, Usual, predictor
+from imagemill.dialects.replicate.predictors.inputs import RATIOS, SCHEDULERS
+from imagemill.dialects.replicate.predictors.wishes import IGNORED
 from imagemill.errors import Fault
 from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS
 from tests.conftest import Serving

@@ -33,12 +33,12 @@ LEVELS = (
     level("__init__ errors generation job model_spec turns retries clocks accounts credits", None),
     level(
         "settings telemetry folders images names networks fetch files store webhooks finishing tls "
-        "threads budget slots",
+        "threads budget slots pacing",
         ROUTES | TENSORS,
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service flights places worker gathering painting job_inputs news orders recall "
+        "catalog service flights places worker gathering painting job_inputs news recall "
         "input_files lora_files repeats watching lifecycle",
         ROUTES | TENSORS | PIXELS | {"dialects"},
     ),
@@ -71,7 +71,10 @@ NARROWER: dict[str, frozenset[str] | None] = {
 }
 # What every dialect stands on; they are no dialects themselves and import none.
 GROUND = frozenset(
-    {"wire", "strict", "callers", "events", "downloads", "forms", "long_json", "request_body"}
+    {
+        *("wire", "strict", "fields", "callers", "events", "downloads", "forms", "long_json"),
+        *("request_body", "hub_models"),
+    }
 )
 
 NAMELESS = frozenset({"utils", "util", "common", "core", "base", "helpers", "manager", "misc"})

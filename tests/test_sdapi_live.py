@@ -17,7 +17,7 @@ from imagemill.dialects.callers import person_of
 from imagemill.dialects.sdapi.live import Board, Live
 from imagemill.dialects.sdapi.options import CALLERS, DEFAULTS, Options
 from imagemill.generation import Generation
-from imagemill.job import Job, Line
+from imagemill.job import Job, Line, Submission
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -291,4 +291,4 @@ def test_other_lines_of_the_log_are_passed_over() -> None:
 
 def make_job(id: str, started: float | None) -> Job:
     generation = Generation("a cat", "a/b", 64, 64, 4, 1.0, 0)
-    return Job(id, "sdapi", generation, "pico", 0.0, caller="me", started=started)
+    return Job(id, Submission(generation, "pico", "sdapi", "me"), 0.0, started=started)

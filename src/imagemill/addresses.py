@@ -15,8 +15,7 @@ from urllib.parse import quote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imagemill.catalog import hub
-from imagemill.catalog.pages import PAGES
+from imagemill.catalog.models import named_by
 from imagemill.dialects import strict
 from imagemill.dialects.request_body import WHOLE, Whole, announced, bodies_of
 from imagemill.dialects.wire import reading
@@ -193,8 +192,7 @@ async def _inferred(scope: Scope, provider: str, body: dict[str, Any], default: 
 def _model(provider: str, name: str) -> str:
     """The Hub's id of what a provider calls `name`."""
     for each in (name, f"{provider}/{name}"):
-        page = PAGES.get(each) if provider == "fal-ai" else None
-        if id := hub.called(provider, each) or (page and page.weights):
+        if id := named_by(provider, each):
             return id
     return "/".join(name.split("/")[:2])
 

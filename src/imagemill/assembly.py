@@ -84,11 +84,13 @@ def assemble(
 
     async def render(id: str) -> Message | None:
         job = await jobs.get(id)
-        if job is None or job.door not in MESSAGES:
+        if job is None or job.submission.dialect not in MESSAGES:
             return None
         # Receivers compare the time with their own: it is that of the wall.
-        told = await MESSAGES[job.door](service, await service.signer(), job, time.time())
-        return replace(told, local=job.local)
+        told = await MESSAGES[job.submission.dialect](
+            service, await service.signer(), job, time.time()
+        )
+        return replace(told, local=job.submission.local)
 
     async def probe() -> None:
         await database.probe()

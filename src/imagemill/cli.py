@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 from textwrap import shorten
@@ -19,7 +18,7 @@ import typer
 from imagemill import __version__
 from imagemill.cli_faults import EXIT_FAILED, one_line_errors
 from imagemill.errors import invalid
-from imagemill.generation import FORMATS, SCHEDULERS, Format, Generation
+from imagemill.generation import FORMATS, SCHEDULERS, Draft, Format, Generation
 from imagemill.models_commands import models
 
 if TYPE_CHECKING:
@@ -99,10 +98,11 @@ def generate(
     Sizes, steps and guidance that are not given are the model's own.
     """
     endpoint = _endpoint(model)
-    generation = endpoint.generation(
-        prompt=" ".join(prompt),
+    draft = Draft(
+        " ".join(prompt),
         format=_format(format, output),
         negative_prompt=negative_prompt,
+        num_images=num_images,
         width=width,
         height=height,
         steps=steps,
@@ -110,7 +110,7 @@ def generate(
         scheduler=scheduler,
         seed=seed,
     )
-    _paint(replace(generation, num_images=num_images), endpoint.source, output)
+    _paint(endpoint.generation(draft), endpoint.source, output)
 
 
 @app.command()
@@ -209,16 +209,16 @@ def _stop_at_eof() -> None:
 def _endpoint(model: str) -> "Endpoint":
     """Nothing stands in here: whoever names a model on their own machine wants that one."""
     from imagemill.catalog import Endpoint
-    from imagemill.catalog.endpoints import KNOWN, OWN, OWN_ID, WEIGHTS
+    from imagemill.catalog.models import OWN, OWN_ID, defaults_of
     from imagemill.pipelines.families import EMBEDDED
 
     id = OWN_ID if model == EMBEDDED else model
     if id in OWN:
-        return Endpoint(id, EMBEDDED, OWN[id], version="")
+        return Endpoint(id, EMBEDDED, OWN[id].defaults, version="")
     # What lies here goes by its name, so that no path of this machine is written into the picture.
     place = Path(model).expanduser()
     id = place.resolve().name if place.exists() else model
-    return Endpoint(id, model, KNOWN.get(model, WEIGHTS), version="")
+    return Endpoint(id, model, defaults_of(model), version="")
 
 
 def _paint(generation: Generation, source: str, output: Path) -> None:

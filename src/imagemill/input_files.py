@@ -136,14 +136,14 @@ class InputFiles:
             for name, reference in references.items():
                 with concerning(name):
                     if reference.startswith(STORED):
-                        file = await self.stored(reference, job.caller)
+                        file = await self.stored(reference, job.submission.caller)
                         files[name] = InputFile(file.size, partial(self.objects.read, file.key))
                     else:
                         files[name] = await self._fetched(reference, job, stack, share)
             yield files
 
     async def stored(self, reference: str, caller: str) -> StoredFile:
-        """A file that is stored here, by the rule of this class. caller: as in Job."""
+        """A file that is stored here, by the rule of this class. caller: as in Submission."""
         file = await self.objects.get(reference.removeprefix(STORED))
         if file is None or not _usable(file, caller):
             raise Fault(Kind.UNREACHABLE, "there is no such file here, or no longer")
@@ -184,7 +184,8 @@ class InputFiles:
         path = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
         stack.push_async_callback(DISK.finish, path.unlink, missing_ok=True)
         try:
-            await self.fetcher.save(url, path, IMAGE_BYTES, job.local, job.caller)
+            submission = job.submission
+            await self.fetcher.save(url, path, IMAGE_BYTES, submission.local, submission.caller)
         except OSError as error:
             log.warning("an image could not be put on disk: %s", error.strerror)
             message = "the picture could not be kept here; the disk may be full"

@@ -66,8 +66,8 @@ class InputGatherer:
     async def _lora(self, lora: Lora, job: Job) -> LoraFile:
         with concerning("loras"):
             if not lora.path.startswith(STORED):
-                return await self.loras.get(lora, job.local, job.caller)
-            file = await self.files.stored(lora.path, job.caller)
+                return await self.loras.get(lora, job.submission.local, job.submission.caller)
+            file = await self.files.stored(lora.path, job.submission.caller)
             if file.size > LORA_BYTES:
                 what = f"the file has {file.size} bytes, where a LoRA has at most {LORA_BYTES}"
                 raise Fault(Kind.TOO_LARGE, f"{what}; give a smaller one")

@@ -81,7 +81,7 @@ class Painting:
         painted: Painted | None = None
         try:
             async for event in worker.engine.submit(
-                job.id, generation, job.source, inputs, previews
+                job.id, generation, job.submission.source, inputs, previews
             ):
                 match event:
                     case Begun() | HeldBack():
@@ -128,14 +128,19 @@ class Painting:
         self.worker.log(self.job, Line(number, self.worker.clock(), message))
 
     async def _store(self, generation: Generation, index: int, content: bytes) -> File:
-        job = self.job
+        job, submission = self.job, self.job.submission
         key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
         content_type = MEDIA_TYPES[generation.format]
-        objects, keep = self.worker.objects, self.worker.retention
+        objects, ttl = self.worker.objects, submission.ttl_seconds
         await objects.put(
-            content, content_type, key=key, job=job.id, caller=job.caller, public=job.public,
-            keep=keep if job.keep is None else objects.bounded(job.keep),
-        )  # fmt: skip
+            content,
+            content_type,
+            key=key,
+            job=job.id,
+            caller=submission.caller,
+            public=submission.public,
+            keep=self.worker.retention if ttl is None else objects.bounded(ttl),
+        )
         return File(key, content_type, len(content), *size_of(content))
 
 

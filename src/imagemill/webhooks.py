@@ -91,7 +91,7 @@ async def signing_key(database: Database) -> Signer:
 
 @dataclass(frozen=True)
 class Message:
-    """One attempt, ready to be sent: signed for the time it was made. local: as in Job."""
+    """One attempt, ready to be sent: signed for the time it was made. local: as in Submission."""
 
     url: str
     headers: Mapping[str, str]

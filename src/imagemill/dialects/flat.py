@@ -12,8 +12,10 @@ from imagemill.dialects import strict, wire
 from imagemill.dialects.callers import caller_of
 from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.errors import Fault, invalid
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer, Draft
+from imagemill.job import Submission
 
+NAME = "flat"
 STATUSES = wire.STATUSES
 NAMES: dict[str, str] = {"steps": "inference_steps"}
 DEFAULT_STEPS = 25  # where the caller leaves them open, whatever the model
@@ -52,12 +54,11 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
+def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
     asked = strict.take(Body, strict.parse(strict.text(body)))
-    generation = endpoint.generation(
+    draft = Draft(
         _prompt(asked),
-        "png",
-        negative_prompt=asked.negative_prompt,
+        negative_prompt=asked.negative_prompt or "",
         width=asked.width,
         height=asked.height,
         steps=DEFAULT_STEPS if asked.inference_steps is None else asked.inference_steps,
@@ -66,7 +67,14 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
     )
     # Without a seed every call is meant to give another picture.
     cacheable = asked.seed is not None
-    return Order(generation, endpoint, cacheable=cacheable, caller=caller_of(headers))
+    return Submission(
+        endpoint.generation(draft),
+        endpoint.source,
+        dialect=NAME,
+        caller=caller_of(headers),
+        version=endpoint.version,
+        cacheable=cacheable,
+    )
 
 
 def _prompt(asked: Body) -> str:
@@ -77,7 +85,7 @@ def _prompt(asked: Body) -> str:
     return str(getattr(asked, given[0]))
 
 
-def write(order: Order, answer: Answer) -> Response:
+def write(submission: Submission, answer: Answer) -> Response:
     image = base64.b64encode(answer.painted.pictures[0]).decode()
     return JSONResponse({"image": image}, headers=wire.headers(answer))
 
@@ -88,7 +96,7 @@ def refuse(fault: Fault) -> Response:
     return JSONResponse({"error": told}, STATUSES[fault.kind], wire.retry_header(fault))
 
 
-DOOR = wire.Door("flat", read, write, refuse)
+DOOR = wire.Door(NAME, read, write, refuse)
 
 
 def routes(house: wire.House) -> APIRouter:

@@ -9,10 +9,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import QueryParams
 
-from imagemill.catalog import hub
 from imagemill.catalog.catalog import Catalog
-from imagemill.catalog.pages import PAGES
-from imagemill.dialects import wire
+from imagemill.catalog.models import Task
+from imagemill.dialects import hub_models, wire
 from imagemill.errors import Fault, Kind, invalid
 
 DOOR = "hub"
@@ -27,19 +26,36 @@ CODES: dict[Kind, str] = {Kind.NOT_FOUND: "RepoNotFound"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # which no header may have
 
 LIVE = "live"
-LABELS: dict[hub.Task, str] = {
+LABELS: dict[Task, str] = {
     "text-to-image": "Text-to-Image",
     "image-to-image": "Image-to-Image",
 }
+# The models that are listed besides the operator's, in this order.
+LISTED = (
+    "black-forest-labs/FLUX.1-dev",
+    "black-forest-labs/FLUX.1-schnell",
+    "black-forest-labs/FLUX.1-Krea-dev",
+    "black-forest-labs/FLUX.1-Kontext-dev",
+    "stabilityai/stable-diffusion-xl-base-1.0",
+    "stabilityai/stable-diffusion-3.5-large",
+    "HiDream-ai/HiDream-I1-Full",
+    "HiDream-ai/HiDream-I1-Fast",
+    "OmniGen2/OmniGen2",
+    "Freepik/F-Lite",
+    "Freepik/F-Lite-Texture",
+    "Qwen/Qwen-Image",
+    "Qwen/Qwen-Image-Edit",
+    "Qwen/Qwen-Image-Edit-2509",
+)
 MOST = 1000  # models of one list
 BORN = "2026-11-20T00:00:00.000Z"  # when the table of models was written
 
 
 def _mapping(id: str) -> dict[str, Any]:
-    task = hub.task(id)
+    task = hub_models.task(id)
     return {
         provider: {"status": LIVE, "providerId": name, "task": task}
-        for provider, name in hub.mapped(id).items()
+        for provider, name in hub_models.mapped(id).items()
     }
 
 
@@ -53,9 +69,9 @@ FACTS: dict[str, Callable[[str], Any]] = {
     "gated": lambda _: False,
     "disabled": lambda _: False,
     "inference": lambda _: "warm",
-    "pipeline_tag": hub.task,
+    "pipeline_tag": hub_models.task,
     "library_name": lambda _: "diffusers",
-    "tags": lambda id: ["diffusers", hub.task(id)],
+    "tags": lambda id: ["diffusers", hub_models.task(id)],
     "downloads": lambda _: 0,
     "likes": lambda _: 0,
     "siblings": lambda _: [],  # no file of a model is given away here
@@ -79,7 +95,7 @@ def routes(house: wire.House) -> APIRouter:
         return JSONResponse(_listed(catalog, request.query_params))
 
     async def tasks() -> Response:
-        return JSONResponse({task: _task(catalog, task) for task in hub.TASKS})
+        return JSONResponse({task: _task(catalog, task) for task in hub_models.TASKS})
 
     async def partner(provider: str) -> Response:
         return JSONResponse(_partner(catalog, provider))
@@ -113,7 +129,7 @@ def refuse(fault: Fault) -> Response:
 
 
 def _model(catalog: Catalog, id: str, query: QueryParams) -> Response:
-    catalog.find(hub.weights(id))  # raises where nothing serves it
+    catalog.find(hub_models.weights(id))  # raises where nothing serves it
     return JSONResponse(_told(id, _names(query)))
 
 
@@ -140,8 +156,8 @@ def _listed(catalog: Catalog, query: QueryParams) -> list[dict[str, Any]]:
 
 def _ids(catalog: Catalog) -> Iterator[str]:
     """Every model that has a name of its own here and is served: configured ones before others."""
-    own = [page.id for page in catalog.pages() if page.id not in PAGES]
-    return hub.with_tasks(id for id in dict.fromkeys([*own, *hub.KNOWN]) if catalog.serves(id))
+    names = dict.fromkeys([*catalog.configured(), *LISTED])
+    return hub_models.with_tasks(id for id in names if catalog.serves(id))
 
 
 def _limit(given: str | None) -> int:
@@ -154,7 +170,7 @@ def _limit(given: str | None) -> int:
 
 def _provided(id: str, query: QueryParams) -> bool:
     wanted = {name for each in query.getlist("inference_provider") for name in each.split(",")}
-    return not wanted or bool(wanted & {"all", *hub.mapped(id)})
+    return not wanted or bool(wanted & {"all", *hub_models.mapped(id)})
 
 
 def _tagged(id: str, query: QueryParams) -> bool:
@@ -177,11 +193,11 @@ def _warm(_: str, query: QueryParams) -> bool:
 FITS = (_provided, _tagged, _found, _warm)
 
 
-def _task(catalog: Catalog, task: hub.Task) -> dict[str, Any]:
+def _task(catalog: Catalog, task: Task) -> dict[str, Any]:
     default = catalog.default
-    first = default if hub.task(default) == task else default + hub.SUFFIX
-    ids = [id for id in _ids(catalog) if hub.task(id) == task]
-    best = [id for id in dict.fromkeys([first, *ids]) if hub.task(id) == task]
+    first = default if hub_models.task(default) == task else default + hub_models.SUFFIX
+    ids = [id for id in _ids(catalog) if hub_models.task(id) == task]
+    best = [id for id in dict.fromkeys([first, *ids]) if hub_models.task(id) == task]
     return {
         "id": task,
         "label": LABELS[task],
@@ -192,19 +208,19 @@ def _task(catalog: Catalog, task: hub.Task) -> dict[str, Any]:
 
 
 def _partner(catalog: Catalog, provider: str) -> dict[str, Any]:
-    if provider not in hub.PROVIDERS:
-        known = ", ".join(hub.PROVIDERS)
+    if provider not in hub_models.PROVIDERS:
+        known = ", ".join(hub_models.PROVIDERS)
         raise Fault(Kind.NOT_FOUND, f"there is no provider {provider[:80]!r}; there are {known}")
     ids, told = list(_ids(catalog)), dict[str, Any]()
-    for task in hub.PROVIDERS[provider]:
+    for task in hub_models.PROVIDERS[provider]:
         told[task] = {
             id: {
                 "_id": _told(id, ())["_id"],
-                "providerId": hub.mapped(id)[provider],
+                "providerId": hub_models.mapped(id)[provider],
                 "status": LIVE,
             }
             for id in ids
-            if hub.task(id) == task
+            if hub_models.task(id) == task
         }
     return told
 
@@ -221,8 +237,8 @@ def _parameter(name: str, description: str) -> dict[str, Any]:
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _EXPAND = [_parameter("expand", f"What to tell, instead of the usual: {', '.join(FACTS)}.")]
 _FILTERS = [
-    _parameter("inference_provider", f"One of {', '.join(hub.PROVIDERS)}, or all."),
-    _parameter("pipeline_tag", f"One of {', '.join(hub.TASKS)}."),
+    _parameter("inference_provider", f"One of {', '.join(hub_models.PROVIDERS)}, or all."),
+    _parameter("pipeline_tag", f"One of {', '.join(hub_models.TASKS)}."),
     _parameter("search", "Words of the id."),
     _parameter("author", "The part of the id before the slash."),
     _parameter("limit", f"1 to {MOST}."),

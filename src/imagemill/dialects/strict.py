@@ -8,18 +8,9 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagemill.dialects import long_json
+from imagemill.dialects.fields import GUIDANCE, SEED, SIDE, STEPS, without_length
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import (
-    LONGEST_PICTURE,
-    LONGEST_URL,
-    MAX_GUIDANCE,
-    MAX_PROMPT,
-    MAX_SEED,
-    MAX_SIDE,
-    MAX_STEPS,
-    MIN_SIDE,
-    SCHEDULERS,
-)
+from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_PROMPT, SCHEDULERS
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -57,11 +48,6 @@ class Reply(Strict):
     model_config = ConfigDict(str_max_length=None)
 
 
-def _limited(low: float, high: float) -> dict[str, Any]:
-    # Told to readers of the schema; what checks the limits is Generation, for every door alike.
-    return {"minimum": low, "maximum": high}
-
-
 def _field(description: str, extra: dict[str, Any], **limits: Any) -> Any:
     return Field(description=description, json_schema_extra=extra, **limits)
 
@@ -71,13 +57,8 @@ def picture(description: str) -> Any:
     be is checked by Generation.
     """
     return Field(
-        description=description, max_length=LONGEST_PICTURE, json_schema_extra=_without_length
+        description=description, max_length=LONGEST_PICTURE, json_schema_extra=without_length
     )
-
-
-def _without_length(schema: dict[str, Any]) -> None:
-    for part in (schema, *schema.get("anyOf", ())):
-        part.pop("maxLength", None)
 
 
 # Generation tells how long a prompt may be, for every door alike.
@@ -86,21 +67,13 @@ Prompt = Annotated[
     str, _field("What to paint.", {"minLength": 1, "maxLength": MAX_PROMPT}, **_PROMPT)
 ]
 Negative = Annotated[str | None, _field("What not to paint.", {"maxLength": MAX_PROMPT}, **_PROMPT)]
-Side = Annotated[int | None, _field("In px.", _limited(MIN_SIDE, MAX_SIDE))]
-Steps = Annotated[
-    int | None,
-    _field("Steps of denoising: more look better and take longer.", _limited(1, MAX_STEPS)),
-]
-Guidance = Annotated[
-    float | None, _field("How closely the picture follows the prompt.", _limited(0, MAX_GUIDANCE))
-]
+Side = Annotated[int | None, SIDE.stated()]
+Steps = Annotated[int | None, STEPS.stated()]
+Guidance = Annotated[float | None, GUIDANCE.stated()]
 Scheduler = Annotated[
     str | None, _field("Class name of a scheduler of diffusers.", {"enum": [*SCHEDULERS, None]})
 ]
-Seed = Annotated[
-    int | None,
-    _field("The same seed gives the same picture; left open, one is drawn.", _limited(0, MAX_SEED)),
-]
+Seed = Annotated[int | None, SEED.stated()]
 
 
 def text(body: bytes) -> str:

@@ -15,12 +15,13 @@ from fastapi import Request, Response
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog import Catalog, Endpoint, stands_in
 from imagemill.dialects import request_body
 from imagemill.dialects.callers import base_of, is_local, person_of
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import Answer
 from imagemill.input_files import Inline
-from imagemill.orders import Answer, Order, Repeat
+from imagemill.job import Priority, Repeat, Submission
 from imagemill.repeats import FIELD
 from imagemill.service import NO_IMAGES, Service
 from imagemill.telemetry import Telemetry
@@ -93,8 +94,8 @@ class Door:
     """How one dialect reads a request, writes an answer, and refuses."""
 
     name: str
-    read: Callable[[Endpoint, Headers, bytes], Order]
-    write: Callable[[Order, Answer], Response]
+    read: Callable[[Endpoint, Headers, bytes], Submission]
+    write: Callable[[Submission, Answer], Response]
     refuse: Callable[[Fault], Response]
 
 
@@ -157,25 +158,25 @@ async def answer(house: House, door: Door, model: str, request: Request) -> Resp
 
 
 async def _paint(house: House, door: Door, model: str, request: Request) -> Response:
-    order = await _order(house, door, model, request)
-    painted = await while_listening(request, house.service.paint(order))
-    report(order, painted)
-    return door.write(order, painted)
+    submission = await _submission(house, door, model, request)
+    answer = await while_listening(request, house.service.paint(submission))
+    report(submission, answer)
+    return door.write(submission, answer)
 
 
-async def _order(house: House, door: Door, model: str, request: Request) -> Order:
+async def _submission(house: House, door: Door, model: str, request: Request) -> Submission:
     body = await read_body(request, house.body_limit)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     endpoint = house.catalog.find(model)
-    order = await reading(body, door.read, endpoint, request.headers, body)
-    return await called(house, request, body, order, door.name)
+    submission = await reading(body, door.read, endpoint, request.headers, body)
+    return await called(house, request, body, submission)
 
 
-def report(order: Order, answer: Answer) -> None:
+def report(submission: Submission, answer: Answer) -> None:
     """What the caller may read in headers, the operator reads in the log."""
-    served_by, id = answer.painted.served_by, order.endpoint.id
-    if order.endpoint.stands_in:
+    served_by, id = answer.painted.served_by, submission.generation.model
+    if stands_in(id, submission.source):
         log.info("%s stands in for %s", served_by, id, extra={"model": id})
     if answer.painted.ignored:
         log.info(
@@ -201,28 +202,31 @@ async def called(
     house: House,
     request: Request,
     body: bytes,
-    order: Order,
-    door: str = "",
+    submission: Submission,
+    waits: bool = True,
     finishes: bool = False,
     images: Mapping[str, Inline] = NO_IMAGES,
-) -> Order:
-    """The order, with what is read of every call alike, whatever its dialect. What came within the
-    request is a file of ours then, and the memory of the body is given back: let go of it.
+) -> Submission:
+    """The submission, with what is read of every call alike, whatever its dialect. What came within
+    the request is a file of ours then, and the memory of the body is given back: let go of it.
 
-    body: what tells the call from the caller's others. door: where it is not the order's own.
+    body: what tells the call from the caller's others. waits: the caller does, on this connection.
     finishes: whether work is usually wanted whose caller has hung up. images: by field, those that
     came within the request and are bytes already.
     """
-    order = replace(
-        order,
-        finish=house.finishes(door or order.door, finishes),
+    caller = submission.caller
+    unwanted = waits and not house.finishes(submission.dialect, finishes)
+    submission = replace(
+        submission,
+        generation=await house.service.keep_inputs(submission.generation, caller, images),
+        priority=Priority.INTERACTIVE if waits else submission.priority,
+        cancel_on_disconnect=unwanted,
         repeat=await repeat_of(request, body),
         local=is_local(request),
-        person=order.caller or person_of(request),
+        person=caller or person_of(request),
     )
-    order = await house.service.keep_inputs(order, images)
     request_body.settled(request.scope)
-    return order
+    return submission
 
 
 async def hold(request: Request, size: int) -> None:
@@ -247,17 +251,18 @@ async def repeat_of(request: Request, body: bytes) -> Repeat | None:
 
 async def while_listening(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the caller hangs up; its body has been read."""
-    task = asyncio.create_task(work)
+    ours = asyncio.current_task()
+    assert ours is not None
     listener = asyncio.create_task(_hang_up(request))
+    listener.add_done_callback(lambda over: over.cancelled() or ours.cancel())
     try:
-        await asyncio.wait({task, listener}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Gone
-        return task.result()
+        return await work
+    except asyncio.CancelledError:
+        if listener.done() and not ours.uncancel():  # else the server stops us as well
+            raise Gone from None
+        raise
     finally:
-        for each in (task, listener):
-            each.cancel()
-        await asyncio.gather(task, listener, return_exceptions=True)
+        listener.cancel()
 
 
 _TEXT = {"schema": {"type": "string"}}

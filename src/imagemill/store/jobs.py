@@ -111,8 +111,10 @@ class Jobs:
 
     async def _announce(self, connection: Asked, job: Job) -> None:
         """Owes the caller a webhook, in the transaction that ends the job."""
-        if job.callback is not None and job.finished is not None:
-            row = delivery_row(job.id, job.callback, job.finished, job.caller)
+        if job.submission.webhook_url is not None and job.finished is not None:
+            row = delivery_row(
+                job.id, job.submission.webhook_url, job.finished, job.submission.caller
+            )
             due = self._database.clock(job.finished)
             await connection.execute(insert(DELIVERIES).values({**row, "due": due}))
 

@@ -1,22 +1,20 @@
 """The routes of Hugging Face Inference, with the older one of its former host."""
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.catalog import hub
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import own
+from imagemill.dialects import hub_models, strict, wire
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
-from imagemill.dialects.hf_inference.read import Body, read
+from imagemill.dialects.hf_inference.read import NAME, Body, read
 from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
 from imagemill.errors import invalid
 from imagemill.generation import DATA
 from imagemill.input_files import Inline
-from imagemill.orders import Order
+from imagemill.job import Submission
 
-DOOR = wire.Door("hf-inference", read, write, refuse)
+DOOR = wire.Door(NAME, read, write, refuse)
 
 EXAMPLES: dict[str, Any] = {
     "prompt alone": {"value": {"inputs": "a red cat"}},
@@ -41,10 +39,11 @@ def routes(house: wire.House) -> APIRouter:
     router = APIRouter(tags=["hf-inference"])
 
     async def picture(owner: str, name: str, request: Request) -> Response:
-        order = await _order(house, hub.weights(f"{owner}/{name}".lstrip("/")), request)
-        painted = await wire.while_listening(request, house.service.paint(order))
-        wire.report(order, painted)
-        return write(order, painted)
+        model = hub_models.weights(f"{owner}/{name}".lstrip("/"))
+        submission = await _submission(house, model, request)
+        answer = await wire.while_listening(request, house.service.paint(submission))
+        wire.report(submission, answer)
+        return write(submission, answer)
 
     async def bare(name: str, request: Request) -> Response:
         return await picture("", name, request)
@@ -70,19 +69,16 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _order(house: wire.House, model: str, request: Request) -> Order:
+async def _submission(house: wire.House, model: str, request: Request) -> Submission:
     body = await wire.read_body(request, house.input_limit)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     endpoint = house.catalog.find(model)
-    order = await wire.reading(body, read, endpoint, request.headers, body, house.body_limit)
-    asked = order.generation
-    if asked.image is not None:
-        base = house.base(request)
-        asked = replace(asked, image=own(asked.image, base), mask=own(asked.mask, base))
-    images = {"image": Inline(body)} if asked.image == DATA else {}
-    order = replace(order, generation=asked)
-    return await wire.called(house, request, body, order, DOOR.name, images=images)
+    submission = await wire.reading(
+        body, read, endpoint, request.headers, body, house.body_limit, partial(house.base, request)
+    )
+    images = {"image": Inline(body)} if submission.generation.image == DATA else {}
+    return await wire.called(house, request, body, submission, images=images)
 
 
 _FLAGS = {"type": "boolean"}

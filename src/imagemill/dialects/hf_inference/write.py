@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse
 from imagemill.dialects import strict, wire
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.errors import Fault, Kind
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer
+from imagemill.job import Submission
 
 STATUSES = wire.STATUSES
 NAMES: dict[str, str] = {
@@ -24,13 +25,13 @@ class ErrorBody(strict.Reply):
     estimated_time: float | None = None  # seconds, while a model is loading
 
 
-def write(order: Order, answer: Answer) -> Response:
+def write(submission: Submission, answer: Answer) -> Response:
     headers = wire.headers(answer) | {"x-compute-time": f"{answer.painted.seconds:.3f}"}
-    if order.generation.image is None:
-        headers["x-compute-characters"] = str(len(order.generation.prompt))
+    if submission.generation.image is None:
+        headers["x-compute-characters"] = str(len(submission.generation.prompt))
     else:
         headers["x-compute-images"] = "1"
-    media_type = MEDIA_TYPES[order.generation.format]
+    media_type = MEDIA_TYPES[submission.generation.format]
     return Response(answer.painted.pictures[0], media_type=media_type, headers=headers)
 
 

@@ -11,7 +11,8 @@ from imagemill.dialects import strict, wire
 from imagemill.dialects.nebius import words, write
 from imagemill.dialects.nebius.read import Body, credential, read
 from imagemill.dialects.nebius.words import DOOR
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer
+from imagemill.job import Submission
 from imagemill.service import Service
 
 EXAMPLE = {
@@ -48,15 +49,15 @@ def routes(house: wire.House) -> APIRouter:
 
 async def _generate(house: wire.House, request: Request) -> Response:
     base = house.base(request)
-    order = await _order(house, request, base)
-    return await wire.while_listening(request, _answer(house.service, order, base))
+    submission = await _submission(house, request, base)
+    return await wire.while_listening(request, _answer(house.service, submission, base))
 
 
-async def _order(house: wire.House, request: Request, base: str) -> Order:
+async def _submission(house: wire.House, request: Request, base: str) -> Submission:
     body = await wire.read_body(request, house.body_limit)
     _check(request)
-    order = await wire.reading(body, read, house.catalog, request.headers, body, base)
-    return await wire.called(house, request, body, order, DOOR)
+    submission = await wire.reading(body, read, house.catalog, request.headers, body, base)
+    return await wire.called(house, request, body, submission)
 
 
 def _check(request: Request) -> None:
@@ -70,17 +71,18 @@ def _check(request: Request) -> None:
             raise words.Refused([words.detail((name,), told, "extra_forbidden", "query")])
 
 
-async def _answer(service: Service, order: Order, base: str) -> Response:
-    if order.wire["format"] == "b64_json":
-        answer = await service.paint(order)
+async def _answer(service: Service, submission: Submission, base: str) -> Response:
+    format = submission.dialect_state["format"]
+    if format == "b64_json":
+        answer = await service.paint(submission)
         body = write.reply(str(uuid.uuid4()), service.now(), answer.painted.pictures, [])
     else:
-        job = await service.wait_for(order)
+        job = await service.wait_for(submission)
         painted = await service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
-        pictures = () if order.wire["format"] == "url" else painted.pictures
+        pictures = () if format == "url" else painted.pictures
         body = write.reply(job.id, job.created, pictures, write.urls(job, base))
-    wire.report(order, answer)
+    wire.report(submission, answer)
     return JSONResponse(body, headers=wire.headers(answer))
 
 

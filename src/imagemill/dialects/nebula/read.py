@@ -1,4 +1,4 @@
-"""Nebula Block's requests, as orders."""
+"""Nebula Block's requests, as submissions."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,10 +20,10 @@ from imagemill.dialects.nebula.words import (
     model_of,
 )
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Generation
+from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft, Generation
 from imagemill.images.geometry import Size
 from imagemill.input_files import Inline
-from imagemill.orders import Order
+from imagemill.job import Submission
 
 
 def parsed(headers: Headers, body: bytes) -> Body:
@@ -35,9 +35,9 @@ def with_images(asked: Body) -> bool:
     return any(_given(asked, name) is not None for name in ("image", "mask"))
 
 
-def read(catalog: Catalog, headers: Headers, asked: Body) -> tuple[Order, dict[str, Inline]]:
-    """The order, and its images by their fields. Decodes these: where there are some, it belongs
-    into a thread.
+def read(catalog: Catalog, headers: Headers, asked: Body) -> tuple[Submission, dict[str, Inline]]:
+    """The submission, and its images by their fields. Decodes these: where there are some, it
+    belongs into a thread.
     """
     model = model_of(_model(asked))
     given = {name: _given(asked, name) for name in OPTIONAL}
@@ -46,10 +46,9 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> tuple[Order, dict[s
     images, size = _images(given)
     image, mask = (DATA if name in images else given[name] for name in ("image", "mask"))
     width, height = _sides(asked.width, asked.height, size)
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        "png",
-        negative_prompt=given["negative_prompt"],
+        negative_prompt=given["negative_prompt"] or "",
         width=width,
         height=height,
         steps=asked.num_steps,
@@ -58,17 +57,18 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> tuple[Order, dict[s
         image=image,
         mask=mask,
         # What the mask shows is missing, not to be kept in part.
-        strength=Generation.strength if mask is None else 1.0,
+        strength=None if mask is None else 1.0,
     )
-    order = Order(
-        _adjusted(generation, model.multiple_of),
-        endpoint,
+    submission = Submission(
+        _adjusted(endpoint.generation(draft), model.multiple_of),
+        endpoint.source,
+        version=endpoint.version,
         cacheable=given["seed"] is not None,  # else every call is meant to give another picture
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
     )
-    return order, images
+    return submission, images
 
 
 def credential(headers: Headers) -> None:

@@ -21,7 +21,7 @@ from imagemill.dialects.nebula.words import (
     Reply,
 )
 from imagemill.errors import invalid
-from imagemill.orders import Order
+from imagemill.job import Submission
 from imagemill.threads import DECODING
 
 _ERRORS = wire.responses(STATUSES, strict.schema(ErrorBody))
@@ -36,11 +36,12 @@ def routes(house: wire.House) -> APIRouter:
         asked = await wire.reading(body, parsed, request.headers, body)
         place = house.service.admit(person_of(request)) if with_images(asked) else None
         with place or nullcontext():
-            order = await _order(house, request, body, asked)
+            submission = await _submission(house, request, body, asked)
             del body, asked  # which are not kept while the picture is painted
-            painted = await wire.while_listening(request, house.service.paint(order, place))
-        wire.report(order, painted)
-        return write.painted(order, painted)
+            painting = house.service.paint(submission, place)
+            answer = await wire.while_listening(request, painting)
+        wire.report(submission, answer)
+        return write.painted(submission, answer)
 
     async def models(request: Request) -> Response:
         _check_query(request)
@@ -67,12 +68,12 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _order(house: wire.House, request: Request, body: bytes, asked: Body) -> Order:
+async def _submission(house: wire.House, request: Request, body: bytes, asked: Body) -> Submission:
     if with_images(asked):
-        order, images = await DECODING.run(read, house.catalog, request.headers, asked)
+        submission, images = await DECODING.run(read, house.catalog, request.headers, asked)
     else:
-        order, images = read(house.catalog, request.headers, asked)
-    return await wire.called(house, request, body, order, DOOR, images=images)
+        submission, images = read(house.catalog, request.headers, asked)
+    return await wire.called(house, request, body, submission, images=images)
 
 
 def _check_query(request: Request) -> None:

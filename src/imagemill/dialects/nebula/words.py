@@ -4,14 +4,14 @@ The table of models is that of its page. Which codes go with its errors is told 
 those of our other doors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from imagemill.dialects import strict, wire
+from imagemill.dialects.fields import SEED
 from imagemill.dialects.strict import Guidance, Negative, Prompt, Side, Steps, Strict
-from imagemill.generation import MAX_SEED
 
 DOOR = "nebula"
 PREFIX = "/nebula/api/v1"
@@ -80,13 +80,10 @@ def model_of(id: str) -> Model:
     return MODELS.get(id) or Model(id)
 
 
-Seed = Annotated[
-    int | None,
-    Field(
-        description="The same seed gives the same picture; left open or -1, one is drawn.",
-        json_schema_extra={"minimum": -1, "maximum": MAX_SEED},
-    ),
-]
+_SEED = replace(
+    SEED, low=-1, description="The same seed gives the same picture; left open or -1, one is drawn."
+)
+Seed = Annotated[int | None, _SEED.stated()]
 Id = Annotated[str | None, Field(description="Of the model, as owner/name; under either name.")]
 Image = Annotated[
     str | None, strict.picture("A JPEG, PNG or WebP picture to paint over, in base64.")

@@ -13,9 +13,8 @@ from imagemill.dialects.openai.image_inputs import ImageInputs
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
 from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault
-from imagemill.job import FINAL, Job
+from imagemill.job import FINAL, Job, Submission
 from imagemill.news import Preview
-from imagemill.orders import Order
 from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"
@@ -55,26 +54,26 @@ class OpenAI:
         del body  # which is not kept while the picture is painted
         return await wire.while_listening(request, answer)
 
-    async def _order(
+    async def _submission(
         self, request: Request, task: str, reading: Reading, body: bytes, base: str
-    ) -> tuple[Order, Terms]:
+    ) -> tuple[Submission, Terms]:
         sent = await reading(body, request.headers.get("content-type", ""))
         inputs = ImageInputs(self.service, named_by(request), base)
-        order, terms = await read(self.house.catalog, task, sent, inputs)
-        return await wire.called(self.house, request, sent.identity, order), terms
+        submission, terms = await read(self.house.catalog, task, sent, inputs)
+        return await wire.called(self.house, request, sent.identity, submission), terms
 
     async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
         began, base = time.monotonic(), self.house.base(request)
         with self.service.admit(person_of(request)) as place:
-            order, terms = await self._order(request, task, reading, body, base)
+            submission, terms = await self._submission(request, task, reading, body, base)
             del body
             if terms.stream:
-                job = await self.service.begin(order, terms.partials > 0, place)
+                job = await self.service.begin(submission, terms.partials > 0, place)
                 told = self._events(job, terms)
                 return events.Watched(told, {}, lambda: self.service.leave(job))
-            job = await self.service.wait_for(order, place)
+            job = await self.service.wait_for(submission, place)
         answer = await write.finished(self.service, job, terms)
-        wire.report(order, answer)
+        wire.report(submission, answer)
         whole = await write.reply(self.service, job, terms, answer, base)
         taken = round((time.monotonic() - began) * 1000)
         headers = wire.headers(answer) | {"openai-processing-ms": str(taken)}

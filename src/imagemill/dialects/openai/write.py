@@ -12,10 +12,10 @@ from imagemill.dialects.openai.read import Terms, endpoint_of
 from imagemill.dialects.openai.usage import PARTIAL, Usage, of_painted, of_text
 from imagemill.dialects.openai.words import error_body
 from imagemill.errors import Fault
+from imagemill.generation import Answer
 from imagemill.images.encode import QUALITY, compressed, converted
 from imagemill.job import File, Job
 from imagemill.news import Preview
-from imagemill.orders import Answer
 from imagemill.service import Service
 from imagemill.threads import ENCODING
 
@@ -123,17 +123,21 @@ async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Te
     stem, _, suffix = file.key.rpartition(".")
     key = f"{stem}_{terms.compression}.{suffix}"
     await service.objects.put(
-        picture, file.content_type, job=job.id, caller=job.caller, keep=keep, public=True, key=key
+        picture,
+        file.content_type,
+        job=job.id,
+        caller=job.submission.caller,
+        keep=keep,
+        public=True,
+        key=key,
     )
     return key
 
 
 def models(catalog: Catalog, base: str) -> dict[str, Any]:
     """All that can be asked for: as OpenAI lists it, and as Replicate does."""
-    pages = catalog.pages()
-    weights = [page.weights for page in pages if page.weights]
-    named = dict.fromkeys([*MODELS, *(page.id for page in pages), *weights])
-    ids = [id for id in named if _served(catalog, id)]
+    names = dict.fromkeys([*MODELS, *catalog.names(), *catalog.models()])
+    ids = [id for id in names if _served(catalog, id)]
     owned = [_of_replicate(id, base) for id in ids if id.count("/") == 1]
     return {
         "object": "list",

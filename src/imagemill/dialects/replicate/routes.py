@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.catalog.predictors import PREDICTORS
 from imagemill.dialects import strict, wire
 from imagemill.dialects.replicate import words
 from imagemill.dialects.replicate.files import Files, Shelf
 from imagemill.dialects.replicate.models import Models
 from imagemill.dialects.replicate.predictions import Predictions
+from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
 from imagemill.dialects.replicate.watchers import Watchers
 from imagemill.dialects.replicate.write import PREFIX

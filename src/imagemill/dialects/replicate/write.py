@@ -44,7 +44,7 @@ def logs(job: Job, lines: Iterable[Line]) -> str:
 
 def opening(job: Job) -> list[str]:
     """What is known before anything is painted."""
-    return [f"Using seed: {job.generation.seed}", *job.wire["remarks"]]
+    return [f"Using seed: {job.generation.seed}", *job.submission.dialect_state["remarks"]]
 
 
 def said(job: Job, line: Line) -> str:
@@ -72,7 +72,7 @@ async def output(service: Service, job: Job, base: str, data: bool) -> Any:
     told = [f"{base}/{file.key}" for file in job.result.files]
     if data:
         told = [await _data(service, file.key, file.content_type) for file in job.result.files]
-    return told[0] if job.wire["single"] else told
+    return told[0] if job.submission.dialect_state["single"] else told
 
 
 async def _data(service: Service, key: str, content_type: str) -> str:
@@ -86,9 +86,9 @@ def facts(service: Service, job: Job, base: str) -> dict[str, Any]:
     late = word(job) == STATUSES[Status.CANCELLED]
     return {
         "id": ids.encode(job.id),
-        "model": job.wire["model"],
-        "version": job.wire["version"],
-        "input": job.wire["input"],
+        "model": job.submission.dialect_state["model"],
+        "version": job.submission.dialect_state["version"],
+        "input": job.submission.dialect_state["input"],
         "error": str(job.fault) if failed and not late else None,
         "status": word(job),
         "data_removed": False,
@@ -126,15 +126,17 @@ async def prediction(
 def message_of(service: Service, job: Job, name: str, body: Any, now: float) -> Message:
     """A webhook about an event of a prediction, signed."""
     content = json.dumps(body).encode()
-    key, id = ids.signing_key(service.secret, job.caller), ids.encode(job.id)
+    key, id = ids.signing_key(service.secret, job.submission.caller), ids.encode(job.id)
     return Message(
-        str(job.wire["webhook"]), ids.headers(key, f"msg_{id}_{name}", content, now), content
+        str(job.submission.dialect_state["webhook"]),
+        ids.headers(key, f"msg_{id}_{name}", content, now),
+        content,
     )
 
 
 async def message(service: Service, signer: Signer, job: Job, now: float) -> Message:
     """The webhook of a prediction that has ended."""
-    body = await prediction(service, job, str(job.wire["base"]))
+    body = await prediction(service, job, str(job.submission.dialect_state["base"]))
     return message_of(service, job, "completed", body, now)
 
 

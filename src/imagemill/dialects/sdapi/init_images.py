@@ -1,14 +1,13 @@
 """What img2img paints over: its images from wherever they come, its mask, its size."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from imagemill.catalog import Endpoint
 from imagemill.dialects.callers import own
 from imagemill.dialects.sdapi import inpainting
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA
+from imagemill.generation import DATA, Draft
 from imagemill.images.data_uris import data_uri, unbroken
 from imagemill.images.decode import MAX_SIDE, open_image, size_of
 from imagemill.input_files import IMAGE_BYTES, STORED, Caller, Inline
@@ -43,7 +42,7 @@ class InitImages:
             width = original.width if width is None else width
             height = original.height if height is None else height
         # Checked before anything is scaled to it.
-        endpoint.generation("checked", "png", width=width, height=height)
+        endpoint.generation(Draft("checked", width=width, height=height))
         size = width, height
         return await DECODING.run(inpainting.prepared, original or image, mask, size, mode, brush)
 
@@ -56,16 +55,17 @@ class InitImages:
             return content
 
 
-def painted_over(canvas: inpainting.Canvas, body: Img2img) -> dict[str, Any]:
-    """A canvas, in the words of a Generation; its images themselves are `inline`."""
+def painted_over(draft: Draft, canvas: inpainting.Canvas, body: Img2img) -> Draft:
+    """The draft with a canvas that it is painted over, whose images themselves are `inline`."""
     width, height = size_of(canvas.image)
-    return {
-        "width": width,
-        "height": height,
-        "image": DATA,
-        "mask": None if canvas.mask is None else DATA,
-        "strength": _strength(body),
-    }
+    return replace(
+        draft,
+        width=width,
+        height=height,
+        image=DATA,
+        mask=None if canvas.mask is None else DATA,
+        strength=_strength(body),
+    )
 
 
 def inline(canvas: inpainting.Canvas | None) -> dict[str, Inline]:

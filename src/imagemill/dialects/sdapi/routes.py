@@ -27,10 +27,10 @@ from imagemill.dialects.sdapi import (
 from imagemill.dialects.sdapi.words import DOOR
 from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Answer
 from imagemill.images.decode import texts_of
 from imagemill.images.provenance import provenance
 from imagemill.job import FINAL
-from imagemill.orders import Answer
 from imagemill.places import Place
 from imagemill.threads import DECODING, ENCODING
 
@@ -69,9 +69,9 @@ class Sdapi:
         sources = init_images.InitImages(self.service, base, named_by(request))
         plan = await read.plan(self.house, asked, sources, kept)
         images = init_images.inline(plan.canvas)
-        order = await wire.called(self.house, request, body, plan.order, images=images)
+        submission = await wire.called(self.house, request, body, plan.submission, images=images)
         del images
-        plan = read.lightened(replace(plan, order=order))
+        plan = read.lightened(replace(plan, submission=submission))
         await wire.hold(request, plan.memory)
         return plan
 
@@ -85,15 +85,15 @@ class Sdapi:
             if plan.asked.override_settings_restore_afterwards is False:
                 self.options.set(person, plan.set)
             work = partial(self._painted, person, plan, base, place)
-            told, headers = await self.service.share(plan.order, work)
+            told, headers = await self.service.share(plan.submission, work)
         return Told(told, headers=headers)
 
     async def _painted(
         self, person: str, plan: read.Plan, base: str, place: Place
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """What is told of a call that somebody waits for, and in which headers."""
-        order = replace(plan.order, repeat=None)  # this work is shared
-        job = await self.service.begin(order, place=place)
+        submission = replace(plan.submission, repeat=None)  # this work is shared
+        job = await self.service.begin(submission, place=place)
         current = live.Live(job, plan.asked.force_task_id or f"task({job.id})")
         self.board.add(person, current)
         try:
@@ -115,8 +115,8 @@ class Sdapi:
             raise Fault(Kind.NOT_FOUND, "the request was removed")
         painted = await self.service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
-        wire.report(plan.order, answer)
-        format = plan.order.generation.format
+        wire.report(plan.submission, answer)
+        format = plan.submission.generation.format
         whole = [
             await ENCODING.run(inpainting.finished, each, plan.canvas, format)
             for each in painted.pictures
@@ -218,8 +218,8 @@ async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
 
 
 def _served_by(plan: read.Plan) -> str:
-    endpoint = plan.order.endpoint
-    return EMBEDDED if endpoint.source == EMBEDDED else endpoint.id
+    submission = plan.submission
+    return EMBEDDED if submission.source == EMBEDDED else submission.generation.model
 
 
 def _object(body: bytes) -> dict[str, Any]:

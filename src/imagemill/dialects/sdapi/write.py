@@ -54,7 +54,7 @@ def painted(plan: Plan, job: Job, pictures: list[bytes], served_by: str, base: s
 
 def parameters(plan: Plan) -> dict[str, Any]:
     """What was asked, with what was left open filled in."""
-    generation, told = plan.order.generation, plan.asked.model_dump(exclude=set(SECRET))
+    generation, told = plan.submission.generation, plan.asked.model_dump(exclude=set(SECRET))
     open_ = {
         "prompt": "",
         "negative_prompt": "",
@@ -82,7 +82,7 @@ def parameters(plan: Plan) -> dict[str, Any]:
 
 
 def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[str, Any]:
-    generation, asked = plan.order.generation, plan.asked
+    generation, asked = plan.submission.generation, plan.asked
     prompt, negative = asked.prompt or "", asked.negative_prompt or ""
     seeds = [generation.seed_of(index) for index in range(count)]
     files = [] if job.result is None or not asked.save_images else job.result.files
@@ -119,7 +119,7 @@ def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[st
 
 
 def _infotext(plan: Plan, seed: int) -> str:
-    generation = plan.order.generation
+    generation = plan.submission.generation
     pairs: list[tuple[str, Any]] = [
         ("Steps", generation.steps),
         ("Sampler", plan.sampler.name),

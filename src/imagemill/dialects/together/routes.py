@@ -11,7 +11,7 @@ from imagemill.dialects.together import words, write
 from imagemill.dialects.together.read import Body, credential, read
 from imagemill.dialects.together.words import DOOR
 from imagemill.errors import invalid
-from imagemill.orders import Order
+from imagemill.job import Submission
 from imagemill.service import Service
 
 # together-py 3 adds /v1 to its base URL, all others take it from there: both spellings work.
@@ -63,28 +63,28 @@ def routes(house: wire.House) -> APIRouter:
 
 async def _generate(house: wire.House, request: Request) -> Response:
     base = house.base(request)
-    order = await _order(house, request, base)
-    return await wire.while_listening(request, _answer(house.service, order, base))
+    submission = await _submission(house, request, base)
+    return await wire.while_listening(request, _answer(house.service, submission, base))
 
 
-async def _order(house: wire.House, request: Request, base: str) -> Order:
+async def _submission(house: wire.House, request: Request, base: str) -> Submission:
     body = await wire.read_body(request, house.input_limit)
     credential(request.headers)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    order = await wire.reading(body, read, house.catalog, request.headers, body, base)
-    return await wire.called(house, request, body, order, DOOR)
+    submission = await wire.reading(body, read, house.catalog, request.headers, body, base)
+    return await wire.called(house, request, body, submission)
 
 
-async def _answer(service: Service, order: Order, base: str) -> Response:
-    if order.wire["inline"]:
-        answer = await service.paint(order)
-        body = write.inline(order, answer)
+async def _answer(service: Service, submission: Submission, base: str) -> Response:
+    if submission.dialect_state["inline"]:
+        answer = await service.paint(submission)
+        body = write.inline(submission, answer)
     else:
-        job = await service.wait_for(order)
+        job = await service.wait_for(submission)
         answer = write.answer_of(job)
-        body = write.linked(order, job, base)
-    wire.report(order, answer)
+        body = write.linked(submission, job, base)
+    wire.report(submission, answer)
     return JSONResponse(body, headers=wire.headers(answer))
 
 

@@ -1,4 +1,4 @@
-"""Together's words: of errors, of models, of sizes."""
+"""Together's words: of errors, of sizes."""
 
 from dataclasses import dataclass
 
@@ -61,12 +61,6 @@ NAMES: dict[str, str] = {
 # What is taken and nothing is done with, and why.
 IGNORED: dict[str, str] = {
     "disable_safety_checker": "there is no checker that could be switched off",
-}
-
-# Together's names for weights that the Hub has under another name.
-MODELS: dict[str, str] = {
-    "black-forest-labs/FLUX.1-schnell-Free": "black-forest-labs/FLUX.1-schnell",
-    "black-forest-labs/FLUX.1-dev-lora": "black-forest-labs/FLUX.1-dev",
 }
 
 # Width and height in px of about a megapixel; the first five as Together's guide has them.

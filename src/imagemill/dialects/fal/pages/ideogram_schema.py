@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from imagemill.catalog.pages.palettes import ColorPalette
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.palettes import ColorPalette
+from imagemill.dialects.fal.pages.types import (
     ExpandPrompt,
     File,
     FileUrl,

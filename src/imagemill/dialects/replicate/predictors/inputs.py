@@ -4,11 +4,14 @@ Names, defaults and limits are those of the models' pages there. Clients that kn
 send a model what its own page does not name, such as a width, so all of it is read everywhere.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fields import (
+    GUIDANCE,
+    STEPS,
     Input,
     LoraScale,
     Negative,
@@ -18,7 +21,7 @@ from imagemill.catalog.pages.types import (
     Side,
     without_length,
 )
-from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_GUIDANCE, MAX_STEPS
+from imagemill.generation import LONGEST_PICTURE, LONGEST_URL
 
 # Of about one megapixel, px.
 RATIOS: dict[str, tuple[int, int]] = {
@@ -91,10 +94,9 @@ AnyRatio = Annotated[
     _said("The shape of the picture: that of the image, or of width and height, or a ratio."),
 ]  # fmt: skip
 Megapixels = Annotated[Literal["1", "0.25"], _said("About how many pixels the picture has.")]
-Steps = Annotated[int, _said("Steps of denoising.", ge=1, le=MAX_STEPS)]
-Guidance = Annotated[
-    float, _said("How closely the picture follows the prompt.", ge=0, le=MAX_GUIDANCE)
-]
+_STEPS = replace(STEPS, description="Steps of denoising.")
+Steps = Annotated[int, _STEPS.checked()]
+Guidance = Annotated[float, GUIDANCE.checked()]
 Strength = Annotated[
     float, _said("How much of the image is repainted: at 1 all of it.", ge=0, le=1)
 ]
@@ -173,7 +175,7 @@ class Usual(Input):
 
 class FluxSchnell(Usual):
     aspect_ratio: Ratio = "1:1"
-    num_inference_steps: Annotated[int, _said("Steps of denoising.", ge=1, le=4)] = 4
+    num_inference_steps: Annotated[int, replace(_STEPS, high=4).checked()] = 4
     output_format: OutputFormat = "webp"
     go_fast: GoFast = True
     megapixels: Megapixels = "1"
@@ -182,10 +184,8 @@ class FluxSchnell(Usual):
 class FluxDev(Usual):
     aspect_ratio: Ratio = "1:1"
     prompt_strength: Strength = 0.8
-    num_inference_steps: Annotated[int, _said("Steps of denoising.", ge=1, le=50)] = 28
-    guidance: Annotated[
-        float, _said("How closely the picture follows the prompt.", ge=0, le=10)
-    ] = 3.0
+    num_inference_steps: Annotated[int, replace(_STEPS, high=50).checked()] = 28
+    guidance: Annotated[float, replace(GUIDANCE, low=0, high=10).checked()] = 3.0
     output_format: OutputFormat = "webp"
     go_fast: GoFast = True
     megapixels: Megapixels = "1"
@@ -197,9 +197,7 @@ class Sdxl(Usual):
     height: Side = 1024
     scheduler: Scheduler = "K_EULER"
     num_inference_steps: Steps = 50
-    guidance_scale: Annotated[
-        float, _said("How closely the picture follows the prompt.", ge=1, le=50)
-    ] = 7.5
+    guidance_scale: Annotated[float, replace(GUIDANCE, low=1, high=50).checked()] = 7.5
     prompt_strength: Strength = 0.8
     output_format: AnyFormat = "png"
     lora_scale: LoraScale = 0.6
@@ -207,15 +205,15 @@ class Sdxl(Usual):
 
 class StableDiffusion35Large(Usual):
     aspect_ratio: Ratio = "1:1"
-    cfg: Annotated[float, _said("How closely the picture follows the prompt.", ge=0, le=20)] = 3.5
+    cfg: Annotated[float, replace(GUIDANCE, low=0, high=20).checked()] = 3.5
     prompt_strength: Strength = 0.85
-    steps: Annotated[int, _said("Steps of denoising.", ge=1, le=50)] = 35
+    steps: Annotated[int, replace(_STEPS, high=50).checked()] = 35
     output_format: OutputFormat = "webp"
     output_quality: Quality = 90
 
 
 class StableDiffusion35LargeTurbo(Usual):
     aspect_ratio: Ratio = "1:1"
-    cfg: Annotated[float, _said("How closely the picture follows the prompt.", ge=1, le=10)] = 1.0
+    cfg: Annotated[float, replace(GUIDANCE, low=1, high=10).checked()] = 1.0
     prompt_strength: Strength = 0.85
     output_format: OutputFormat = "webp"

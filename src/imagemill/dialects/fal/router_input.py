@@ -1,4 +1,4 @@
-"""Pages with every field that Hugging Face's clients send to fal, whatever the page itself takes.
+"""Input that comes through Hugging Face's router: every field that its clients send to fal.
 
 They know a model by its task alone: scheduler and negative prompt go to every one, sizes come in
 three forms, and an image twice.
@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from imagemill.catalog.hub import UNSAID
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     Acceleration,
     FileUrl,
     ImageSize,
@@ -29,10 +28,11 @@ from imagemill.catalog.pages.types import (
     SyncMode,
     sides,
 )
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
-from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS
+from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS, Draft
 
-# Fields that are read as the Wish names them.
+# Fields that are read as the Draft names them.
 SAME = (
     *("negative_prompt", "guidance_scale", "seed", "num_images", "scheduler", "strength"),
     "acceleration",
@@ -65,14 +65,14 @@ class WideInput(Input):
     enable_safety_checker: SafetyChecker = True
 
 
-def widened(page: Page[Any]) -> Page[Any]:
+def router_page(page: ModelPage[Any]) -> ModelPage[Any]:
     """The same page, taking all of the above."""
     return replace(page, Input=WideInput, read=partial(_read, page), lacking={})
 
 
-def _read(page: Page[Any], asked: WideInput) -> Wish:
+def _read(page: ModelPage[Any], asked: WideInput) -> Draft:
     image = _image(asked)
-    wish = _usual(page, asked, image)
+    draft = _usual(page, asked, image)
     given = {name: value for name in SAME if (value := getattr(asked, name)) is not None}
     if asked.num_inference_steps is not None:
         given["steps"] = asked.num_inference_steps
@@ -80,28 +80,27 @@ def _read(page: Page[Any], asked: WideInput) -> Wish:
         given["format"] = asked.output_format
     if size := _size(asked):
         width, height = size
-        given |= {"width": width or wish.width, "height": height or wish.height}
-        given["keep_size_of"] = None
+        given |= {"width": width or draft.width, "height": height or draft.height}
+        given["image_sized"] = False
     return replace(
-        wish,
+        draft,
         image=image,
         mask=_mask(asked),
         loras=tuple(each.lora() for each in asked.loras),
-        sync=asked.sync_mode,
         **given,
     )
 
 
-def _usual(page: Page[Any], asked: WideInput, image: str | None) -> Wish:
+def _usual(page: ModelPage[Any], asked: WideInput, image: str | None) -> Draft:
     """What the page paints where only the prompt is given; a picture keeps its own size."""
     prompt = asked.prompt if asked.prompt.strip() or image is None else UNSAID
     try:
-        wish = page.read(page.Input.model_validate({"prompt": prompt}))
+        draft = page.read(page.Input.model_validate({"prompt": prompt}))
     except ValidationError:  # it needs more than a prompt
-        wish = Wish(prompt)
+        draft = Draft(prompt, format="jpeg")
     if image is None:
-        return wish
-    return replace(wish, width=None, height=None, keep_size_of="image")
+        return draft
+    return replace(draft, width=None, height=None, image_sized=True)
 
 
 def _image(asked: WideInput) -> str | None:

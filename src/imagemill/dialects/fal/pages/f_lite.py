@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Guidance,
     Input,
@@ -18,6 +18,7 @@ from imagemill.catalog.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 EXAMPLE: dict[str, Any] = {
     "prompt": (
@@ -54,9 +55,10 @@ class TextToImageInputTexture(TextToImageInput):
     pass
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
+        format="jpeg",
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -65,33 +67,26 @@ def _wish(asked: TextToImageInput) -> Wish:
         guidance_scale=asked.guidance_scale,
         seed=asked.seed,
         num_images=asked.num_images,
-        sync=asked.sync_mode,
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/f-lite/standard",
-        title="F Lite",
         description="An open model of 10 billion parameters, trained on licensed pictures only.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
-        weights="Freepik/F-Lite",
+        read=_draft,
     ),
-    Page(
+    ModelPage(
         id="fal-ai/f-lite/texture",
-        title="F Lite Texture",
         description="F Lite tuned for richer surfaces; it likes long prompts.",
-        category="text-to-image",
         Input=TextToImageInputTexture,
         Output=TextToImageOutput,
         example=EXAMPLE,
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
-        weights="Freepik/F-Lite-Texture",
+        read=_draft,
     ),
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from imagemill.catalog.pages.types import Input, RGBColor
+from imagemill.dialects.fal.pages.types import Input, RGBColor
 from imagemill.generation import MAX_SWATCHES, Swatch
 
 Name = Literal["EMBER", "FRESH", "JUNGLE", "MAGIC", "MELON", "MOSAIC", "PASTEL", "ULTRAMARINE"]

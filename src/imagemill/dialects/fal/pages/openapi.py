@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from imagemill.catalog.pages.page import Page
+from imagemill.dialects.fal.pages.model_page import ModelPage
 
 QUEUE = "https://queue.fal.run"
 RUN = "https://fal.run"
@@ -16,7 +16,7 @@ PUBLISHED = "2026-11-20T00:00:00Z"  # when these pages were written
 
 
 def openapi(
-    page: Page[Any], queue: str = QUEUE, site: str = SITE, statuses: Sequence[str] = ()
+    page: ModelPage[Any], queue: str = QUEUE, site: str = SITE, statuses: Sequence[str] = ()
 ) -> dict[str, Any]:
     """How to ask for a picture by the queue. statuses: the wire's words, which a dialect knows."""
     schemas, taken, answered = _schemas(page)
@@ -53,7 +53,7 @@ def openapi(
 
 
 def listing(
-    pages: Iterable[Page[Any]],
+    pages: Iterable[ModelPage[Any]],
     run: str = RUN,
     next_cursor: str | None = None,
     expand: bool = False,
@@ -73,7 +73,7 @@ def listing(
     }
 
 
-def _item(page: Page[Any], run: str) -> dict[str, Any]:
+def _item(page: ModelPage[Any], run: str) -> dict[str, Any]:
     return {
         "endpoint_id": page.id,
         "metadata": {
@@ -81,7 +81,7 @@ def _item(page: Page[Any], run: str) -> dict[str, Any]:
             "category": page.category,
             "description": page.description,
             "status": "active",
-            "tags": ["open-weights"] if page.weights else [],
+            "tags": ["open-weights"] if page.model.weights else [],
             "updated_at": PUBLISHED,
             "is_favorited": False,
             "thumbnail_url": "",
@@ -93,7 +93,7 @@ def _item(page: Page[Any], run: str) -> dict[str, Any]:
     }
 
 
-def _paths(page: Page[Any], taken: str, answered: str) -> dict[str, Any]:
+def _paths(page: ModelPage[Any], taken: str, answered: str) -> dict[str, Any]:
     request = f"/{page.id}/requests/{{request_id}}"
     by_id = {
         "name": "request_id",
@@ -158,17 +158,17 @@ def _queue_status(statuses: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _schemas(page: Page[Any]) -> tuple[dict[str, Any], str, str]:
+def _schemas(page: ModelPage[Any]) -> tuple[dict[str, Any], str, str]:
     """All schemas by name, and which of them are the input's and the output's."""
-    found, whole = models_json_schema(
+    references, whole = models_json_schema(
         [(page.Input, "validation"), (page.Output, "serialization")], ref_template="{model}"
     )
     definitions = whole["$defs"]
     # Two classes may tell of a type by one name, each on its own pages.
     names = {key: schema.get("title", key) for key, schema in definitions.items()}
     schemas = {names[key]: _in_openapi(schema, names) for key, schema in definitions.items()}
-    taken = found[page.Input, "validation"]["$ref"]
-    answered = found[page.Output, "serialization"]["$ref"]
+    taken = references[page.Input, "validation"]["$ref"]
+    answered = references[page.Output, "serialization"]["$ref"]
     return schemas, names[taken], names[answered]
 
 
@@ -178,16 +178,16 @@ def _in_openapi(part: Any, names: Mapping[str, str]) -> Any:
         return [_in_openapi(one, names) for one in part]
     if not isinstance(part, dict):
         return part
-    told = {name: _in_openapi(value, names) for name, value in part.items()}
-    if "$ref" in told:
-        reference = {"$ref": REFERENCE + names[told.pop("$ref")]}
-        return {"allOf": [reference], **told} if told else reference
-    if "const" in told:
-        told["enum"] = [told.pop("const")]
-    if NULL in told.get("anyOf", []):
-        kinds = [kind for kind in told.pop("anyOf") if kind != NULL]
+    schema = {name: _in_openapi(value, names) for name, value in part.items()}
+    if "$ref" in schema:
+        reference = {"$ref": REFERENCE + names[schema.pop("$ref")]}
+        return {"allOf": [reference], **schema} if schema else reference
+    if "const" in schema:
+        schema["enum"] = [schema.pop("const")]
+    if NULL in schema.get("anyOf", []):
+        kinds = [kind for kind in schema.pop("anyOf") if kind != NULL]
         if len(kinds) > 1:
-            return {"anyOf": kinds, "nullable": True, **told}
+            return {"anyOf": kinds, "nullable": True, **schema}
         only = {"allOf": kinds} if "$ref" in kinds[0] else kinds[0]
-        return {**only, "nullable": True, **told}
-    return told
+        return {**only, "nullable": True, **schema}
+    return schema

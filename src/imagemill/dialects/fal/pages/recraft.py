@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     FileWithData,
     Input,
     Output,
@@ -15,7 +15,7 @@ from imagemill.catalog.pages.types import (
     Size,
     sides,
 )
-from imagemill.generation import MAX_SWATCHES, Swatch
+from imagemill.generation import MAX_SWATCHES, Draft, Swatch
 
 Style = Literal[
     "any",
@@ -92,9 +92,9 @@ def preset(style: str) -> str:
     return f"recraft/{style}"
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         width=width,
         height=height,
@@ -104,12 +104,10 @@ def _wish(asked: TextToImageInput) -> Wish:
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/recraft/v2/text-to-image",
-        title="Recraft V2",
         description="A designers' model: raster and vector styles, and colours of one's own.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={
@@ -121,7 +119,7 @@ PAGES: tuple[Page[Any], ...] = (
         output_example={
             "images": [{"url": "https://fal.media/files/penguin/852yy3l5DGLmrwAK42RTB_image.webp"}]
         },
-        read=_wish,
+        read=_draft,
         lacking={
             "style_id": "styles of one's own are not served here yet; leave style_id out and name "
             "one of the styles",

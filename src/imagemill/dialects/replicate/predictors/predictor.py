@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill.catalog.pages import Wish
-from imagemill.catalog.predictors import wishes
-from imagemill.catalog.predictors.inputs import Usual
+from imagemill.dialects.replicate.predictors import wishes
+from imagemill.dialects.replicate.predictors.inputs import Usual
+from imagemill.generation import Draft
 
 _PICTURE = {"type": "string", "format": "uri"}
 
@@ -26,8 +26,8 @@ class Predictor:
     weights: str | None = None
     follows: bool = False
 
-    def read(self, asked: Usual) -> tuple[Wish, list[str]]:
-        """The wish, and remarks on what does nothing."""
+    def read(self, asked: Usual) -> tuple[Draft, list[str]]:
+        """The draft, and remarks on what does nothing."""
         return wishes.read(asked, self.follows)
 
     def openapi(self) -> dict[str, Any]:

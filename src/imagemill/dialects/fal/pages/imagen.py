@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     RATIOS,
     FileWithData,
     Input,
@@ -15,6 +15,7 @@ from imagemill.catalog.pages.types import (
     Prompt,
     Seed,
 )
+from imagemill.generation import Draft
 
 STEPS_OF_FAST = 12  # for whatever serves it; the page has no such setting
 
@@ -69,11 +70,11 @@ class TextToImageOutput(Output):
 
 
 def _page(
-    id: str, title: str, description: str, prompt: str, painted: str, steps: int | None
-) -> Page[TextToImageInput]:
-    def wish(asked: TextToImageInput) -> Wish:
+    id: str, description: str, prompt: str, painted: str, steps: int | None
+) -> ModelPage[TextToImageInput]:
+    def draft(asked: TextToImageInput) -> Draft:
         width, height = RATIOS[asked.aspect_ratio]
-        return Wish(
+        return Draft(
             prompt=asked.prompt,
             negative_prompt=asked.negative_prompt,
             width=width,
@@ -84,23 +85,20 @@ def _page(
             format="png",
         )
 
-    return Page(
+    return ModelPage(
         id=id,
-        title=title,
         description=description,
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={"prompt": prompt, "aspect_ratio": "1:1", "num_images": 1},
         output_example={"images": [{"url": painted}], "seed": 42},
-        read=wish,
+        read=draft,
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
+PAGES: tuple[ModelPage[Any], ...] = (
     _page(
         "fal-ai/imagen4/preview",
-        "Imagen 4",
         "Google's model for fine detail, light and many styles.",
         FLOUR,
         "https://v3.fal.media/files/rabbit/rmgBxhwGYb2d3pl3x9sKf_output.png",
@@ -108,7 +106,6 @@ PAGES: tuple[Page[Any], ...] = (
     ),
     _page(
         "fal-ai/imagen4/preview/fast",
-        "Imagen 4 Fast",
         "Google's model, in fewer steps.",
         DINER,
         "https://v3.fal.media/files/elephant/MNWc2sdR8v_VLWqVp7ag8_output.png",

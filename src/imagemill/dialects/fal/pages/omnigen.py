@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     FileUrl,
     Guidance,
@@ -23,6 +23,7 @@ from imagemill.catalog.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 NEGATIVE = (
     "(((deformed))), blurry, over saturation, bad anatomy, disfigured, poorly drawn face, "
@@ -70,9 +71,9 @@ class TextToImageInput(Input):
         return end
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -84,16 +85,13 @@ def _wish(asked: TextToImageInput) -> Wish:
         format=asked.output_format,
         scheduler=SCHEDULERS[asked.scheduler],
         guidance_range=(asked.cfg_range_start, asked.cfg_range_end),
-        sync=asked.sync_mode,
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/omnigen-v2",
-        title="OmniGen2",
         description="One open model that paints from words.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={
@@ -111,8 +109,7 @@ PAGES: tuple[Page[Any], ...] = (
             "output_format": "jpeg",
         },
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
-        weights="OmniGen2/OmniGen2",
+        read=_draft,
         lacking={
             "input_image_urls": "input images are not served here yet; leave input_image_urls out "
             "and describe the whole picture in the prompt",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.catalog.pages import PAGES, listing, openapi
+from imagemill.dialects.fal.pages import PAGES, listing, openapi
 from tests.printed import EDIT, F_LITE, FLUX, HIDREAM, IMAGEN, PRINTED, RECRAFT, REMIX, TEXTURE, V3
 
 every_page = pytest.mark.parametrize("id", PAGES)

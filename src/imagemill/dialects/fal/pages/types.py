@@ -1,34 +1,17 @@
 """What the pages share: how input is taken, the fields that recur, and the shapes of output."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticKnownError
 
 from imagemill import generation
-from imagemill.generation import (
-    LONGEST_PICTURE,
-    LONGEST_URL,
-    MAX_LORAS,
-    MAX_PROMPT,
-    MAX_SEED,
-    MAX_SIDE,
-    MIN_SIDE,
-    Lora,
-)
+from imagemill.dialects import fields
+from imagemill.generation import LONGEST_PICTURE, MAX_LORAS, Lora
 
 MAX_STEPS = 50  # of a page; a generation may have more
 MAX_GUIDANCE = 20.0
-MAX_IMAGES = 4
-MAX_LORA_SCALE = 4.0
 MAX_REFERENCES = 16  # URLs in one list
 
 SizeName = Literal[
@@ -87,28 +70,10 @@ def _tell_order_and_nulls(schema: dict[str, Any]) -> None:
         properties[name] = _nullable(properties[name])
 
 
-class Input(BaseModel):
-    """What a caller gives, taken at its word: nothing is coerced and nothing unknown passes.
+class Input(fields.Input):
+    """What a caller sends; its schema has the fields in the order of the page, and nulls."""
 
-    A null leaves open what may be left open.
-    """
-
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        str_max_length=LONGEST_URL,
-        json_schema_extra=_tell_order_and_nulls,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        open_ = {name for name, field in cls.model_fields.items() if not field.is_required()}
-        return {name: each for name, each in given.items() if each is not None or name not in open_}
+    model_config = ConfigDict(json_schema_extra=_tell_order_and_nulls)
 
 
 class Output(BaseModel):
@@ -117,47 +82,18 @@ class Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_tell_order)
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticKnownError("string_too_short", {"min_length": 1})
-    return text
-
-
-def without_length(schema: dict[str, Any]) -> None:
-    """Says nothing of how long a picture may be that comes within the request."""
-    schema.pop("maxLength", None)
-
-
 def _described(text: str) -> Any:
     return Field(description=text)
 
 
-Prompt = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_PROMPT, description="What to paint."),
-    AfterValidator(_not_blank),
-]
-Negative = Annotated[str, Field(max_length=MAX_PROMPT, description="What to keep out.")]
-Side = Annotated[int, Field(ge=MIN_SIDE, le=MAX_SIDE, description="In px.")]
-Steps = Annotated[
-    int,
-    Field(ge=1, le=MAX_STEPS, description="Steps of denoising: more look better and take longer."),
-]
-Guidance = Annotated[
-    float,
-    Field(ge=0, le=MAX_GUIDANCE, description="How closely the picture follows the prompt."),
-]
-Seed = Annotated[
-    int | None,
-    Field(
-        ge=0,
-        le=MAX_SEED,
-        description="The same seed gives the same picture; left open, one is drawn.",
-    ),
-]
-NumImages = Annotated[
-    int, Field(ge=1, le=MAX_IMAGES, description="How many pictures, each with its own seed.")
-]
+Prompt = fields.Prompt
+Negative = fields.Negative
+Side = fields.Side
+Seed = fields.Seed
+NumImages = fields.NumImages
+LoraScale = fields.LoraScale
+Steps = Annotated[int, replace(fields.STEPS, high=MAX_STEPS).checked()]
+Guidance = Annotated[float, replace(fields.GUIDANCE, high=MAX_GUIDANCE).checked()]
 SyncMode = Annotated[bool, _described("Whether pictures come inside the answer, as data URIs.")]
 SafetyChecker = Annotated[
     bool, _described("Accepted for compatibility; this server has no safety checker.")
@@ -170,7 +106,7 @@ FileUrl = Annotated[
         min_length=1,
         max_length=LONGEST_PICTURE,  # of an address Generation takes LONGEST_URL characters
         description="An http or https address, or a data URI.",
-        json_schema_extra=without_length,
+        json_schema_extra=fields.without_length,
     ),
 ]
 References = Annotated[list[FileUrl], Field(max_length=MAX_REFERENCES)]
@@ -203,9 +139,6 @@ def sides(size: SizeName | ImageSize) -> tuple[int, int]:
     return (size.width, size.height) if isinstance(size, ImageSize) else SIZES[size]
 
 
-LoraScale = Annotated[
-    float, Field(ge=-MAX_LORA_SCALE, le=MAX_LORA_SCALE, description="How strongly it is applied.")
-]
 LoraPath = Annotated[
     str, Field(min_length=1, description="An address, a Hub id, or a file that was given.")
 ]

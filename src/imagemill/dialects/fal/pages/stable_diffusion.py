@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     FileUrl,
     Guidance,
@@ -23,6 +23,7 @@ from imagemill.catalog.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=2, description="How strongly it is applied.")]
@@ -69,9 +70,9 @@ class TextToImageInput(Input):
     ip_adapter: Annotated[IPAdapter | None, _said("Not served yet.")] = None
 
 
-def _wish(asked: TextToImageInput) -> Wish:
+def _draft(asked: TextToImageInput) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -82,7 +83,6 @@ def _wish(asked: TextToImageInput) -> Wish:
         num_images=asked.num_images,
         format=asked.output_format,
         loras=tuple(each.lora() for each in asked.loras),
-        sync=asked.sync_mode,
     )
 
 
@@ -101,12 +101,10 @@ PROMPT = (
     "resolution, masterful photography, hyperdetailed, magical realism."
 )
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/stable-diffusion-v35-large",
-        title="Stable Diffusion 3.5 Large",
         description="An open model of 8 billion parameters, strong in lettering and long prompts.",
-        category="text-to-image",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={
@@ -119,8 +117,7 @@ PAGES: tuple[Page[Any], ...] = (
             "output_format": "jpeg",
         },
         output_example=OUTPUT_EXAMPLE,
-        read=_wish,
-        weights="stabilityai/stable-diffusion-3.5-large",
+        read=_draft,
         lacking={
             "controlnet": "controlnet is not served here yet; leave it out",
             "ip_adapter": "ip_adapter is not served here yet; leave it out and describe the image",

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from imagemill.catalog.predictors.inputs import (
+from imagemill.catalog.models import named_by
+from imagemill.dialects.replicate.predictors.inputs import (
     FluxDev,
     FluxSchnell,
     Sdxl,
@@ -10,7 +11,7 @@ from imagemill.catalog.predictors.inputs import (
     StableDiffusion35LargeTurbo,
     Usual,
 )
-from imagemill.catalog.predictors.predictor import Predictor
+from imagemill.dialects.replicate.predictors.predictor import Predictor
 
 __all__ = ["PREDICTORS", "Predictor", "Usual", "predictor"]
 
@@ -37,7 +38,6 @@ _KNOWN = (
             "prompt", "aspect_ratio", "num_outputs", "num_inference_steps", "seed",
             "output_format", "output_quality", "disable_safety_checker", "go_fast", "megapixels",
         ),
-        weights="black-forest-labs/FLUX.1-schnell",
         follows=True,
     ),
     Predictor(
@@ -49,7 +49,6 @@ _KNOWN = (
             "num_inference_steps", "guidance", "seed", "output_format", "output_quality",
             "disable_safety_checker", "go_fast", "megapixels",
         ),
-        weights="black-forest-labs/FLUX.1-dev",
         follows=True,
     ),
     Predictor(
@@ -62,7 +61,6 @@ _KNOWN = (
             "refine", "high_noise_frac", "refine_steps", "apply_watermark", "lora_scale",
             "replicate_weights", "disable_safety_checker",
         ),
-        weights="stabilityai/stable-diffusion-xl-base-1.0",
     ),
     Predictor(
         id="stability-ai/stable-diffusion-3.5-large",
@@ -72,7 +70,6 @@ _KNOWN = (
             "prompt", "aspect_ratio", "cfg", "image", "prompt_strength", "steps", "seed",
             "output_format", "output_quality",
         ),
-        weights="stabilityai/stable-diffusion-3.5-large",
         follows=True,
     ),
     Predictor(
@@ -84,6 +81,7 @@ _KNOWN = (
             "seed", "output_format",
         ),
         single=True,
+        # Named by the Hub's id where the Hub's clients look it up, so the catalog has no alias.
         weights="stabilityai/stable-diffusion-3.5-large-turbo",
         follows=True,
     ),
@@ -93,7 +91,10 @@ _SINGLES = tuple(
     replace(USUAL, id=f"black-forest-labs/{name}", description=_SINGLE, single=True)
     for name in ("flux-1.1-pro", "flux-1.1-pro-ultra", "flux-fill-pro")
 )
-PREDICTORS: dict[str, Predictor] = {each.id: each for each in (*_KNOWN, *_SINGLES)}
+PREDICTORS: dict[str, Predictor] = {
+    each.id: replace(each, weights=each.weights or named_by("replicate", each.id))
+    for each in (*_KNOWN, *_SINGLES)
+}
 
 
 def predictor(id: str) -> Predictor:

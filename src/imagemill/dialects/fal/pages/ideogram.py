@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from imagemill.catalog.pages.ideogram_schema import (
+from imagemill.dialects.fal.pages.ideogram_schema import (
     BaseTextToImageInputV3,
     BaseTextToImageOutputV3,
     EditImageInputV3,
@@ -18,8 +18,9 @@ from imagemill.catalog.pages.ideogram_schema import (
     TextToImageInputV2,
     TextToImageOutputV2,
 )
-from imagemill.catalog.pages.page import Category, Page, Wish
-from imagemill.catalog.pages.types import RATIOS, Input, Output, sides
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import RATIOS, Input, Output, sides
+from imagemill.generation import Draft
 
 STEPS: dict[str, int] = {"TURBO": 12, "BALANCED": 28, "QUALITY": 50}
 # Canonical presets by either version's word; auto and general ask for none.
@@ -43,9 +44,9 @@ InputV3 = (
 Asked = TypeVar("Asked", bound=Input)
 
 
-def _v2(asked: TextToImageInputV2) -> Wish:
+def _v2(asked: TextToImageInputV2) -> Draft:
     width, height = RATIOS[asked.aspect_ratio]
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -55,13 +56,12 @@ def _v2(asked: TextToImageInputV2) -> Wish:
         format="png",
         style=STYLES.get(asked.style.lower()),
         expand=asked.expand_prompt,
-        sync=asked.sync_mode,
     )
 
 
-def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Wish:
+def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Draft:
     """What all of V3 share."""
-    return Wish(
+    return Draft(
         prompt=prompt,
         steps=STEPS[asked.rendering_speed],
         seed=asked.seed,
@@ -70,11 +70,10 @@ def _v3(asked: InputV3, prompt: str, style: str | None, expand: bool) -> Wish:
         style=STYLES.get(style.lower()) if style else None,
         palette=asked.color_palette.swatches() if asked.color_palette else (),
         expand=expand,
-        sync=asked.sync_mode,
     )
 
 
-def _text_to_image(asked: BaseTextToImageInputV3) -> Wish:
+def _text_to_image(asked: BaseTextToImageInputV3) -> Draft:
     width, height = sides(asked.image_size)
     return replace(
         _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
@@ -84,7 +83,7 @@ def _text_to_image(asked: BaseTextToImageInputV3) -> Wish:
     )
 
 
-def _remix(asked: RemixImageInputV3) -> Wish:
+def _remix(asked: RemixImageInputV3) -> Draft:
     width, height = sides(asked.image_size)
     return replace(
         _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
@@ -97,17 +96,17 @@ def _remix(asked: RemixImageInputV3) -> Wish:
     )
 
 
-def _edit(asked: EditImageInputV3) -> Wish:
+def _edit(asked: EditImageInputV3) -> Draft:
     return replace(
         _v3(asked, asked.prompt, None, asked.expand_prompt),
         image=asked.image_url,
         mask=asked.mask_url,
         strength=1.0,
-        keep_size_of="image",
+        image_sized=True,
     )
 
 
-def _reframe(asked: ReframeImageInputV3) -> Wish:
+def _reframe(asked: ReframeImageInputV3) -> Draft:
     width, height = sides(asked.image_size)
     return replace(
         _v3(asked, REFRAMED, asked.style, expand=False),
@@ -119,11 +118,11 @@ def _reframe(asked: ReframeImageInputV3) -> Wish:
     )
 
 
-def _replace_background(asked: ReplaceBackgroundInputV3) -> Wish:
+def _replace_background(asked: ReplaceBackgroundInputV3) -> Draft:
     return replace(
         _v3(asked, asked.prompt, asked.style, asked.expand_prompt),
         image=asked.image_url,
-        keep_size_of="image",
+        image_sized=True,
     )
 
 
@@ -145,21 +144,17 @@ PAINTED = "https://example.com/picture.png"
 
 def _page(
     name: str,
-    title: str,
     description: str,
     input: type[Asked],
     output: type[Output],
     example: dict[str, Any],
-    read: Callable[[Asked], Wish],
-    category: Category = "image-to-image",
+    read: Callable[[Asked], Draft],
     lacking: dict[str, str] = LACKING,
     painted: str = PAINTED,
-) -> Page[Asked]:
-    return Page(
+) -> ModelPage[Asked]:
+    return ModelPage(
         id=f"fal-ai/ideogram/{name}",
-        title=title,
         description=description,
-        category=category,
         Input=input,
         Output=output,
         example=example,
@@ -169,10 +164,9 @@ def _page(
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
+PAGES: tuple[ModelPage[Any], ...] = (
     _page(
         "v2",
-        "Ideogram V2",
         "A model known for lettering, with presets of style.",
         TextToImageInputV2,
         TextToImageOutputV2,
@@ -183,13 +177,11 @@ PAGES: tuple[Page[Any], ...] = (
             "style": "auto",
         },
         _v2,
-        category="text-to-image",
         lacking={},
         painted="https://fal.media/files/monkey/cNaoxPl0YAWYb-QVBvO9F_image.png",
     ),
     _page(
         "v3",
-        "Ideogram V3",
         "A model known for lettering, with palettes and a choice of speed.",
         BaseTextToImageInputV3,
         BaseTextToImageOutputV3,
@@ -202,11 +194,9 @@ PAGES: tuple[Page[Any], ...] = (
             "negative_prompt": "",
         },
         _text_to_image,
-        category="text-to-image",
     ),
     _page(
         "v3/edit",
-        "Ideogram V3 Edit",
         "Paints what a mask leaves open, and keeps the rest.",
         EditImageInputV3,
         EditOutputV3,
@@ -215,7 +205,6 @@ PAGES: tuple[Page[Any], ...] = (
     ),
     _page(
         "v3/remix",
-        "Ideogram V3 Remix",
         "Paints over an image, keeping as much of it as asked.",
         RemixImageInputV3,
         RemixOutputV3,
@@ -229,7 +218,6 @@ PAGES: tuple[Page[Any], ...] = (
     ),
     _page(
         "v3/reframe",
-        "Ideogram V3 Reframe",
         "Continues an image beyond its edges, to another size.",
         ReframeImageInputV3,
         ReframeOutputV3,
@@ -238,7 +226,6 @@ PAGES: tuple[Page[Any], ...] = (
     ),
     _page(
         "v3/replace-background",
-        "Ideogram V3 Replace Background",
         "Keeps what stands in front and paints all else anew.",
         ReplaceBackgroundInputV3,
         ReplaceBackgroundOutputV3,

@@ -3,10 +3,9 @@
 import re
 from typing import Any
 
-from imagemill.catalog.pages import Wish
-from imagemill.catalog.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
+from imagemill.dialects.replicate.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import LORA_FILE, Format, Lora
+from imagemill.generation import LORA_FILE, Draft, Format, Lora
 from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS
 
 # The names that mean the same, by the canonical one.
@@ -45,15 +44,14 @@ _HUB = re.compile(
 )
 
 
-def read(asked: Usual, follows: bool) -> tuple[Wish, list[str]]:
-    """The wish, and remarks on what does nothing. follows: an image decides the picture's shape."""
+def read(asked: Usual, follows: bool) -> tuple[Draft, list[str]]:
+    """The draft, and remarks on what does nothing. follows: an image decides the image's shape."""
     for name, why in LACKING.items():
         if _changed(asked, name):
             raise Fault(Kind.UNSUPPORTED, why, name)
     image = _one(asked, "image")
     width, height, of_image, remarks = _size(asked, image is not None, follows)
-    strength = _one(asked, "strength")
-    wish = Wish(
+    draft = Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -66,13 +64,13 @@ def read(asked: Usual, follows: bool) -> tuple[Wish, list[str]]:
         scheduler=_scheduler(asked),
         image=image,
         mask=_one(asked, "mask"),
-        strength=Wish.strength if strength is None else strength,
+        strength=_one(asked, "strength"),
         loras=_loras(asked),
         expand=asked.prompt_upsampling,
-        keep_size_of="image" if of_image else None,
+        image_sized=of_image,
     )
     remarks += [f"{name}: {IGNORED[name]}" for name in IGNORED if name in asked.model_fields_set]
-    return wish, remarks
+    return draft, remarks
 
 
 def _changed(asked: Usual, name: str) -> bool:

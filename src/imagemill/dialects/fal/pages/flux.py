@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Acceleration,
     Guidance,
@@ -20,6 +20,7 @@ from imagemill.catalog.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 PROMPT = (
     "Extreme close-up of a single tiger eye, direct frontal view. Detailed iris and pupil. "
@@ -70,9 +71,9 @@ class TextToImageInputDev(Input):
 
 def _unguided(
     asked: TextToImageInputFlux1Schnell | TextToImageInputSchnell | TextToImageInputDev,
-) -> Wish:
+) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         width=width,
         height=height,
@@ -81,20 +82,17 @@ def _unguided(
         num_images=asked.num_images,
         format=asked.output_format,
         acceleration=asked.acceleration,
-        sync=asked.sync_mode,
     )
 
 
-def _guided(asked: TextToImageInputSchnell | TextToImageInputDev) -> Wish:
+def _guided(asked: TextToImageInputSchnell | TextToImageInputDev) -> Draft:
     return replace(_unguided(asked), guidance_scale=asked.guidance_scale)
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/flux-1/schnell",
-        title="FLUX.1 [schnell]",
         description="The open FLUX model distilled to four steps.",
-        category="text-to-image",
         Input=TextToImageInputFlux1Schnell,
         Output=TextToImageOutput,
         example={
@@ -108,13 +106,10 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_unguided,
-        weights="black-forest-labs/FLUX.1-schnell",
     ),
-    Page(
+    ModelPage(
         id="fal-ai/flux/schnell",
-        title="FLUX.1 [schnell]",
         description="The open FLUX model distilled to four steps, at its older address.",
-        category="text-to-image",
         Input=TextToImageInputSchnell,
         Output=TextToImageOutput,
         example={
@@ -129,14 +124,11 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_guided,
-        weights="black-forest-labs/FLUX.1-schnell",
         streams=True,
     ),
-    Page(
+    ModelPage(
         id="fal-ai/flux/dev",
-        title="FLUX.1 [dev]",
         description="The FLUX model of 12 billion parameters with open weights.",
-        category="text-to-image",
         Input=TextToImageInputDev,
         Output=TextToImageOutput,
         example={
@@ -151,7 +143,6 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_guided,
-        weights="black-forest-labs/FLUX.1-dev",
         streams=True,
     ),
 )

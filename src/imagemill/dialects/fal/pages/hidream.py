@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from imagemill.catalog.pages.page import Page, Wish
-from imagemill.catalog.pages.types import (
+from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Guidance,
     ImageSize,
@@ -24,6 +24,7 @@ from imagemill.catalog.pages.types import (
     TextToImageOutput,
     sides,
 )
+from imagemill.generation import Draft
 
 SIZE = ImageSize(width=1024, height=1024)
 PROMPT = "a cat holding a skateboard which has 'fal' written on it in red spray paint"
@@ -57,9 +58,9 @@ class TextToImageInputFast(Input):
     output_format: OutputFormat = "jpeg"
 
 
-def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Wish:
+def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Draft:
     width, height = sides(asked.image_size)
-    return Wish(
+    return Draft(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
         width=width,
@@ -68,11 +69,10 @@ def _fast(asked: TextToImageInputFull | TextToImageInputFast) -> Wish:
         seed=asked.seed,
         num_images=asked.num_images,
         format=asked.output_format,
-        sync=asked.sync_mode,
     )
 
 
-def _full(asked: TextToImageInputFull) -> Wish:
+def _full(asked: TextToImageInputFull) -> Draft:
     return replace(
         _fast(asked),
         guidance_scale=asked.guidance_scale,
@@ -80,12 +80,10 @@ def _full(asked: TextToImageInputFull) -> Wish:
     )
 
 
-PAGES: tuple[Page[Any], ...] = (
-    Page(
+PAGES: tuple[ModelPage[Any], ...] = (
+    ModelPage(
         id="fal-ai/hidream-i1-full",
-        title="HiDream-I1 [full]",
         description="An open model of 17 billion parameters, undistilled: the best of its family.",
-        category="text-to-image",
         Input=TextToImageInputFull,
         Output=TextToImageOutput,
         example={
@@ -101,14 +99,11 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_full,
-        weights="HiDream-ai/HiDream-I1-Full",
         streams=True,
     ),
-    Page(
+    ModelPage(
         id="fal-ai/hidream-i1-fast",
-        title="HiDream-I1 [fast]",
         description="The open HiDream model distilled to 16 steps.",
-        category="text-to-image",
         Input=TextToImageInputFast,
         Output=TextToImageOutput,
         example={
@@ -122,7 +117,6 @@ PAGES: tuple[Page[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_fast,
-        weights="HiDream-ai/HiDream-I1-Fast",
         streams=True,
     ),
 )
