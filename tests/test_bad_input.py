@@ -13,8 +13,8 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects import flat as flat_door
 from imagemill.dialects import hf_inference
-from imagemill.dialects.wire import Door
 from imagemill.errors import Fault, Kind
+from imagemill.http.operation import Door
 from imagemill.job import Submission
 from tests.conftest import Serving
 from tests.engines import PlainEngine

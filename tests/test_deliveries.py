@@ -20,7 +20,6 @@ from imagemill.store.deliveries import (
     Lane,
     delivery_row,
     receiver_of,
-    signing_secret,
 )
 from imagemill.store.jobs import Jobs
 from imagemill.store.schema import DELIVERIES
@@ -309,11 +308,3 @@ async def test_a_job_that_ends_owes_its_delivery(database: Database, table: Deli
     assert await table.get("a") is None
     await jobs.cancel("a", NOW + 3)
     assert await found(table, "a") == make_delivery(NOW + 3, created=NOW + 3, caller="me")
-
-
-async def test_the_first_secret_is_kept_whoever_comes_later(tmp_path: Path) -> None:
-    async with opened(tmp_path) as one, opened(tmp_path) as other:
-        offers = [(one, b"1"), (other, b"2"), (one, b"3"), (other, b"4")]
-        kept = await asyncio.gather(*(signing_secret(*offer) for offer in offers))
-    async with opened(tmp_path) as again:
-        assert {*kept, await signing_secret(again, b"5")} == {kept[0]}

@@ -10,13 +10,15 @@ import httpx
 import pytest
 from PIL import Image
 
-from imagemill.app import Calm, create_app
+from imagemill.app import create_app
 from imagemill.catalog.models import MODELS, OWN
 from imagemill.dialects import hub_models
-from imagemill.dialects.callers import HUGGING_FACE
 from imagemill.dialects.fal import words
+from imagemill.dialects.hf_inference import IMPATIENT
 from imagemill.dialects.hub import FACTS, LISTED, STATUSES, refuse
 from imagemill.errors import Fault, Kind
+from imagemill.http.identity import HUGGING_FACE
+from imagemill.http.middleware import SlowRetryMiddleware
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -399,7 +401,7 @@ async def test_a_503_is_held_back_from_who_would_send_again_at_once(
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    transport = httpx.ASGITransport(Calm(loading, pause))
+    transport = httpx.ASGITransport(SlowRetryMiddleware(loading, IMPATIENT, pause))
     async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
         assert (await client.post("/", headers=agent)).status_code == status
     assert pauses == paused
@@ -408,7 +410,7 @@ async def test_a_503_is_held_back_from_who_would_send_again_at_once(
 def test_every_door_of_the_server_is_calm(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path), PlainEngine())
     installed: list[object] = [each.cls for each in app.user_middleware]
-    assert Calm in installed
+    assert SlowRetryMiddleware in installed
 
 
 @anyio

@@ -132,9 +132,8 @@ def test_what_cannot_be_pulled_is_told(run: Run) -> None:
 
 
 def test_no_path_of_this_machine_is_the_name_of_what_is_painted(tmp_path: Path) -> None:
-    from imagemill.cli import _endpoint
+    from imagemill.cli import _named
 
     (tmp_path / "sdxl.safetensors").touch()
     for place in (tmp_path, tmp_path / "sdxl.safetensors"):
-        endpoint = _endpoint(str(place))
-        assert (endpoint.id, endpoint.source) == (place.name, str(place))
+        assert _named(str(place)) == (place.name, {place.name: str(place)})

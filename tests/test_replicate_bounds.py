@@ -10,9 +10,9 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.replicate import read, watchers
 from imagemill.dialects.replicate.watchers import Telling, Watchers
+from imagemill.http.identity import caller_of
 from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine

@@ -15,6 +15,7 @@ TENSORS = frozenset({"torch", "diffusers", "transformers", "accelerate", "safete
 ROUTES = frozenset({"fastapi", "starlette", "uvicorn"})
 PIXELS = frozenset({"PIL"})
 DATABASE = frozenset({"sqlalchemy", "alembic", "aiosqlite", "asyncpg"})
+EDGE = TENSORS | PIXELS | DATABASE | {"store", "engine", "pico", "pipelines"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 
 LEVELS = (
-    level("__init__ errors generation job model_spec turns retries clocks accounts credits", None),
+    level("errors generation job model_spec turns retries clocks accounts credits", None),
     level(
         "settings telemetry folders images names networks fetch files store webhooks finishing tls "
         "threads budget slots pacing",
@@ -42,14 +43,12 @@ LEVELS = (
         "input_files lora_files repeats watching lifecycle",
         ROUTES | TENSORS | PIXELS | {"dialects"},
     ),
+    level("http", EDGE | {"dialects"}),
+    level("dialects playground", EDGE),
     level(
-        "dialects playground",
-        TENSORS | PIXELS | DATABASE | {"store", "engine", "pico", "pipelines"},
-    ),
-    level(
-        "app addresses admission doors assembly cluster cli cli_faults models_commands connections "
-        "exec server __main__",
-        TENSORS | PIXELS,
+        "__init__ app host_routing admission doors assembly cluster cli cli_faults models_commands "
+        "connections exec library server testing __main__",
+        TENSORS,
     ),
 )
 LEVEL_OF = {room: number for number, each in enumerate(LEVELS) for room in each.rooms}
@@ -69,13 +68,8 @@ NARROWER: dict[str, frozenset[str] | None] = {
     "engine.messages": TENSORS,
     "engine.process": TENSORS,
 }
-# What every dialect stands on; they are no dialects themselves and import none.
-GROUND = frozenset(
-    {
-        *("wire", "strict", "fields", "callers", "events", "downloads", "forms", "long_json"),
-        *("request_body", "hub_models"),
-    }
-)
+# Facts that several dialects share; they are no dialects themselves and import none.
+GROUND = frozenset({"hub_models"})
 
 NAMELESS = frozenset({"utils", "util", "common", "core", "base", "helpers", "manager", "misc"})
 LONGEST = 400  # lines
@@ -158,7 +152,7 @@ def test_no_room_stands_on_two_levels() -> None:
         ("dialects/flat.py", "from imagemill.engine.process import EngineProcess", "never know"),
         ("dialects/flat.py", "from . import other", "another dialect"),
         ("dialects/flat.py", "from imagemill.dialects.other import x", "another dialect"),
-        ("dialects/wire.py", "from imagemill.dialects import flat", "another dialect"),
+        ("http/operation.py", "from imagemill.dialects import flat", "a later level"),
         ("dialects/flat.py", "from PIL import Image", "never know"),
         ("cli.py", "import torch", "never know"),
     ],
@@ -184,9 +178,9 @@ def test_a_kept_rule_is_not_told(tmp_path: Path, text: str) -> None:
     assert list(offences(tmp_path)) == []
 
 
-def test_dialects_may_share_their_ground(tmp_path: Path) -> None:
+def test_dialects_share_what_http_asks_of_all(tmp_path: Path) -> None:
     (tmp_path / "dialects").mkdir()
-    (tmp_path / "dialects" / "flat.py").write_text("from imagemill.dialects.wire import x", "utf-8")
+    (tmp_path / "dialects" / "flat.py").write_text("from imagemill.http import sse", "utf-8")
     assert list(offences(tmp_path)) == []
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from imagemill.catalog import Catalog
 from imagemill.dialects.sdapi import checkpoints, infotext, inpainting, options, prompts
-from imagemill.dialects.wire import SHORT
 from imagemill.errors import Fault
+from imagemill.http.operation import SHORT
 from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine

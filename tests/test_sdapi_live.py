@@ -13,10 +13,10 @@ from PIL import Image
 from starlette.requests import HTTPConnection
 
 from imagemill.app import create_app
-from imagemill.dialects.callers import person_of
 from imagemill.dialects.sdapi.live import Board, Live
 from imagemill.dialects.sdapi.options import CALLERS, DEFAULTS, Options
 from imagemill.generation import Generation
+from imagemill.http.identity import person_of
 from imagemill.job import Job, Line, Submission
 from imagemill.settings import Settings
 from tests.conftest import Serving

@@ -20,9 +20,9 @@ from imagemill.dialects import nebius, together
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.together import words
 from imagemill.dialects.together.read import Body, Ratio
-from imagemill.dialects.wire import SHORT, House
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
+from imagemill.http.operation import SHORT, House
 from imagemill.settings import Settings
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving

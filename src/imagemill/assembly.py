@@ -78,7 +78,7 @@ def assemble(
         settings.data_dir / "loras", settings.lora_bytes, settings.lora_dir, fetcher, clock
     )
     disk = disk or Budget(settings.input_disk)
-    tokens = partial(table.secret, "tokens", token_bytes(32))
+    tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
     files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk, tokens)
     news = News()
 
@@ -108,7 +108,7 @@ def assemble(
         clock,
         at_once=settings.running * max(1, len(devices)),
         retention=settings.retention,
-        secret=partial(table.secret, "names", token_bytes(32)),
+        secret=partial(table.secrets.secret, "names", token_bytes(32)),
         ended=courier.wake,
         probe=probe,
         settled=lambda: clock.settled,

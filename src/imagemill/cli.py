@@ -18,11 +18,12 @@ import typer
 from imagemill import __version__
 from imagemill.cli_faults import EXIT_FAILED, one_line_errors
 from imagemill.errors import invalid
-from imagemill.generation import FORMATS, SCHEDULERS, Draft, Format, Generation
+from imagemill.generation import FORMATS, SCHEDULERS, Format
 from imagemill.models_commands import models
 
 if TYPE_CHECKING:
-    from imagemill.catalog import Endpoint
+    from imagemill.library import Engine, GeneratedImage, GenerationProgress
+    from imagemill.library.params import Request
 
 app = typer.Typer(
     name="imagemill",
@@ -35,15 +36,10 @@ app = typer.Typer(
 
 app.add_typer(models, name="models")
 
-SUFFIXES: dict[str, Format] = {
-    ".png": "png",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".webp": "webp",
-}
+_NO_NAME = re.compile(r"[^\w.-]+", re.ASCII)  # what no model's name has
 LONGEST_STEM = 60  # characters of a file name
 
-OnProgress = Callable[[int, int], None]
+OnProgress = Callable[["GenerationProgress"], None]
 
 
 def _version(asked: bool) -> None:
@@ -97,20 +93,24 @@ def generate(
 
     Sizes, steps and guidance that are not given are the model's own.
     """
-    endpoint = _endpoint(model)
-    draft = Draft(
-        " ".join(prompt),
-        format=_format(format, output),
-        negative_prompt=negative_prompt,
-        num_images=num_images,
-        width=width,
-        height=height,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        scheduler=scheduler,
-        seed=seed,
-    )
-    _paint(endpoint.generation(draft), endpoint.source, output)
+    from imagemill.library import Engine
+
+    name, served = _named(model)
+    with Engine(served) as engine:
+        request = engine.request(
+            " ".join(prompt),
+            model=name,
+            format=_format(format, output),
+            negative_prompt=negative_prompt,
+            width=width,
+            height=height,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            scheduler=scheduler,
+            seed=seed,
+            num_images=num_images,
+        )
+        _paint(engine, request, output)
 
 
 @app.command()
@@ -206,60 +206,66 @@ def _stop_at_eof() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _endpoint(model: str) -> "Endpoint":
-    """Nothing stands in here: whoever names a model on their own machine wants that one."""
-    from imagemill.catalog import Endpoint
-    from imagemill.catalog.models import OWN, OWN_ID, defaults_of
+def _named(model: str) -> tuple[str, dict[str, str]]:
+    """The name of a model, and what serves it where it is not the embedded one.
+
+    Nothing stands in here: whoever names a model on their own machine wants that one.
+    """
+    from imagemill.catalog.models import OWN
     from imagemill.pipelines.families import EMBEDDED
 
-    id = OWN_ID if model == EMBEDDED else model
-    if id in OWN:
-        return Endpoint(id, EMBEDDED, OWN[id].defaults, version="")
+    if model in (EMBEDDED, *OWN):
+        return model, {}
     # What lies here goes by its name, so that no path of this machine is written into the picture.
     place = Path(model).expanduser()
-    id = place.resolve().name if place.exists() else model
-    return Endpoint(id, model, defaults_of(model), version="")
+    if not place.exists():
+        return model, {model: model}
+    name = _NO_NAME.sub("-", place.resolve().name).strip("._-")[:96] or "model"
+    return name, {name: model}
 
 
-def _paint(generation: Generation, source: str, output: Path) -> None:
+def _paint(engine: "Engine", request: "Request", output: Path) -> None:
     folder = output if _is_folder(output) else output.parent
     folder.mkdir(parents=True, exist_ok=True)  # before the work, so that a bad place costs nothing
 
     with _bar() as on_progress:
-        from imagemill.engine.direct import paint
-
-        painted = paint(generation, source, on_progress)
-    if painted.ignored:
-        words = ", ".join(painted.ignored)
+        task = engine.start(request)
+        for progress in task:
+            on_progress(progress)
+    result = task.result()
+    if result.ignored:
+        words = ", ".join(result.ignored)
         typer.echo(
             f"imagemill: ignored, or drawn as something near: {words}",
             err=True,
         )
-    for i, picture in enumerate(painted.pictures):
-        path = _write(picture, i, generation, output)
-        typer.echo(f"{path}  seed {generation.seed_of(i)}")
+    for i, image in enumerate(result.images):
+        path = _write(image, i, request, output)
+        typer.echo(f"{path}  seed {image.seed}")
 
 
 @contextmanager
 def _bar() -> Iterator[OnProgress]:
     """A progress bar on stderr, where a person is watching."""
     if not sys.stderr.isatty():
-        yield lambda step, steps: None
+        yield lambda progress: None
         return
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("loading", total=None)
-        yield lambda step, steps: progress.update(
-            task, description="painting", completed=step, total=steps
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("loading", total=None)
+        yield lambda progress: shown.update(
+            task, description="painting", completed=progress.step, total=progress.steps
         )
 
 
 def _format(asked: str | None, output: Path) -> Format:
     """The format asked for, or told by the suffix of the file to write."""
+    from imagemill.library.results import SUFFIXES
+
     suffix = "" if _is_folder(output) else output.suffix.lower()
     if suffix and suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
@@ -279,13 +285,14 @@ def _is_folder(output: Path) -> bool:
     return output.is_dir() or not output.suffix
 
 
-def _write(picture: bytes, index: int, generation: Generation, output: Path) -> Path:
+def _write(image: "GeneratedImage", index: int, request: "Request", output: Path) -> Path:
     """A file that was named is replaced; in a folder nothing is."""
+    generation = request.generation
     if _is_folder(output):
-        return _write_new(picture, output / f"{_stem(generation.prompt)}.{generation.format}")
+        return _write_new(image.data, output / f"{_stem(generation.prompt)}.{generation.format}")
     several = generation.num_images > 1
     path = output.with_stem(f"{output.stem}-{index + 1}") if several else output
-    path.write_bytes(picture)
+    path.write_bytes(image.data)
     return path
 
 

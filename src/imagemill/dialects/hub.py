@@ -11,12 +11,13 @@ from starlette.datastructures import QueryParams
 
 from imagemill.catalog.catalog import Catalog
 from imagemill.catalog.models import Task
-from imagemill.dialects import hub_models, wire
+from imagemill.dialects import hub_models
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.http import operation, replies
 
 DOOR = "hub"
 STATUSES: dict[Kind, int] = {
-    **wire.STATUSES,
+    **replies.STATUSES,
     Kind.LOADING: 500,  # never 503, which the JavaScript client sends again at once, for ever
     Kind.CANCELLED: 500,
     Kind.FORBIDDEN: 403,
@@ -82,7 +83,7 @@ FACTS: dict[str, Callable[[str], Any]] = {
 PLAIN = tuple(name for name in FACTS if name not in ("inferenceProviderMapping", "inference"))
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router, catalog = APIRouter(tags=["hub"]), house.catalog
 
     async def of_owner(owner: str, name: str, request: Request) -> Response:
@@ -109,12 +110,12 @@ def routes(house: wire.House) -> APIRouter:
     ):
         router.add_api_route(
             path,
-            wire.answering(house, DOOR, refuse, handler),
+            operation.answering(house, DOOR, refuse, handler),
             methods=["GET"],
             response_class=JSONResponse,
             summary=summary,
             openapi_extra={"parameters": parameters},
-            responses=wire.responses(STATUSES, _ERROR),
+            responses=replies.responses(STATUSES, _ERROR),
             operation_id=f"hub_{handler.__name__}",
         )
     return router
@@ -122,7 +123,7 @@ def routes(house: wire.House) -> APIRouter:
 
 def refuse(fault: Fault) -> Response:
     told = CONTROL.sub(" ", fault.message)
-    headers = wire.retry_header(fault) | {"x-error-message": told.encode().decode("latin-1")}
+    headers = replies.retry_header(fault) | {"x-error-message": told.encode().decode("latin-1")}
     if fault.kind in CODES:
         headers["x-error-code"] = CODES[fault.kind]
     return JSONResponse({"error": fault.message}, STATUSES[fault.kind], headers)

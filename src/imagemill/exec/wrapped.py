@@ -23,13 +23,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from imagemill.addresses import HOSTS
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.exec.calls import calls, complaints, told
 from imagemill.exec.interception import Policy, proxying
 from imagemill.exec.surroundings import above, environment, roots
 from imagemill.exec.tunnels import PORTS, Place, basic
 from imagemill.folders import keep_private, touch_private
+from imagemill.http.hosts import HOSTS
 from imagemill.settings import LOOPBACK
 from imagemill.tls import Authority
 

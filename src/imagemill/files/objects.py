@@ -74,7 +74,7 @@ class Objects:
 
     async def settle(self, place: str) -> None:
         """Sees that the contents are those that the table tells of; a Fault where they are not."""
-        await identity.settle(self.contents, self._table, place)
+        await identity.settle(self.contents, self._table.secrets, place)
 
     async def put(
         self,
@@ -277,7 +277,7 @@ class Objects:
 
     async def _seal(self, told: str) -> str:
         if self._secret is None:
-            self._secret = await self._table.secret(SECRET, secrets.token_bytes(32))
+            self._secret = await self._table.secrets.secret(SECRET, secrets.token_bytes(32))
         return hmac.digest(self._secret, told.encode(), hashlib.sha256).hex()
 
     def _announced(

@@ -8,21 +8,21 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects import wire
-from imagemill.dialects.callers import base_of
 from imagemill.dialects.fal.pages import listing, openapi
 from imagemill.dialects.fal.read import DOOR, page_of
 from imagemill.dialects.fal.words import STATUSES
 from imagemill.errors import Fault
+from imagemill.http import operation
+from imagemill.http.identity import base_of
 
 WORDS = list(dict.fromkeys(STATUSES.values()))
 MOST = 50  # models of one page of the list
 
 
-def routes(house: wire.House, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
+def routes(house: operation.House, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
     """refuse: tells of a fault in fal's words."""
     router = APIRouter(tags=["fal"])
-    answering = partial(wire.answering_by, house, DOOR, refuse)
+    answering = partial(operation.answering_by, house, DOOR, refuse)
 
     @router.get("/fal/openapi.json", operation_id="fal_openapi")
     @answering

@@ -10,14 +10,15 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.models import named_by
-from imagemill.dialects import hub_models, strict
-from imagemill.dialects.callers import own
+from imagemill.dialects import hub_models
 from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
 from imagemill.dialects.fal.router_input import router_page
 from imagemill.dialects.fal.terms import formed, lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft, Generation
+from imagemill.http import json_body
+from imagemill.http.identity import own
 from imagemill.job import Priority, Submission
 
 DOOR = "fal"
@@ -96,7 +97,7 @@ def read(
     if app.rest:
         raise Fault(Kind.NOT_FOUND, f"Path /{app.rest:.80} not found")
     ttl_seconds, public = lifecycle_of(headers)
-    generation, state = _generation(app, strict.parse(strict.text(body)), base)
+    generation, state = _generation(app, json_body.parse(json_body.text(body)), base)
     return Submission(
         generation,
         app.endpoint.source,
@@ -163,7 +164,9 @@ def _detail(error: Any, known: str) -> Detail:
         name = str(loc[-1])
         message = f"unknown field {name!r:.80}"
         return Detail(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
-    return Detail(loc, strict.wrong(error), TYPES.get(type, type), _context(type, error.get("ctx")))
+    return Detail(
+        loc, json_body.wrong(error), TYPES.get(type, type), _context(type, error.get("ctx"))
+    )
 
 
 def _context(type: str, given: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects import events, wire
-from imagemill.dialects.callers import of_hugging_face
 from imagemill.dialects.fal import describe, realtime, storage, words, write
 from imagemill.dialects.fal.read import DOOR, App, app, credential, read, routed, spoken
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
+from imagemill.http import operation, replies, sse
+from imagemill.http.identity import of_hugging_face
 from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.news import Preview
 
@@ -28,7 +28,7 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 class Fal:
     """The dialect at work in one house."""
 
-    def __init__(self, house: wire.House, tokens: Tokens) -> None:
+    def __init__(self, house: operation.House, tokens: Tokens) -> None:
         self.house, self.service, self.tokens = house, house.service, tokens
 
     def _caller(self, request: Request, app: str) -> str:
@@ -53,8 +53,8 @@ class Fal:
         if streams:
             job = await self.service.begin(submission)
             stream, headers = self._events(job, base), {"x-fal-request-id": job.id}
-            return events.Watched(stream, headers, lambda: self.service.leave(job))
-        job = await wire.while_listening(request, self.service.wait_for(submission))
+            return sse.Watched(stream, headers, lambda: self.service.leave(job))
+        job = await operation.while_listening(request, self.service.wait_for(submission))
         body = await write.output(self.service, job, base)
         return JSONResponse(body, headers=_told(job))
 
@@ -77,7 +77,7 @@ class Fal:
         job = await self.service.submit(submission)
         if await request.is_disconnected():  # and will send the same again
             await self.service.cancel(job)
-            raise wire.Gone
+            raise operation.Gone
         position = await self.service.position(job)
         body = write.submitted(job, position, str(submission.dialect_state["base"]))
         body |= self._urls(request, job)
@@ -85,7 +85,7 @@ class Fal:
 
     async def _held(self, request: Request, submission: Submission) -> Response:
         """Answers when all is done, so that nothing is left to wait for."""
-        job = await wire.while_listening(request, self.service.wait_for(submission))
+        job = await operation.while_listening(request, self.service.wait_for(submission))
         if job.fault is not None:
             raise job.fault
         body = write.submitted(job, 0, str(submission.dialect_state["base"]))
@@ -95,11 +95,13 @@ class Fal:
     async def _submission(
         self, request: Request, found: App, webhook_url: str | None = None, waits: bool = True
     ) -> Submission:
-        body = await wire.read_body(request, self.house.input_limit)
+        body = await operation.read_body(request, self.house.input_limit)
         caller = self._caller(request, found.page.id)
         headers, base = request.headers, self.house.base(request)
-        submission = await wire.reading(body, read, found, headers, body, base, caller, webhook_url)
-        return await wire.called(self.house, request, body, submission, waits)
+        submission = await operation.reading(
+            body, read, found, headers, body, base, caller, webhook_url
+        )
+        return await operation.called(self.house, request, body, submission, waits)
 
     async def _check_length(self, given: str | None) -> None:
         if given is None or not given.isascii() or not given.isdigit():
@@ -160,7 +162,7 @@ class Fal:
 
     async def _statuses(self, request: Request, job: Job, logs: bool) -> AsyncGenerator[str]:
         """A status whenever it differs from the last; each brings the lines that are new."""
-        next_line, last, pulse = 0, None, events.Pulse()
+        next_line, last, pulse = 0, None, sse.Pulse()
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
                 continue
@@ -172,22 +174,22 @@ class Fal:
             _, body = await self._told(job, lines, request)
             if lines or body != last:
                 pulse.beat()
-                yield events.event(body)
+                yield sse.event(body)
             elif pulse.due():
-                yield events.ALIVE
+                yield sse.ALIVE
             last = body | ({"logs": []} if lines is not None else {})
 
     async def _events(self, job: Job, base: str) -> AsyncGenerator[str]:
         """Pictures on their way, at last the output; who hangs up cancels."""
-        pulse = events.Pulse()
+        pulse = sse.Pulse()
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
                 pulse.beat()
-                yield events.event(write.preview(item))
+                yield sse.event(write.preview(item))
             elif isinstance(item, Job) and item.status in FINAL:
-                yield events.event(await self._last(item, base))
+                yield sse.event(await self._last(item, base))
             elif pulse.due():
-                yield events.ALIVE
+                yield sse.ALIVE
 
     async def _last(self, job: Job, base: str) -> dict[str, Any]:
         try:
@@ -215,17 +217,17 @@ def _told(job: Job) -> dict[str, str]:
     assert job.result is not None
     told = {"x-fal-request-id": job.id, "x-imagemill-model": job.result.served_by}
     if job.result.ignored:
-        told["x-imagemill-ignored"] = wire.listed(job.result.ignored)
+        told["x-imagemill-ignored"] = replies.listed(job.result.ignored)
     return told
 
 
 def _stream(told: AsyncGenerator[str], job: Job) -> Response:
-    return events.Events(told, {"x-fal-request-id": job.id})
+    return sse.Events(told, {"x-fal-request-id": job.id})
 
 
-def answering(house: wire.House, handler: Handler) -> Handler:
+def answering(house: operation.House, handler: Handler) -> Handler:
     """A handler whose faults are told in fal's words, and which is counted."""
-    told = wire.answering_by(house, DOOR, refuse, handler)
+    told = operation.answering_by(house, DOOR, refuse, handler)
 
     async def answer(request: Request, path: str) -> Response:
         response = await told(request, path)
@@ -236,7 +238,7 @@ def answering(house: wire.House, handler: Handler) -> Handler:
 
 
 def refuse(headers: Headers, fault: Fault) -> Response:
-    told = words.error_headers(fault) | wire.retry_header(fault)
+    told = words.error_headers(fault) | replies.retry_header(fault)
     body = words.error_body(fault)
     if of_hugging_face(headers):  # whose clients show no error but one in a string
         body = {"error": words.plainly(body)} | body
@@ -253,7 +255,7 @@ _ERROR = {"type": "object", "required": ["detail"], "properties": {"detail": {}}
 _CODES = {kind: word.code for kind, word in words.ERRORS.items()}
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     tokens = Tokens(lambda: house.service.secret, time.time)
     router, fal = APIRouter(tags=["fal"]), Fal(house, tokens)
     for verb, place, name, handler in (
@@ -274,7 +276,7 @@ def routes(house: wire.House) -> APIRouter:
             description="Each application's own schema is at `/fal/openapi.json?endpoint_id=...`.",
             operation_id=f"fal_{verb.lower()}_{place[1:].removeprefix('fal/').replace('-', '_')}",
             openapi_extra=_REQUEST if verb == "POST" else None,
-            responses=wire.responses(_CODES, _ERROR),
+            responses=replies.responses(_CODES, _ERROR),
         )
     router.include_router(storage.routes(house.service.objects, behind_proxy=house.behind_proxy))
     router.include_router(describe.routes(house, refuse))

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from imagemill.dialects.fal.pages import PAGES, ModelPage
+from imagemill.dialects.fal.signing import signed_headers
 from imagemill.dialects.fal.words import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
@@ -141,7 +142,7 @@ async def message(service: Service, signer: Signer, job: Job, now: float) -> Mes
         told = error_body(fault)
         body |= {"status": "ERROR", "error": fault.message, "payload": told}
     content = json.dumps(body).encode()
-    headers = signer.fal_headers(job.id, job.submission.caller or "anonymous", content, now)
-    return Message(
-        str(job.submission.webhook_url), headers | {"content-type": "application/json"}, content
-    )
+    submission = job.submission
+    headers = signed_headers(signer, job.id, submission.caller or "anonymous", content, now)
+    headers["content-type"] = "application/json"
+    return Message(str(submission.webhook_url), headers, content)

@@ -10,11 +10,13 @@ from pydantic import Field
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Endpoint
-from imagemill.dialects import request_body, strict
-from imagemill.dialects.callers import caller_of, own
 from imagemill.dialects.hf_inference.accept import accepted
 from imagemill.dialects.hub_models import UNSAID
-from imagemill.dialects.strict import (
+from imagemill.errors import invalid
+from imagemill.generation import DATA, LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
+from imagemill.http import json_body, request_body
+from imagemill.http.identity import caller_of, own
+from imagemill.http.json_body import (
     Guidance,
     Negative,
     Prompt,
@@ -24,8 +26,6 @@ from imagemill.dialects.strict import (
     Steps,
     Strict,
 )
-from imagemill.errors import invalid
-from imagemill.generation import DATA, LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
 from imagemill.images.data_uris import unbroken
 from imagemill.job import Submission
 
@@ -70,7 +70,7 @@ class Parameters(Strict):
         ),
     ] = None
     mask_image: Annotated[
-        str | None, strict.picture("A picture in base64 or its URL: white is repainted.")
+        str | None, json_body.picture("A picture in base64 or its URL: white is repainted.")
     ] = None
 
 
@@ -154,12 +154,12 @@ def read_body(content_type: str, body: bytes) -> Asked:
     if media_type.startswith(("image/", "multipart/")):
         told = f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "
         raise invalid("body", f"{told}BMP picture; send one, or a prompt as JSON or text")
-    text = strict.text(body)
+    text = json_body.text(body)
     announced = media_type == "application/json" or media_type.endswith("+json")
     if not announced and text.strip() and text.lstrip()[0] not in '{["':
         return _asked(Body(inputs=text))
-    value = strict.parse(text)
-    return _asked(Body(inputs=value) if isinstance(value, str) else strict.take(Body, value))
+    value = json_body.parse(text)
+    return _asked(Body(inputs=value) if isinstance(value, str) else json_body.take(Body, value))
 
 
 def _asked(body: Body) -> Asked:

@@ -5,16 +5,17 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.dialects import hub_models, strict, wire
+from imagemill.dialects import hub_models
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.dialects.hf_inference.read import NAME, Body, read
 from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
 from imagemill.errors import invalid
 from imagemill.generation import DATA
+from imagemill.http import json_body, operation, replies
 from imagemill.input_files import Inline
 from imagemill.job import Submission
 
-DOOR = wire.Door(NAME, read, write, refuse)
+DOOR = operation.Door(NAME, read, write, refuse)
 
 EXAMPLES: dict[str, Any] = {
     "prompt alone": {"value": {"inputs": "a red cat"}},
@@ -35,14 +36,14 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router = APIRouter(tags=["hf-inference"])
 
     async def picture(owner: str, name: str, request: Request) -> Response:
         model = hub_models.weights(f"{owner}/{name}".lstrip("/"))
         submission = await _submission(house, model, request)
-        answer = await wire.while_listening(request, house.service.paint(submission))
-        wire.report(submission, answer)
+        answer = await operation.while_listening(request, house.service.paint(submission))
+        operation.report(submission, answer)
         return write(submission, answer)
 
     async def bare(name: str, request: Request) -> Response:
@@ -51,7 +52,7 @@ def routes(house: wire.House) -> APIRouter:
     for path in ("/hf-inference/models/{owner}/{name}", "/models/{owner}/{name}"):
         router.add_api_route(
             path,
-            wire.answering(house, DOOR.name, refuse, picture),
+            operation.answering(house, DOOR.name, refuse, picture),
             methods=["POST"],
             response_class=Response,
             summary="Text to image, image to image",
@@ -61,7 +62,7 @@ def routes(house: wire.House) -> APIRouter:
         )
     router.add_api_route(  # ids without an owner, which the Hub has not
         "/hf-inference/models/{name}",
-        wire.answering(house, DOOR.name, refuse, bare),
+        operation.answering(house, DOOR.name, refuse, bare),
         methods=["POST"],
         response_class=Response,
         include_in_schema=False,
@@ -69,16 +70,16 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _submission(house: wire.House, model: str, request: Request) -> Submission:
-    body = await wire.read_body(request, house.input_limit)
+async def _submission(house: operation.House, model: str, request: Request) -> Submission:
+    body = await operation.read_body(request, house.input_limit)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     endpoint = house.catalog.find(model)
-    submission = await wire.reading(
+    submission = await operation.reading(
         body, read, endpoint, request.headers, body, house.body_limit, partial(house.base, request)
     )
     images = {"image": Inline(body)} if submission.generation.image == DATA else {}
-    return await wire.called(house, request, body, submission, images=images)
+    return await operation.called(house, request, body, submission, images=images)
 
 
 _FLAGS = {"type": "boolean"}
@@ -87,7 +88,7 @@ _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": strict.schema(Body), "examples": EXAMPLES},
+            "application/json": {"schema": json_body.schema(Body), "examples": EXAMPLES},
             "text/plain": {"schema": {"type": "string"}, "example": "a red cat"},
             **dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
         },
@@ -100,8 +101,8 @@ _REQUEST: dict[str, Any] = {
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture, in the format that Accept asks for",
-        "headers": wire.HEADERS,
+        "headers": replies.HEADERS,
         "content": dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
     },
-    **wire.responses(STATUSES, strict.schema(ErrorBody)),
+    **replies.responses(STATUSES, json_body.schema(ErrorBody)),
 }

@@ -8,14 +8,14 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog
 from imagemill.catalog.models import named_by
-from imagemill.dialects import strict
-from imagemill.dialects.callers import bearer_formed, caller_of, own
-from imagemill.dialects.fields import SIDE
 from imagemill.dialects.nebius.words import DOOR, WRONG, Refused, detail
-from imagemill.dialects.strict import Guidance, Negative, Scheduler, Strict
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Format
 from imagemill.generation import Lora as Adapter
+from imagemill.http import json_body
+from imagemill.http.fields import SIDE
+from imagemill.http.identity import bearer_formed, caller_of, own
+from imagemill.http.json_body import Guidance, Negative, Scheduler, Strict
 from imagemill.job import Submission
 
 EXTENSIONS: dict[str, Format] = {"webp": "webp", "png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
@@ -47,7 +47,7 @@ class Body(Strict):
 
 
 def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
-    asked = _take(strict.parse(strict.text(body)))
+    asked = _take(json_body.parse(json_body.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
     seed = None if asked.seed == RANDOM else asked.seed
     draft = Draft(
@@ -84,7 +84,7 @@ def _take(value: Any) -> Body:
     try:
         return Body.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)[: strict.SHOWN_ERRORS]
+        found = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
         raise Refused([_detail(each) for each in found]) from None
 
 
@@ -94,7 +94,7 @@ def _detail(error: Any) -> dict[str, Any]:
         return detail(loc, error["msg"], type)
     known = Body.model_fields if len(loc) == 1 else Lora.model_fields
     given = error["input"]
-    facts = {"value": strict.shown(given), "known": ", ".join(known)}
+    facts = {"value": json_body.shown(given), "known": ", ".join(known)}
     facts["length"] = f"{len(given)} characters" if isinstance(given, str) else ""
     return detail(loc, WRONG[type].format(**facts, **error.get("ctx", {})), type)
 

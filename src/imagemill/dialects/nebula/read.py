@@ -6,8 +6,6 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog
-from imagemill.dialects import strict
-from imagemill.dialects.callers import bearer_formed, caller_of
 from imagemill.dialects.nebula import image_fields
 from imagemill.dialects.nebula.words import (
     ALWAYS,
@@ -21,6 +19,8 @@ from imagemill.dialects.nebula.words import (
 )
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft, Generation
+from imagemill.http import json_body
+from imagemill.http.identity import bearer_formed, caller_of
 from imagemill.images.geometry import Size
 from imagemill.input_files import Inline
 from imagemill.job import Submission
@@ -28,7 +28,7 @@ from imagemill.job import Submission
 
 def parsed(headers: Headers, body: bytes) -> Body:
     credential(headers)
-    return strict.take(Body, strict.parse(strict.text(body)))
+    return json_body.take(Body, json_body.parse(json_body.text(body)))
 
 
 def with_images(asked: Body) -> bool:

@@ -6,7 +6,6 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from imagemill.catalog import Catalog
-from imagemill.dialects import wire
 from imagemill.dialects.nebula.words import (
     LISTED,
     MODELS,
@@ -24,6 +23,7 @@ from imagemill.dialects.nebula.words import (
 )
 from imagemill.errors import Fault
 from imagemill.generation import Answer
+from imagemill.http import replies
 from imagemill.job import Submission
 
 SIZE = "x-imagemill-size"
@@ -38,7 +38,7 @@ def painted(submission: Submission, answer: Answer) -> Response:
         model=generation.model, object="list", data=[datum], message=PAINTED, status="success"
     )
     size = {SIZE: f"{generation.width}x{generation.height}"}
-    return JSONResponse(body.model_dump(), headers=wire.headers(answer) | size)
+    return JSONResponse(body.model_dump(), headers=replies.headers(answer) | size)
 
 
 def models(catalog: Catalog) -> Response:
@@ -57,7 +57,7 @@ def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
     told = f"{name}: {fault.message}" if name else fault.message
     body = ErrorBody(message=told, status="failed")
-    return JSONResponse(body.model_dump(), STATUSES[fault.kind], wire.retry_header(fault))
+    return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.retry_header(fault))
 
 
 def _listed(model: Model) -> Listed:

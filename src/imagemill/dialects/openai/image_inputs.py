@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from imagemill.dialects.callers import own
 from imagemill.dialects.openai.usage import of_given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
+from imagemill.http.identity import own
 from imagemill.images.decode import open_image, provenance_of, read_alpha, read_image, size_of
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import Collage, Size

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from imagemill.catalog import Catalog
-from imagemill.dialects import events
 from imagemill.dialects.openai.manners import MODELS
 from imagemill.dialects.openai.read import Terms, endpoint_of
 from imagemill.dialects.openai.usage import PARTIAL, Usage, of_painted, of_text
 from imagemill.dialects.openai.words import error_body
 from imagemill.errors import Fault
 from imagemill.generation import Answer
+from imagemill.http import sse
 from imagemill.images.encode import QUALITY, compressed, converted
 from imagemill.job import File, Job
 from imagemill.news import Preview
@@ -93,13 +93,13 @@ def completed(job: Job, terms: Terms, answer: Answer, partials: int) -> Iterator
 
 
 def failed(fault: Fault) -> str:
-    return events.event({"type": "error"} | error_body(fault), "error")
+    return sse.event({"type": "error"} | error_body(fault), "error")
 
 
 def _event(terms: Terms, name: str, picture: bytes, at: float, more: dict[str, Any]) -> str:
     type = f"{terms.event}.{name}"
     body = {"type": type, "b64_json": b64encode(picture).decode(), "created_at": int(at)}
-    return events.event(body | _described(terms) | more, type)
+    return sse.event(body | _described(terms) | more, type)
 
 
 def _described(terms: Terms) -> dict[str, Any]:

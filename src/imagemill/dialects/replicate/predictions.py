@@ -13,8 +13,6 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import events, wire
-from imagemill.dialects.callers import caller_of, of_hugging_face
 from imagemill.dialects.replicate import ids, read, write
 from imagemill.dialects.replicate.files import Shelf
 from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
@@ -24,6 +22,8 @@ from imagemill.dialects.replicate.watchers import Watchers, overdue, watched
 from imagemill.dialects.replicate.words import STATUSES
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft
+from imagemill.http import operation, sse
+from imagemill.http.identity import caller_of, of_hugging_face
 from imagemill.job import Job, Status, Submission
 
 PAGE = 100  # predictions of one page
@@ -39,7 +39,7 @@ _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 class Predictions:
     """The routes of predictions."""
 
-    house: wire.House
+    house: operation.House
     shelf: Shelf
     watchers: Watchers
 
@@ -95,7 +95,7 @@ class Predictions:
         base, service = self.house.base(request), self.house.service
         id = ids.unsealed(service.secret, token)
         data = read.wants_data(request.headers, base)
-        return events.Events(Stream(service, base, data).run(id), {})
+        return sse.Events(Stream(service, base, data).run(id), {})
 
     @property
     def _catalog(self) -> Any:
@@ -120,21 +120,21 @@ class Predictions:
     async def _finished(self, request: Request, submission: Submission) -> Job:
         """The job at its end, for clients that ask only once."""
         if not watched(submission.dialect_state):
-            return await wire.while_listening(request, self.house.service.wait_for(submission))
+            return await operation.while_listening(request, self.house.service.wait_for(submission))
         return await self._wait(request, submission, await self._submit(submission), None)
 
     async def _submission(
         self, request: Request, model: type[Asked], target_of: Callable[[Asked], Target]
     ) -> Submission:
-        body = await wire.read_body(request, self.house.input_limit)
+        body = await operation.read_body(request, self.house.input_limit)
         read.credential(request.headers)
-        asked = await wire.reading(body, read.parsed, model, body)
+        asked = await operation.reading(body, read.parsed, model, body)
         base, target = self.house.base(request), target_of(asked)
-        draft, remarks = await wire.reading(body, read.draft, target, asked.input)
+        draft, remarks = await operation.reading(body, read.draft, target, asked.input)
         draft = await self._found(draft, base)
         submission = read.submission(target, asked, draft, remarks, request.headers, base)
         waits = of_hugging_face(request.headers) and not watched(submission.dialect_state)
-        return await wire.called(self.house, request, body, submission, waits, finishes=True)
+        return await operation.called(self.house, request, body, submission, waits, finishes=True)
 
     async def _found(self, draft: Draft, base: str) -> Draft:
         """The draft with files of ours by their names."""
@@ -162,8 +162,8 @@ class Predictions:
         self, request: Request, submission: Submission, job: Job, seconds: float | None
     ) -> Job:
         try:
-            return await wire.while_listening(request, self._within(job, seconds))
-        except wire.Gone:
+            return await operation.while_listening(request, self._within(job, seconds))
+        except operation.Gone:
             if not self.house.finishes(DOOR, usual=True) and submission.repeat is None:
                 await self.house.service.cancel(job)
             raise

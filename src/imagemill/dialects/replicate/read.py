@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.dialects import strict
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.words import Invalid, Refused, refused
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, Draft
+from imagemill.http import json_body
+from imagemill.http.identity import caller_of
 from imagemill.job import Submission
 
 DOOR = "replicate"
@@ -33,7 +33,7 @@ _LIFE = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s?)?", re.ASCII)
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class Create(strict.Strict):
+class Create(json_body.Strict):
     """stream does nothing: every prediction has a stream. webhook_completed is an older form."""
 
     input: dict[Any, Any]  # by names, which the input's own model checks
@@ -57,7 +57,7 @@ def take(model: type[Body], value: Any, prefix: str = "") -> Body:
 
 
 def parsed(model: type[Body], body: bytes) -> Body:
-    return take(model, strict.parse(strict.text(body)))
+    return take(model, json_body.parse(json_body.text(body)))
 
 
 def draft(target: Target, given: Mapping[str, Any]) -> tuple[Draft, list[str]]:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 
 from imagemill.catalog import Endpoint
-from imagemill.dialects.callers import own
 from imagemill.dialects.sdapi import inpainting
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, Draft
+from imagemill.http.identity import own
 from imagemill.images.data_uris import data_uri, unbroken
 from imagemill.images.decode import MAX_SIDE, open_image, size_of
 from imagemill.input_files import IMAGE_BYTES, STORED, Caller, Inline

@@ -9,7 +9,6 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from imagemill.catalog import EMBEDDED, Endpoint
-from imagemill.dialects import strict, wire
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
@@ -24,6 +23,7 @@ from imagemill.dialects.sdapi.bodies import Asked, Img2img, Txt2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.finishing import STYLES
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
+from imagemill.http import json_body, operation
 from imagemill.job import Submission
 
 RAW_KEPT = 60.0  # seconds that files live which go into the reply alone
@@ -62,7 +62,7 @@ def lightened(plan: Plan) -> Plan:
 
 def value(body: bytes) -> Any:
     """The JSON value of a body, without what could not be told again in JSON."""
-    found = strict.parse(strict.text(body))
+    found = json_body.parse(json_body.text(body))
     if not _finite(found):
         raise invalid("body", "a number is too large for JSON's readers; give a smaller one")
     return found
@@ -71,11 +71,11 @@ def value(body: bytes) -> Any:
 def _finite(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    return all(_finite(each) for each in strict.within(value))
+    return all(_finite(each) for each in json_body.within(value))
 
 
 async def plan(
-    house: wire.House, asked: Asked, sources: init_images.InitImages, kept: options.Set
+    house: operation.House, asked: Asked, sources: init_images.InitImages, kept: options.Set
 ) -> Plan:
     """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
     _check_scripts(asked)

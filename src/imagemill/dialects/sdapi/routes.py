@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request, Response
 
 from imagemill.catalog import EMBEDDED
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import named_by, person_of
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
@@ -28,6 +26,8 @@ from imagemill.dialects.sdapi.words import DOOR
 from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
+from imagemill.http import json_body, operation, replies
+from imagemill.http.identity import named_by, person_of
 from imagemill.images.decode import texts_of
 from imagemill.images.provenance import provenance
 from imagemill.job import FINAL
@@ -43,7 +43,7 @@ QUEUE = "/queue/status"  # of A1111's page, which Krita's plug-in asks to learn 
 class Sdapi:
     """The dialect at work in one house. Options and calls under way are of this process alone."""
 
-    def __init__(self, house: wire.House) -> None:
+    def __init__(self, house: operation.House) -> None:
         self.house, self.service = house, house.service
         self.options, self.board = options.Options(), live.Board()
 
@@ -60,7 +60,7 @@ class Sdapi:
         person, body, found = await self._body(request, asked)
         answer = self._answer(request, person, body, found)
         del body, found  # which are not kept while the picture is painted
-        return await wire.while_listening(request, answer)
+        return await operation.while_listening(request, answer)
 
     async def _plan(
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
@@ -69,10 +69,12 @@ class Sdapi:
         sources = init_images.InitImages(self.service, base, named_by(request))
         plan = await read.plan(self.house, asked, sources, kept)
         images = init_images.inline(plan.canvas)
-        submission = await wire.called(self.house, request, body, plan.submission, images=images)
+        submission = await operation.called(
+            self.house, request, body, plan.submission, images=images
+        )
         del images
         plan = read.lightened(replace(plan, submission=submission))
-        await wire.hold(request, plan.memory)
+        await operation.hold(request, plan.memory)
         return plan
 
     async def _answer(
@@ -115,14 +117,14 @@ class Sdapi:
             raise Fault(Kind.NOT_FOUND, "the request was removed")
         painted = await self.service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
-        wire.report(plan.submission, answer)
+        operation.report(plan.submission, answer)
         format = plan.submission.generation.format
         whole = [
             await ENCODING.run(inpainting.finished, each, plan.canvas, format)
             for each in painted.pictures
         ]
         told = write.painted(plan, job, whole, painted.served_by, base)
-        return told, wire.headers(answer)
+        return told, replies.headers(answer)
 
     async def progress(self, request: Request, skip_current_image: bool = False) -> Response:
         person = self._person(request)
@@ -175,8 +177,8 @@ class Sdapi:
 
     async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, bytes, T]:
         """Who calls, the body, and what `work` makes of it."""
-        body = await wire.read_body(request, self.house.input_limit)
-        return self._person(request), body, await wire.reading(body, work, body)
+        body = await operation.read_body(request, self.house.input_limit)
+        return self._person(request), body, await operation.reading(body, work, body)
 
     def listing(self, name: str) -> Handler:
         async def told(request: Request) -> Response:
@@ -235,7 +237,7 @@ def _png_info(given: str) -> dict[str, Any]:
 
 
 def refuse(fault: Fault) -> Response:
-    headers = wire.retry_header(fault)
+    headers = replies.retry_header(fault)
     if fault.kind is Kind.DENIED:
         headers["www-authenticate"] = "Basic"
     return Told(words.error_body(fault), words.STATUSES[fault.kind], headers)
@@ -250,11 +252,11 @@ _PNG = {"type": "object", "required": ["image"], "properties": {"image": {"type"
 _SETTING = {"type": "object", "properties": {name: {} for name in options.DEFAULTS}}
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router, sdapi = APIRouter(tags=["sdapi"]), Sdapi(house)
     asked: list[tuple[str, str, Handler, dict[str, Any] | None]] = [
-        ("POST", "txt2img", sdapi.txt2img, strict.schema(bodies.Txt2imgBody)),
-        ("POST", "img2img", sdapi.img2img, strict.schema(bodies.Img2imgBody)),
+        ("POST", "txt2img", sdapi.txt2img, json_body.schema(bodies.Txt2imgBody)),
+        ("POST", "img2img", sdapi.img2img, json_body.schema(bodies.Img2imgBody)),
         ("GET", "progress", sdapi.progress, None),
         ("POST", "interrupt", sdapi.interrupt, None),
         ("POST", "skip", sdapi.skip, None),
@@ -270,12 +272,12 @@ def routes(house: wire.House) -> APIRouter:
         words_of_it = name.strip("/").replace("-", " ").replace("/", " ")
         router.add_api_route(
             name if name == QUEUE else f"/sdapi/v1/{name}",
-            wire.answering(house, DOOR, refuse, handler),
+            operation.answering(house, DOOR, refuse, handler),
             methods=[verb],
             response_class=Told,
             summary=words_of_it.capitalize(),
             operation_id=f"sdapi_{verb.lower()}_{words_of_it.replace(' ', '_')}",
             openapi_extra=_request(schema) if schema else None,
-            responses=wire.responses(words.STATUSES, _ERROR),
+            responses=replies.responses(words.STATUSES, _ERROR),
         )
     return router

@@ -9,10 +9,14 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.models import named_by
-from imagemill.dialects import strict
-from imagemill.dialects.callers import bearer_formed, caller_of, own
 from imagemill.dialects.hub_models import UNSAID
-from imagemill.dialects.strict import (
+from imagemill.dialects.together.words import DOOR, RATIOS
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Draft, Generation
+from imagemill.generation import Lora as Adapter
+from imagemill.http import json_body
+from imagemill.http.identity import bearer_formed, caller_of, own
+from imagemill.http.json_body import (
     Guidance,
     Negative,
     Prompt,
@@ -22,10 +26,6 @@ from imagemill.dialects.strict import (
     Steps,
     Strict,
 )
-from imagemill.dialects.together.words import DOOR, RATIOS
-from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Draft, Generation
-from imagemill.generation import Lora as Adapter
 from imagemill.job import Submission
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size
@@ -73,13 +73,13 @@ class Body(Strict):
     scheduler: Scheduler = None
     seed: Seed = None
     prompt_upsampling: bool | None = None
-    image_url: Annotated[str | None, strict.picture("What to paint over: a URL.")] = None
-    image_base64: Annotated[str | None, strict.picture("The same, as base64.")] = None
+    image_url: Annotated[str | None, json_body.picture("What to paint over: a URL.")] = None
+    image_base64: Annotated[str | None, json_body.picture("The same, as base64.")] = None
     reference_images: Annotated[
-        list[Annotated[str, strict.picture("A URL.")]] | None,
+        list[Annotated[str, json_body.picture("A URL.")]] | None,
         Field(description="The same again: one URL in a list.", max_length=MOST_REFERENCES),
     ] = None
-    mask_image: Annotated[str | None, strict.picture("White is painted over.")] = None
+    mask_image: Annotated[str | None, json_body.picture("White is painted over.")] = None
     strength: Annotated[float | None, Field(description="How much is painted over, 0 to 1.")] = None
     image_loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
     response_format: Literal["url", "base64", "b64_json"] | None = None
@@ -95,7 +95,7 @@ def credential(headers: Headers) -> None:
 
 
 def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
-    asked = strict.take(Body, strict.parse(strict.text(body)))
+    asked = json_body.take(Body, json_body.parse(json_body.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
     generation = endpoint.generation(_draft(asked, endpoint, base))
     return Submission(

@@ -6,9 +6,9 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects import wire
-from imagemill.dialects.callers import of_hugging_face
 from imagemill.errors import Fault, Kind
+from imagemill.http import replies
+from imagemill.http.identity import of_hugging_face
 
 DOOR = "together"
 
@@ -80,7 +80,7 @@ def refuse(headers: Headers, fault: Fault) -> Response:
 
     Hugging Face's clients show an `error` only where it is a text. Theirs in JavaScript sends again
     at once, for ever, what was told with 503: so only who has waited for a model is told that, and
-    who is held back (`app.Calm`) while what the server stands on is away.
+    who is held back (`SlowRetryMiddleware`) while what the server stands on is away.
     """
     word, name = ERRORS[fault.kind], NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message
@@ -88,4 +88,4 @@ def refuse(headers: Headers, fault: Fault) -> Response:
     if not of_hugging_face(headers):
         param = name or fault.field
         error = {"message": message, "type": word.type, "param": param, "code": word.code}
-    return JSONResponse({"error": error}, word.status, wire.retry_header(fault))
+    return JSONResponse({"error": error}, word.status, replies.retry_header(fault))

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler,
 from pydantic_core import PydanticKnownError
 
 from imagemill import generation
-from imagemill.dialects import fields
 from imagemill.generation import LONGEST_PICTURE, MAX_LORAS, Lora
+from imagemill.http import fields
 
 MAX_STEPS = 50  # of a page; a generation may have more
 MAX_GUIDANCE = 20.0

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from imagemill.dialects.fields import (
+from imagemill.generation import LONGEST_PICTURE, LONGEST_URL
+from imagemill.http.fields import (
     GUIDANCE,
     STEPS,
     Input,
@@ -21,7 +22,6 @@ from imagemill.dialects.fields import (
     Side,
     without_length,
 )
-from imagemill.generation import LONGEST_PICTURE, LONGEST_URL
 
 # Of about one megapixel, px.
 RATIOS: dict[str, tuple[int, int]] = {

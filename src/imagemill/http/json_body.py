@@ -7,10 +7,10 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagemill.dialects import long_json
-from imagemill.dialects.fields import GUIDANCE, SEED, SIDE, STEPS, without_length
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_PROMPT, SCHEDULERS
+from imagemill.http import long_json
+from imagemill.http.fields import GUIDANCE, SEED, SIDE, STEPS, without_length
 
 Body = TypeVar("Body", bound=BaseModel)
 

@@ -1,7 +1,7 @@
-"""Addresses: which door answers for which host, and for paths that several callers share.
+"""Host routing: which dialect answers for which host, and for paths that several callers share.
 
-Every door has a prefix of its own. What comes under the name of a host that is answered for, or to
-a path that belongs to one API alone, is put below that prefix before it is routed. A few callers
+Every dialect has a prefix of its own. What comes under the name of a host that is answered for, or
+to a path that belongs to one API alone, is put below that prefix before it is routed. A few callers
 can only be told apart by what they send, so bodies of some paths are looked at, and passed on as
 they came.
 """
@@ -16,36 +16,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.catalog.models import named_by
-from imagemill.dialects import strict
-from imagemill.dialects.request_body import WHOLE, Whole, announced, bodies_of
-from imagemill.dialects.wire import reading
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body
+from imagemill.http.hosts import FAL_CDN, HOSTS
+from imagemill.http.operation import reading
+from imagemill.http.request_body import WHOLE, Whole, announced, bodies_of
 from imagemill.threads import BODIES
 
-# The hosts that are answered for, each with the prefix under which its paths are found here.
-HOSTS: Mapping[str, str] = {
-    "huggingface.co": "",
-    "router.huggingface.co": "",
-    "api-inference.huggingface.co": "",
-    "fal.run": "/fal/run",
-    "queue.fal.run": "/fal/queue",
-    "rest.fal.ai": "/fal/rest",
-    "rest.alpha.fal.ai": "/fal/rest",
-    "v3.fal.media": "/fal/cdn",
-    "fal.media": "/fal/cdn",
-    "api.fal.ai": "/fal/api",
-    "api.replicate.com": "/replicate",
-    "stream.replicate.com": "/replicate",
-    "api.together.xyz": "/together",
-    "api.together.ai": "/together",
-    "api.studio.nebius.ai": "/nebius",
-    "api.studio.nebius.com": "/nebius",
-    "api.tokenfactory.nebius.com": "/nebius",
-    "api.openai.com": "/openai",
-    "api.nebulablock.com": "/nebula",
-}
 SECURE = {"http": "https", "ws": "wss"}  # who names such a host has come through TLS
-FILES = "/files/"  # every door's pictures
+FILES = "/files/"  # every dialect's images
 
 # Paths that belong to one API alone, and the prefix below which they are.
 ROOT: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -101,8 +80,8 @@ OTHERS = ("prompt", "input")  # a body with one of them is the provider's own
 _PLACES = {*HOSTS.values()} - {""}
 
 
-class Addressed:
-    """`limit` bytes of a body are looked at, at most; what the body's own door allows is checked
+class HostRouting:
+    """`limit` bytes of a body are looked at, at most; what the body's own dialect allows is checked
     there.
 
     default: the model where neither path nor body names one.
@@ -151,13 +130,14 @@ def _of_host(scope: Scope) -> Scope:
 def _canonical(path: str, prefix: str) -> bool:
     """Whether a path is one of ours already: URLs that we gave come back so."""
     if path.startswith(FILES):
-        return not prefix.startswith("/fal/cdn")  # where all files are below it
-    door = prefix.split("/")[1]
-    return any(path.startswith(f"{each}/") for each in _PLACES if each.split("/")[1] == door)
+        return prefix != FAL_CDN  # where all files are below it
+    dialect = prefix.split("/")[1]
+    below = (each for each in _PLACES if each.split("/")[1] == dialect)
+    return any(path.startswith(f"{each}/") for each in below)
 
 
 def _of_root(scope: Scope, path: str, agent: str) -> Scope:
-    caller = next((door for begins, door in AGENTS.items() if agent.startswith(begins)), None)
+    caller = next((prefix for begins, prefix in AGENTS.items() if agent.startswith(begins)), None)
     if SHARED.fullmatch(path):
         return _at(scope, caller + GENERATIONS) if caller == "/together" else scope
     if MODELS.fullmatch(path) and (caller or scope.get("method") == "QUERY"):
@@ -169,7 +149,7 @@ def _of_root(scope: Scope, path: str, agent: str) -> Scope:
 
 
 def _of_caller(body: Mapping[str, Any]) -> str:
-    return next((door for door, tells in TELLTALES if tells(body)), "/openai")
+    return next((prefix for prefix, tells in TELLTALES if tells(body)), "/openai")
 
 
 async def _inferred(scope: Scope, provider: str, body: dict[str, Any], default: str) -> Scope:
@@ -198,7 +178,7 @@ def _model(provider: str, name: str) -> str:
 
 
 async def _object(scope: Scope, whole: Whole) -> dict[str, Any]:
-    """The JSON object in a body; empty where it is anything else, which its door will tell."""
+    """The JSON object in a body; empty where it is anything else, which its dialect will tell."""
     if Headers(scope=scope).get("content-type", "").lower().startswith("multipart/"):
         return {}
     try:
@@ -211,7 +191,7 @@ async def _object(scope: Scope, whole: Whole) -> dict[str, Any]:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
-    value = strict.parse(strict.text(content))
+    value = json_body.parse(json_body.text(content))
     return value if isinstance(value, dict) else {}
 
 

@@ -9,13 +9,14 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from imagemill.errors import invalid
+from imagemill.http.hosts import FAL_CDN, hosts_below
 from imagemill.input_files import STORED, Caller
 
 # What the server's own threshold has written into a call's scope.
 LOCAL = "imagemill.local"
 
 # Hosts whose files are ours where this server answers for them.
-CDN_HOSTS = ("v3.fal.media", "v3b.fal.media", "fal.media")
+CDN_HOSTS = hosts_below(FAL_CDN)
 
 # The names by which the clients of Hugging Face say who they are.
 HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")

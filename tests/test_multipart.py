@@ -4,9 +4,9 @@ import tracemalloc
 
 import pytest
 
-from imagemill.dialects.forms import MOST_PARTS, PIECE, Part, digest, parts
-from imagemill.dialects.request_body import COPIES
 from imagemill.errors import Fault
+from imagemill.http.multipart import MOST_PARTS, PIECE, Part, digest, parts
+from imagemill.http.request_body import COPIES
 
 pytestmark = pytest.mark.anyio
 

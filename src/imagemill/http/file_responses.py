@@ -8,10 +8,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from imagemill.dialects import wire
-from imagemill.dialects.callers import caller_of
 from imagemill.files import keys
 from imagemill.files.objects import Objects, StoredFile
+from imagemill.http import operation
+from imagemill.http.identity import caller_of
 
 YEAR = 31_536_000  # seconds; a key never gets another content
 # Shown by browsers without running anything. All else may bring scripts, and is shown in a sandbox.
@@ -24,7 +24,7 @@ OPEN = {"access-control-allow-origin": "*"}  # a page of any origin may show it
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII)
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     """Every file that is public at its own address, others for who made them."""
     router, objects = APIRouter(tags=["files"]), house.service.objects
 
