@@ -14,16 +14,16 @@ from imagemill.catalog import Catalog
 from imagemill.errors import Kind
 from imagemill.gathering import CALLER_READY
 from imagemill.generation import Draft, Lora
-from imagemill.input_files import PICTURE_BYTES
+from imagemill.input_files import IMAGE_BYTES
 from imagemill.job import Job, Status, Submission
-from imagemill.materials import LEAST_BYTES
+from imagemill.job_inputs import LEAST_BYTES
 from imagemill.service import Service
 from imagemill.slots import Slots
 from imagemill.store import records
 from imagemill.store.schema import JOBS
 from tests.engines import PlainEngine
 from tests.houses import opened
-from tests.test_materials import png, web
+from tests.test_input_files import png, web
 
 pytestmark = pytest.mark.anyio
 
@@ -294,8 +294,8 @@ async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
 ) -> None:
     engine = PlainEngine(hold_at=1)
     service = await make_service(engine, running=2)
-    materials = service.worker.materials
-    memory, disk, incoming = materials.memory, materials.files.disk, tmp_path / "incoming"
+    inputs = service.worker.inputs
+    memory, disk, incoming = inputs.memory, inputs.files.disk, tmp_path / "incoming"
     memory.total = LEAST_BYTES  # one at a time is read
     async with hosting(1) as slow, hosting(2) as quick:
         waiting = [
@@ -304,7 +304,7 @@ async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
         ]
         await slow.until(lambda: slow.asked == 4)
         assert memory.taken == 0
-        assert disk.taken == 4 * PICTURE_BYTES
+        assert disk.taken == 4 * IMAGE_BYTES
         assert list(incoming.iterdir()) == []  # a slow host holds no file open
         quick.free.set()
         ready = [
@@ -323,9 +323,9 @@ async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
 
 async def test_a_picture_that_cannot_be_read_gives_back_what_it_took(make_service: Make) -> None:
     service = await make_service(PlainEngine())
-    materials = service.worker.materials
+    inputs = service.worker.inputs
     async with web(b"no picture") as url:
         job = await ended(service, await service.submit(make_submission("broken", url)))
     assert job.fault is not None
     assert (job.fault.kind, job.fault.field) == (Kind.UNREADABLE, "image")
-    assert (materials.memory.taken, materials.files.disk.taken) == (0, 0)
+    assert (inputs.memory.taken, inputs.files.disk.taken) == (0, 0)

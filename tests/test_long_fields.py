@@ -29,8 +29,8 @@ from imagemill.dialects.sdapi import bodies as sdapi
 from imagemill.dialects.together.read import Body as TogetherBody
 from imagemill.generation import LONGEST_URL
 from imagemill.http import json_body
-from imagemill.images import encode
-from imagemill.inputs import as_data_uri
+from imagemill.images.data_uris import as_data_uri
+from imagemill.images.encode import encode
 from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.store.schema import JOBS

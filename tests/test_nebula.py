@@ -15,7 +15,7 @@ from imagemill.dialects.nebula.words import ALWAYS, MODELS, OPTIONAL, STATUSES
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.materials import MASK
+from imagemill.job_inputs import MASK
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

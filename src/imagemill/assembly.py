@@ -30,8 +30,8 @@ from imagemill.files.room import Room
 from imagemill.folders import keep_private
 from imagemill.input_files import InputFiles
 from imagemill.job import Job
+from imagemill.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
 from imagemill.lora_files import LoraFiles
-from imagemill.materials import PICTURE_MEMORY, Expand, Materials
 from imagemill.news import News
 from imagemill.recall import Recall
 from imagemill.repeats import Repeats
@@ -78,7 +78,8 @@ def assemble(
         settings.data_dir / "loras", settings.lora_bytes, settings.lora_dir, fetcher, clock
     )
     disk = disk or Budget(settings.input_disk)
-    files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk)
+    tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
+    files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk, tokens)
     news = News()
 
     async def render(id: str) -> Message | None:
@@ -101,7 +102,7 @@ def assemble(
         jobs,
         Holds(database),
         objects,
-        Materials(files, loras, _expander(settings), Budget(PICTURE_MEMORY)),
+        InputGatherer(files, loras, _expander(settings), Budget(IMAGE_MEMORY)),
         news,
         telemetry,
         clock,
@@ -129,7 +130,8 @@ def assemble(
         settings.queue,
         settings.wait_time,
         place.partition("?")[0],
-        partial(table.secrets.secret, "tokens", token_bytes(32)),
+        tokens,
+        files,
         now=clock,
     )
     return service

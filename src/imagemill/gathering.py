@@ -145,7 +145,7 @@ class Gathering:
     async def _gather(self, job: Job) -> None:
         worker = self.worker
         try:
-            found = await worker.outlasting(partial(worker.materials.gather, job))
+            found = await worker.outlasting(partial(worker.inputs.gather, job))
             self._ready[job.id] = Gathered(job, *found)
             if await worker.outlasting(partial(self.holds.ready, job.id, worker.name)):
                 worker.news.submitted.set()  # it may be claimed

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagemill import images
 from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
 from imagemill.generation import Generation, Input, Painted
+from imagemill.images.decode import size_of
+from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Painting:
         if (gathered := worker.gathering.take(job.id)) is not None:
             generation, inputs = gathered.generation, gathered.inputs
         else:  # it needs nothing, or what was gathered went with its worker
-            gather = partial(worker.materials.gather, job)
+            gather = partial(worker.inputs.gather, job)
             generation, inputs, share = await worker.outlasting(gather)
             share.release()
         if generation.prompt != job.generation.prompt:
@@ -129,7 +130,7 @@ class Painting:
     async def _store(self, generation: Generation, index: int, content: bytes) -> File:
         job, submission = self.job, self.job.submission
         key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
-        content_type = images.MEDIA_TYPES[generation.format]
+        content_type = MEDIA_TYPES[generation.format]
         objects, ttl = self.worker.objects, submission.ttl_seconds
         await objects.put(
             content,
@@ -140,7 +141,7 @@ class Painting:
             public=submission.public,
             keep=self.worker.retention if ttl is None else objects.bounded(ttl),
         )
-        return File(key, content_type, len(content), *images.size_of(content))
+        return File(key, content_type, len(content), *size_of(content))
 
 
 def _key(secret: bytes, name: str, suffix: str) -> str:

@@ -8,8 +8,16 @@ cancelled, unless the submission says otherwise.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterator,
+    Mapping,
+)
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -19,25 +27,15 @@ from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.flights import Flights
-from imagemill.generation import (
-    DATA,
-    LONGEST_URL,
-    Answer,
-    Generation,
-    Painted,
-    check_length,
-    host_of,
-)
-from imagemill.input_files import OWN
+from imagemill.generation import LONGEST_URL, Answer, Generation, Painted, check_length
+from imagemill.input_files import Caller, Inline, InputFiles
 from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.lifecycle import Lifecycle
-from imagemill.materials import kept
 from imagemill.news import Item, News
 from imagemill.places import Place, Places
 from imagemill.recall import Recall, key_of, seeded
 from imagemill.repeats import REPEATED, Repeats
 from imagemill.retries import outlasting
-from imagemill.slots import Slots, Turnstile
 from imagemill.store import Database, Jobs
 from imagemill.store.troubles import Trouble
 from imagemill.telemetry import Telemetry
@@ -50,9 +48,7 @@ LOADING = "the model is currently loading"
 ON_ITS_WAY = frozenset({State.STARTING, State.DEGRADED})
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
-# Pictures that are fetched at a time while their callers wait: so many usually, so many more that
-# take longer than so many seconds, so many from one host.
-FETCHES = (4, 8, 5.0, 2)
+NO_IMAGES: Mapping[str, Inline] = {}
 READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that could not be read
 
 T = TypeVar("T")
@@ -79,18 +75,17 @@ class Service:
     wait_time: float
     place: str
     secrets: Callable[[], Awaitable[bytes]]
+    inputs: InputFiles
     secret: bytes = b""
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     _flights: Flights = field(default_factory=Flights)
     _places: Places = field(init=False)
-    _fetches: Turnstile = field(init=False)
     _opened: float | None = None
     _watched: dict[str, list[Place]] = field(default_factory=dict)  # by job
 
     def __post_init__(self) -> None:
         self._places = Places(self.queue)
-        self._fetches = Turnstile(Slots(*FETCHES, time.monotonic))
         self.life = Lifecycle(
             self.engine, self.database, self.objects, self.fetcher, self.worker, self.courier,
             self.place, clock=lambda: self.clock(),
@@ -168,22 +163,23 @@ class Service:
             if fault.kind is not Kind.UNREACHABLE:
                 raise Fault(fault.kind, fault.message, "webhook") from None
 
-    @asynccontextmanager
-    async def fetched(self, url: str, person: str, local: bool) -> AsyncIterator[bytes]:
-        """What is at an address that a person names who waits for it; until the end of the `with`
-        it counts among the few that are fetched at a time for those who wait.
-        """
-        async with self._fetches.slot(host_of(url), person):
-            yield (await self.fetcher.get(url, local=local, caller=person)).content
+    def read_input(
+        self, reference: str, field: str, caller: Caller
+    ) -> AbstractAsyncContextManager[bytes]:
+        """An image that a caller names who waits for it, as `InputFiles.read` does."""
+        return self.inputs.read(reference, field, caller)
 
-    async def keep_inputs(self, generation: Generation, caller: str) -> Generation:
-        """The generation with what came within the request as files of our own."""
-        keys = dict[str, Any]()
-        for name in ("image", "mask"):
-            url = getattr(generation, name)
-            if url is not None and url[: len(DATA)].lower() == DATA:
-                keys[name] = OWN + await kept(self.objects, self.secret, url, name, caller)
-        return replace(generation, **keys) if keys else generation
+    async def store_input(self, image: Inline, field: str, caller: str) -> str:
+        """The reference to an image that came within a request, or was made of one."""
+        return await self.inputs.keep(image, field, caller)
+
+    async def keep_inputs(
+        self, generation: Generation, caller: str, images: Mapping[str, Inline] = NO_IMAGES
+    ) -> Generation:
+        """The generation with what came within the request as files of our own. images: by field,
+        those that are bytes already.
+        """
+        return await self.inputs.kept(generation, images, caller)
 
     async def jobs_of(
         self, caller: str, door: str, before: float | None = None, after: float | None = None,

@@ -19,7 +19,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
 from imagemill.gathering import UNEXPECTED, Gathering
 from imagemill.job import FINAL, Job, Line, Result, Status
-from imagemill.materials import Materials
+from imagemill.job_inputs import InputGatherer
 from imagemill.news import News
 from imagemill.pacing import Pacer
 from imagemill.painting import Painting
@@ -60,7 +60,7 @@ class Worker:
     jobs: Jobs
     holds: Holds
     objects: Objects
-    materials: Materials
+    inputs: InputGatherer
     news: News
     telemetry: Telemetry
     clock: Callable[[], float]
@@ -95,7 +95,7 @@ class Worker:
 
     async def run(self) -> None:
         """Works until it is cancelled; then what it has claimed goes back to the queue."""
-        await DISK.run(self.materials.files.tidy)
+        await DISK.run(self.inputs.files.tidy)
         loops = (self._claim, self._gather, self._renew, self._write_lines, self._tidy)
         try:
             async with asyncio.TaskGroup() as group:

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from imagemill.errors import invalid
 from imagemill.http.hosts import FAL_CDN, hosts_below
-from imagemill.input_files import OWN
+from imagemill.input_files import STORED, Caller
 
 # What the server's own threshold has written into a call's scope.
 LOCAL = "imagemill.local"
@@ -36,6 +36,11 @@ def person_of(connection: HTTPConnection) -> str:
     """Who asks, as far as those can be told apart who send no credential: by their address."""
     address = connection.client.host if connection.client is not None else ""
     return caller_of(connection.headers) or f"at {_machine(address)}"
+
+
+def named_by(connection: HTTPConnection) -> Caller:
+    """Who names the inputs of a call."""
+    return Caller(caller_of(connection.headers), person_of(connection), is_local(connection))
 
 
 def _machine(address: str) -> str:
@@ -84,4 +89,4 @@ def own(url: str | None, base: str) -> str | None:
     if found is None:
         return url
     ours = base.partition("://")[2]
-    return OWN + found["key"] if found["host"] in (ours, *CDN_HOSTS) else url
+    return STORED + found["key"] if found["host"] in (ours, *CDN_HOSTS) else url

@@ -18,9 +18,10 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Answer
 from imagemill.http import replies, request_body
 from imagemill.http.identity import base_of, is_local, person_of
+from imagemill.input_files import Inline
 from imagemill.job import Priority, Repeat, Submission
 from imagemill.repeats import FIELD
-from imagemill.service import Service
+from imagemill.service import NO_IMAGES, Service
 from imagemill.telemetry import Telemetry
 from imagemill.threads import BODIES
 
@@ -173,18 +174,20 @@ async def called(
     submission: Submission,
     waits: bool = True,
     finishes: bool = False,
+    images: Mapping[str, Inline] = NO_IMAGES,
 ) -> Submission:
     """The submission, with what is read of every call alike, whatever its dialect. What came within
     the request is a file of ours then, and the memory of the body is given back: let go of it.
 
     body: what tells the call from the caller's others. waits: the caller does, on this connection.
-    finishes: whether work is usually wanted whose caller has hung up.
+    finishes: whether work is usually wanted whose caller has hung up. images: by field, those that
+    came within the request and are bytes already.
     """
     caller = submission.caller
     unwanted = waits and not house.finishes(submission.dialect, finishes)
     submission = replace(
         submission,
-        generation=await house.service.keep_inputs(submission.generation, caller),
+        generation=await house.service.keep_inputs(submission.generation, caller, images),
         priority=Priority.INTERACTIVE if waits else submission.priority,
         cancel_on_disconnect=unwanted,
         repeat=await repeat_of(request, body),

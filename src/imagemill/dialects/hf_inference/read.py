@@ -13,7 +13,7 @@ from imagemill.catalog import Endpoint
 from imagemill.dialects.hf_inference.accept import accepted
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
-from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
+from imagemill.generation import DATA, LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
 from imagemill.http import json_body, request_body
 from imagemill.http.identity import caller_of, own
 from imagemill.http.json_body import (
@@ -26,7 +26,7 @@ from imagemill.http.json_body import (
     Steps,
     Strict,
 )
-from imagemill.inputs import as_data_uri, unbroken
+from imagemill.images.data_uris import unbroken
 from imagemill.job import Submission
 
 NAME = "hf-inference"
@@ -96,7 +96,7 @@ class Body(Strict):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a body says, whatever its form. image: a URL."""
+    """What a body says, whatever its form. image: a URL; DATA alone where it is the body itself."""
 
     prompt: str
     image: str | None
@@ -149,8 +149,7 @@ def read(
 def read_body(content_type: str, body: bytes) -> Asked:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
     if PICTURE.match(body):
-        image = as_data_uri(body, "image/png")  # or whatever it is
-        return Asked(UNSAID, image, Parameters(), Options())
+        return Asked(UNSAID, DATA, Parameters(), Options())
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(("image/", "multipart/")):
         told = f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "

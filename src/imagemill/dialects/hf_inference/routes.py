@@ -10,7 +10,9 @@ from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.dialects.hf_inference.read import NAME, Body, read
 from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
 from imagemill.errors import invalid
+from imagemill.generation import DATA
 from imagemill.http import json_body, operation, replies
+from imagemill.input_files import Inline
 from imagemill.job import Submission
 
 DOOR = operation.Door(NAME, read, write, refuse)
@@ -76,7 +78,8 @@ async def _submission(house: operation.House, model: str, request: Request) -> S
     submission = await operation.reading(
         body, read, endpoint, request.headers, body, house.body_limit, partial(house.base, request)
     )
-    return await operation.called(house, request, body, submission)
+    images = {"image": Inline(body)} if submission.generation.image == DATA else {}
+    return await operation.called(house, request, body, submission, images=images)
 
 
 _FLAGS = {"type": "boolean"}

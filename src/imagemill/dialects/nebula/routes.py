@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from imagemill.dialects.nebula import write
-from imagemill.dialects.nebula.read import credential, parsed, read, with_pictures
+from imagemill.dialects.nebula.read import credential, parsed, read, with_images
 from imagemill.dialects.nebula.words import (
     DOOR,
     GENERATION,
@@ -34,7 +34,7 @@ def routes(house: operation.House) -> APIRouter:
         body = await operation.read_body(request, house.input_limit)
         _check_query(request)
         asked = await operation.reading(body, parsed, request.headers, body)
-        place = house.service.admit(person_of(request)) if with_pictures(asked) else None
+        place = house.service.admit(person_of(request)) if with_images(asked) else None
         with place or nullcontext():
             submission = await _submission(house, request, body, asked)
             del body, asked  # which are not kept while the picture is painted
@@ -71,11 +71,11 @@ def routes(house: operation.House) -> APIRouter:
 async def _submission(
     house: operation.House, request: Request, body: bytes, asked: Body
 ) -> Submission:
-    if with_pictures(asked):
-        submission = await DECODING.run(read, house.catalog, request.headers, asked)
+    if with_images(asked):
+        submission, images = await DECODING.run(read, house.catalog, request.headers, asked)
     else:
-        submission = read(house.catalog, request.headers, asked)
-    return await operation.called(house, request, body, submission)
+        submission, images = read(house.catalog, request.headers, asked)
+    return await operation.called(house, request, body, submission, images=images)
 
 
 def _check_query(request: Request) -> None:

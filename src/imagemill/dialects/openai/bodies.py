@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from imagemill import inputs
+from imagemill.dialects.openai.image_inputs import prompt_of
 from imagemill.dialects.openai.manners import LACKING
-from imagemill.dialects.openai.pictures import prompt_of
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import DATA, LONGEST_NAME, MAX_IMAGES
@@ -26,6 +25,7 @@ from imagemill.http.json_body import (
     Strict,
 )
 from imagemill.http.multipart import Part
+from imagemill.images.data_uris import data_uri
 from imagemill.threads import BODIES
 
 MOST_INPUTS = 16  # images of one edit
@@ -237,7 +237,7 @@ def _given(reference: Reference, name: str, field: str) -> bytes | str:
         raise Wrong(told, f"{name}.image_url", "missing_required_parameter")
     if reference.image_url.startswith(DATA):
         # The body that it came in was bounded already.
-        return inputs.data_uri(reference.image_url, field, len(reference.image_url))[0]
+        return data_uri(reference.image_url, field, len(reference.image_url))[0]
     return reference.image_url
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects.openai.bodies import Edit, Painting, Prompted, Sent, Vary
+from imagemill.dialects.openai.image_inputs import UNSEEN, ImageInputs, InputImages
 from imagemill.dialects.openai.manners import (
     FIDELITIES,
     QUALITIES,
@@ -14,7 +15,6 @@ from imagemill.dialects.openai.manners import (
     check,
     manners_of,
 )
-from imagemill.dialects.openai.pictures import UNSEEN, Desk, Given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_STEPS, Draft, Format, Generation
@@ -56,7 +56,9 @@ class Terms:
     safety_identifier: str | None = None
 
 
-async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Submission, Terms]:
+async def read(
+    catalog: Catalog, task: str, sent: Sent, inputs: ImageInputs
+) -> tuple[Submission, Terms]:
     """Raises a Fault of what the model does not take, before it looks at pictures."""
     asked, fields = sent.asked, sent.asked.model_dump()
     manners = manners_of(asked.model, fields)
@@ -67,15 +69,15 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Sub
     if sent.images:
         size = None if generation.image_sized else (generation.width, generation.height)
         fades = manners.fades and task == "edits"
-        given = await desk.given(sent.images, sent.mask, size, fades)
-        generation = _generation(sent, manners, endpoint, given)
-        terms = replace(terms, image_tokens=given.tokens)
+        images = await inputs.ready(sent.images, sent.mask, size, fades)
+        generation = _generation(sent, manners, endpoint, images)
+        terms = replace(terms, image_tokens=images.tokens)
     known = "auto" if generation.image_sized else f"{generation.width}x{generation.height}"
     submission = Submission(
         generation,
         endpoint.source,
         dialect=DOOR,
-        caller=desk.caller,
+        caller=inputs.caller.id,
         ttl_seconds=None if terms.urls else KEPT,
         public=terms.urls,
         cacheable=False,
@@ -85,7 +87,7 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Sub
 
 
 def _generation(
-    sent: Sent, manners: Manners, endpoint: Endpoint, given: Given | None
+    sent: Sent, manners: Manners, endpoint: Endpoint, images: InputImages | None
 ) -> Generation:
     asked = sent.asked
     width, height = _sides(asked, manners)
@@ -103,8 +105,8 @@ def _generation(
         num_images=asked.n or 1,
         expand=manners.expands,
     )
-    if given is not None and isinstance(asked, Edit | Vary):
-        draft = _repainting(draft, asked, given)
+    if images is not None and isinstance(asked, Edit | Vary):
+        draft = _repainting(draft, asked, images)
     return endpoint.generation(draft)
 
 
@@ -137,15 +139,15 @@ def _effort(asked: Painting, endpoint: Endpoint) -> tuple[int | None, float | No
     return steps, guidance
 
 
-def _repainting(draft: Draft, asked: Edit | Vary, given: Given) -> Draft:
+def _repainting(draft: Draft, asked: Edit | Vary, images: InputImages) -> Draft:
     """The draft with the image that is painted over, whose size it has where none is given."""
     repainted = VARIED
     if isinstance(asked, Edit):
-        repainted = FIDELITIES[asked.input_fidelity][given.mask is not None]
+        repainted = FIDELITIES[asked.input_fidelity][images.mask is not None]
     return replace(
         draft,
-        image=given.image,
-        mask=given.mask,
+        image=images.image,
+        mask=images.mask,
         strength=repainted if asked.strength is None else asked.strength,
         image_sized=(draft.width, draft.height) == (None, None),
     )

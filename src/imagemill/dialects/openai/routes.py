@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from imagemill.dialects.openai import bodies, write
-from imagemill.dialects.openai.pictures import Desk
+from imagemill.dialects.openai.image_inputs import ImageInputs
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
 from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault
 from imagemill.http import json_body, operation, replies, sse
-from imagemill.http.identity import caller_of, is_local, person_of
+from imagemill.http.identity import named_by, person_of
 from imagemill.job import FINAL, Job, Submission
 from imagemill.news import Preview
 from imagemill.threads import ENCODING
@@ -58,9 +58,8 @@ class OpenAI:
         self, request: Request, task: str, reading: Reading, body: bytes, base: str
     ) -> tuple[Submission, Terms]:
         sent = await reading(body, request.headers.get("content-type", ""))
-        caller, local = caller_of(request.headers), is_local(request)
-        desk = Desk(self.service, caller, base, person_of(request), local)
-        submission, terms = await read(self.house.catalog, task, sent, desk)
+        inputs = ImageInputs(self.service, named_by(request), base)
+        submission, terms = await read(self.house.catalog, task, sent, inputs)
         return await operation.called(self.house, request, sent.identity, submission), terms
 
     async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:

@@ -7,13 +7,13 @@ from typing import Any
 
 from imagemill.catalog import Catalog
 from imagemill.dialects.openai.manners import MODELS
-from imagemill.dialects.openai.pictures import WRITTEN, compressed, converted
 from imagemill.dialects.openai.read import Terms, endpoint_of
 from imagemill.dialects.openai.usage import PARTIAL, Usage, of_painted, of_text
 from imagemill.dialects.openai.words import error_body
 from imagemill.errors import Fault
 from imagemill.generation import Answer
 from imagemill.http import sse
+from imagemill.images.encode import QUALITY, compressed, converted
 from imagemill.job import File, Job
 from imagemill.news import Preview
 from imagemill.service import Service
@@ -27,7 +27,7 @@ LEAST: tuple[tuple[int, ...], ...] = ((), (2,), (1, 3), (1, 2, 3))
 async def finished(service: Service, job: Job, terms: Terms) -> Answer:
     """The pictures as they are to be sent; raises the job's Fault."""
     painted = await service.painted(job)
-    if terms.compression < WRITTEN:
+    if terms.compression < QUALITY:
         pictures = [
             await ENCODING.run(compressed, each, terms.format, terms.compression)
             for each in painted.pictures
@@ -117,7 +117,7 @@ async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Te
     that a call is repeated.
     """
     stored = await service.objects.get(file.key)
-    if stored is None or terms.compression >= WRITTEN:
+    if stored is None or terms.compression >= QUALITY:
         return file.key
     keep = None if stored.expires is None else stored.expires - service.objects.clock()
     stem, _, suffix = file.key.rpartition(".")

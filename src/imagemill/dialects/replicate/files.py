@@ -15,11 +15,12 @@ from imagemill.dialects.replicate import ids
 from imagemill.dialects.replicate.read import credential
 from imagemill.dialects.replicate.write import PREFIX, moment
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.files.keys import UNTOLD
 from imagemill.files.objects import Objects, StoredFile
 from imagemill.http import file_responses, json_body, multipart, operation
 from imagemill.http.identity import caller_of, own
 from imagemill.http.multipart import Part
-from imagemill.input_files import OWN
+from imagemill.input_files import STORED
 
 KEPT = 86_400.0  # seconds that a file lives
 LISTED = 100
@@ -65,7 +66,7 @@ class Shelf:
     async def add(self, part: Part, metadata: dict[str, Any], caller: str) -> Record:
         name, type = part.filename or "file", part.content_type or UNKNOWN_TYPE
         file = await self.objects.put(
-            part.content, type, name, caller=caller, keep=KEPT, public=False
+            part.content, type, name, caller=caller, keep=KEPT, public=False, shelf=UNTOLD
         )
         digest = await operation.reading(part.content, hashlib.sha256, part.content)
         record = Record(
@@ -119,7 +120,7 @@ class Shelf:
         if found is None or found["host"] not in (base.partition("://")[2], "api.replicate.com"):
             return own(url, base)
         record, _ = await self.find(found["id"])
-        return OWN + record.key
+        return STORED + record.key
 
     async def _listed(self, caller: str) -> list[str]:
         return list(await self._read(_list_place(caller)) or [])

@@ -12,10 +12,10 @@ from imagemill.catalog import EMBEDDED, Endpoint
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
+    init_images,
+    inpainting,
     options,
-    pictures,
     prompts,
-    repainting,
     samplers,
     words,
 )
@@ -40,7 +40,7 @@ class Plan:
     submission: Submission
     asked: Asked
     sampler: samplers.Chosen
-    canvas: pictures.Canvas | None
+    canvas: inpainting.Canvas | None
     set: options.Set
     ignored: Mapping[str, str]
 
@@ -75,7 +75,7 @@ def _finite(value: Any) -> bool:
 
 
 async def plan(
-    house: operation.House, asked: Asked, sources: repainting.Canvases, kept: options.Set
+    house: operation.House, asked: Asked, sources: init_images.InitImages, kept: options.Set
 ) -> Plan:
     """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
     _check_scripts(asked)
@@ -112,7 +112,7 @@ async def plan(
         **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
     }
     generation = endpoint.generation(_placed(draft, asked, canvas, endpoint))
-    submission = _submission(generation, endpoint, asked, sources.caller)
+    submission = _submission(generation, endpoint, asked, sources.caller.id)
     return Plan(submission, asked, sampler, canvas, overridden, ignored)
 
 
@@ -157,11 +157,11 @@ def _style(names: list[str]) -> str | None:
 
 
 def _placed(
-    draft: Draft, asked: Asked, canvas: pictures.Canvas | None, endpoint: Endpoint
+    draft: Draft, asked: Asked, canvas: inpainting.Canvas | None, endpoint: Endpoint
 ) -> Draft:
     """The draft with its size, and what is painted over."""
     if isinstance(asked, Img2img) and canvas is not None:
-        return repainting.painted_over(draft, canvas, asked)
+        return init_images.painted_over(draft, canvas, asked)
     assert isinstance(asked, Txt2img)
     width, height = _size(asked, endpoint) if asked.enable_hr else (asked.width, asked.height)
     return replace(draft, width=width, height=height)

@@ -8,18 +8,17 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill import images, infotext
+from imagemill import infotext
 from imagemill.catalog import EMBEDDED
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
-    image_texts,
+    init_images,
+    inpainting,
     lists,
     live,
     options,
-    pictures,
     read,
-    repainting,
     words,
     write,
 )
@@ -28,7 +27,9 @@ from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
-from imagemill.http.identity import caller_of, is_local, person_of
+from imagemill.http.identity import named_by, person_of
+from imagemill.images.decode import texts_of
+from imagemill.images.provenance import provenance
 from imagemill.job import FINAL
 from imagemill.places import Place
 from imagemill.threads import DECODING, ENCODING
@@ -65,10 +66,13 @@ class Sdapi:
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> read.Plan:
         base, kept = self.house.base(request), self.options.of(person)
-        caller, local = caller_of(request.headers), is_local(request)
-        sources = repainting.Canvases(self.service, base, caller, person, local)
+        sources = init_images.InitImages(self.service, base, named_by(request))
         plan = await read.plan(self.house, asked, sources, kept)
-        submission = await operation.called(self.house, request, body, plan.submission)
+        images = init_images.inline(plan.canvas)
+        submission = await operation.called(
+            self.house, request, body, plan.submission, images=images
+        )
+        del images
         plan = read.lightened(replace(plan, submission=submission))
         await operation.hold(request, plan.memory)
         return plan
@@ -116,7 +120,7 @@ class Sdapi:
         operation.report(plan.submission, answer)
         format = plan.submission.generation.format
         whole = [
-            await ENCODING.run(pictures.finished, each, plan.canvas, format)
+            await ENCODING.run(inpainting.finished, each, plan.canvas, format)
             for each in painted.pictures
         ]
         told = write.painted(plan, job, whole, painted.served_by, base)
@@ -127,7 +131,7 @@ class Sdapi:
         current = self.board.current(person)
         shown = self.options.of(person)[options.PREVIEWS] and not skip_current_image
         newest = current.newest if current is not None and shown else None
-        picture = None if newest is None else await ENCODING.run(pictures.as_png, newest)
+        picture = None if newest is None else await ENCODING.run(inpainting.as_png, newest)
         now, count = self.service.now(), self.board.count(person)
         return Told(write.progress(current, count, now, picture))
 
@@ -207,10 +211,10 @@ async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
     generation, found = current.job.generation, list[bytes]()
     for index, preview in sorted(current.previews.items()):
         seed = generation.seed_of(index)
-        facts = images.provenance(generation, seed, _served_by(plan))
+        facts = provenance(generation, seed, _served_by(plan))
         size, format = (generation.width, generation.height), generation.format
         found.append(
-            await ENCODING.run(pictures.unfinished, preview, size, plan.canvas, format, facts)
+            await ENCODING.run(inpainting.unfinished, preview, size, plan.canvas, format, facts)
         )
     return found
 
@@ -228,7 +232,7 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _png_info(given: str) -> dict[str, Any]:
-    text, items = image_texts.texts_of(repainting.decoded(given, "png"))
+    text, items = texts_of(init_images.decoded(given, "png"), "png")
     return {"info": text, "items": items, "parameters": infotext.read(text)}
 
 

@@ -17,15 +17,8 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from imagemill.errors import Fault, Kind
-from imagemill.inputs import (
-    _PIECE,
-    MAX_SCANS,
-    as_data_uri,
-    data_uri,
-    read_alpha,
-    read_image,
-    read_mask,
-)
+from imagemill.images.data_uris import _PIECE, as_data_uri, data_uri
+from imagemill.images.decode import MAX_SCANS, read_alpha, read_image, read_mask
 
 RED, BLUE, CLEAR = (255, 0, 0), (0, 0, 255), (0, 0, 0, 0)
 
