@@ -7,6 +7,7 @@ environment.
 """
 
 import argparse
+import math
 import resource
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imagemill.engine.events import Engine
 
+LOOK_EVERY = 0.02  # seconds between looks at what the time shall be
 SILENCE = 3.0  # seconds after which a silent engine is taken for hung; usually a minute
 
 
@@ -26,7 +28,7 @@ def main() -> None:
     if options.descriptors:
         resource.setrlimit(resource.RLIMIT_NOFILE, (options.descriptors, options.descriptors))
     # Before anything of the server is imported: this process has another time of day then.
-    time.time = partial(_time, time.time, options.folder / "clock")
+    time.time = _TurnedClock(time.time, options.folder / "clock")
     _bound_database(options.folder / "full")
     _serve(options.engine, options.folder)
 
@@ -39,8 +41,16 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _time(true: Callable[[], float], offset: Path) -> float:
-    return true() + float(offset.read_text("ascii"))
+class _TurnedClock:
+    """The time of day, as far from the true one as a file says, which is looked at now and then."""
+
+    def __init__(self, true: Callable[[], float], offset: Path) -> None:
+        self.true, self.offset, self.seconds, self.looked = true, offset, 0.0, -math.inf
+
+    def __call__(self) -> float:
+        if time.monotonic() - self.looked > LOOK_EVERY:
+            self.looked, self.seconds = time.monotonic(), float(self.offset.read_text("ascii"))
+        return self.true() + self.seconds
 
 
 def _bound_database(full: Path) -> None:

@@ -4,7 +4,8 @@
 does not hold it up. It ends when its standard input does, and prints what it saw as JSON.
 
 Every probe has a connection of its own, and is sent at its time, whether or not those before it
-have been answered.
+have been answered. Nothing is asked between the lines `pause` and `go` on the standard input, while
+the server is kept from answering: what piled up meanwhile would be a crowd of our own.
 """
 
 import http.client
@@ -23,6 +24,8 @@ import psutil
 PERIOD = 0.1  # seconds
 LEAST = 10  # probes of a kind, however short the fault
 PATIENCE = 60.0  # seconds for an answer
+
+PAUSE, GO = "pause\n", "go\n"
 
 HEALTH = ("GET", "/health", None)
 CACHED = (
@@ -56,7 +59,9 @@ def memory_of(process: psutil.Process) -> int:
     return int(getattr(found, "pss", found.uss))
 
 
-def regularly(work: Callable[[], Any], seen: list[Any], over: threading.Event) -> None:
+def regularly(
+    work: Callable[[], Any], seen: list[Any], over: threading.Event, going: threading.Event
+) -> None:
     """Keeps what `work` gives, with when it began and the seconds that it took."""
 
     def once() -> None:
@@ -67,6 +72,9 @@ def regularly(work: Callable[[], Any], seen: list[Any], over: threading.Event) -
 
     due, threads = time.monotonic(), list[threading.Thread]()
     while not over.is_set() or len(threads) < LEAST:
+        if not going.is_set():
+            going.wait()
+            due = time.monotonic()
         threads.append(threading.Thread(target=once))
         threads[-1].start()
         due += PERIOD
@@ -76,7 +84,8 @@ def regularly(work: Callable[[], Any], seen: list[Any], over: threading.Event) -
 
 
 def main(url: str, pid: str) -> None:
-    over = threading.Event()
+    over, going = threading.Event(), threading.Event()
+    going.set()
     works: dict[str, Callable[[], Any]] = {
         "health": partial(ask, url, *HEALTH),
         "cached": partial(ask, url, *CACHED),
@@ -84,13 +93,15 @@ def main(url: str, pid: str) -> None:
     }
     seen: dict[str, list[Any]] = {name: [] for name in works}
     threads = [
-        threading.Thread(target=regularly, args=(work, seen[name], over))
+        threading.Thread(target=regularly, args=(work, seen[name], over, going))
         for name, work in works.items()
     ]
     for thread in threads:
         thread.start()
     print("probing", flush=True)
-    sys.stdin.read()
+    for line in sys.stdin:
+        going.clear() if line == PAUSE else going.set()
+    going.set()
     over.set()
     for thread in threads:
         thread.join()

@@ -5,11 +5,12 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from resilience import prober
 from resilience.servers import Server
@@ -43,19 +44,23 @@ class Measured:
 @dataclass
 class Watch:
     """happened: what is told of the fault. away: from when until when the server was kept from
-    answering, by the fault itself; probes of that time do not count.
+    answering, by the fault itself; probes of that time do not count. tell: writes a line to the
+    prober.
     """
 
     happened: str = ""
     away: list[tuple[float, float]] = field(default_factory=list)
     measured: Measured | None = None
+    tell: Callable[[str], None] = lambda _: None
 
     @contextmanager
     def kept_away(self) -> Iterator[None]:
         began = time.monotonic()
+        self.tell(prober.PAUSE)
         try:
             yield
         finally:
+            self.tell(prober.GO)
             self.away.append((began, time.monotonic()))
 
     def read(self, seen: Mapping[str, Sequence[Any]]) -> Measured:
@@ -77,6 +82,11 @@ class Watch:
         return not any(sent <= end and sent + seconds >= began for began, end in self.away)
 
 
+def _write(stdin: IO[str], line: str) -> None:
+    stdin.write(line)
+    stdin.flush()
+
+
 @contextmanager
 def watching(server: Server) -> Iterator[Watch]:
     """Asks a server all the while; what was measured is known at the end."""
@@ -84,9 +94,10 @@ def watching(server: Server) -> Iterator[Watch]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == "probing\n"
-        watch = Watch()
+        watch = Watch(tell=partial(_write, process.stdin))
         try:
             yield watch
             told, _ = process.communicate(timeout=2 * prober.PATIENCE)

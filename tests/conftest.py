@@ -62,7 +62,7 @@ def serving(tmp_path: Path) -> Serving:
     """
 
     from imagemill.app import create_app
-    from imagemill.dialects.request_body import Bodies
+    from imagemill.http.request_body import Bodies
 
     @asynccontextmanager
     async def serve(

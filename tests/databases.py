@@ -121,8 +121,9 @@ def old(folder: Path, revision: str, **tables: Sequence[Mapping[str, Any]]) -> N
 def old_job(job: Job) -> dict[str, Any]:
     """What every version knows of a job that waits."""
     return {
-        "id": job.id, "door": job.door, "caller": job.caller, "status": "queued",
-        "priority": int(job.priority), "turn": job.created, "attended": False,
+        "id": job.id, "door": job.submission.dialect, "caller": job.submission.caller,
+        "status": "queued", "priority": int(job.submission.priority), "turn": job.created,
+        "attended": False,
         "created": job.created, "attempts": 0, "unwanted": False, "public": True, "stored": True,
         "source": "pico", "generation": json.dumps(asdict(job.generation)), "wire": "{}",
     }  # fmt: skip

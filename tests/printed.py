@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imagemill.catalog.pages import PAGES
+from imagemill.dialects.fal.pages import PAGES
 
 HIDREAM, HIDREAM_FAST = "fal-ai/hidream-i1-full", "fal-ai/hidream-i1-fast"
 SD, OMNIGEN, RECRAFT = (

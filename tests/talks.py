@@ -14,10 +14,10 @@ import websockets
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import realtime
 from imagemill.dialects.fal.realtime import Run
 from imagemill.dialects.fal.tokens import Tokens
+from imagemill.http.identity import caller_of
 from tests.clocks import Clock
 
 SECRET = b"s" * 32

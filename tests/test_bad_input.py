@@ -13,9 +13,9 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects import flat as flat_door
 from imagemill.dialects import hf_inference
-from imagemill.dialects.wire import Door
 from imagemill.errors import Fault, Kind
-from imagemill.orders import Order
+from imagemill.http.operation import Door
+from imagemill.job import Submission
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 
@@ -290,10 +290,10 @@ VALUES_OF_ANY_SHAPE = st.recursive(
 @given(body=VALUES_OF_ANY_SHAPE.map(json.dumps).map(str.encode) | st.binary())
 def test_whatever_comes_is_an_order_or_a_clear_error(door: Door, body: bytes) -> None:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
-    assert isinstance(outcome(door, endpoint, body), Order | str)
+    assert isinstance(outcome(door, endpoint, body), Submission | str)
 
 
-def outcome(door: Door, endpoint: Endpoint, body: bytes) -> Order | str:
+def outcome(door: Door, endpoint: Endpoint, body: bytes) -> Submission | str:
     """The order, or the error's text; every other exception is a fault of ours."""
     try:
         return door.read(endpoint, Headers(), body)

@@ -10,6 +10,7 @@ import pytest
 from imagemill.catalog import EMBEDDED, OWN_ID, Catalog
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Draft
 from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
 
 
@@ -22,7 +23,7 @@ def make_catalog(
 def test_any_model_is_stood_in_for_by_the_embedded_one() -> None:
     endpoint = make_catalog().find("black-forest-labs/FLUX.1-dev")
     assert (endpoint.source, endpoint.stands_in) == (EMBEDDED, True)
-    generation = endpoint.generation("a cat", "png")
+    generation = endpoint.generation(Draft("a cat"))
     asked = (generation.width, generation.height, generation.steps, generation.guidance_scale)
     assert asked == (512, 512, 12, 4.0)
 
@@ -35,7 +36,7 @@ def test_a_configured_model_is_served_by_its_own_weights_with_its_own_defaults()
     catalog = make_catalog({"black-forest-labs/FLUX.1-dev": "some/folder"})
     endpoint = catalog.find("black-forest-labs/FLUX.1-dev")
     assert (endpoint.source, endpoint.stands_in) == ("some/folder", False)
-    assert endpoint.generation("a cat", "png").guidance_scale == 3.5
+    assert endpoint.generation(Draft("a cat")).guidance_scale == 3.5
 
 
 def test_without_stand_ins_other_models_are_missing_and_the_rest_are_named() -> None:
@@ -72,10 +73,10 @@ def test_the_default_is_the_first_configured_model() -> None:
 
 def test_a_seed_left_open_is_drawn_and_zero_is_not_left_open() -> None:
     endpoint = make_catalog().find("a/b")
-    drawn = {endpoint.generation("a cat", "png").seed for _ in range(8)}
+    drawn = {endpoint.generation(Draft("a cat")).seed for _ in range(8)}
     assert len(drawn) > 1
-    assert endpoint.generation("a cat", "png", seed=0, guidance_scale=0).seed == 0
-    assert endpoint.generation("a cat", "png", guidance_scale=0).guidance_scale == 0
+    assert endpoint.generation(Draft("a cat", seed=0, guidance_scale=0)).seed == 0
+    assert endpoint.generation(Draft("a cat", guidance_scale=0)).guidance_scale == 0
 
 
 def test_the_version_changes_when_weights_change(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_defaults_of_the_operator_win_over_those_of_the_model() -> None:
     endpoint = make_catalog({"black-forest-labs/FLUX.1-dev": model}).find(
         "black-forest-labs/FLUX.1-dev"
     )
-    generation = endpoint.generation("a cat", "png")
+    generation = endpoint.generation(Draft("a cat"))
     assert (generation.width, generation.height, generation.steps) == (512, 1024, 8)
     assert generation.guidance_scale == 3.5
 

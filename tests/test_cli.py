@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from imagemill import __version__
 from imagemill.cli import app
-from imagemill.images import provenance_of, size_of
+from imagemill.images.decode import provenance_of, size_of
 
 SMALL = ("--width", "64", "--height", "96", "--steps", "2")
 PRINTED = re.compile(r"(?P<path>.+)  seed (?P<seed>\d+)")

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 
 from imagemill.app import create_app, server_config
-from imagemill.catalog.pages import PAGES
+from imagemill.dialects.fal.pages import PAGES
 from imagemill.settings import Settings
 from tests.engines import PlainEngine
 

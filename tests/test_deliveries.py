@@ -12,7 +12,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.dialects import sqlite
 
 from imagemill.generation import Generation
-from imagemill.job import Job
+from imagemill.job import Job, Submission
 from imagemill.store import Database, at, deliveries
 from imagemill.store.deliveries import (
     Delivery,
@@ -20,7 +20,6 @@ from imagemill.store.deliveries import (
     Lane,
     delivery_row,
     receiver_of,
-    signing_secret,
 )
 from imagemill.store.jobs import Jobs
 from imagemill.store.schema import DELIVERIES
@@ -35,7 +34,7 @@ URL, RECEIVER = "https://receiver.example/hook?job=1", "https://receiver.example
 
 def make_job(id: str) -> Job:
     generation = Generation("a red cat", "imagemill/pico", 256, 256, 8, 4.0, seed=1)
-    return Job(id, "fal", generation, "pico", created=NOW)
+    return Job(id, Submission(generation, "pico", dialect="fal"), NOW)
 
 
 async def owe(
@@ -303,17 +302,9 @@ async def test_a_sender_that_comes_late_with_an_acknowledgement_is_believed(
 
 
 async def test_a_job_that_ends_owes_its_delivery(database: Database, table: DeliveryTable) -> None:
-    generation = make_job("a").generation
+    submission = replace(make_job("a").submission, caller="me", webhook_url=URL)
     jobs = Jobs(database)
-    await jobs.add(Job("a", "fal", generation, "pico", NOW, "me", callback=URL))
+    await jobs.add(Job("a", submission, NOW))
     assert await table.get("a") is None
     await jobs.cancel("a", NOW + 3)
     assert await found(table, "a") == make_delivery(NOW + 3, created=NOW + 3, caller="me")
-
-
-async def test_the_first_secret_is_kept_whoever_comes_later(tmp_path: Path) -> None:
-    async with opened(tmp_path) as one, opened(tmp_path) as other:
-        offers = [(one, b"1"), (other, b"2"), (one, b"3"), (other, b"4")]
-        kept = await asyncio.gather(*(signing_secret(*offer) for offer in offers))
-    async with opened(tmp_path) as again:
-        assert {*kept, await signing_secret(again, b"5")} == {kept[0]}

@@ -19,7 +19,7 @@ from PIL import Image
 from imagemill.dialects import flat, hf_inference
 from imagemill.errors import Kind
 from imagemill.generation import Generation
-from imagemill.images import provenance_of, size_of
+from imagemill.images.decode import provenance_of, size_of
 from imagemill.pico.reading import read
 from imagemill.pipelines.calls import planned
 from imagemill.pipelines.families import PICO

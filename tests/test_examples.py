@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import requests
 
-from imagemill.images import provenance_of, size_of
+from imagemill.images.decode import provenance_of, size_of
 from imagemill.testing.session import TestServer, running
 from tests.studio import png
 

@@ -76,6 +76,7 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
             "storage_type=gcs",
         ),
         ("https://v3.fal.media/files/b/x.png", "/fal/cdn/files/b/x.png", ""),
+        ("https://v3b.fal.media/files/b/x.png", "/fal/cdn/files/b/x.png", ""),
         ("https://fal.media/files/x.png#part", "/fal/cdn/files/x.png", ""),
         ("HTTPS://FAL.RUN/a/B", "/fal/run/a/B", ""),
     ],

@@ -11,7 +11,8 @@ import pytest
 from imagemill.errors import Fault, Kind
 from imagemill.finishing import finish, trace
 from imagemill.finishing.tracing import DETAILS, MAX_BYTES, convert
-from imagemill.images import encode_svg, provenance_of, size_of
+from imagemill.images.decode import provenance_of, size_of
+from imagemill.images.encode import encode_svg
 from tests.test_finishing import BLUE, GREEN, ORANGE, Pixels, draw
 
 
@@ -73,6 +74,6 @@ def test_what_cannot_be_traced_is_our_fault() -> None:
 
 
 def test_reading_a_file_needs_no_tracer() -> None:
-    loaded = "import sys, imagemill.images; print('vtracer' in sys.modules)"
+    loaded = "import sys, imagemill.images.encode; print('vtracer' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

@@ -13,18 +13,17 @@ from sqlalchemy import insert
 from imagemill.catalog import Catalog
 from imagemill.errors import Kind
 from imagemill.gathering import CALLER_READY
-from imagemill.generation import Lora
-from imagemill.input_files import PICTURE_BYTES
-from imagemill.job import Job, Status
-from imagemill.materials import LEAST_BYTES
-from imagemill.orders import Order
+from imagemill.generation import Draft, Lora
+from imagemill.input_files import IMAGE_BYTES
+from imagemill.job import Job, Status, Submission
+from imagemill.job_inputs import LEAST_BYTES
 from imagemill.service import Service
 from imagemill.slots import Slots
 from imagemill.store import records
 from imagemill.store.schema import JOBS
 from tests.engines import PlainEngine
 from tests.houses import opened
-from tests.test_materials import png, web
+from tests.test_input_files import png, web
 
 pytestmark = pytest.mark.anyio
 
@@ -92,13 +91,15 @@ async def make_service(tmp_path: Path) -> AsyncIterator[Make]:
         yield make
 
 
-def make_order(prompt: str, image: str | None = None, caller: str = "", **changes: Any) -> Order:
+def make_submission(
+    prompt: str, image: str | None = None, caller: str = "", **changes: Any
+) -> Submission:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
     generation = endpoint.generation(
-        prompt, "png", width=64, height=64, steps=2, seed=1, image=image
+        Draft(prompt, width=64, height=64, steps=2, seed=1, image=image)
     )
-    order = Order(generation, endpoint, door="fal", caller=caller, local=True)
-    return replace(order, **changes)
+    submission = Submission(generation, endpoint.source, "fal", caller, local=True)
+    return replace(submission, **changes)
 
 
 async def ended(service: Service, job: Job) -> Job:
@@ -107,16 +108,16 @@ async def ended(service: Service, job: Job) -> Job:
 
 
 async def status(service: Service, job: Job) -> Status:
-    return (await service.job(job.id, job.caller)).status
+    return (await service.job(job.id, job.submission.caller)).status
 
 
 async def test_a_job_takes_a_place_once_its_picture_is_there(make_service: Make) -> None:
     engine = PlainEngine()
     service = await make_service(engine, running=1)
     async with hosting() as host:
-        slow = await service.submit(make_order("slow", host.url))
+        slow = await service.submit(make_submission("slow", host.url))
         await host.until(lambda: host.asked == 1)
-        plain = await service.submit(make_order("plain"))
+        plain = await service.submit(make_submission("plain"))
         assert (await ended(service, plain)).status is Status.SUCCEEDED
         assert await status(service, slow) is Status.QUEUED
         assert await service.position(slow) == 0
@@ -134,9 +135,9 @@ async def test_a_host_that_hangs_keeps_a_share_and_others_are_asked_meanwhile(
     async with hosting(1) as hanging, hosting(2) as honest:
         honest.free.set()
         for number in range(4 * share):
-            await service.submit(make_order(f"{number}", hanging.url, caller=f"c{number}"))
+            await service.submit(make_submission(f"{number}", hanging.url, caller=f"c{number}"))
         await hanging.until(lambda: hanging.asked >= share)
-        job = await service.submit(make_order("honest", honest.url, caller="c0"))
+        job = await service.submit(make_submission("honest", honest.url, caller="c0"))
         assert (await ended(service, job)).status is Status.SUCCEEDED
         assert hanging.asked < 2 * share
 
@@ -147,10 +148,10 @@ async def test_a_caller_who_names_many_hosts_keeps_a_share(make_service: Make) -
     async with AsyncExitStack() as stack:
         hosts = [await stack.enter_async_context(hosting(last)) for last in range(1, 21)]
         for number, host in enumerate(hosts[:-1]):
-            await service.submit(make_order(f"{number}", host.url, caller="greedy"))
+            await service.submit(make_submission(f"{number}", host.url, caller="greedy"))
         await hosts[3].until(lambda: hosts[3].asked == 1)
         hosts[-1].free.set()
-        job = await service.submit(make_order("other", hosts[-1].url, caller="other"))
+        job = await service.submit(make_submission("other", hosts[-1].url, caller="other"))
         assert (await ended(service, job)).status is Status.SUCCEEDED
 
 
@@ -158,7 +159,7 @@ async def test_who_cancels_while_a_picture_comes_stops_that_too(make_service: Ma
     engine = PlainEngine()
     service = await make_service(engine)
     async with hosting() as host:
-        job = await service.submit(make_order("slow", host.url))
+        job = await service.submit(make_submission("slow", host.url))
         await host.until(lambda: host.asked == 1)
         assert (await service.cancel(job)).status is Status.CANCELLED
         await host.until(lambda: host.left == 1)
@@ -169,8 +170,10 @@ async def test_who_hangs_up_while_a_picture_comes_stops_that_too(make_service: M
     engine = PlainEngine()
     service = await make_service(engine)
     async with hosting() as host:
-        order = make_order("slow", host.url, cacheable=False, wait=True)
-        waiting = asyncio.create_task(service.paint(order))
+        submission = make_submission(
+            "slow", host.url, cacheable=False, wait_for_model=True, cancel_on_disconnect=True
+        )
+        waiting = asyncio.create_task(service.paint(submission))
         await host.until(lambda: host.asked == 1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -184,7 +187,7 @@ async def test_a_job_that_is_not_begun_in_time_is_given_up_with_its_picture(
 ) -> None:
     service = await make_service(PlainEngine())
     async with hosting() as host:
-        job = await service.submit(make_order("slow", host.url, begin_within=100.0))
+        job = await service.submit(make_submission("slow", host.url, begin_within=100.0))
         await host.until(lambda: host.asked == 1)
         service.worker.clock = lambda: service.now() + 200.0
         await service.worker.renew()
@@ -199,7 +202,7 @@ async def test_what_was_being_gathered_at_a_shutdown_is_gathered_by_the_next(
 ) -> None:
     async with hosting() as host:
         async with opened(tmp_path, PlainEngine()) as first:
-            job = await first.submit(make_order("slow", host.url))
+            job = await first.submit(make_submission("slow", host.url))
             await host.until(lambda: host.asked == 1)
         await host.until(lambda: host.left == 1)
         host.free.set()
@@ -214,7 +217,9 @@ async def test_a_picture_that_cannot_be_had_fails_its_job_before_the_engine_is_a
     engine = PlainEngine()
     service = await make_service(engine)
     for image in ("http://127.0.1.1:9/x.png", "file:files/b/0/none"):
-        job = await service.submit(make_order("a cat", image, callback="http://127.0.0.1:9/"))
+        job = await service.submit(
+            make_submission("a cat", image, webhook_url="http://127.0.0.1:9/")
+        )
         failed = await ended(service, job)
         assert failed.fault is not None
         assert (failed.fault.kind, failed.fault.field) == (Kind.UNREACHABLE, "image")
@@ -228,12 +233,12 @@ async def test_what_lies_ready_is_bounded_for_each_caller(make_service: Make) ->
     engine.gate.clear()
     service = await make_service(engine, running=1)
     gathering = service.worker.gathering
-    await service.submit(make_order("busy"))
+    await service.submit(make_submission("busy"))
     await engine.asked(1)
     async with hosting() as host:
         host.free.set()
         jobs = [
-            await service.submit(make_order(f"{number}", host.url, caller="me"))
+            await service.submit(make_submission(f"{number}", host.url, caller="me"))
             for number in range(3 * CALLER_READY)
         ]
         async with asyncio.timeout(PATIENT):
@@ -242,7 +247,7 @@ async def test_what_lies_ready_is_bounded_for_each_caller(make_service: Make) ->
                 await asyncio.sleep(0)
         # Nothing is begun any more but what was begun together with the last.
         assert host.asked < CALLER_READY + 2 * gathering.slots.host
-        other = await service.submit(make_order("other", host.url, caller="other"))
+        other = await service.submit(make_submission("other", host.url, caller="other"))
         engine.gate.set()
         for job in (*jobs, other):
             assert (await ended(service, job)).status is Status.SUCCEEDED
@@ -257,9 +262,7 @@ async def test_a_job_that_is_ready_without_its_inputs_gathers_them_itself(
     service = await make_service(engine)
     async with hosting() as host:
         host.free.set()
-        job = Job(
-            "1", "fal", make_order("old", host.url).generation, "pico", service.now(), local=True
-        )
+        job = Job("1", make_submission("old", host.url), service.now())
         async with service.database.writing() as connection:
             place = {"flow": "", "turn": 0.0}
             await connection.execute(insert(JOBS), [records.row(job) | place | {"ready": True}])
@@ -282,7 +285,7 @@ async def test_a_job_that_is_ready_without_its_inputs_gathers_them_itself(
 def test_a_generation_tells_whether_it_needs_inputs_and_from_where(
     changes: dict[str, Any], needs: bool, host: str
 ) -> None:
-    generation = replace(make_order("a cat").generation, **changes)
+    generation = replace(make_submission("a cat").generation, **changes)
     assert (generation.needs_inputs, generation.host) == (needs, host)
 
 
@@ -291,21 +294,21 @@ async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
 ) -> None:
     engine = PlainEngine(hold_at=1)
     service = await make_service(engine, running=2)
-    materials = service.worker.materials
-    memory, disk, incoming = materials.memory, materials.files.disk, tmp_path / "incoming"
+    inputs = service.worker.inputs
+    memory, disk, incoming = inputs.memory, inputs.files.disk, tmp_path / "incoming"
     memory.total = LEAST_BYTES  # one at a time is read
     async with hosting(1) as slow, hosting(2) as quick:
         waiting = [
-            await service.submit(make_order(f"slow {n}", slow.url, caller=f"s{n}"))
+            await service.submit(make_submission(f"slow {n}", slow.url, caller=f"s{n}"))
             for n in range(4)
         ]
         await slow.until(lambda: slow.asked == 4)
         assert memory.taken == 0
-        assert disk.taken == 4 * PICTURE_BYTES
+        assert disk.taken == 4 * IMAGE_BYTES
         assert list(incoming.iterdir()) == []  # a slow host holds no file open
         quick.free.set()
         ready = [
-            await service.submit(make_order(f"quick {n}", quick.url, caller=f"q{n}"))
+            await service.submit(make_submission(f"quick {n}", quick.url, caller=f"q{n}"))
             for n in range(4)
         ]
         await engine.asked(2)
@@ -320,9 +323,9 @@ async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
 
 async def test_a_picture_that_cannot_be_read_gives_back_what_it_took(make_service: Make) -> None:
     service = await make_service(PlainEngine())
-    materials = service.worker.materials
+    inputs = service.worker.inputs
     async with web(b"no picture") as url:
-        job = await ended(service, await service.submit(make_order("broken", url)))
+        job = await ended(service, await service.submit(make_submission("broken", url)))
     assert job.fault is not None
     assert (job.fault.kind, job.fault.field) == (Kind.UNREADABLE, "image")
-    assert (materials.memory.taken, materials.files.disk.taken) == (0, 0)
+    assert (inputs.memory.taken, inputs.files.disk.taken) == (0, 0)

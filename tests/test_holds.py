@@ -127,7 +127,7 @@ async def test_a_claim_that_goes_back_needs_its_inputs_again(database: Opened) -
 async def test_a_job_whose_inputs_cannot_be_had_has_failed(database: Opened) -> None:
     async with database() as db:
         jobs, holds = Jobs(db), Holds(db)
-        await naming(jobs, "a", stored=False)
+        await naming(jobs, "a", retain_prompt=False)
         await held(holds)
         fault = Fault(Kind.UNREACHABLE, "no such host", "image")
         await jobs.finish("a", "w", Status.FAILED, 201.0, fault=fault)
@@ -143,7 +143,7 @@ async def test_what_is_held_can_be_cancelled_and_comes_too_late_like_all_that_wa
 ) -> None:
     async with database() as db:
         jobs, holds = Jobs(db), Holds(db)
-        await naming(jobs, "cancelled", "late", start_by=150.0)
+        await naming(jobs, "cancelled", "late", begin_within=50.0)
         await held(holds)
         cancelled = await jobs.cancel("cancelled", 201.0)
         assert cancelled is not None

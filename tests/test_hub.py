@@ -10,13 +10,15 @@ import httpx
 import pytest
 from PIL import Image
 
-from imagemill.app import Calm, create_app
-from imagemill.catalog import hub
-from imagemill.catalog.endpoints import OWN
-from imagemill.dialects.callers import HUGGING_FACE
+from imagemill.app import create_app
+from imagemill.catalog.models import MODELS, OWN
+from imagemill.dialects import hub_models
 from imagemill.dialects.fal import words
-from imagemill.dialects.hub import FACTS, STATUSES, refuse
+from imagemill.dialects.hf_inference import IMPATIENT
+from imagemill.dialects.hub import FACTS, LISTED, STATUSES, refuse
 from imagemill.errors import Fault, Kind
+from imagemill.http.identity import HUGGING_FACE
+from imagemill.http.middleware import SlowRetryMiddleware
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -153,7 +155,7 @@ async def test_each_task_has_a_model_to_begin_with(serving: Serving) -> None:
 @anyio
 async def test_a_provider_s_models_are_told_by_task(serving: Serving) -> None:
     models = await told(serving, "/api/partners/fal-ai/models")
-    assert set(models) == set(hub.TASKS)
+    assert set(models) == set(hub_models.TASKS)
     entry = models["text-to-image"][DEV]
     assert (entry["providerId"], entry["status"]) == ("fal-ai/flux/dev", "live")
     assert len(entry["_id"]) == 24
@@ -176,17 +178,11 @@ def test_every_kind_of_fault_has_words_of_the_hub(kind: Kind) -> None:
 
 
 def test_every_fact_of_every_known_model_can_be_told() -> None:
-    for id in hub.with_tasks(iter(hub.KNOWN)):
+    assert {*LISTED} <= {*MODELS}
+    for id in hub_models.with_tasks(MODELS):
         assert all(tell(id) is not None for tell in FACTS.values())
-        assert set(hub.mapped(id)) <= set(hub.PROVIDERS)
-        assert hub.weights(id) in hub.KNOWN
-
-
-@pytest.mark.parametrize("provider", hub.PROVIDERS)
-def test_no_name_of_a_provider_means_two_models(provider: str) -> None:
-    for id, names in hub.KNOWN.items():
-        if provider in names:
-            assert hub.called(provider, names[provider]) == id
+        assert set(hub_models.mapped(id)) <= set(hub_models.PROVIDERS)
+        assert hub_models.weights(id) in MODELS
 
 
 FLAT = {"prompt": "a cat", "width": 128, "height": 64, "num_inference_steps": 2}
@@ -256,7 +252,7 @@ async def test_a_picture_is_repainted_in_the_size_that_was_asked(
     assert reply.status_code == 200, reply.text
     (asked,) = engine.submitted
     assert (asked.width, asked.height) == expected
-    assert (asked.strength, asked.prompt) == (0.5, hub.UNSAID)
+    assert (asked.strength, asked.prompt) == (0.5, hub_models.UNSAID)
     assert asked.model == "black-forest-labs/FLUX.1-Kontext-dev"
     assert len(engine.inputs[0]) == 1
 
@@ -405,7 +401,7 @@ async def test_a_503_is_held_back_from_who_would_send_again_at_once(
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    transport = httpx.ASGITransport(Calm(loading, pause))
+    transport = httpx.ASGITransport(SlowRetryMiddleware(loading, IMPATIENT, pause))
     async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
         assert (await client.post("/", headers=agent)).status_code == status
     assert pauses == paused
@@ -414,7 +410,7 @@ async def test_a_503_is_held_back_from_who_would_send_again_at_once(
 def test_every_door_of_the_server_is_calm(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path), PlainEngine())
     installed: list[object] = [each.cls for each in app.user_middleware]
-    assert Calm in installed
+    assert SlowRetryMiddleware in installed
 
 
 @anyio

@@ -8,18 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from imagemill import images
 from imagemill.errors import Fault, Kind
 from imagemill.generation import FORMATS, MAX_PROMPT, MAX_SEED, Format, Generation
-from imagemill.images import (
-    MEDIA_TYPES,
-    Pixels,
-    encode,
-    encode_svg,
-    provenance,
-    provenance_of,
-    size_of,
-)
+from imagemill.images.decode import provenance_of, size_of
+from imagemill.images.encode import MEDIA_TYPES, Pixels, encode, encode_svg
+from imagemill.images.provenance import SOFTWARE, provenance
 
 RASTERS: tuple[Format, ...] = tuple(format for format in FORMATS if format != "svg")
 
@@ -107,18 +100,18 @@ def test_a_generation_tells_all_that_painted_it() -> None:
         "guidance_scale": 4.0,
         "size": "96x64",
         "model": "pico",
-        "software": images.SOFTWARE,
+        "software": SOFTWARE,
     }
 
 
 def test_a_png_is_readable_by_tools_that_know_nothing_of_us() -> None:
     facts = provenance(make_generation("une église", "dogs"), seed=9, served_by="pico")
     text = opened(encode(make_pixels(), "png", facts)).info
-    assert text["Software"] == images.SOFTWARE
+    assert text["Software"] == SOFTWARE
     assert text["parameters"].split("\n") == [
         "une église",
         "Negative prompt: dogs",
-        f"Steps: 20, CFG scale: 4.0, Seed: 9, Size: 96x64, Model: pico, Version: {images.SOFTWARE}",
+        f"Steps: 20, CFG scale: 4.0, Seed: 9, Size: 96x64, Model: pico, Version: {SOFTWARE}",
     ]
 
 
@@ -126,7 +119,7 @@ def test_a_png_is_readable_by_tools_that_know_nothing_of_us() -> None:
 def test_exif_is_readable_by_tools_that_know_nothing_of_us(format: Format) -> None:
     facts = provenance(make_generation("une église"), seed=9, served_by="pico")
     exif = opened(encode(make_pixels(), format, facts)).getexif()
-    assert exif[ExifTags.Base.Software] == images.SOFTWARE
+    assert exif[ExifTags.Base.Software] == SOFTWARE
     comment = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
     assert comment[:8] == b"UNICODE\x00"
     assert comment[8:].decode("utf-16-be").startswith("une église\nSteps: 20")
@@ -224,3 +217,8 @@ def test_an_svg_of_others_is_no_image(text: str) -> None:
         with pytest.raises(Fault) as caught:
             read(text.encode())
         assert caught.value.kind is Kind.INVALID
+
+
+def test_what_would_end_a_setting_is_quoted() -> None:
+    content = encode(make_pixels(), "png", {"prompt": "a cat", "steps": 4, "model": "a/b, at: x"})
+    assert opened(content).info["parameters"] == 'a cat\nSteps: 4, Model: "a/b, at: x"'

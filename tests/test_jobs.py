@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora, Swatch
-from imagemill.job import File, Job, Line, Priority, Result, Status
+from imagemill.job import File, Job, Line, Priority, Result, Status, Submission
 from imagemill.store import Database, Jobs, begun
 from imagemill.store.deliveries import DeliveryTable, Lane
 from imagemill.store.records import FORGOTTEN
@@ -29,7 +29,11 @@ RESULT = Result(
 
 
 def make_job(id: str = "1", created: float = 100.0, **changes: Any) -> Job:
-    return replace(Job(id, "fal", GENERATION, "pico", created), **changes)
+    """changes: of the job, or of what was submitted."""
+    of_job = {each.name for each in fields(Job)} & changes.keys()
+    submitted = {name: value for name, value in changes.items() if name not in of_job}
+    submission = replace(Submission(GENERATION, "pico", dialect="fal"), **submitted)
+    return replace(Job(id, submission, created), **{name: changes[name] for name in of_job})
 
 
 async def filled(jobs: Jobs, *ids: str, **changes: Any) -> None:
@@ -45,8 +49,9 @@ async def test_a_job_comes_back_as_it_went_in(database: Opened) -> None:
     async with database() as db:
         jobs = Jobs(db)
         job = make_job(
-            wire={"app": "x", "n": [1]}, keep=5.0, callback="http://a/b", priority=Priority.LOW,
-            start_by=400.0, caller="me", public=False, attended=True, generation=NAMING,
+            dialect_state={"app": "x", "n": [1]}, ttl_seconds=5.0, webhook_url="http://a/b",
+            priority=Priority.LOW, begin_within=300.0, caller="me", public=False,
+            cancel_on_disconnect=True, generation=NAMING,
         )  # fmt: skip
         await jobs.add(job)
         assert await jobs.get("1") == job
@@ -81,7 +86,7 @@ async def test_a_claim_is_one_worker_s_alone(database: Opened) -> None:
 async def test_an_end_is_written_with_its_log_and_its_webhook(database: Opened) -> None:
     async with database() as db:
         jobs = Jobs(db)
-        await filled(jobs, "a", callback="http://a/b")
+        await filled(jobs, "a", webhook_url="http://a/b")
         await claimed(jobs)
         lines = [Line(1, 201.0, "step 1")]
         job = await jobs.finish("a", "w", Status.SUCCEEDED, 202.0, RESULT, lines=lines)
@@ -170,10 +175,10 @@ async def test_nobody_paints_for_a_connection_that_died_with_its_server(database
     async with database() as db:
         jobs = Jobs(db)
         await jobs.renew("gone", [], 200.0, 10)
-        await filled(jobs, "a", "b", attended=True, server="gone")
+        await filled(jobs, "a", "b", cancel_on_disconnect=True, server="gone")
         await filled(jobs, "c")
         await jobs.renew("here", [], 300.0, 10)
-        await filled(jobs, "d", attended=True, server="here")
+        await filled(jobs, "d", cancel_on_disconnect=True, server="here")
         assert await claimed(jobs, 1, worker="gone") == ["a"]
         moved = await jobs.recover("here", 201.0 + ABSENT)
         ended = {job.id for job in moved if job.status is Status.CANCELLED}
@@ -202,7 +207,7 @@ async def test_the_callers_of_a_silent_server_are_neither_painted_for_nor_cancel
     async with database() as db:
         jobs = Jobs(db)
         await jobs.renew("silent", [], 200.0, 10)
-        await filled(jobs, "a", "b", attended=True, server="silent")
+        await filled(jobs, "a", "b", cancel_on_disconnect=True, server="silent")
         assert await claimed(jobs, 1, worker="silent") == ["a"]
         (requeued,) = await jobs.recover("other", 300.0)
         assert requeued.status is Status.QUEUED
@@ -219,7 +224,7 @@ async def test_leases_go_by_the_database_s_clock_whatever_the_workers_think(
     await database.open()
     jobs = Jobs(database)
     try:
-        await filled(jobs, "a", "b", start_by=time.time() + 3600)
+        await filled(jobs, "a", "b", begin_within=time.time() + 3600)
         assert await claimed(jobs, 1, now=0.0, worker="slow") == ["a"]
         assert await claimed(jobs, 1, now=9e9, worker="fast") == ["b"]
         for worker, now in (("fast", 9e9), ("slow", 0.0), ("third", 5e9)):
@@ -234,7 +239,7 @@ async def test_webhooks_go_by_the_database_s_clock_too(database_url: str) -> Non
     await database.open()
     jobs, deliveries = Jobs(database), DeliveryTable(database)
     try:
-        await filled(jobs, "a", callback="http://a/b")
+        await filled(jobs, "a", webhook_url="http://a/b")
         await claimed(jobs)
         await jobs.finish("a", "w", Status.SUCCEEDED, 9e9, RESULT)  # by a clock that is far ahead
         (sent,) = await deliveries.due(Lane.FIRST, 0.0, 1, lambda _: 60.0)
@@ -250,7 +255,7 @@ async def test_webhooks_go_by_the_database_s_clock_too(database_url: str) -> Non
 async def test_a_job_that_was_not_begun_in_time_has_failed(database: Opened) -> None:
     async with database() as db:
         jobs = Jobs(db)
-        await filled(jobs, "a", start_by=150.0)
+        await filled(jobs, "a", begin_within=50.0)
         assert await jobs.recover("w", 149.0) == []
         (late,) = await jobs.recover("w", 151.0)
         assert late.fault is not None
@@ -284,7 +289,7 @@ async def test_what_is_given_back_is_claimed_by_the_next(database: Opened) -> No
 async def test_a_prompt_that_was_not_to_be_kept_is_forgotten_at_the_end(database: Opened) -> None:
     async with database() as db:
         jobs = Jobs(db)
-        await filled(jobs, "a", stored=False)
+        await filled(jobs, "a", retain_prompt=False)
         await claimed(jobs)
         await jobs.finish("a", "w", Status.FAILED, 201.0, fault=Fault(Kind.FAILED, "x", "y", 2.0))
         job = await jobs.get("a")
@@ -297,7 +302,7 @@ async def test_a_prompt_that_was_not_to_be_kept_is_forgotten_at_the_end(database
 async def test_old_jobs_are_forgotten_once_their_webhooks_are_settled(database: Opened) -> None:
     async with database() as db:
         jobs, deliveries = Jobs(db), DeliveryTable(db)
-        await filled(jobs, "a", "b", callback="http://a/b")
+        await filled(jobs, "a", "b", webhook_url="http://a/b")
         await filled(jobs, "c")
         await claimed(jobs)
         for id in "abc":

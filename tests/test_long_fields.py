@@ -16,20 +16,21 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from imagemill.app import create_app
-from imagemill.catalog.pages import PAGES
-from imagemill.catalog.predictors import PREDICTORS
-from imagemill.dialects import flat, strict
+from imagemill.dialects import flat
 from imagemill.dialects.fal import storage, tokens
+from imagemill.dialects.fal.pages import PAGES
 from imagemill.dialects.hf_inference.read import Body as HfBody
 from imagemill.dialects.nebius.read import Body as NebiusBody
 from imagemill.dialects.nebula.words import Body as NebulaBody
 from imagemill.dialects.openai import bodies as openai
+from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import CreateByVersion
 from imagemill.dialects.sdapi import bodies as sdapi
 from imagemill.dialects.together.read import Body as TogetherBody
 from imagemill.generation import LONGEST_URL
-from imagemill.images import encode
-from imagemill.inputs import as_data_uri
+from imagemill.http import json_body
+from imagemill.images.data_uris import as_data_uri
+from imagemill.images.encode import encode
 from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.store.schema import JOBS
@@ -52,35 +53,39 @@ def route(path: str, schema: dict[str, Any], **body: Any) -> tuple[str, dict[str
 
 def routes() -> Iterator[tuple[str, dict[str, Any], Any]]:
     """An address, the schema of what it takes, and a body that is right."""
-    yield route("/models/a/b", strict.schema(HfBody), inputs="a cat", parameters={}, options={})
-    yield route("/models/a/b", strict.schema(HfBody), inputs=PIXEL, parameters={"prompt": "a cat"})
-    yield route("/flat/a/b", strict.schema(flat.Body), inputs="a cat")
-    yield route("/nebius/v1/images/generations", strict.schema(NebiusBody), model=SD3, prompt="a")
+    yield route("/models/a/b", json_body.schema(HfBody), inputs="a cat", parameters={}, options={})
     yield route(
-        "/together/v1/images/generations", strict.schema(TogetherBody), model=SD3, prompt="a"
+        "/models/a/b", json_body.schema(HfBody), inputs=PIXEL, parameters={"prompt": "a cat"}
+    )
+    yield route("/flat/a/b", json_body.schema(flat.Body), inputs="a cat")
+    yield route(
+        "/nebius/v1/images/generations", json_body.schema(NebiusBody), model=SD3, prompt="a"
     )
     yield route(
-        "/v1/images/generations", strict.schema(TogetherBody), model=SD3, prompt="a", steps=1
+        "/together/v1/images/generations", json_body.schema(TogetherBody), model=SD3, prompt="a"
     )
-    yield route("/openai/v1/images/generations", strict.schema(openai.Generate), prompt="a cat")
-    yield route("/openai/v1/images/edits", strict.schema(openai.Edit), prompt="a cat",
+    yield route(
+        "/v1/images/generations", json_body.schema(TogetherBody), model=SD3, prompt="a", steps=1
+    )
+    yield route("/openai/v1/images/generations", json_body.schema(openai.Generate), prompt="a cat")
+    yield route("/openai/v1/images/edits", json_body.schema(openai.Edit), prompt="a cat",
                 images=[{"image_url": PIXEL}])  # fmt: skip
     yield route(
-        "/nebula/api/v1/images/generation", strict.schema(NebulaBody), model=SD3, prompt="a"
+        "/nebula/api/v1/images/generation", json_body.schema(NebulaBody), model=SD3, prompt="a"
     )
-    yield route("/sdapi/v1/txt2img", strict.schema(sdapi.Txt2imgBody), prompt="a cat")
-    yield route("/sdapi/v1/img2img", strict.schema(sdapi.Img2imgBody), prompt="a cat",
+    yield route("/sdapi/v1/txt2img", json_body.schema(sdapi.Txt2imgBody), prompt="a cat")
+    yield route("/sdapi/v1/img2img", json_body.schema(sdapi.Img2imgBody), prompt="a cat",
                 init_images=[PIXEL])  # fmt: skip
-    yield route("/replicate/v1/predictions", strict.schema(CreateByVersion), version=VERSION,
+    yield route("/replicate/v1/predictions", json_body.schema(CreateByVersion), version=VERSION,
                 input={"prompt": "a cat"})  # fmt: skip
-    yield route("/fal/rest/storage/upload/initiate", strict.schema(storage.Announced))
+    yield route("/fal/rest/storage/upload/initiate", json_body.schema(storage.Announced))
     for form in (tokens.ForAliases, tokens.ForApps):
-        yield route("/fal/rest/tokens/", strict.schema(form))
+        yield route("/fal/rest/tokens/", json_body.schema(form))
     for id, page in PAGES.items():
         inner: type[BaseModel] = page.Input
-        yield f"/fal/queue/{id}", strict.schema(inner), page.example
+        yield f"/fal/queue/{id}", json_body.schema(inner), page.example
     for id, predictor in PREDICTORS.items():
-        schema = {"properties": {"input": strict.schema(predictor.Input)}}
+        schema = {"properties": {"input": json_body.schema(predictor.Input)}}
         yield route(f"/replicate/v1/models/{id}/predictions", schema, input={"prompt": "a cat"})
 
 

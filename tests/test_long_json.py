@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.dialects import strict
-from imagemill.dialects.long_json import MOST_QUOTES, MOST_REST, SHORT, decoded, loads
 from imagemill.errors import Fault
+from imagemill.http import json_body
+from imagemill.http.long_json import MOST_QUOTES, MOST_REST, SHORT, decoded, loads
 
 LONG = "A" * SHORT
 VALUES = st.recursive(
@@ -74,7 +74,7 @@ def test_a_byte_that_is_no_text_is_told_by_its_place(body: bytes, piece: int) ->
 
 def test_a_long_body_keeps_its_strings_and_its_names() -> None:
     value = {"image": f"{LONG}==", "of": [[f"{LONG}\n"], {LONG: LONG}], "n": 1}
-    assert strict.parse(json.dumps(value)) == value
+    assert json_body.parse(json.dumps(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,17 @@ def test_a_long_body_keeps_its_strings_and_its_names() -> None:
 )
 def test_what_is_wrong_with_a_long_body_is_told(body: str, told: str) -> None:
     with pytest.raises(Fault) as caught:
-        strict.parse(body.replace("%s", LONG))
+        json_body.parse(body.replace("%s", LONG))
     assert told in caught.value.message
     assert len(caught.value.message) < 300
 
 
 def test_backslashes_in_a_row_are_read_as_they_are() -> None:
     text = json.dumps("\\" * 300 + '"' + LONG)
-    assert strict.parse(text) == json.loads(text)
+    assert json_body.parse(text) == json.loads(text)
 
 
 def test_the_place_of_an_error_behind_a_long_string_is_that_in_the_body() -> None:
     body = f'{{"a": "{LONG}",\n "b" 1}}'
     with pytest.raises(Fault, match=r"line 2, column 6"):
-        strict.parse(body)
+        json_body.parse(body)

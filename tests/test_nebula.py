@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagemill.catalog.endpoints import OWN
+from imagemill.catalog.models import OWN
 from imagemill.dialects.nebula.words import ALWAYS, MODELS, OPTIONAL, STATUSES
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.materials import MASK
+from imagemill.job_inputs import MASK
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

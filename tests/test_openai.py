@@ -17,14 +17,14 @@ from PIL import Image
 from imagemill.catalog import Catalog
 from imagemill.dialects.openai import routes
 from imagemill.dialects.openai.manners import IGNORED, LACKING, MODELS
-from imagemill.dialects.openai.pictures import compressed
 from imagemill.dialects.openai.usage import of_given, of_painted, of_text
 from imagemill.dialects.openai.words import ERRORS, refuse
-from imagemill.dialects.wire import House
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
-from imagemill.images import encode, provenance_of
+from imagemill.http.operation import House
+from imagemill.images.decode import provenance_of
+from imagemill.images.encode import compressed, encode
 from imagemill.repeats import REPEATED
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from imagemill.images import encode
-from imagemill.materials import MASK
+from imagemill.images.encode import encode
+from imagemill.job_inputs import MASK
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 from tests.test_openai import opened, told

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from imagemill.catalog.pages import FAMILIES, PAGES
-from imagemill.catalog.pages.omnigen import NEGATIVE
+from imagemill.dialects.fal.pages import FAMILIES, PAGES
+from imagemill.dialects.fal.pages.omnigen import NEGATIVE
 from imagemill.generation import MAX_SEED
 from tests.printed import (
     EDIT,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline
 
-from imagemill.catalog.endpoints import PICO
+from imagemill.catalog.models import PICO
 from imagemill.pico import folder, parts
 from imagemill.pico.concepts import concepts
 from imagemill.pico.scene import STYLES, Scene, Thing

@@ -21,7 +21,7 @@ from imagemill.threads import DECODING
 from tests import test_nebula as nebula
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.test_materials import png
+from tests.test_input_files import png
 from tests.test_threads import full
 
 pytestmark = pytest.mark.anyio

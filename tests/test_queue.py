@@ -24,8 +24,8 @@ LONG = replace(USUAL, steps=150)
 async def add(jobs: Jobs, name: str, count: int, **changes: Any) -> None:
     """So many jobs of one caller, who has their name where no other is given."""
     for number in range(count):
-        job = make_job(f"{name}{number:03}", generation=USUAL, caller=name)
-        await jobs.add(replace(job, **changes))
+        submitted = {"generation": USUAL, "caller": name, **changes}
+        await jobs.add(make_job(f"{name}{number:03}", **submitted))
 
 
 async def test_callers_take_turns_whoever_came_first_with_however_many(database: Opened) -> None:

@@ -12,8 +12,8 @@ import pytest
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.job import Job
-from imagemill.orders import Order, Repeat
+from imagemill.generation import Draft
+from imagemill.job import Job, Repeat, Submission
 from imagemill.repeats import REPEATED, RESENT, Repeats
 from imagemill.store import Database, Jobs
 from imagemill.store.repeats import RepeatTable
@@ -138,15 +138,16 @@ class Desk:
 
     async def __call__(self, id: str) -> Job:
         self.made += 1
-        job = Job(id, "fal", make_order().generation, "pico", created=1e9)
+        job = Job(id, make_submission(), created=1e9)
         await self.jobs.add(job)
         return job
 
 
-def make_order(repeat: Repeat | None = NAMED, **more: Any) -> Order:
+def make_submission(repeat: Repeat | None = NAMED, **more: Any) -> Submission:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
-    order = Order(endpoint.generation("a cat", "png", seed=1), endpoint, door="fal", caller="me")
-    return replace(order, repeat=repeat, **more)
+    generation = endpoint.generation(Draft("a cat", seed=1))
+    submission = Submission(generation, endpoint.source, "fal", "me", repeat=repeat)
+    return replace(submission, **more)
 
 
 Make = Callable[[str], Awaitable[Job]]
@@ -160,13 +161,17 @@ def opened(database: Database, clock: Clock | None = None) -> tuple[Repeats, Des
 async def test_a_name_stands_for_one_job_of_one_caller_at_one_door(database: Opened) -> None:
     async with database() as db:
         repeats, desk = opened(db)
-        first, new = await repeats.once(make_order(), desk)
-        again, newer = await repeats.once(make_order(), desk)
+        first, new = await repeats.once(make_submission(), desk)
+        again, newer = await repeats.once(make_submission(), desk)
         assert (new, newer, again.id) == (True, False, first.id)
-        for order in (make_order(caller="you"), make_order(door="replicate"), make_order(None)):
-            assert (await repeats.once(order, desk))[1]
+        for submission in (
+            make_submission(caller="you"),
+            make_submission(dialect="replicate"),
+            make_submission(None),
+        ):
+            assert (await repeats.once(submission, desk))[1]
         with pytest.raises(Fault, match="came with another request before") as caught:
-            await repeats.once(make_order(replace(NAMED, content="other")), desk)
+            await repeats.once(make_submission(replace(NAMED, content="other")), desk)
     assert caught.value.kind is Kind.CONFLICT
     assert desk.made == 4
 
@@ -177,7 +182,7 @@ async def test_those_that_come_at_the_same_time_make_one_job(database: Opened, c
     async with database() as db:
         servers = [opened(db), opened(db)]
         found = await asyncio.gather(
-            *(servers[i % (1 if db.is_sqlite else 2)][0].once(make_order(), servers[i % 2][1])
+            *(servers[i % (1 if db.is_sqlite else 2)][0].once(make_submission(), servers[i % 2][1])
               for i in range(count))
         )  # fmt: skip
     assert len({job.id for job, _ in found}) == 1
@@ -191,11 +196,11 @@ async def test_what_failed_before_it_was_written_is_made_again(database: Opened)
     async with database() as db:
         repeats, desk = opened(db)
         with pytest.raises(ValueError, match="is none"):
-            await repeats.once(make_order(), fail)
-        assert (await repeats.once(make_order(), desk))[1]
+            await repeats.once(make_submission(), fail)
+        assert (await repeats.once(make_submission(), desk))[1]
         # So is what a process had in hand that died.
         await repeats.table.release("x", "y")
-        other = make_order(replace(NAMED, key="other"))
+        other = make_submission(replace(NAMED, key="other"))
         dead, _ = opened(db)
         never: Make = _hang
         dying = asyncio.create_task(dead.once(other, never))
@@ -215,9 +220,9 @@ async def _hang(_: str) -> Job:
 async def test_what_was_cancelled_is_made_again(database: Opened) -> None:
     async with database() as db:
         repeats, desk = opened(db)
-        first, _ = await repeats.once(make_order(), desk)
+        first, _ = await repeats.once(make_submission(), desk)
         await repeats.jobs.cancel(first.id, 1e9)
-        again, new = await repeats.once(make_order(), desk)
+        again, new = await repeats.once(make_submission(), desk)
         assert new
         assert again.id != first.id
 
@@ -232,9 +237,9 @@ async def test_a_name_is_forgotten_in_time(
     clock = Clock()
     async with database() as db:
         repeats, desk = opened(db, clock)
-        await repeats.once(make_order(repeat), desk)
+        await repeats.once(make_submission(repeat), desk)
         if patience:
             clock.now += patience - 1
-            assert not (await repeats.once(make_order(repeat), desk))[1]
+            assert not (await repeats.once(make_submission(repeat), desk))[1]
             clock.now += 1
-        assert (await repeats.once(make_order(repeat), desk))[1]
+        assert (await repeats.once(make_submission(repeat), desk))[1]

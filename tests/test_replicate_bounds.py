@@ -10,16 +10,16 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.replicate import read, watchers
 from imagemill.dialects.replicate.watchers import Telling, Watchers
+from imagemill.http.identity import caller_of
 from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 from tests.houses import opened
 from tests.test_replicate import KEY, ROOT, SCHNELL, SMALL, WAIT, create, ended, picture
 from tests.test_replicate_files import upload
-from tests.test_replicate_jobs import ended_in, make_order, receiving, submit
+from tests.test_replicate_jobs import ended_in, make_submission, receiving, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,7 @@ async def test_a_deadline_is_no_work_before_it_comes(tmp_path: Path) -> None:
     engine = PlainEngine()
     engine.gate.clear()
     async with opened(tmp_path, engine, running=1) as service:
-        job, held = await service.submit(make_order("24h")), Watchers(service)
+        job, held = await service.submit(make_submission("24h")), Watchers(service)
         before = len(asyncio.all_tasks())
         held.begin(job)
         assert len(asyncio.all_tasks()) == before
@@ -93,13 +93,13 @@ async def test_who_has_many_watched_leaves_half_to_others(
     engine = PlainEngine()
     engine.gate.clear()
     async with opened(tmp_path, engine) as service:
-        watching, mine, yours = Watchers(service), make_order(), make_order()
-        mine.wire["events"][:] = yours.wire["events"][:] = ["start"]
+        watching, mine, yours = Watchers(service), make_submission(), make_submission()
+        mine.dialect_state["events"][:] = yours.dialect_state["events"][:] = ["start"]
         mine, yours = replace(mine, caller="me"), replace(yours, caller="you")
         for _ in range(2):
             assert watching.admit(mine) == mine
             watching.begin(await service.submit(mine))
-        (remark,) = watching.admit(mine).wire["remarks"]
+        (remark,) = watching.admit(mine).dialect_state["remarks"]
         assert (
             remark == "webhook events not told: start; 2 predictions of yours are watched already"
         )
@@ -114,9 +114,9 @@ async def test_what_ends_elsewhere_is_not_watched_for_ever(
     engine = PlainEngine()
     engine.gate.clear()
     async with opened(tmp_path, engine, running=1) as service, asyncio.timeout(30):
-        running = await service.submit(make_order())
+        running = await service.submit(make_submission())
         await engine.asked(1)
-        queued = await service.submit(make_order())
+        queued = await service.submit(make_submission())
         telling = asyncio.create_task(Telling(service, queued, frozenset({"logs"})).run())
         await service.jobs.cancel(queued.id, service.now())  # as another server does
         await telling
@@ -212,8 +212,8 @@ async def test_a_long_body_is_read_away_from_the_loop(
     monkeypatch.setattr(BODIES, "_threads", threads)
     async with serving(PlainEngine()) as client:
         short = await create(client, headers=KEY, image=picture())
-        assert not threads.done & {"parsed", "wish"}
+        assert not threads.done & {"parsed", "draft"}
         long = picture()[:-4] + "A" * 2**19
         await create(client, headers=KEY, image=long)
-        assert {"parsed", "wish"} <= threads.done
+        assert {"parsed", "draft"} <= threads.done
         await ended(client, short)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagemill.catalog.predictors import PREDICTORS, Usual, predictor
-from imagemill.catalog.predictors.inputs import RATIOS, SCHEDULERS
-from imagemill.catalog.predictors.wishes import IGNORED
+from imagemill.dialects.replicate.predictors import PREDICTORS, Usual, predictor
+from imagemill.dialects.replicate.predictors.drafts import IGNORED
+from imagemill.dialects.replicate.predictors.inputs import RATIOS, SCHEDULERS
 from imagemill.errors import Fault
 from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS
 from tests.conftest import Serving
@@ -238,7 +238,7 @@ def test_a_schema_tells_what_its_model_takes(id: str) -> None:
     found = predictor(id)
     schemas = found.openapi()["components"]["schemas"]
     properties = schemas["Input"]["properties"]
-    assert list(properties) == list(found.told)
+    assert list(properties) == list(found.fields)
     assert [each["x-order"] for each in properties.values()] == list(range(len(properties)))
     assert all("anyOf" not in each and "type" in each for each in properties.values())
     assert ("prompt" in schemas["Input"]["required"]) == (id != "stability-ai/sdxl")

@@ -16,10 +16,11 @@ from starlette.datastructures import Headers
 from imagemill.app import create_app
 from imagemill.catalog import Catalog
 from imagemill.dialects.replicate import ids, write
-from imagemill.dialects.replicate.read import Create, order, wish
+from imagemill.dialects.replicate.read import Create, draft, submission
 from imagemill.dialects.replicate.targets import by_model
 from imagemill.dialects.replicate.watchers import Watchers, overdue
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Progress
 from imagemill.job import Job, Line, Status
 from imagemill.service import Service
 from imagemill.settings import Settings
@@ -200,11 +201,11 @@ async def test_a_stream_needs_its_own_address(serving: Serving) -> None:
             assert (await client.get(f"{ROOT}/streams/{token}")).status_code == 404
 
 
-def make_order(life: str | None = None) -> Any:
+def make_submission(life: str | None = None) -> Any:
     target = by_model(Catalog({}, True, lambda _: "1"), "black-forest-labs/flux-schnell")
     headers = Headers({"cancel-after": life} if life else {})
-    asked, remarks = wish(target, SMALL)
-    return order(target, Create(input=SMALL), asked, remarks, headers, "http://server")
+    asked, remarks = draft(target, SMALL)
+    return submission(target, Create(input=SMALL), asked, remarks, headers, "http://server")
 
 
 async def ended_in(service: Service, job: Job) -> Job:
@@ -218,7 +219,7 @@ async def test_a_prediction_that_outlives_its_time_is_cancelled(tmp_path: Path, 
     if held:
         engine.gate.clear()
     async with opened(tmp_path, engine, running=1) as service:
-        job = await service.submit(make_order("1h30m"))
+        job = await service.submit(make_submission("1h30m"))
         watchers, now = Watchers(service), service.now
         if held:
             await engine.asked(1)
@@ -233,8 +234,8 @@ async def test_a_prediction_that_outlives_its_time_is_cancelled(tmp_path: Path, 
 
 async def test_what_was_not_begun_in_its_time_is_canceled_too(tmp_path: Path) -> None:
     async with opened(tmp_path, PlainEngine()) as service:
-        job = await ended_in(service, await service.submit(make_order()))
-        running = await service.submit(make_order())
+        job = await ended_in(service, await service.submit(make_submission()))
+        running = await service.submit(make_submission())
         late = running.move(Status.FAILED, 9e9, fault=Fault(Kind.TIMEOUT, "too late"))
         told = write.facts(service, late, "http://server")
         assert (told["status"], told["error"]) == ("canceled", None)
@@ -244,11 +245,13 @@ async def test_what_was_not_begun_in_its_time_is_canceled_too(tmp_path: Path) ->
 
 async def test_a_line_of_progress_is_a_bar(tmp_path: Path) -> None:
     async with opened(tmp_path, PlainEngine()) as service:
-        job = await ended_in(service, await service.submit(make_order()))
+        job = await ended_in(service, await service.submit(make_submission()))
     began = job.started or 0.0
-    told = write.said(job, Line(0, began + 2, "step 4 of 10"))
+    told = write.said(job, Line(0, began + 2, "step 4 of 10", Progress(4, 10)))
     assert told == " 40%|####      | 4/10 [00:02<00:03,  2.00it/s]"
-    assert write.said(job, Line(0, began, "step 0 of 10")).startswith("  0%|          | 0/10 [")
+    assert write.said(job, Line(0, began, "step 0 of 10", Progress(0, 10))).startswith(
+        "  0%|          | 0/10 ["
+    )
     assert write.said(job, Line(0, began, "painted by pico in 2 s")) == "painted by pico in 2 s"
 
 

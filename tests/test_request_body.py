@@ -17,8 +17,8 @@ from starlette.types import Message
 
 from imagemill.app import create_app, server_config
 from imagemill.budget import Budget
-from imagemill.dialects.request_body import COPIES, IN_MEMORY, Arrival, Bodies, Pace, settled
 from imagemill.errors import Fault, Kind
+from imagemill.http.request_body import COPIES, IN_MEMORY, Arrival, Bodies, Pace, settled
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from imagemill import infotext
 from imagemill.catalog import Catalog
-from imagemill.dialects.sdapi import checkpoints, infotext, options, pictures, prompts
-from imagemill.dialects.wire import SHORT
+from imagemill.dialects.sdapi import checkpoints, inpainting, options, prompts
 from imagemill.errors import Fault
+from imagemill.http.operation import SHORT
 from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -178,9 +179,9 @@ def test_of_an_opaque_mask_the_white_part_is_painted(mode: str) -> None:
     """Canvases export masks with an opacity that is 255 everywhere, which masked all of it."""
     mask = Image.new("L", (128, 64))
     mask.paste(255, (64, 0, 128, 64))
-    brush = pictures.Brush(blur=(0, 0))
+    brush = inpainting.Brush(blur=(0, 0))
     image = Image.new("RGB", (128, 64), "teal")
-    canvas = pictures.prepared(png(image), png(mask.convert(mode)), (128, 64), 0, brush)
+    canvas = inpainting.prepared(png(image), png(mask.convert(mode)), (128, 64), 0, brush)
     assert canvas.mask is not None
     assert Image.open(io.BytesIO(canvas.mask)).tobytes() == mask.tobytes()
 

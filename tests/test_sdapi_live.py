@@ -13,11 +13,11 @@ from PIL import Image
 from starlette.requests import HTTPConnection
 
 from imagemill.app import create_app
-from imagemill.dialects.callers import person_of
 from imagemill.dialects.sdapi.live import Board, Live
 from imagemill.dialects.sdapi.options import CALLERS, DEFAULTS, Options
-from imagemill.generation import Generation
-from imagemill.job import Job, Line
+from imagemill.generation import Generation, Progress
+from imagemill.http.identity import person_of
+from imagemill.job import Job, Line, Submission
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -284,11 +284,11 @@ def test_the_first_that_is_painted_goes_before_those_that_wait() -> None:
 
 def test_other_lines_of_the_log_are_passed_over() -> None:
     live = Live(make_job("a", 1.0), "a")
-    for message in ("step 3 of 4", "prompt expanded to: step 1 of 2", "step 2 of 4"):
-        live.hear(Line(0, 0.0, message))
+    for progress in (Progress(3, 4), None, Progress(2, 4)):
+        live.hear(Line(0, 0.0, "step 4 of 4", progress))
     assert live.share == 0.75
 
 
 def make_job(id: str, started: float | None) -> Job:
     generation = Generation("a cat", "a/b", 64, 64, 4, 1.0, 0)
-    return Job(id, "sdapi", generation, "pico", 0.0, caller="me", started=started)
+    return Job(id, Submission(generation, "pico", "sdapi", "me"), 0.0, started=started)

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, PngImagePlugin
 
-from imagemill.dialects.sdapi import infotext, pictures, prompts
+from imagemill import infotext
+from imagemill.dialects.sdapi import inpainting, prompts
 from imagemill.errors import Fault
-from imagemill.images import encode, provenance_of
+from imagemill.images.decode import provenance_of, texts_of
+from imagemill.images.encode import encode
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 
@@ -102,9 +104,9 @@ async def test_a_picture_of_another_shape_is_fitted(
 async def test_a_padded_picture_keeps_its_shape_and_a_cropped_one_loses_its_sides() -> None:
     image = Image.new("RGB", (128, 64), GREEN)
     image.paste(BLUE, (0, 0, 8, 64))
-    brush = pictures.Brush()
+    brush = inpainting.Brush()
     cropped, padded, stretched = (
-        Image.open(io.BytesIO(pictures.prepared(png(image), None, (64, 64), mode, brush).image))
+        Image.open(io.BytesIO(inpainting.prepared(png(image), None, (64, 64), mode, brush).image))
         for mode in (1, 2, 0)
     )
     assert cropped.getpixel((0, 32)) == GREEN
@@ -280,15 +282,15 @@ def infotext_files(reply: httpx.Response) -> list[str]:
 def test_a_picture_that_was_put_back_says_how_it_was_made() -> None:
     facts: dict[str, Any] = {"prompt": "a cat", "seed": 7, "size": "64x64"}
     part = encode(np.zeros((64, 64, 3), dtype=np.uint8), "png", facts)
-    brush = pictures.Brush(padding=0, blur=(0, 0))
+    brush = inpainting.Brush(padding=0, blur=(0, 0))
     mask = png(square((0, 0, 32, 32)))
-    canvas = pictures.prepared(png(halves()), mask, (64, 64), 0, brush)
-    whole = pictures.finished(part, canvas, "png")
+    canvas = inpainting.prepared(png(halves()), mask, (64, 64), 0, brush)
+    whole = inpainting.finished(part, canvas, "png")
     assert provenance_of(whole) == {"prompt": "a cat", "seed": 7, "size": "128x64"}
 
 
 def test_a_picture_without_a_patch_is_given_as_it_is() -> None:
-    assert pictures.finished(b"as it is", None, "png") == b"as it is"
+    assert inpainting.finished(b"as it is", None, "png") == b"as it is"
 
 
 @pytest.mark.parametrize(
@@ -304,16 +306,16 @@ def test_a_picture_without_a_patch_is_given_as_it_is() -> None:
 def test_what_is_cut_out_has_the_shape_of_what_is_painted(
     box: tuple[int, int, int, int], size: tuple[int, int], expected: tuple[int, int, int, int]
 ) -> None:
-    brush = pictures.Brush(padding=0, blur=(0, 0))
-    canvas = pictures.prepared(png(halves()), png(square(box)), size, 0, brush)
+    brush = inpainting.Brush(padding=0, blur=(0, 0))
+    canvas = inpainting.prepared(png(halves()), png(square(box)), size, 0, brush)
     assert canvas.patch is not None
     assert canvas.patch.box == expected
 
 
 def test_a_mask_of_another_size_is_scaled_to_its_picture() -> None:
-    brush = pictures.Brush(blur=(0, 0))
+    brush = inpainting.Brush(blur=(0, 0))
     mask = png(square((0, 0, 32, 32), (64, 32)))
-    canvas = pictures.prepared(png(halves()), mask, (128, 64), 0, brush)
+    canvas = inpainting.prepared(png(halves()), mask, (128, 64), 0, brush)
     assert canvas.mask is not None
     assert Image.open(io.BytesIO(canvas.mask)).getpixel((60, 60)) == 255
 
@@ -377,7 +379,7 @@ def test_the_texts_of_our_own_files_are_read(format: Any) -> None:
         "guidance_scale": 4.0,
     }
     content = encode(np.zeros((64, 64, 3), dtype=np.uint8), format, facts)
-    text, items = infotext.texts_of(content)
+    text, items = texts_of(content, "png")
     assert infotext.read(text)["Seed"] == "7"
     assert "parameters" not in items
 
@@ -388,15 +390,15 @@ def test_the_texts_of_others_are_read_too() -> None:
     chunks.add_text("Author", "somebody")
     buffer = io.BytesIO()
     Image.new("RGB", (32, 32)).save(buffer, "png", pnginfo=chunks)
-    text, items = infotext.texts_of(buffer.getvalue())
+    text, items = texts_of(buffer.getvalue(), "png")
     assert infotext.read(text)["Sampler"] == "Euler a"
     assert items == {"Author": "somebody"}
 
 
 def test_what_is_no_picture_has_no_texts() -> None:
     with pytest.raises(Fault, match="no picture"):
-        infotext.texts_of(b"hello")
+        texts_of(b"hello", "png")
     gif = io.BytesIO()
     Image.new("RGB", (32, 32)).save(gif, "gif")
     with pytest.raises(Fault, match="PNG, JPEG or WebP"):
-        infotext.texts_of(gif.getvalue())
+        texts_of(gif.getvalue(), "png")

@@ -29,7 +29,7 @@ from tests.databases import database_url, postgres
 from tests.engines import PlainEngine
 from tests.houses import opened
 from tests.test_jobs import make_job
-from tests.test_worker import Clock, make_order
+from tests.test_worker import Clock, make_waiting
 
 __all__ = ["database_url", "postgres"]
 pytestmark = pytest.mark.anyio
@@ -77,7 +77,7 @@ async def started(server: Server) -> str:
 async def test_a_second_server_on_the_same_folder_refuses_to_start(tmp_path: Path) -> None:
     engine = PlainEngine(hold_at=1)
     async with opened(tmp_path, engine) as first:
-        waiting = asyncio.create_task(first.wait_for(make_order("a cat")))
+        waiting = asyncio.create_task(first.wait_for(make_waiting("a cat")))
         await engine.reached("a cat", 1)
         told = await refusal(tmp_path)
         assert "another imagemill server works in the data folder" in told

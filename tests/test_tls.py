@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from imagemill.errors import Fault, Kind
+from imagemill.exec.surroundings import exports
 from imagemill.tls import Authority
 
 anyio = pytest.mark.anyio
@@ -175,7 +176,7 @@ async def test_a_stolen_key_makes_no_further_authorities(tmp_path: Path) -> None
 async def test_the_printed_lines_are_all_that_fal_s_own_client_needs(tmp_path: Path) -> None:
     authority = make_authority(tmp_path / "a folder; with $signs")
     async with serving(*authority.leaf([])) as port:
-        lines = authority.exports(f"https://localhost:{port}")
+        lines = exports(authority, f"https://localhost:{port}")
         call = f'{lines}\nexec {sys.executable} -c "$0"'
         code = "import fal_client; print(fal_client.run('fal-ai/flux/dev', {'prompt': 'a cat'}))"
         process = await asyncio.create_subprocess_exec(
@@ -189,7 +190,7 @@ async def test_the_printed_lines_are_all_that_fal_s_own_client_needs(tmp_path: P
 
 def test_the_printed_lines_name_bundle_hosts_and_the_file_for_node(tmp_path: Path) -> None:
     folder = tmp_path / "tls"
-    assert make_authority(tmp_path).exports("https://0.0.0.0:8443/").splitlines() == [
+    assert exports(make_authority(tmp_path), "https://0.0.0.0:8443/").splitlines() == [
         f"export SSL_CERT_FILE={folder}/bundle.pem",
         "export FAL_RUN_HOST=localhost:8443/fal/run",
         "export FAL_QUEUE_RUN_HOST=localhost:8443/fal/queue",
@@ -207,7 +208,7 @@ def test_the_printed_lines_name_bundle_hosts_and_the_file_for_node(tmp_path: Pat
     ],
 )
 def test_an_address_is_told_as_fal_s_client_takes_it(tmp_path: Path, url: str, at: str) -> None:
-    lines = make_authority(tmp_path, "mill.example").exports(url).splitlines()
+    lines = exports(make_authority(tmp_path, "mill.example"), url).splitlines()
     assert lines[1] in (f"export FAL_RUN_HOST={at}/fal/run", f"export FAL_RUN_HOST='{at}/fal/run'")
 
 
@@ -217,7 +218,7 @@ def test_an_address_is_told_as_fal_s_client_takes_it(tmp_path: Path, url: str, a
 )
 def test_an_address_that_cannot_be_trusted_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(Fault) as refusal:
-        make_authority(tmp_path).exports(url)
+        exports(make_authority(tmp_path), url)
     assert refusal.value.kind is Kind.INVALID
 
 

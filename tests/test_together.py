@@ -16,13 +16,13 @@ from starlette.datastructures import Headers
 
 from imagemill.app import create_app
 from imagemill.catalog import Catalog
-from imagemill.catalog.hub import UNSAID
 from imagemill.dialects import nebius, together
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.together import words
 from imagemill.dialects.together.read import Body, Ratio
-from imagemill.dialects.wire import SHORT, House
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
+from imagemill.http.operation import SHORT, House
 from imagemill.settings import Settings
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving

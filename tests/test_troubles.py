@@ -27,7 +27,7 @@ from tests.cables import cabled
 from tests.databases import Opened, database, database_url, postgres
 from tests.engines import PlainEngine
 from tests.test_jobs import make_job
-from tests.test_worker import Clock, gateway, make_order
+from tests.test_worker import Clock, gateway, make_submission, make_waiting
 
 __all__ = ["database", "database_url", "postgres"]
 pytestmark = pytest.mark.anyio
@@ -175,7 +175,7 @@ async def test_a_lock_of_another_program_is_waited_for_without_holding_up_anybod
 async def test_one_job_that_cannot_be_written_takes_no_other_with_it(database: Opened) -> None:
     async with database() as db:
         jobs = Jobs(db)
-        wrong = make_job("b", wire={"not JSON": object()})
+        wrong = make_job("b", dialect_state={"not JSON": object()})
         added = await asyncio.gather(
             *(jobs.add(job) for job in (make_job("a"), wrong, make_job("c"))),
             return_exceptions=True,
@@ -191,10 +191,10 @@ async def test_names_that_postgresql_cannot_hold_are_looked_up_all_the_same(
         jobs = Jobs(db)
         for id in ("a\0b", "a\ud800b"):
             assert await jobs.get(id) is None
-        await jobs.add(make_job("1", callback="http://a/\0", source="a\0b"))
+        await jobs.add(make_job("1", webhook_url="http://a/\0", source="a\0b"))
         kept = await jobs.get("1")
         assert kept is not None
-        assert kept.source == "a\ufffdb"
+        assert kept.submission.source == "a\ufffdb"
 
 
 def broken(service: Service) -> Callable[[], Awaitable[None]]:
@@ -218,7 +218,7 @@ async def test_no_job_fails_for_connections_that_are_killed(
 ) -> None:
     engine = PlainEngine()
     async with gateway(tmp_path, database_url, engine, Clock()) as service:
-        jobs = [await service.submit(make_order(f"cat {number}")) for number in range(12)]
+        jobs = [await service.submit(make_submission(f"cat {number}")) for number in range(12)]
         ended = [asyncio.create_task(service.ended(job.id)) for job in jobs]
         kill = broken(service)
         while not all(each.done() for each in ended):
@@ -236,11 +236,11 @@ async def test_a_database_that_is_away_loses_nothing_and_sends_no_waiting_caller
         cabled(database_url) as (cable, url),
         gateway(tmp_path, url, engine, Clock()) as service,
     ):
-        waiting = asyncio.create_task(service.wait_for(make_order("a cat")))
+        waiting = asyncio.create_task(service.wait_for(make_waiting("a cat")))
         await engine.reached("a cat", 1)
         await cable.cut()
         with pytest.raises(Fault) as raised:
-            await service.submit(make_order("a dog"))
+            await service.submit(make_submission("a dog"))
         assert raised.value.kind is Kind.UNAVAILABLE
         assert service.stores == {"database": Trouble.UNREACHABLE, "files": None}
         engine.gate.set()
@@ -256,7 +256,7 @@ async def test_a_database_that_is_away_loses_nothing_and_sends_no_waiting_caller
 async def test_what_was_painted_is_held_while_nothing_can_be_written(tmp_path: Path) -> None:
     engine = PlainEngine(hold_at=1)
     async with gateway(tmp_path, at(tmp_path), engine, Clock()) as service:
-        job = await service.submit(make_order("a cat"))
+        job = await service.submit(make_submission("a cat"))
         await engine.reached("a cat", 1)
         await read_only(service.database, "ON")
         engine.gate.set()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.generation import MAX_IMAGES, MAX_SIDE, MAX_STEPS, Generation
-from imagemill.job import Job, Priority
+from imagemill.job import Job, Priority, Submission
 from imagemill.turns import LENGTHS, PATIENCE, Shares, ahead, cost, flow, turn
 
 USUAL = Generation("a cat", "a/b", 512, 512, 20, 4.0, 1)
@@ -16,10 +16,15 @@ INTERACTIVE, NORMAL, LOW = Priority
 
 
 def make_job(
-    caller: str = "", steps: int = 20, priority: Priority = NORMAL, id: str = "1", side: int = 512
+    caller: str = "",
+    steps: int = 20,
+    priority: Priority = NORMAL,
+    id: str = "1",
+    side: int = 512,
+    person: str = "",
 ) -> Job:
     generation = replace(USUAL, steps=steps, width=side, height=side)
-    return Job(id, "fal", generation, "pico", 0.0, caller, priority)
+    return Job(id, Submission(generation, "pico", "fal", caller, priority, person=person), 0.0)
 
 
 def test_what_a_job_costs_is_told_in_usual_pictures() -> None:
@@ -33,14 +38,14 @@ def test_what_a_job_costs_is_told_in_usual_pictures() -> None:
 def test_a_flow_is_of_one_caller_one_priority_and_one_length(steps: int, length: str) -> None:
     assert flow(make_job("me", steps)) == f"1/{length}/me"
     assert flow(make_job("me", steps, INTERACTIVE)) == f"0/{length}/me"
-    assert flow(replace(make_job("", steps), person="at home")) == f"1/{length}/at home"
+    assert flow(make_job("", steps, person="at home")) == f"1/{length}/at home"
 
 
 def test_the_name_of_a_flow_fits_its_column() -> None:
     longest = replace(
         USUAL, width=MAX_SIDE, height=MAX_SIDE, steps=MAX_STEPS, num_images=MAX_IMAGES
     )
-    assert len(flow(replace(make_job("c" * 64), generation=longest))) <= 80
+    assert len(flow(Job("1", Submission(longest, "pico", "fal", "c" * 64), 0.0))) <= 80
 
 
 @dataclass

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from imagemill.dialects.fal.signing import signed_headers
 from imagemill.errors import Fault, Kind
 from imagemill.slots import Slots
 from imagemill.store.database import Database
@@ -74,7 +75,7 @@ def signed_by(x: str, signature: bytes, message: bytes) -> bool:
 
 
 def test_a_receiver_can_verify_what_was_sent() -> None:
-    headers = SIGNER.fal_headers("job1", "user1", b'{"status":"OK"}', NOW + 0.9)
+    headers = signed_headers(SIGNER, "job1", "user1", b'{"status":"OK"}', NOW + 0.9)
     assert headers["X-Fal-Webhook-Timestamp"] == "1000"
     assert len(bytes.fromhex(headers["X-Fal-Webhook-Signature"])) == 64
     for now in (NOW - 300, NOW + 300):
@@ -91,12 +92,12 @@ def test_a_receiver_can_verify_what_was_sent() -> None:
     ],
 )
 def test_a_changed_header_is_not_verified(name: str, value: str) -> None:
-    headers = SIGNER.fal_headers("job1", "user1", b"{}", NOW)
+    headers = signed_headers(SIGNER, "job1", "user1", b"{}", NOW)
     assert not verified(headers | {name: value}, b"{}", SIGNER.jwks(), NOW)
 
 
 def test_neither_is_another_body_another_key_or_another_time() -> None:
-    headers = SIGNER.fal_headers("job1", "user1", b"{}", NOW)
+    headers = signed_headers(SIGNER, "job1", "user1", b"{}", NOW)
     assert not verified(headers, b"{} ", SIGNER.jwks(), NOW)
     assert not verified(headers, b"{}", Signer.new().jwks(), NOW)
     assert not verified(headers, b"{}", SIGNER.jwks(), NOW + 301)
@@ -270,7 +271,7 @@ class Office:
         if job in self.forgotten:
             return None
         body = json.dumps({"request_id": job, "status": "OK", "payload": {"seed": 1}}).encode()
-        headers = SIGNER.fal_headers(job, "user1", body, self.clock.now)
+        headers = signed_headers(SIGNER, job, "user1", body, self.clock.now)
         return Message(delivery.url, headers | {"content-type": "application/json"}, body)
 
     async def post(

@@ -14,8 +14,8 @@ from imagemill.assembly import assemble
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault
-from imagemill.job import FINAL, Job, Line, Result, Status
-from imagemill.orders import Order, Repeat
+from imagemill.generation import Draft
+from imagemill.job import FINAL, Job, Line, Repeat, Result, Status, Submission
 from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.store import Database, Jobs
@@ -124,21 +124,26 @@ def slow(service: Service) -> SlowJobs:
 SMALL: Mapping[str, Any] = {"width": 64, "height": 64, "steps": 4}
 
 
-def make_order(prompt: str, size: Mapping[str, Any] = SMALL, **changes: Any) -> Order:
+def make_submission(prompt: str, size: Mapping[str, Any] = SMALL, **changes: Any) -> Submission:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
-    generation = endpoint.generation(prompt, "png", **{"seed": 1, **size})
-    return Order(generation, endpoint, door="fal", **changes)
+    generation = endpoint.generation(Draft(prompt, **{"seed": 1, **size}))
+    return Submission(generation, endpoint.source, "fal", **changes)
+
+
+def make_waiting(prompt: str, size: Mapping[str, Any] = SMALL, **changes: Any) -> Submission:
+    """Of a caller who waits on a connection, and wants nothing once that is gone."""
+    return make_submission(prompt, size, cancel_on_disconnect=True, **changes)
 
 
 async def test_a_job_claimed_while_a_renewal_is_answered_is_painted(make_service: Make) -> None:
     engine = PlainEngine(hold_at=1)
     service = await make_service(engine)
-    first = await service.submit(make_order("first"))
+    first = await service.submit(make_submission("first"))
     await engine.reached("first", 1)
     answer = slow(service).hold("renew")
     renewing = asyncio.create_task(service.worker.renew())
     await slow(service).on_the_way.acquire()
-    second = await service.submit(make_order("second"))
+    second = await service.submit(make_submission("second"))
     await engine.asked(2)
     answer.set()
     await renewing
@@ -152,7 +157,7 @@ async def test_a_job_that_ends_while_a_renewal_is_answered_is_told_at_once(
 ) -> None:
     engine = PlainEngine(hold_at=1)
     service = await make_service(engine)
-    job = await service.submit(make_order("a cat"))
+    job = await service.submit(make_submission("a cat"))
     await engine.reached("a cat", 1)
     ended, renewed = slow(service).hold("finish"), slow(service).hold("renew")
     with service.news.listen(job.id) as heard:
@@ -175,7 +180,7 @@ async def test_a_job_cancelled_while_its_claim_is_answered_is_not_painted(
     engine = PlainEngine()
     service = await make_service(engine)
     answer = slow(service).hold("claim")
-    job = await service.submit(make_order("a cat"))
+    job = await service.submit(make_submission("a cat"))
     await slow(service).on_the_way.acquire()
     assert (await service.cancel(job)).status is Status.RUNNING
     answer.set()
@@ -188,14 +193,14 @@ async def test_a_job_cancelled_before_the_first_step_of_its_work_ends(make_servi
     engine = PlainEngine()
     service = await make_service(engine)
     slow(service).soon = service.worker.stop
-    job = await service.submit(make_order("a cat"))
+    job = await service.submit(make_submission("a cat"))
     assert (await service.ended(job.id)).status is Status.CANCELLED
 
 
 async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_service: Make) -> None:
     engine = PlainEngine(State.STARTING)  # so that nothing is claimed by itself
     service = await make_service(engine)
-    job = await service.submit(make_order("a cat"))
+    job = await service.submit(make_submission("a cat"))
     lost = await Jobs(service.database).claim(service.worker.name, 1, service.now(), LEASE)
     assert [each.id for each in lost] == [job.id]
     for _ in range(2):
@@ -210,7 +215,7 @@ async def test_work_is_counted_as_begun_when_the_engine_has_it_and_not_when_it_i
 ) -> None:
     engine = PlainEngine(hold_at=1)
     service = await make_service(engine)
-    job = await service.submit(make_order("a cat"))
+    job = await service.submit(make_submission("a cat"))
     await engine.reached("a cat", 1)
 
     async def begun() -> int:
@@ -231,7 +236,7 @@ async def test_no_pause_and_no_step_of_the_clock_ends_the_work_of_who_is_alone(
 ) -> None:
     clock, engine = Clock(), PlainEngine(hold_at=1)
     async with gateway(tmp_path, database_url, engine, clock) as service:
-        waiting = asyncio.create_task(service.wait_for(make_order("a cat")))
+        waiting = asyncio.create_task(service.wait_for(make_waiting("a cat")))
         await engine.reached("a cat", 1)
         clock.now += step
         for _ in range(3):
@@ -252,8 +257,8 @@ async def test_a_gateway_that_was_stopped_takes_its_work_up_again(
         gateway(tmp_path, database_url, engine, clock) as stopped,
         gateway(tmp_path, database_url, busy, clock) as other,
     ):
-        waiting = asyncio.create_task(stopped.wait_for(make_order("a cat")))
-        queued = await stopped.submit(make_order("a dog"))
+        waiting = asyncio.create_task(stopped.wait_for(make_waiting("a cat")))
+        queued = await stopped.submit(make_submission("a dog"))
         await engine.asked(2)
         for _ in range(3):
             await other.worker.renew()
@@ -275,14 +280,14 @@ async def test_long_jobs_that_fill_all_places_keep_out_neither_others_nor_short_
     service = await make_service(engine)  # with two places
     long = {"width": 1024, "height": 1024, "steps": 100}
     jobs = [
-        await service.submit(make_order(f"long {number}", caller="a", size=long))
+        await service.submit(make_submission(f"long {number}", caller="a", size=long))
         for number in range(3)
     ]
     await engine.asked(2)
-    jobs.append(await service.submit(make_order("short", caller="a")))
+    jobs.append(await service.submit(make_submission("short", caller="a")))
     await engine.asked(3)
     assert [each.prompt for each in engine.submitted] == ["long 0", "long 1", "short"]
-    jobs.append(await service.submit(make_order("of another", caller="b")))
+    jobs.append(await service.submit(make_submission("of another", caller="b")))
     engine.gate.set()
     for job in jobs:
         assert (await service.ended(job.id)).status is Status.SUCCEEDED
@@ -296,7 +301,7 @@ async def test_what_the_engine_holds_back_takes_no_place_from_others_of_the_same
     engine.gate.clear()
     service = await make_service(engine)  # with two places
     prompts = [*sorted(suspects), "a cat", "a dog"]
-    jobs = [await service.submit(make_order(each, caller="a")) for each in prompts]
+    jobs = [await service.submit(make_submission(each, caller="a")) for each in prompts]
     await engine.asked(4)
     everybody = frozenset({flow(jobs[0])})
     assert service.worker._room() == (1, everybody), "twice as many as there are places"
@@ -317,19 +322,19 @@ async def test_a_waiting_call_that_is_sent_again_to_another_gateway_is_painted_o
         gateway(tmp_path, database_url, other_engine, clock) as second,
     ):
         other_engine.state = State.DEAD  # so that the first claims
-        waiting = asyncio.create_task(first.wait_for(make_order("a cat", repeat=named)))
+        waiting = asyncio.create_task(first.wait_for(make_waiting("a cat", repeat=named)))
         await engine.reached("a cat", 1)
         other_engine.state = State.READY
-        repeated = asyncio.create_task(second.wait_for(make_order("a cat", repeat=named)))
+        repeated = asyncio.create_task(second.wait_for(make_waiting("a cat", repeat=named)))
         engine.gate.set()
         jobs = [await waiting, await repeated]
         assert jobs[0].id == jobs[1].id
         assert jobs[1].status is Status.SUCCEEDED
         again, drawn = replace(named, key="another"), {**SMALL, "seed": 2}
         for service, size in ((first, SMALL), (second, drawn)):
-            answer = await service.paint(make_order("a cat", size, repeat=again))
+            answer = await service.paint(make_waiting("a cat", size, repeat=again))
             assert answer.seed == 1
         other = replace(named, content="other")
         with pytest.raises(Fault, match="Idempotency-Key"):
-            await second.wait_for(make_order("a dog", repeat=other))
+            await second.wait_for(make_waiting("a dog", repeat=other))
     assert len(engine.submitted) + len(other_engine.submitted) == 2

@@ -16,12 +16,12 @@ import pytest
 import uvicorn
 from cryptography import x509
 
-from imagemill.addresses import HOSTS
 from imagemill.app import create_app
 from imagemill.errors import Fault
 from imagemill.exec.calls import Call, calls, told
 from imagemill.exec.interception import Outcome
 from imagemill.exec.surroundings import PRELOAD, above, environment, roots
+from imagemill.http.hosts import HOSTS
 from imagemill.settings import Settings
 from tests.engines import PlainEngine
 

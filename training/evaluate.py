@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from diffusers import StableDiffusion3Pipeline
 
-from imagemill.catalog.endpoints import PICO
+from imagemill.catalog.models import PICO
 from imagemill.pico import folder, parts
 from imagemill.pico.autoencoder import PATCH
 from imagemill.pico.concepts import traits

@@ -29,7 +29,7 @@ from diffusers import StableDiffusion3Pipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from imagemill.catalog.endpoints import PICO
+from imagemill.catalog.models import PICO
 from imagemill.pico import folder, parts
 from imagemill.pico.concepts import rows
 from imagemill.pico.scene import Scene, Thing

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from imagemill.catalog.endpoints import PICO
-from imagemill.catalog.pages import PAGES
+from imagemill.catalog.models import PICO
+from imagemill.dialects.fal.pages import PAGES
 from imagemill.engine import direct
 from imagemill.generation import Generation
 from imagemill.pico.scene import STYLES

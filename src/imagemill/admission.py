@@ -22,9 +22,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imagemill import doors
-from imagemill.addresses import FILES, HOSTS, path_of
-from imagemill.dialects.callers import LOCAL
 from imagemill.errors import Fault, Kind
+from imagemill.host_routing import FILES, path_of
+from imagemill.http.hosts import HOSTS
+from imagemill.http.identity import LOCAL
 from imagemill.settings import ANY, Settings, is_loopback
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,7 @@
 """Assembly of the server: settings in, an ASGI application out. No torch is imported here."""
 
-import asyncio
-import logging
-import re
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,34 +9,32 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill import __version__, telemetry
-from imagemill.addresses import Addressed, path_of
 from imagemill.admission import Admission
 from imagemill.assembly import assemble
 from imagemill.budget import Budget
 from imagemill.catalog import Catalog
 from imagemill.connections import Connections, Limits, most_connections, protocols
-from imagemill.dialects import downloads, fal, hf_inference, wire
-from imagemill.dialects.request_body import Bodies, Bounded
+from imagemill.dialects import fal, hf_inference
 from imagemill.doors import DIALECTS, refuse
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
+from imagemill.exec import surroundings
+from imagemill.host_routing import HostRouting, path_of
+from imagemill.http import file_responses, operation
+from imagemill.http.middleware import PacingMiddleware, RequestIdMiddleware, SlowRetryMiddleware
+from imagemill.http.request_body import Bodies, Bounded
+from imagemill.pacing import Pacer
 from imagemill.server import Server
 from imagemill.service import Service
 from imagemill.settings import LOOPBACK, Settings
 from imagemill.telemetry import Telemetry
 from imagemill.tls import EVERYWHERE, Authority
 
-log = logging.getLogger(__name__)
-
 UNROUTED = {404: Kind.NO_PATH, 405: Kind.NO_VERB}  # what no route says of a call
-LEAST_PAUSE, MOST_PAUSE = 1.0, 10.0  # seconds before a 503
-
-_REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+BEGUN_A_PASS = 4  # requests, each about a millisecond, in one pass of the event loop
 
 
 def create_app(
@@ -55,7 +49,7 @@ def create_app(
         Budget(settings.input_memory), Budget(settings.input_disk), settings.data_dir / "incoming"
     )
     service = assemble(settings, catalog, metrics, engine, inputs.disk)
-    house = wire.House(
+    house = operation.House(
         service,
         catalog,
         metrics,
@@ -71,15 +65,16 @@ def create_app(
         lifespan=_lifespan(service, settings.shutdown_time),
         redoc_url=None,
     )
-    for routes in (*(each.routes for each in DIALECTS), downloads.routes, _house_routes):
+    for routes in (*(each.routes for each in DIALECTS), file_responses.routes, _house_routes):
         app.include_router(routes(house))
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
-    app.add_middleware(Calm)
+    app.add_middleware(SlowRetryMiddleware, hf_inference.IMPATIENT)
     app.add_middleware(Admission, settings)
-    app.add_middleware(Marked)
-    app.add_middleware(Addressed, settings.input_limit, catalog.default)
+    app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(HostRouting, settings.input_limit, catalog.default)
     app.add_middleware(Bounded, inputs)
+    app.add_middleware(PacingMiddleware, Pacer(BEGUN_A_PASS))
     metrics.inputs.labels("memory").set_function(lambda: inputs.memory.taken)
     metrics.inputs.labels("disk").set_function(lambda: inputs.disk.taken)
     app.state.metrics, app.state.inputs = metrics, inputs
@@ -118,7 +113,7 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         log_config=None,
-        access_log=False,  # `Marked` writes one, with the request's id
+        access_log=False,  # `RequestIdMiddleware` writes one, with the request's id
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_time)),
     )
@@ -126,7 +121,8 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 
 def exports(settings: Settings) -> str:
     """What whoever calls a server with `tls` must export, line by line."""
-    return _authority(settings).exports(f"https://{settings.host}:{settings.port}")
+    url = f"https://{settings.host}:{settings.port}"
+    return surroundings.exports(_authority(settings), url)
 
 
 def _authority(settings: Settings) -> Authority:
@@ -149,7 +145,7 @@ def _lifespan(service: Service, patience: float) -> Any:
     return lifespan
 
 
-def _house_routes(house: wire.House) -> APIRouter:
+def _house_routes(house: operation.House) -> APIRouter:
     router = APIRouter(tags=["server"])
 
     async def health() -> JSONResponse:
@@ -183,64 +179,3 @@ async def _refuse(request: Request, error: Exception) -> Response:
     response = refuse(path, request.headers, Fault(kind, told))
     response.headers.update(error.headers or {})
     return response
-
-
-class Calm:
-    """Holds every 503 back from a client that sends again at once and for ever when it gets one."""
-
-    def __init__(
-        self, app: ASGIApp, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    ) -> None:
-        self.app, self.pause = app, pause
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        agent = Headers(scope=scope).get("user-agent", "") if scope["type"] == "http" else ""
-        hasty = agent.startswith(hf_inference.IMPATIENT)
-        await self.app(scope, receive, self._held(send) if hasty else send)
-
-    def _held(self, send: Send) -> Send:
-        async def held(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 503:
-                said = Headers(raw=message["headers"]).get("retry-after", "")
-                seconds = float(said) if said.isascii() and said.isdigit() else LEAST_PAUSE
-                await self.pause(min(max(seconds, LEAST_PAUSE), MOST_PAUSE))
-            await send(message)
-
-        return held
-
-
-class Marked:
-    """Marks every reply with a request id, the caller's own where it is sane, and logs it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        id, began, status = _id(scope), time.monotonic(), 0
-
-        async def marked(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = id
-            await send(message)
-
-        try:
-            await self.app(scope, receive, marked)
-        finally:
-            facts = {
-                "request_id": id,
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": status,
-                "seconds": round(time.monotonic() - began, 4),
-            }
-            log.info("%(method)s %(path)r %(status)s in %(seconds)s s", facts, extra=facts)
-
-
-def _id(scope: Scope) -> str:
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

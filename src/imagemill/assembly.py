@@ -30,8 +30,8 @@ from imagemill.files.room import Room
 from imagemill.folders import keep_private
 from imagemill.input_files import InputFiles
 from imagemill.job import Job
+from imagemill.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
 from imagemill.lora_files import LoraFiles
-from imagemill.materials import PICTURE_MEMORY, Expand, Materials
 from imagemill.news import News
 from imagemill.recall import Recall
 from imagemill.repeats import Repeats
@@ -78,16 +78,19 @@ def assemble(
         settings.data_dir / "loras", settings.lora_bytes, settings.lora_dir, fetcher, clock
     )
     disk = disk or Budget(settings.input_disk)
-    files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk)
+    tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
+    files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk, tokens)
     news = News()
 
     async def render(id: str) -> Message | None:
         job = await jobs.get(id)
-        if job is None or job.door not in MESSAGES:
+        if job is None or job.submission.dialect not in MESSAGES:
             return None
         # Receivers compare the time with their own: it is that of the wall.
-        told = await MESSAGES[job.door](service, await service.signer(), job, time.time())
-        return replace(told, local=job.local)
+        told = await MESSAGES[job.submission.dialect](
+            service, await service.signer(), job, time.time()
+        )
+        return replace(told, local=job.submission.local)
 
     async def probe() -> None:
         await database.probe()
@@ -99,13 +102,13 @@ def assemble(
         jobs,
         Holds(database),
         objects,
-        Materials(files, loras, _expander(settings), Budget(PICTURE_MEMORY)),
+        InputGatherer(files, loras, _expander(settings), Budget(IMAGE_MEMORY)),
         news,
         telemetry,
         clock,
         at_once=settings.running * max(1, len(devices)),
         retention=settings.retention,
-        secret=partial(table.secret, "names", token_bytes(32)),
+        secret=partial(table.secrets.secret, "names", token_bytes(32)),
         ended=courier.wake,
         probe=probe,
         settled=lambda: clock.settled,
@@ -127,7 +130,8 @@ def assemble(
         settings.queue,
         settings.wait_time,
         place.partition("?")[0],
-        partial(table.secret, "tokens", token_bytes(32)),
+        tokens,
+        files,
         now=clock,
     )
     return service

@@ -211,7 +211,7 @@ def _named(model: str) -> tuple[str, dict[str, str]]:
 
     Nothing stands in here: whoever names a model on their own machine wants that one.
     """
-    from imagemill.catalog.endpoints import OWN
+    from imagemill.catalog.models import OWN
     from imagemill.pipelines.families import EMBEDDED
 
     if model in (EMBEDDED, *OWN):

@@ -18,8 +18,8 @@ from imagemill.dialects import (
     sdapi,
     together,
 )
-from imagemill.dialects.wire import House
 from imagemill.errors import Fault
+from imagemill.http.operation import House
 
 Refuse = Callable[[Headers, Fault], Response]
 

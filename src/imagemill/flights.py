@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from imagemill.errors import Fault, Kind
-from imagemill.orders import Order
+from imagemill.job import Submission
 from imagemill.repeats import REPEATED, conflict
 
 RETURNS = 15.0  # seconds in which a client that timed out sends the same again
@@ -45,6 +45,10 @@ class Flights:
     def __init__(self) -> None:
         self._flights: OrderedDict[Hashable, Flight] = OrderedDict()
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether work is under way or kept under a key."""
+        return key in self._flights
+
     @property
     def tasks(self) -> list[asyncio.Task[Any]]:
         """All that is under way."""
@@ -58,13 +62,14 @@ class Flights:
         return None
 
     async def board(
-        self, key: Hashable, order: Order, work: Callable[[], Coroutine[Any, Any, T]]
+        self, key: Hashable, submission: Submission, work: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
         """One flight for all calls of a key, or for a call and those that repeat it."""
-        repeat, patience = order.repeat, Patience(alone=math.inf if order.finish else 0.0)
+        repeat = submission.repeat
+        patience = Patience(alone=0.0 if submission.cancel_on_disconnect else math.inf)
         if repeat is None:
             return await self.share(key, work, patience)
-        call = order.door, order.caller, repeat.key
+        call = submission.dialect, submission.caller, repeat.key
         kept = REPEATED if repeat.named else 0.0
         patience = Patience(max(RETURNS, patience.alone), kept)
         key = call if repeat.named else (*call, uuid.uuid4())

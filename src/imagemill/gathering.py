@@ -82,7 +82,7 @@ class Gathering:
 
     def lying(self, caller: str) -> int:
         """How many jobs of a caller lie ready."""
-        return sum(each.job.caller == caller for each in self._ready.values())
+        return sum(each.job.submission.caller == caller for each in self._ready.values())
 
     def stop(self, id: str) -> None:
         """Drops a job that does not wait any more, if it is here."""
@@ -121,7 +121,7 @@ class Gathering:
         return max(0, min(TOGETHER, self.slots.room, READY - len(self._ready)))
 
     async def _hold(self, limit: int) -> list[Job]:
-        worker, callers = self.worker, {each.job.caller for each in self._ready.values()}
+        worker, callers = self.worker, {each.job.submission.caller for each in self._ready.values()}
         sated = {caller for caller in callers if self.lying(caller) >= CALLER_READY}
         return await self.holds.take(
             worker.name,
@@ -133,7 +133,7 @@ class Gathering:
         )
 
     def _begin(self, job: Job) -> None:
-        self.slots.take(job.id, job.generation.host, job.caller)
+        self.slots.take(job.id, job.generation.host, job.submission.caller)
         task = self._tasks[job.id] = asyncio.create_task(self._gather(job))
         task.add_done_callback(lambda _: self._done(job.id))
 
@@ -145,7 +145,7 @@ class Gathering:
     async def _gather(self, job: Job) -> None:
         worker = self.worker
         try:
-            found = await worker.outlasting(partial(worker.materials.gather, job))
+            found = await worker.outlasting(partial(worker.inputs.gather, job))
             self._ready[job.id] = Gathered(job, *found)
             if await worker.outlasting(partial(self.holds.ready, job.id, worker.name)):
                 worker.news.submitted.set()  # it may be claimed

@@ -1,7 +1,10 @@
-"""Generation: what was asked, in our own words, checked. Painted: what came of it."""
+"""Draft: what a caller said of a generation. Generation: the whole of it, checked. Painted: what
+came of it.
+"""
 
 import re
-from dataclasses import dataclass
+import secrets
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -96,44 +99,50 @@ class Swatch:
 
 @dataclass(frozen=True)
 class Generation:
-    """One request for pictures; raises a Fault of kind INVALID where a value is out of range.
+    """What is to be painted; raises a Fault of kind INVALID where a value is out of range."""
 
-    model: the id the caller named; the catalog decides what serves it.
-    width, height: px, 64 to 2048, of the finished picture. steps: 1 to 150. guidance_scale: 0 to
-    50, 1 and below being unguided. seed: 0 to 2**64 - 1; the picture i of several is painted with
-    seed + i, so that the first is the same as when asked for alone. scheduler: one of SCHEDULERS,
-    None for the model's own.
-
-    guidance_range: shares of the steps between which guidance is applied. image: a URL or a stored
-    file that is painted over; mask: another, white where. strength: how much of the image is
-    repainted, 0 to 1. outpaint: the image lies in the middle of a larger picture, whose rest is
-    painted. image_sized: width and height are to be the image's. style: the name of a preset.
-    palette: colours to come close to. expand: the prompt is to be enriched before it is painted.
-    acceleration: how much of the computation may be saved at the price of other pixels; "none"
-    paints exactly.
-    """
-
+    #: 1 to 10,000 characters, not of spaces alone.
     prompt: str
+    #: The id that the caller named; the catalog decides what serves it.
     model: str
+    #: Of the finished image; px, 64 to 2048.
     width: int
     height: int
+    #: 1 to 150.
     steps: int
+    #: 0 to 50; 1 and below are unguided.
     guidance_scale: float
+    #: 0 to 2**64 - 1, of the first image; the image i of several has seed + i, so that each is the
+    #: same as when asked for alone.
     seed: int
+    #: What is not to be seen, at most 10,000 characters; empty for nothing.
     negative_prompt: str = ""
+    #: 1 to 8.
     num_images: int = 1
+    #: One of SCHEDULERS; None for the model's own.
     scheduler: str | None = None
     format: Format = "png"
+    #: Shares of the steps, 0 to 1, between which guidance is applied.
     guidance_range: tuple[float, float] = (0.0, 1.0)
+    #: What is painted over: a URL, or a stored file.
     image: str | None = None
+    #: Another in the same size; white is painted over.
     mask: str | None = None
+    #: How much of the image is repainted, 0 to 1.
     strength: float = 0.8
+    #: The image lies in the middle of a larger one, whose rest is painted.
     outpaint: bool = False
+    #: Width and height are to be those of the image.
     image_sized: bool = False
+    #: At most 8, each with a scale from -4 to 4.
     loras: tuple[Lora, ...] = ()
+    #: The name of a preset.
     style: str | None = None
+    #: Colours to come close to.
     palette: tuple[Swatch, ...] = ()
+    #: The prompt is to be enriched before it is painted.
     expand: bool = False
+    #: How much of the computation may be saved at the price of other pixels; "none" paints exactly.
     acceleration: Acceleration = "none"
 
     def __post_init__(self) -> None:
@@ -236,6 +245,86 @@ def host_of(reference: str | None) -> str:
 
 
 @dataclass(frozen=True)
+class Defaults:
+    """What an endpoint paints with where its caller leaves something open."""
+
+    #: px, 64 to 2048.
+    width: int
+    height: int
+    #: 1 to 150.
+    steps: int
+    #: 0 to 50.
+    guidance_scale: float
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a caller said of a generation, unchecked; None is left open.
+
+    The fields are those of a Generation, which says more of each.
+    """
+
+    #: What to paint.
+    prompt: str
+    #: What is not to be seen; empty for nothing.
+    negative_prompt: str = ""
+    #: px; None for the endpoint's default, or where the image decides.
+    width: int | None = None
+    height: int | None = None
+    #: None for the endpoint's default.
+    steps: int | None = None
+    #: None for the endpoint's default.
+    guidance_scale: float | None = None
+    #: Of the first image; None draws one of 32 bits.
+    seed: int | None = None
+    #: How many are painted.
+    num_images: int = 1
+    #: None for the model's own.
+    scheduler: str | None = None
+    #: Of the files that come out.
+    format: Format = "png"
+    #: Shares of the steps between which guidance is applied.
+    guidance_range: tuple[float, float] = (0.0, 1.0)
+    #: What is painted over: a URL, a data URI or a stored file.
+    image: str | None = None
+    #: Another in the same size; white is painted over.
+    mask: str | None = None
+    #: How much of the image is repainted, 0 to 1; None for the usual 0.8.
+    strength: float | None = None
+    #: The image lies in the middle of a larger one, whose rest is painted.
+    outpaint: bool = False
+    #: Width and height are to be those of the image.
+    image_sized: bool = False
+    #: Adapters of the model, in the order in which they are applied.
+    loras: tuple[Lora, ...] = ()
+    #: The name of a preset.
+    style: str | None = None
+    #: Colours to come close to.
+    palette: tuple[Swatch, ...] = ()
+    #: The prompt is to be enriched before it is painted.
+    expand: bool = False
+    #: How much of the computation may be saved at the price of other pixels.
+    acceleration: Acceleration = "none"
+
+    def complete(self, model: str, defaults: Defaults) -> Generation:
+        """What `model` is to paint; raises a Fault where a value is out of range."""
+        usual = asdict(defaults) | {"seed": secrets.randbelow(2**32)}
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        said = {name: value for name, value in said.items() if value is not None}
+        return Generation(model=model, **usual | said)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a generation has come."""
+
+    #: Steps done, over all images and stages.
+    step: int
+    #: Steps in all.
+    steps: int
+
+
+@dataclass(frozen=True)
 class Painted:
     """A finished generation: encoded pictures in order, and how it went."""
 
@@ -245,3 +334,15 @@ class Painted:
     # Words that the model does not know, that lie beyond what it reads, or that it draws as
     # something near ("corgi: drawn as dog").
     ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller gets who waits for images."""
+
+    #: The images, and how it went.
+    painted: Painted
+    #: Of the first image: drawn, where none was asked for.
+    seed: int
+    #: They are earlier ones, from the cache.
+    hit: bool

@@ -1,4 +1,6 @@
-"""Job: the durable record of one call, and its legal moves. File: what comes out of it."""
+"""Submission: a generation and how it may be answered. Job: its durable record, and the legal
+moves. File: what comes out of it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -6,7 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from imagemill.errors import Fault
-from imagemill.generation import Generation
+from imagemill.generation import Generation, Progress
 
 
 class Status(StrEnum):
@@ -59,45 +61,109 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One call. Times are unix seconds.
+class Repeat:
+    """How a call is known again that its caller sends once more."""
 
-    door: the dialect that took it. caller: whose it is, a digest of the credential, empty for
-    nobody's. source: what paints. attended: somebody waits on a connection, and nobody wants the
-    picture once that is gone. server: the process that has this connection. start_by: when it has
-    failed if it has not begun. callback: the URL that is told of the end. keep: seconds that its
-    files live, None for the server's own rule. public: whether who knows a file's address may read
-    it. stored: whether what was asked may be kept after the end. local: the caller is on this
-    machine, so that URLs of theirs may lead to its other servers. wire: what the dialect must know
-    again to tell of the job; JSON. attempts: claims so far. begun: those in which the engine had
-    it in hand, and that did not end in order. person: who asks, told apart by address where there
-    is no caller; only a new job knows.
+    #: Tells it from the caller's others.
+    key: str
+    #: A digest of what is asked.
+    content: str = ""
+    #: The caller gave the key, so that all calls of it are one; else those are that were sent again
+    #: after the first was given up.
+    named: bool = False
+    #: This one was sent again.
+    resent: bool = False
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A generation, what paints it, and how it may be answered: all that a dialect asks for.
+
+    The last six are not kept with the job.
     """
 
-    id: str
-    door: str
+    #: What is to be painted.
     generation: Generation
+    #: The address of what paints (see `model_spec`).
     source: str
-    created: float
+    #: Who took the call, and words its answers and its webhook.
+    dialect: str = ""
+    #: Whose it is: a digest of the credential, empty for nobody's.
     caller: str = ""
+    #: How urgent it is, before all else.
     priority: Priority = Priority.NORMAL
-    attended: bool = False
-    server: str | None = None
-    start_by: float | None = None
-    callback: str | None = None
-    keep: float | None = None
+    #: Nobody wants the image once the connection is gone on which its caller waits.
+    cancel_on_disconnect: bool = False
+    #: Seconds, above 0, after which it has failed if it has not begun; None for no limit.
+    begin_within: float | None = None
+    #: What is told of the end, at most 8,192 characters; None for nobody.
+    webhook_url: str | None = None
+    #: Seconds, above 0, that its files live; None for the server's own rule.
+    ttl_seconds: float | None = None
+    #: Whoever knows a file's address may read it.
     public: bool = True
-    stored: bool = True
+    #: What was asked may be kept after the end.
+    retain_prompt: bool = True
+    #: The caller is on this machine, so that URLs of theirs may lead to its other servers.
     local: bool = False
-    wire: Mapping[str, Any] = field(default_factory=dict)
+    #: What the dialect must know again to tell of the job; JSON.
+    dialect_state: Mapping[str, Any] = field(default_factory=dict)
+    #: The caller, told apart by address where there is no credential.
     person: str = field(default="", compare=False)
+    #: Of the weights: changes with them.
+    version: str = field(default="", compare=False)
+    #: An earlier image of the same caller's will do.
+    cacheable: bool = field(default=True, compare=False)
+    #: The seed was drawn here, so that any will do.
+    seed_drawn: bool = field(default=False, compare=False)
+    #: It waits for a model that is loading, and is not refused.
+    wait_for_model: bool = field(default=False, compare=False)
+    #: How its caller may send it again; None for a call that stands alone.
+    repeat: Repeat | None = field(default=None, compare=False)
+
+    @property
+    def named(self) -> bool:
+        """Whether the caller gave the call a name, under which it may come again."""
+        return self.repeat is not None and self.repeat.named
+
+
+@dataclass(frozen=True)
+class Job:
+    """The record of one submission: how far it is, and what came of it. Times are unix seconds."""
+
+    #: A UUID.
+    id: str
+    #: What was asked.
+    submission: Submission
+    #: When it came.
+    created: float
+    #: The process with the connection on which its caller waits; None where nobody does.
+    server: str | None = None
+    #: How far it is.
     status: Status = Status.QUEUED
+    #: When the last attempt began; None before the first.
     started: float | None = None
+    #: When it ended; None until then.
     finished: float | None = None
+    #: Claims so far, 0 or more.
     attempts: int = 0
+    #: Those in which the engine had it in hand, and that did not end in order; 0 or more.
     begun: int = 0
+    #: What came of it, once it has succeeded.
     result: Result | None = None
+    #: What went wrong, once it has failed or was cancelled.
     fault: Fault | None = None
+
+    @property
+    def generation(self) -> Generation:
+        """What is to be painted."""
+        return self.submission.generation
+
+    @property
+    def start_deadline(self) -> float | None:
+        """When it has failed if it has not begun; None for no limit."""
+        seconds = self.submission.begin_within
+        return None if seconds is None else self.created + seconds
 
     def move(
         self, status: Status, at: float, result: Result | None = None, fault: Fault | None = None
@@ -119,8 +185,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a job's log. number: counts from 0 within the job."""
+    """One line of a job's log."""
 
+    #: Counts from 0 within the job.
     number: int
+    #: Unix seconds.
     at: float
+    #: What an operator reads.
     message: str
+    #: How far the job has come, where the line is about that.
+    progress: Progress | None = None

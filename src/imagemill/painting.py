@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagemill import images
 from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
 from imagemill.generation import Generation, Input, Painted
+from imagemill.images.decode import size_of
+from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Painting:
         if (gathered := worker.gathering.take(job.id)) is not None:
             generation, inputs = gathered.generation, gathered.inputs
         else:  # it needs nothing, or what was gathered went with its worker
-            gather = partial(worker.materials.gather, job)
+            gather = partial(worker.inputs.gather, job)
             generation, inputs, share = await worker.outlasting(gather)
             share.release()
         if generation.prompt != job.generation.prompt:
@@ -80,14 +81,14 @@ class Painting:
         painted: Painted | None = None
         try:
             async for event in worker.engine.submit(
-                job.id, generation, job.source, inputs, previews
+                job.id, generation, job.submission.source, inputs, previews
             ):
                 match event:
                     case Begun() | HeldBack():
                         await self._handed(event)
-                    case Progress(step, steps):
+                    case Progress():
                         running = running or self._counted()
-                        self._progress(step, steps)
+                        self._log_progress(event)
                     case Preview():
                         worker.news.tell(job.id, event)
                     case Finished(painted):
@@ -114,28 +115,33 @@ class Painting:
         self.worker._begun += 1
         return True
 
-    def _progress(self, step: int, steps: int) -> None:
-        tenth = step * TOLD // steps
+    def _log_progress(self, progress: Progress) -> None:
+        tenth = progress.step * TOLD // progress.steps
         if tenth > self.told:
             self.told = tenth
-            self.say(f"step {step} of {steps}")
+            self.say(f"step {progress.step} of {progress.steps}", progress)
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, progress: Progress | None = None) -> None:
         # A job that is tried again continues the numbers of its first log.
         number = (self.job.attempts - 1) * 1000 + self.lines
         self.lines += 1
-        self.worker.log(self.job, Line(number, self.worker.clock(), message))
+        self.worker.log(self.job, Line(number, self.worker.clock(), message, progress))
 
     async def _store(self, generation: Generation, index: int, content: bytes) -> File:
-        job = self.job
+        job, submission = self.job, self.job.submission
         key = _key(await self.worker.secret(), f"{job.id}/{index}", generation.format)
-        content_type = images.MEDIA_TYPES[generation.format]
-        objects, keep = self.worker.objects, self.worker.retention
+        content_type = MEDIA_TYPES[generation.format]
+        objects, ttl = self.worker.objects, submission.ttl_seconds
         await objects.put(
-            content, content_type, key=key, job=job.id, caller=job.caller, public=job.public,
-            keep=keep if job.keep is None else objects.bounded(job.keep),
-        )  # fmt: skip
-        return File(key, content_type, len(content), *images.size_of(content))
+            content,
+            content_type,
+            key=key,
+            job=job.id,
+            caller=submission.caller,
+            public=submission.public,
+            keep=self.worker.retention if ttl is None else objects.bounded(ttl),
+        )
+        return File(key, content_type, len(content), *size_of(content))
 
 
 def _key(secret: bytes, name: str, suffix: str) -> str:

@@ -1,11 +1,11 @@
 """Recall: finished pictures that are kept, and given again to the caller who asks for the same."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from imagemill import files
 from imagemill.files import Cache
-from imagemill.generation import Painted
-from imagemill.orders import Order
+from imagemill.generation import Answer, Painted
+from imagemill.job import Submission
 from imagemill.telemetry import Telemetry
 from imagemill.threads import DISK
 
@@ -15,17 +15,48 @@ class Recall:
     cache: Cache
     telemetry: Telemetry
 
-    async def find(self, order: Order) -> tuple[Order, Painted | None]:
-        """What was painted for an order before; the order has the seed of that."""
-        if order.drawn:
-            seed = await DISK.run(self.cache.get, order.unseeded)
+    async def find(self, submission: Submission) -> tuple[Submission, Answer | None]:
+        """What was painted for it before, if that will do; the submission has the seed of that."""
+        if not submission.cacheable:
+            return submission, None
+        if submission.seed_drawn:
+            seed = await DISK.run(self.cache.get, seed_key(submission))
             if seed is not None:
-                order = replace(order, generation=replace(order.generation, seed=int(seed)))
-        content = await DISK.run(self.cache.get, order.seeded)
-        self.telemetry.cache.labels("miss" if content is None else "hit").inc()
-        return order, None if content is None else files.unpack(content)
+                submission = seeded(submission, int(seed))
+        content = await DISK.run(self.cache.get, image_key(submission))
+        if content is None:
+            return submission, None
+        self.telemetry.cache.labels("hit").inc()
+        return submission, Answer(files.unpack(content), submission.generation.seed, hit=True)
 
-    async def keep(self, order: Order, painted: Painted) -> None:
-        await DISK.run(self.cache.put, order.seeded, files.pack(painted))
-        if order.drawn:
-            await DISK.run(self.cache.put, order.unseeded, str(order.generation.seed).encode())
+    def missed(self, submission: Submission) -> None:
+        """Counts a submission that is painted, as nothing is kept for it."""
+        if submission.cacheable:
+            self.telemetry.cache.labels("miss").inc()
+
+    async def keep(self, submission: Submission, painted: Painted) -> None:
+        await DISK.run(self.cache.put, image_key(submission), files.pack(painted))
+        if submission.seed_drawn:
+            seed = str(submission.generation.seed).encode()
+            await DISK.run(self.cache.put, seed_key(submission), seed)
+
+
+def key_of(submission: Submission) -> str:
+    """The same for all submissions of a caller that the same images answer."""
+    return seed_key(submission) if submission.seed_drawn else image_key(submission)
+
+
+def image_key(submission: Submission) -> str:
+    """Of these very images; the caller's own, so that none learns what others asked."""
+    return files.key(asdict(submission.generation), submission.version, submission.caller)
+
+
+def seed_key(submission: Submission) -> str:
+    """Of the seed that was drawn for this."""
+    unseeded = asdict(replace(submission.generation, seed=0))
+    return files.key(unseeded, submission.version, submission.caller, "seed")
+
+
+def seeded(submission: Submission, seed: int) -> Submission:
+    """The same, painted with another seed."""
+    return replace(submission, generation=replace(submission.generation, seed=seed))

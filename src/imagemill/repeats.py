@@ -12,8 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from imagemill.errors import Fault, Kind
-from imagemill.job import Job, Status
-from imagemill.orders import Order, Repeat
+from imagemill.job import Job, Repeat, Status, Submission
 from imagemill.store import Jobs
 from imagemill.store.repeats import Claim, RepeatTable
 
@@ -35,14 +34,16 @@ class Repeats:
     now: Callable[[], float]
     _making: dict[str, asyncio.Future[None]] = field(default_factory=dict)
 
-    async def once(self, order: Order, make: Callable[[str], Awaitable[Job]]) -> tuple[Job, bool]:
+    async def once(
+        self, submission: Submission, make: Callable[[str], Awaitable[Job]]
+    ) -> tuple[Job, bool]:
         """The job that `make` gives for an id, or gave when the same call came first; whether it is
         new. Raises a Fault where the name was another call's.
         """
-        repeat = order.repeat
+        repeat = submission.repeat
         if repeat is None:
             return await make(_new_id()), True
-        name = _name(order, repeat)
+        name = _name(submission, repeat)
         while True:
             mine, now = Claim(repeat.content, _new_id()), self.now()
             claim = await self.table.claim(name, mine, now, now - _patience(repeat))
@@ -55,10 +56,10 @@ class Repeats:
                 return job, False
             await self.table.release(name, claim.job)
 
-    async def forget(self, order: Order, job: Job) -> None:
+    async def forget(self, submission: Submission, job: Job) -> None:
         """Lets a call whose job gave nothing be sent again."""
-        if order.repeat is not None:
-            await self.table.release(_name(order, order.repeat), job.id)
+        if submission.repeat is not None:
+            await self.table.release(_name(submission, submission.repeat), job.id)
 
     async def _made(self, name: str, id: str, make: Callable[[str], Awaitable[Job]]) -> Job:
         self._making[id] = asyncio.get_running_loop().create_future()
@@ -82,9 +83,10 @@ class Repeats:
         return None
 
 
-def _name(order: Order, repeat: Repeat) -> str:
-    """As it is kept: the name of one caller's call at one door."""
-    return hashlib.sha256(f"{order.door}\n{order.caller}\n{repeat.key}".encode()).hexdigest()
+def _name(submission: Submission, repeat: Repeat) -> str:
+    """As it is kept: the name of one caller's call to one dialect."""
+    name = f"{submission.dialect}\n{submission.caller}\n{repeat.key}"
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def _patience(repeat: Repeat) -> float:

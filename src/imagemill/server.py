@@ -6,6 +6,7 @@ to end only when its own time is over.
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import socket
@@ -56,6 +57,8 @@ class Server(uvicorn.Server):
         finally:
             self._opening = None
         await super().startup(sockets=bound)
+        # What a start has made stays: collecting garbage need not look at it, which takes long.
+        gc.freeze()
         self._log_started_message(bound)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,15 +2,22 @@
 
 A raw call (`paint`) waits for its job on an open connection: identical ones of a caller share one
 flight, with one look-up, one job, one file. When the last one who waits hangs up, the job is
-cancelled, unless the order says otherwise.
+cancelled, unless the submission says otherwise.
 """
 
 import asyncio
-import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterator,
+    Mapping,
+)
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -20,18 +27,15 @@ from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.flights import Flights
-from imagemill.generation import DATA, LONGEST_URL, Painted, check_length, host_of
-from imagemill.input_files import OWN
-from imagemill.job import FINAL, Job, Line, Priority, Status
+from imagemill.generation import LONGEST_URL, Answer, Generation, Painted, check_length
+from imagemill.input_files import Caller, Inline, InputFiles
+from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.lifecycle import Lifecycle
-from imagemill.materials import kept
 from imagemill.news import Item, News
-from imagemill.orders import Answer, Order
 from imagemill.places import Place, Places
-from imagemill.recall import Recall
+from imagemill.recall import Recall, key_of, seeded
 from imagemill.repeats import REPEATED, Repeats
 from imagemill.retries import outlasting
-from imagemill.slots import Slots, Turnstile
 from imagemill.store import Database, Jobs
 from imagemill.store.troubles import Trouble
 from imagemill.telemetry import Telemetry
@@ -39,16 +43,12 @@ from imagemill.watching import watch
 from imagemill.webhooks import Courier, Signer, signing_key
 from imagemill.worker import Worker
 
-log = logging.getLogger(__name__)
-
 STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for who asks meanwhile
 LOADING = "the model is currently loading"
 ON_ITS_WAY = frozenset({State.STARTING, State.DEGRADED})
 LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
-# Pictures that are fetched at a time while their callers wait: so many usually, so many more that
-# take longer than so many seconds, so many from one host.
-FETCHES = (4, 8, 5.0, 2)
+NO_IMAGES: Mapping[str, Inline] = {}
 READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that could not be read
 
 T = TypeVar("T")
@@ -75,18 +75,17 @@ class Service:
     wait_time: float
     place: str
     secrets: Callable[[], Awaitable[bytes]]
+    inputs: InputFiles
     secret: bytes = b""
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     _flights: Flights = field(default_factory=Flights)
     _places: Places = field(init=False)
-    _fetches: Turnstile = field(init=False)
     _opened: float | None = None
     _watched: dict[str, list[Place]] = field(default_factory=dict)  # by job
 
     def __post_init__(self) -> None:
         self._places = Places(self.queue)
-        self._fetches = Turnstile(Slots(*FETCHES, time.monotonic))
         self.life = Lifecycle(
             self.engine, self.database, self.objects, self.fetcher, self.worker, self.courier,
             self.place, clock=lambda: self.clock(),
@@ -116,47 +115,28 @@ class Service:
             "files": self.objects.contents.condition.trouble,
         }
 
-    async def submit(self, order: Order, attended: bool = False, previews: bool = False) -> Job:
+    async def submit(self, submission: Submission, previews: bool = False) -> Job:
         """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be.
 
-        attended: somebody waits on a connection. previews: and wants to see pictures on their way.
+        previews: whether images on their way are wanted.
         """
-        return (await self.once(order, attended, previews))[0]
+        return (await self.once(submission, previews))[0]
 
-    async def once(
-        self, order: Order, attended: bool = False, previews: bool = False
-    ) -> tuple[Job, bool]:
+    async def once(self, submission: Submission, previews: bool = False) -> tuple[Job, bool]:
         """The same; whether the job is new, and not that of the call that this one repeats."""
         if self.worker.closing:
             raise _closing()
-        if order.callback is not None:
-            await self.check_receiver(order.callback, order.local, order.caller)
-        make = partial(self._submit, order, attended, previews)
-        return await self.repeats.once(order, make)
+        if (url := submission.webhook_url) is not None:
+            await self.check_receiver(url, submission.local, submission.caller)
+        return await self.repeats.once(submission, partial(self._submit, submission, previews))
 
-    async def _submit(self, order: Order, attended: bool, previews: bool, id: str) -> Job:
-        if refusal := self.engine.refusal(order.endpoint.source):
+    async def _submit(self, submission: Submission, previews: bool, id: str) -> Job:
+        if refusal := self.engine.refusal(submission.source):
             raise refusal  # which it would hear when it has waited, else
-        now = self.now()
-        job = Job(
-            id=id,
-            door=order.door,
-            generation=(await self.keep_inputs(order)).generation,
-            source=order.endpoint.source,
-            created=now,
-            caller=order.caller,
-            priority=order.priority,
-            attended=attended,
-            server=self.worker.name if attended else None,
-            start_by=None if order.begin_within is None else now + order.begin_within,
-            callback=order.callback,
-            keep=order.keep,
-            public=order.public,
-            stored=order.stored,
-            local=order.local,
-            wire=order.wire,
-            person=order.person,
-        )
+        now, attended = self.now(), submission.cancel_on_disconnect
+        generation = await self.keep_inputs(submission.generation, submission.caller)
+        submission = replace(submission, generation=generation)
+        job = Job(id, submission, now, self.worker.name if attended else None)
         if previews:
             self.news.preview(job.id)
         try:
@@ -183,23 +163,23 @@ class Service:
             if fault.kind is not Kind.UNREACHABLE:
                 raise Fault(fault.kind, fault.message, "webhook") from None
 
-    @asynccontextmanager
-    async def fetched(self, url: str, person: str, local: bool) -> AsyncIterator[bytes]:
-        """What is at an address that a person names who waits for it; until the end of the `with`
-        it counts among the few that are fetched at a time for those who wait.
-        """
-        async with self._fetches.slot(host_of(url), person):
-            yield (await self.fetcher.get(url, local=local, caller=person)).content
+    def read_input(
+        self, reference: str, field: str, caller: Caller
+    ) -> AbstractAsyncContextManager[bytes]:
+        """An image that a caller names who waits for it, as `InputFiles.read` does."""
+        return self.inputs.read(reference, field, caller)
 
-    async def keep_inputs(self, order: Order) -> Order:
-        """The order with what came within the request as files of our own."""
-        found = dict[str, Any]()
-        for name in ("image", "mask"):
-            given = getattr(order.generation, name)
-            if given is not None and given[: len(DATA)].lower() == DATA:
-                key = await kept(self.objects, self.secret, given, name, order.caller)
-                found[name] = OWN + key
-        return replace(order, generation=replace(order.generation, **found)) if found else order
+    async def store_input(self, image: Inline, field: str, caller: str) -> str:
+        """The reference to an image that came within a request, or was made of one."""
+        return await self.inputs.keep(image, field, caller)
+
+    async def keep_inputs(
+        self, generation: Generation, caller: str, images: Mapping[str, Inline] = NO_IMAGES
+    ) -> Generation:
+        """The generation with what came within the request as files of our own. images: by field,
+        those that are bytes already.
+        """
+        return await self.inputs.kept(generation, images, caller)
 
     async def jobs_of(
         self, caller: str, door: str, before: float | None = None, after: float | None = None,
@@ -215,7 +195,7 @@ class Service:
     async def job(self, id: str, caller: str) -> Job:
         """Raises a Fault where there is none, or it is somebody else's."""
         job = await self.jobs.get(id)
-        if job is None or job.caller != caller:
+        if job is None or job.submission.caller != caller:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         return job
 
@@ -249,37 +229,42 @@ class Service:
         if found.status is Status.RUNNING:
             self.worker.stop(job.id)  # it may have been claimed since
         if found.status in FINAL:
-            self.news.tell(job.id, found)
-            self.courier.wake()
+            self.worker.tell(found)
         return found
 
-    async def paint(self, order: Order, place: Place | None = None) -> Answer:
+    async def paint(self, submission: Submission, place: Place | None = None) -> Answer:
         """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up. place: taken before."""
         if self.worker.closing:
             raise _closing()
-        same = order.unseeded if order.drawn else order.seeded
-        key = (same, order.wait) if order.cacheable else uuid.uuid4()
-        return await self._flights.board(key, order, lambda: self._fly(order, place))
+        key: Hashable = uuid.uuid4()
+        if submission.cacheable:
+            key = key_of(submission), submission.wait_for_model
+        # What is kept needs no flight, each step of which waits for all that a crowd has begun.
+        if submission.repeat is None and key not in self._flights:
+            submission, kept = await self.recall.find(submission)
+            if kept:
+                return kept
+        return await self._flights.board(key, submission, lambda: self._fly(submission, place))
 
-    async def _fly(self, order: Order, place: Place | None) -> Answer:
-        if order.cacheable:
-            order, found = await self.recall.find(order)
-            if found:
-                return Answer(found, order.generation.seed, hit=True)
-        keep = max(RAW_KEPT, REPEATED if order.named else 0.0)
-        with self._seated(order, place):
-            await self._ready(order)
-            job = await self._attend(replace(order, keep=keep, public=False))
+    async def _fly(self, submission: Submission, place: Place | None) -> Answer:
+        submission, kept = await self.recall.find(submission)  # it may be painted since
+        if kept:
+            return kept
+        self.recall.missed(submission)
+        ttl = max(RAW_KEPT, REPEATED if submission.named else 0.0)
+        with self._seated(submission, place):
+            await self._ready(submission)
+            job = await self._attend(replace(submission, ttl_seconds=ttl, public=False))
             painted = await self.painted(job)
         seed = job.generation.seed  # of the job that this call repeats, if it was drawn
-        if order.cacheable:
-            order = replace(order, generation=replace(order.generation, seed=seed))
-            await self.recall.keep(order, painted)
+        if submission.cacheable:
+            await self.recall.keep(seeded(submission, seed), painted)
         return Answer(painted, seed, hit=False)
 
     def admit(self, person: str, wait: bool = True) -> Place:
         """A place for a call whose caller waits, for a `with`: taken before what costs much is done
-        for it, as decoding a picture is. Raises a Fault where there is none. wait: as in Order.
+        for it, as decoding a picture is. Raises a Fault where there is none. wait: for a model that
+        is loading.
         """
         if self.worker.closing:
             raise _closing()
@@ -288,16 +273,16 @@ class Service:
         return self._places.take(person)
 
     @contextmanager
-    def _seated(self, order: Order, place: Place | None) -> Iterator[None]:
+    def _seated(self, submission: Submission, place: Place | None) -> Iterator[None]:
         """With the place that was taken for a call, or else a new one."""
-        place = place or self.admit(order.person, order.wait)
+        place = place or self.admit(submission.person, submission.wait_for_model)
         try:
             place.keep()
             yield
         finally:
             place.leave()
 
-    async def _ready(self, order: Order) -> None:
+    async def _ready(self, submission: Submission) -> None:
         """Who does not wait for the model is told how long it takes, and finds it there later."""
         try:
             async with asyncio.timeout(self.wait_time):
@@ -309,7 +294,7 @@ class Service:
             raise self._loading() from None
         if self.engine.state is State.DEAD:
             raise Fault(Kind.FAILED, "the engine has stopped; the operator must restart the server")
-        if not order.wait and (left := self.engine.warm(order.endpoint.source)):
+        if not submission.wait_for_model and (left := self.engine.warm(submission.source)):
             raise Fault(Kind.LOADING, LOADING, retry_after=round(left, 1))
 
     def _loading(self) -> Fault:
@@ -320,27 +305,29 @@ class Service:
         left = max(1.0, STARTING_SECONDS - since)
         return Fault(Kind.LOADING, LOADING, retry_after=round(left, 1))
 
-    async def wait_for(self, order: Order, place: Place | None = None) -> Job:
+    async def wait_for(self, submission: Submission, place: Place | None = None) -> Job:
         """Submits and waits; the job has ended then. Cancelling hangs up. place: taken before."""
         if self.worker.closing:
             raise _closing()
-        return await self._flights.board(uuid.uuid4(), order, lambda: self._wait(order, place))
+        work = partial(self._wait, submission, place)
+        return await self._flights.board(uuid.uuid4(), submission, work)
 
-    async def share(self, order: Order, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def share(self, submission: Submission, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What a dialect makes of a call, or made of the one that this repeats."""
-        return await self._flights.board(uuid.uuid4(), order, work)
+        return await self._flights.board(uuid.uuid4(), submission, work)
 
-    async def _wait(self, order: Order, place: Place | None) -> Job:
-        with self._seated(order, place):
-            await self._ready(order)
-            return await self._attend(order)
+    async def _wait(self, submission: Submission, place: Place | None) -> Job:
+        with self._seated(submission, place):
+            await self._ready(submission)
+            return await self._attend(submission)
 
-    async def _attend(self, order: Order) -> Job:
+    async def _attend(self, submission: Submission) -> Job:
         """Its flight is shared within this server, its name with all on the same database."""
         began, new, job = self.clock(), False, None
-        order = replace(order, repeat=order.repeat if order.named else None)
+        if not submission.named:
+            submission = replace(submission, repeat=None)
         while job is None or (not new and job.status is Status.CANCELLED):
-            job, new = await self._submit_at_once(order)
+            job, new = await self.once(submission)
             try:
                 job = await self.ended(job.id)
             except asyncio.CancelledError:
@@ -348,25 +335,23 @@ class Service:
                     await asyncio.shield(self.cancel(job))
                 raise
         if new and job.status is not Status.SUCCEEDED:
-            await self.repeats.forget(order, job)
+            await self.repeats.forget(submission, job)
         self._places.learn(self.clock() - began)
         return job
 
-    async def begin(self, order: Order, previews: bool = True, place: Place | None = None) -> Job:
+    async def begin(
+        self, submission: Submission, previews: bool = True, place: Place | None = None
+    ) -> Job:
         """Submits a job that is watched until `leave` is called.
 
         previews: whether pictures on their way are wanted, of which each costs a decoding. place:
         taken before.
         """
-        with place or self.admit(order.person, order.wait) as mine:
-            await self._ready(order)
-            job, _ = await self._submit_at_once(order, previews)
+        with place or self.admit(submission.person, submission.wait_for_model) as mine:
+            await self._ready(submission)
+            job, _ = await self.once(submission, previews)
             self._watched.setdefault(job.id, []).append(mine.keep())
         return job
-
-    async def _submit_at_once(self, order: Order, previews: bool = False) -> tuple[Job, bool]:
-        order = replace(order, priority=Priority.INTERACTIVE)
-        return await self.once(order, attended=not order.finish, previews=previews)
 
     async def leave(self, job: Job) -> None:
         """The watcher of a job that was begun has gone, or seen its end."""
@@ -376,7 +361,7 @@ class Service:
             return  # somebody who sent the same call again still watches
         del self._watched[job.id]
         self.news.left(job.id)
-        if job.attended:
+        if job.submission.cancel_on_disconnect:
             await self.cancel(job)
 
     async def painted(self, job: Job) -> Painted:

@@ -12,7 +12,6 @@ import ipaddress
 import logging
 import os
 import re
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -97,20 +96,8 @@ class Authority:
                 _write(path, content, replace=True)
         return path
 
-    def exports(self, url: str) -> str:
-        """The lines for the shell of whoever calls the server at `url` with fal's own client."""
-        at = self._address(url)
-        variables = {
-            "SSL_CERT_FILE": str(self.bundle()),
-            "FAL_RUN_HOST": f"{at}/fal/run",
-            "FAL_QUEUE_RUN_HOST": f"{at}/fal/queue",
-        }
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-        node = shlex.quote(str(self.folder / CA))
-        return "\n".join([*lines, f"# Node: export NODE_EXTRA_CA_CERTS={node}"])
-
-    def _address(self, url: str) -> str:
-        """Host, port and path of `url`, as fal's client takes them."""
+    def address(self, url: str) -> str:
+        """Host, port and path of `url`, as who trusts us calls it; a Fault for other hosts."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port or 443

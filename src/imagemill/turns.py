@@ -39,8 +39,9 @@ def cost(generation: Generation) -> float:
 
 def flow(job: Job) -> str:
     """The name of the flow that a job belongs to, of at most 80 characters."""
-    length = next(name for name, most in LENGTHS if cost(job.generation) <= most)
-    return f"{int(job.priority)}/{length}/{job.person or job.caller}"
+    submission = job.submission
+    length = next(name for name, most in LENGTHS if cost(submission.generation) <= most)
+    return f"{int(submission.priority)}/{length}/{submission.person or submission.caller}"
 
 
 def turn(begun: float, last: float | None, cost: float) -> float:

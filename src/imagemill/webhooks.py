@@ -22,7 +22,8 @@ from imagemill.errors import Fault, Kind
 from imagemill.retries import PASSING, outlasting
 from imagemill.slots import Slots
 from imagemill.store.database import Database
-from imagemill.store.deliveries import Delivery, DeliveryTable, Lane, signing_secret
+from imagemill.store.deliveries import Delivery, DeliveryTable, Lane
+from imagemill.store.secrets import SecretTable
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ MOMENT = 0.1  # seconds; the shortest wait, so that nothing can make the loop sp
 HELD = 3600.0  # seconds for which is tried to write the end of an attempt
 LONGEST = 300  # characters of an error that is kept
 
+SIGNING = "webhooks"  # the name of the secret that signs deliveries
 HOPELESS = frozenset({Kind.FORBIDDEN, Kind.INVALID})  # faults that another attempt would meet again
 
 
@@ -63,7 +65,7 @@ class Signer:
         return self._key.private_bytes_raw()
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The public key, for receivers. fal's own recipe decodes `x` only with its padding."""
+        """The public key, for receivers, of whom some decode `x` only with its padding."""
         x = _base64(self._key.public_key().public_bytes_raw())
         # RFC 7638: the digest of what makes the key, written in one way and without padding.
         core = {"crv": "Ed25519", "kty": "OKP", "x": x.rstrip("=")}
@@ -71,27 +73,18 @@ class Signer:
         kid = _base64(hashlib.sha256(written).digest()).rstrip("=")
         return {"keys": [core | {"alg": "EdDSA", "use": "sig", "kid": kid, "x": x}]}
 
-    def fal_headers(self, request_id: str, user_id: str, body: bytes, now: float) -> dict[str, str]:
-        """What fal's receivers verify; they refuse a time that is 300 s from theirs."""
-        timestamp = str(int(now))
-        digest = hashlib.sha256(body).hexdigest()
-        signed = "\n".join((request_id, user_id, timestamp, digest)).encode()
-        return {
-            "X-Fal-Webhook-Request-Id": request_id,
-            "X-Fal-Webhook-User-Id": user_id,
-            "X-Fal-Webhook-Timestamp": timestamp,
-            "X-Fal-Webhook-Signature": self._key.sign(signed).hex(),
-        }
+    def sign(self, content: bytes) -> bytes:
+        return self._key.sign(content)
 
 
 async def signing_key(database: Database) -> Signer:
     """The server's key: the same for every process on this database, and after a restart."""
-    return Signer.load(await signing_secret(database, Signer.new().secret))
+    return Signer.load(await SecretTable(database).secret(SIGNING, Signer.new().secret))
 
 
 @dataclass(frozen=True)
 class Message:
-    """One attempt, ready to be sent: signed for the time it was made. local: as in Job."""
+    """One attempt, ready to be sent: signed for the time it was made. local: as in Submission."""
 
     url: str
     headers: Mapping[str, str]

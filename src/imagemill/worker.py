@@ -19,8 +19,9 @@ from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
 from imagemill.gathering import UNEXPECTED, Gathering
 from imagemill.job import FINAL, Job, Line, Result, Status
-from imagemill.materials import Materials
+from imagemill.job_inputs import InputGatherer
 from imagemill.news import News
+from imagemill.pacing import Pacer
 from imagemill.painting import Painting
 from imagemill.retries import PASSING, outlasting
 from imagemill.store import Holds, Jobs
@@ -34,10 +35,12 @@ T = TypeVar("T")
 LEASE = 10.0  # seconds that a claim counts without being renewed
 RENEWED = 4  # times within a lease
 LOOK = 1.0  # seconds after which to look for jobs that another process took
+RESTS, LONGEST_REST = 2, 0.05  # after a claim: times what it took, and seconds at most
 TIDIED = 60.0  # seconds between looks for what is too old
 # Seconds for which a picture is held that cannot be stored or told of, as its database is away.
 HELD = 3600.0
 UNWRITTEN = 10_000  # lines of logs that are held meanwhile
+ENDS_A_PASS = 1  # of jobs, each some milliseconds, in one pass of the event loop
 _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
 
@@ -47,17 +50,17 @@ class Worker:
     retention: seconds that ended jobs are kept, and their files where the caller asked for no other
     time.
 
-    ended: is called when a job has ended. secret: gives what makes the names of files unguessable.
-    probe: looks whether what was full has room again. settled: tells whether what is old may be
-    deleted, by a clock that may be believed. hurry: nothing is held any longer that cannot
-    be stored or told.
+    ended: is called when a job has ended that a webhook is to tell of. secret: gives what makes the
+    names of files unguessable. probe: looks whether what was full has room again. settled: tells
+    whether what is old may be deleted, by a clock that may be believed. hurry: nothing is held any
+    longer that cannot be stored or told.
     """
 
     engine: Engine
     jobs: Jobs
     holds: Holds
     objects: Objects
-    materials: Materials
+    inputs: InputGatherer
     news: News
     telemetry: Telemetry
     clock: Callable[[], float]
@@ -67,6 +70,7 @@ class Worker:
     ended: Callable[[], None]
     probe: Callable[[], Awaitable[None]]
     settled: Callable[[], bool]
+    pacer: Pacer = field(default_factory=lambda: Pacer(ENDS_A_PASS))
     lease: float = LEASE
     monotonic: Callable[[], float] = time.monotonic
     closing: bool = False  # nothing new is claimed
@@ -91,7 +95,7 @@ class Worker:
 
     async def run(self) -> None:
         """Works until it is cancelled; then what it has claimed goes back to the queue."""
-        await DISK.run(self.materials.files.tidy)
+        await DISK.run(self.inputs.files.tidy)
         loops = (self._claim, self._gather, self._renew, self._write_lines, self._tidy)
         try:
             async with asyncio.TaskGroup() as group:
@@ -115,7 +119,7 @@ class Worker:
         """
         if self.jobs.alone:
             for job in await self.jobs.turn_away(self.name, self.clock()):
-                self._tell(job)
+                self.tell(job)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [painting.task for painting in self._running.values()]
@@ -129,6 +133,7 @@ class Worker:
         await asyncio.gather(*self._tasks(), return_exceptions=True)
 
     async def _claim(self) -> None:
+        began = self.monotonic()
         self.news.submitted.clear()
         limit, full = self._room()
         claimed = list[Job]()
@@ -141,6 +146,8 @@ class Worker:
             painting.task = asyncio.create_task(self._work(painting))
             painting.task.add_done_callback(partial(self._done, job.id))
         self._unwanted.clear()
+        # A claim that takes long, as when many jobs end, is one for many of them.
+        await asyncio.sleep(min(RESTS * (self.monotonic() - began), LONGEST_REST))
         if len(claimed) < limit or not limit:
             await _until(self.news.submitted, LOOK)
 
@@ -210,7 +217,7 @@ class Worker:
         if self.jobs.alone or self._on_time():
             for job in await self.jobs.recover(self.name, self.clock()):
                 self.gathering.stop(job.id)
-                self._tell(job)
+                self.tell(job)
         self._queued = await self.jobs.waiting()
 
     def _on_time(self) -> bool:
@@ -326,10 +333,11 @@ class Worker:
         self._unwritten = [(job, line) for job, line in self._unwritten if job != id]
         self._uncounted.discard(id)
         write = partial(self.jobs.finish, id, self.name, status, self.clock(), result, fault, mine)
+        await self.pacer.turn()
         # One that is not there was ended by another, or by a try whose answer was lost.
         job = await self.outlasting(write) or await self.outlasting(partial(self.jobs.get, id))
         if job is not None and job.status in (status, *FINAL):
-            self._tell(job)
+            self.tell(job)
 
     async def fail(self, job: Job, fault: Fault) -> None:
         """Ends a job whose inputs cannot be had."""
@@ -337,11 +345,13 @@ class Worker:
             self.jobs.finish, job.id, self.name, Status.FAILED, self.clock(), None, fault
         )
         if (ended := await self.outlasting(write)) is not None:
-            self._tell(ended)
+            self.tell(ended)
 
-    def _tell(self, job: Job) -> None:
+    def tell(self, job: Job) -> None:
+        """Tells who waits for a job that it has ended, and who sends its webhook."""
         self.news.tell(job.id, job)
-        self.ended()
+        if job.submission.webhook_url is not None:
+            self.ended()
 
     def log(self, job: Job, line: Line) -> None:
         self._unwritten.append((job.id, line))

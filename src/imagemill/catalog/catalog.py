@@ -3,18 +3,17 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
-from imagemill.catalog.endpoints import KNOWN, OWN, OWN_ID, PICO, WEIGHTS, Defaults, Endpoint
-from imagemill.catalog.pages import PAGES, Page
+from imagemill.catalog.endpoints import Endpoint
+from imagemill.catalog.models import ENDPOINTS, OWN, OWN_ID, PICO, Model, defaults_of
 from imagemill.catalog.usual import usual
 from imagemill.catalog.versions import fingerprint
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import Defaults
 from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.families import EMBEDDED
 
 _STAND_IN = ModelSpec(EMBEDDED)
-USUAL = "fal-ai/flux/dev"  # whose schema is the most usual one
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)  # as OpenAI's, which have no owner
 
@@ -39,27 +38,36 @@ class Catalog:
         self._versions: dict[str, str] = {}  # of sources, taken at first use
         self.default = next(iter(models), OWN_ID)
 
-    def page(self, id: str) -> Page[Any] | None:
-        """The page of an endpoint; a model that is configured and has none gets a usual one."""
-        if id in PAGES or id not in self._models:
-            return PAGES.get(id)
-        return replace(PAGES[USUAL], id=id, title=id, description=f"The model {id}.", weights=None)
+    def model(self, name: str) -> Model | None:
+        """What goes by a public name: one that the table lists, or that is configured."""
+        if name in ENDPOINTS or name not in self._models:
+            return ENDPOINTS.get(name)
+        return Model(name, title=name)
 
-    def pages(self) -> list[Page[Any]]:
-        """All that can be served."""
-        ids = dict.fromkeys([*self._models, *PAGES])
-        found = [page for id in ids if (page := self.page(id)) is not None]
-        return [page for page in found if self._spec(page)]
+    def configured(self) -> list[str]:
+        """The names that the table does not list: the operator's, and the embedded model's."""
+        return [name for name in self._models if name not in ENDPOINTS]
 
-    def serving(self, page: Page[Any]) -> Endpoint:
-        """What serves a page."""
-        spec = self._spec(page)
+    def names(self) -> list[str]:
+        """Every public name that can be served, configured ones before others."""
+        names = dict.fromkeys([*self._models, *ENDPOINTS])
+        return [name for name in names if self._spec(name)]
+
+    def models(self) -> dict[str, Model]:
+        """What goes by these names, by its id."""
+        models = [model for name in self.names() if (model := self.model(name)) is not None]
+        return {model.id: model for model in models}
+
+    def serving(self, name: str) -> Endpoint:
+        """What serves a public name."""
+        spec, model = self._spec(name), self.model(name)
         if spec is None:
-            raise self._missing(page.id)
-        return self._endpoint(page.id, spec, page.weights or page.id)
+            raise self._missing(name)
+        return self._endpoint(name, spec, name if model is None else model.id)
 
-    def _spec(self, page: Page[Any]) -> ModelSpec | None:
-        for id in (page.id, page.weights):
+    def _spec(self, name: str) -> ModelSpec | None:
+        model = self.model(name)
+        for id in (name, model and model.weights):
             if id in self._models:
                 return self._models[id]
         return _STAND_IN if self._stand_ins else None
@@ -81,22 +89,26 @@ class Catalog:
         return Fault(Kind.NOT_FOUND, f"model {id} is not available here; there are {there}")
 
     def _endpoint(self, id: str, spec: ModelSpec, weights: str) -> Endpoint:
-        told = OWN.get(id, PICO) if spec.source == EMBEDDED else self._told(spec, weights)
+        defaults = _pico(id) if spec.source == EMBEDDED else self._defaults(spec, weights)
         chosen = {name: value for name, value in asdict(spec.defaults).items() if value is not None}
-        return Endpoint(id, spec.address, replace(told, **chosen), self._version(spec.address))
+        return Endpoint(id, spec.address, replace(defaults, **chosen), self._version(spec.address))
 
-    def _told(self, spec: ModelSpec, weights: str) -> Defaults:
+    def _defaults(self, spec: ModelSpec, weights: str) -> Defaults:
         """As the weights tell; as the id does where they are not here yet."""
-        told = self._usual.get(spec.address) or usual(spec)
-        if told is None:
-            return KNOWN.get(weights, WEIGHTS)
-        self._usual[spec.address] = told
-        return told
+        defaults = self._usual.get(spec.address) or usual(spec)
+        if defaults is None:
+            return defaults_of(weights)
+        self._usual[spec.address] = defaults
+        return defaults
 
     def _version(self, source: str) -> str:
         if source not in self._versions:
             self._versions[source] = self._fingerprint(source)
         return self._versions[source]
+
+
+def _pico(id: str) -> Defaults:
+    return OWN[id].defaults if id in OWN else PICO
 
 
 def _named(id: str) -> bool:

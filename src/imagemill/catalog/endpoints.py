@@ -1,38 +1,10 @@
 """Endpoints as data: what is painted where the caller leaves something open."""
 
-import secrets
 from dataclasses import dataclass
-from typing import Any
 
-from imagemill.generation import Format, Generation
+from imagemill.catalog.models import OWN
+from imagemill.generation import Defaults, Draft, Generation
 from imagemill.pipelines.families import EMBEDDED
-
-# The embedded model by its own names, never standing in.
-OWN_ID, FAST_ID = "imagemill/pico", "imagemill/pico-fast"
-
-
-@dataclass(frozen=True)
-class Defaults:
-    width: int  # px
-    height: int
-    steps: int
-    guidance_scale: float
-
-
-PICO = Defaults(512, 512, 12, 4.0)
-OWN = {OWN_ID: PICO, FAST_ID: Defaults(512, 512, 4, 1.0)}
-WEIGHTS = Defaults(1024, 1024, 28, 4.0)  # of a configured model that has no line below
-
-# What the models' own cards recommend.
-KNOWN: dict[str, Defaults] = {
-    "HiDream-ai/HiDream-I1-Fast": Defaults(1024, 1024, 16, 1.0),
-    "HiDream-ai/HiDream-I1-Full": Defaults(1024, 1024, 50, 5.0),
-    "black-forest-labs/FLUX.1-dev": Defaults(1024, 1024, 28, 3.5),
-    "black-forest-labs/FLUX.1-schnell": Defaults(1024, 1024, 4, 0.0),
-    "stabilityai/stable-diffusion-3-medium-diffusers": Defaults(1024, 1024, 28, 7.0),
-    "stabilityai/stable-diffusion-3.5-large": Defaults(1024, 1024, 28, 3.5),
-    "stabilityai/stable-diffusion-xl-base-1.0": Defaults(1024, 1024, 50, 5.0),
-}
 
 
 @dataclass(frozen=True)
@@ -50,35 +22,13 @@ class Endpoint:
     @property
     def stands_in(self) -> bool:
         """Whether the embedded model answers for another."""
-        return self.source == EMBEDDED and self.id not in OWN
+        return stands_in(self.id, self.source)
 
-    def generation(
-        self,
-        prompt: str,
-        format: Format,
-        negative_prompt: str | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        steps: int | None = None,
-        guidance_scale: float | None = None,
-        scheduler: str | None = None,
-        seed: int | None = None,
-        **more: Any,
-    ) -> Generation:
-        """What was asked, None being left open; a seed left open is drawn. more: what has no
-        default of an endpoint's own, by its name in Generation.
-        """
-        open_ = self.defaults
-        return Generation(
-            prompt=prompt,
-            model=self.id,
-            width=open_.width if width is None else width,
-            height=open_.height if height is None else height,
-            steps=open_.steps if steps is None else steps,
-            guidance_scale=open_.guidance_scale if guidance_scale is None else guidance_scale,
-            seed=secrets.randbelow(2**32) if seed is None else seed,
-            negative_prompt=negative_prompt or "",
-            scheduler=scheduler,
-            format=format,
-            **more,
-        )
+    def generation(self, draft: Draft) -> Generation:
+        """What is to be painted, with what the caller left open; a seed left open is drawn."""
+        return draft.complete(self.id, self.defaults)
+
+
+def stands_in(model: str, source: str) -> bool:
+    """Whether the embedded model answers for a model that is another."""
+    return source == EMBEDDED and model not in OWN

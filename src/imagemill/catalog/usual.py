@@ -11,8 +11,7 @@ from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 
-from imagemill.catalog.endpoints import Defaults
-from imagemill.generation import MAX_SIDE
+from imagemill.generation import MAX_SIDE, Defaults
 from imagemill.model_spec import ModelSpec
 
 _INDEX = "model_index.json"

@@ -8,13 +8,15 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Endpoint
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of
-from imagemill.dialects.strict import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.errors import Fault, invalid
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer, Draft
+from imagemill.http import json_body, operation, replies
+from imagemill.http.identity import caller_of
+from imagemill.http.json_body import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
+from imagemill.job import Submission
 
-STATUSES = wire.STATUSES
+NAME = "flat"
+STATUSES = replies.STATUSES
 NAMES: dict[str, str] = {"steps": "inference_steps"}
 DEFAULT_STEPS = 25  # where the caller leaves them open, whatever the model
 PROMPTS = ("inputs", "prompt", "s")  # `s` is what the printed JavaScript sends
@@ -34,11 +36,11 @@ class Body(Strict):
     seed: Seed = None
 
 
-class Reply(strict.Reply):
+class Reply(json_body.Reply):
     image: str  # a PNG in base64
 
 
-class ErrorBody(strict.Reply):
+class ErrorBody(json_body.Reply):
     error: str
 
 
@@ -52,12 +54,11 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
-    asked = strict.take(Body, strict.parse(strict.text(body)))
-    generation = endpoint.generation(
+def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
+    asked = json_body.take(Body, json_body.parse(json_body.text(body)))
+    draft = Draft(
         _prompt(asked),
-        "png",
-        negative_prompt=asked.negative_prompt,
+        negative_prompt=asked.negative_prompt or "",
         width=asked.width,
         height=asked.height,
         steps=DEFAULT_STEPS if asked.inference_steps is None else asked.inference_steps,
@@ -66,7 +67,14 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Order:
     )
     # Without a seed every call is meant to give another picture.
     cacheable = asked.seed is not None
-    return Order(generation, endpoint, cacheable=cacheable, caller=caller_of(headers))
+    return Submission(
+        endpoint.generation(draft),
+        endpoint.source,
+        dialect=NAME,
+        caller=caller_of(headers),
+        version=endpoint.version,
+        cacheable=cacheable,
+    )
 
 
 def _prompt(asked: Body) -> str:
@@ -77,28 +85,28 @@ def _prompt(asked: Body) -> str:
     return str(getattr(asked, given[0]))
 
 
-def write(order: Order, answer: Answer) -> Response:
+def write(submission: Submission, answer: Answer) -> Response:
     image = base64.b64encode(answer.painted.pictures[0]).decode()
-    return JSONResponse({"image": image}, headers=wire.headers(answer))
+    return JSONResponse({"image": image}, headers=replies.headers(answer))
 
 
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
     told = f"{name}: {fault.message}" if name else fault.message
-    return JSONResponse({"error": told}, STATUSES[fault.kind], wire.retry_header(fault))
+    return JSONResponse({"error": told}, STATUSES[fault.kind], replies.retry_header(fault))
 
 
-DOOR = wire.Door("flat", read, write, refuse)
+DOOR = operation.Door(NAME, read, write, refuse)
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router = APIRouter(tags=["flat"])
 
     async def of_model(owner: str, name: str, request: Request) -> Response:
-        return await wire.answer(house, DOOR, f"{owner}/{name}", request)
+        return await operation.answer(house, DOOR, f"{owner}/{name}", request)
 
     async def of_default(request: Request) -> Response:
-        return await wire.answer(house, DOOR, house.catalog.default, request)
+        return await operation.answer(house, DOOR, house.catalog.default, request)
 
     for path, endpoint in (("/flat/{owner}/{name}", of_model), ("/", of_default)):
         router.add_api_route(
@@ -117,14 +125,14 @@ def routes(house: wire.House) -> APIRouter:
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": strict.schema(Body), "example": EXAMPLE}},
+        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
     }
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture",
-        "headers": wire.HEADERS,
-        "content": {"application/json": {"schema": strict.schema(Reply)}},
+        "headers": replies.HEADERS,
+        "content": {"application/json": {"schema": json_body.schema(Reply)}},
     },
-    **wire.responses(STATUSES, strict.schema(ErrorBody)),
+    **replies.responses(STATUSES, json_body.schema(ErrorBody)),
 }

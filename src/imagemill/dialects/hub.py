@@ -9,15 +9,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import QueryParams
 
-from imagemill.catalog import hub
 from imagemill.catalog.catalog import Catalog
-from imagemill.catalog.pages import PAGES
-from imagemill.dialects import wire
+from imagemill.catalog.models import Task
+from imagemill.dialects import hub_models
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.http import operation, replies
 
 DOOR = "hub"
 STATUSES: dict[Kind, int] = {
-    **wire.STATUSES,
+    **replies.STATUSES,
     Kind.LOADING: 500,  # never 503, which the JavaScript client sends again at once, for ever
     Kind.CANCELLED: 500,
     Kind.FORBIDDEN: 403,
@@ -27,19 +27,36 @@ CODES: dict[Kind, str] = {Kind.NOT_FOUND: "RepoNotFound"}
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # which no header may have
 
 LIVE = "live"
-LABELS: dict[hub.Task, str] = {
+LABELS: dict[Task, str] = {
     "text-to-image": "Text-to-Image",
     "image-to-image": "Image-to-Image",
 }
+# The models that are listed besides the operator's, in this order.
+LISTED = (
+    "black-forest-labs/FLUX.1-dev",
+    "black-forest-labs/FLUX.1-schnell",
+    "black-forest-labs/FLUX.1-Krea-dev",
+    "black-forest-labs/FLUX.1-Kontext-dev",
+    "stabilityai/stable-diffusion-xl-base-1.0",
+    "stabilityai/stable-diffusion-3.5-large",
+    "HiDream-ai/HiDream-I1-Full",
+    "HiDream-ai/HiDream-I1-Fast",
+    "OmniGen2/OmniGen2",
+    "Freepik/F-Lite",
+    "Freepik/F-Lite-Texture",
+    "Qwen/Qwen-Image",
+    "Qwen/Qwen-Image-Edit",
+    "Qwen/Qwen-Image-Edit-2509",
+)
 MOST = 1000  # models of one list
 BORN = "2026-11-20T00:00:00.000Z"  # when the table of models was written
 
 
 def _mapping(id: str) -> dict[str, Any]:
-    task = hub.task(id)
+    task = hub_models.task(id)
     return {
         provider: {"status": LIVE, "providerId": name, "task": task}
-        for provider, name in hub.mapped(id).items()
+        for provider, name in hub_models.mapped(id).items()
     }
 
 
@@ -53,9 +70,9 @@ FACTS: dict[str, Callable[[str], Any]] = {
     "gated": lambda _: False,
     "disabled": lambda _: False,
     "inference": lambda _: "warm",
-    "pipeline_tag": hub.task,
+    "pipeline_tag": hub_models.task,
     "library_name": lambda _: "diffusers",
-    "tags": lambda id: ["diffusers", hub.task(id)],
+    "tags": lambda id: ["diffusers", hub_models.task(id)],
     "downloads": lambda _: 0,
     "likes": lambda _: 0,
     "siblings": lambda _: [],  # no file of a model is given away here
@@ -66,7 +83,7 @@ FACTS: dict[str, Callable[[str], Any]] = {
 PLAIN = tuple(name for name in FACTS if name not in ("inferenceProviderMapping", "inference"))
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router, catalog = APIRouter(tags=["hub"]), house.catalog
 
     async def of_owner(owner: str, name: str, request: Request) -> Response:
@@ -79,7 +96,7 @@ def routes(house: wire.House) -> APIRouter:
         return JSONResponse(_listed(catalog, request.query_params))
 
     async def tasks() -> Response:
-        return JSONResponse({task: _task(catalog, task) for task in hub.TASKS})
+        return JSONResponse({task: _task(catalog, task) for task in hub_models.TASKS})
 
     async def partner(provider: str) -> Response:
         return JSONResponse(_partner(catalog, provider))
@@ -93,68 +110,68 @@ def routes(house: wire.House) -> APIRouter:
     ):
         router.add_api_route(
             path,
-            wire.answering(house, DOOR, refuse, handler),
+            operation.answering(house, DOOR, refuse, handler),
             methods=["GET"],
             response_class=JSONResponse,
             summary=summary,
             openapi_extra={"parameters": parameters},
-            responses=wire.responses(STATUSES, _ERROR),
+            responses=replies.responses(STATUSES, _ERROR),
             operation_id=f"hub_{handler.__name__}",
         )
     return router
 
 
 def refuse(fault: Fault) -> Response:
-    told = CONTROL.sub(" ", fault.message)
-    headers = wire.retry_header(fault) | {"x-error-message": told.encode().decode("latin-1")}
+    message = CONTROL.sub(" ", fault.message)
+    headers = replies.retry_header(fault) | {"x-error-message": message.encode().decode("latin-1")}
     if fault.kind in CODES:
         headers["x-error-code"] = CODES[fault.kind]
     return JSONResponse({"error": fault.message}, STATUSES[fault.kind], headers)
 
 
 def _model(catalog: Catalog, id: str, query: QueryParams) -> Response:
-    catalog.find(hub.weights(id))  # raises where nothing serves it
-    return JSONResponse(_told(id, _names(query)))
+    catalog.find(hub_models.weights(id))  # raises where nothing serves it
+    return JSONResponse(_facts(id, _names(query)))
 
 
-def _told(id: str, names: Iterable[str]) -> dict[str, Any]:
-    told = {name: FACTS[name](id) for name in names}
-    return {"_id": hashlib.sha256(id.encode()).hexdigest()[:24], "id": id} | told
+def _facts(id: str, names: Iterable[str]) -> dict[str, Any]:
+    facts = {name: FACTS[name](id) for name in names}
+    return {"_id": hashlib.sha256(id.encode()).hexdigest()[:24], "id": id} | facts
 
 
 def _names(query: QueryParams) -> tuple[str, ...]:
     """What is to be told: what `expand` names, in either spelling, or what is always told."""
-    asked = (*query.getlist("expand"), *query.getlist("expand[]"))
-    for name in asked:
+    names = (*query.getlist("expand"), *query.getlist("expand[]"))
+    for name in names:
         if name not in FACTS:
             known = ", ".join(FACTS)
             raise invalid("expand", f"expand={name[:80]!r} is not told here; there are {known}")
-    return asked or PLAIN
+    return names or PLAIN
 
 
 def _listed(catalog: Catalog, query: QueryParams) -> list[dict[str, Any]]:
     names, limit = _names(query), _limit(query.get("limit"))
-    found = [id for id in _ids(catalog) if all(fits(id, query) for fits in FITS)]
-    return [_told(id, names) for id in found[:limit]]
+    ids = [id for id in _ids(catalog) if all(fits(id, query) for fits in FITS)]
+    return [_facts(id, names) for id in ids[:limit]]
 
 
 def _ids(catalog: Catalog) -> Iterator[str]:
     """Every model that has a name of its own here and is served: configured ones before others."""
-    own = [page.id for page in catalog.pages() if page.id not in PAGES]
-    return hub.with_tasks(id for id in dict.fromkeys([*own, *hub.KNOWN]) if catalog.serves(id))
+    names = dict.fromkeys([*catalog.configured(), *LISTED])
+    return hub_models.with_tasks(id for id in names if catalog.serves(id))
 
 
-def _limit(given: str | None) -> int:
-    if given is None:
+def _limit(value: str | None) -> int:
+    if value is None:
         return MOST
-    if not (given.isascii() and given.isdigit() and 0 < int(given[:18]) <= MOST):
-        raise invalid("limit", f"limit={given[:20]!r} is out of range; give 1 to {MOST}")
-    return int(given)
+    if not (value.isascii() and value.isdigit() and 0 < int(value[:18]) <= MOST):
+        raise invalid("limit", f"limit={value[:20]!r} is out of range; give 1 to {MOST}")
+    return int(value)
 
 
 def _provided(id: str, query: QueryParams) -> bool:
     wanted = {name for each in query.getlist("inference_provider") for name in each.split(",")}
-    return not wanted or bool(wanted & {"all", *hub.mapped(id)})
+    return not wanted or bool(wanted & {"all", *hub_models.mapped(id)})
 
 
 def _tagged(id: str, query: QueryParams) -> bool:
@@ -177,11 +194,11 @@ def _warm(_: str, query: QueryParams) -> bool:
 FITS = (_provided, _tagged, _found, _warm)
 
 
-def _task(catalog: Catalog, task: hub.Task) -> dict[str, Any]:
+def _task(catalog: Catalog, task: Task) -> dict[str, Any]:
     default = catalog.default
-    first = default if hub.task(default) == task else default + hub.SUFFIX
-    ids = [id for id in _ids(catalog) if hub.task(id) == task]
-    best = [id for id in dict.fromkeys([first, *ids]) if hub.task(id) == task]
+    first = default if hub_models.task(default) == task else default + hub_models.SUFFIX
+    ids = [id for id in _ids(catalog) if hub_models.task(id) == task]
+    best = [id for id in dict.fromkeys([first, *ids]) if hub_models.task(id) == task]
     return {
         "id": task,
         "label": LABELS[task],
@@ -192,21 +209,21 @@ def _task(catalog: Catalog, task: hub.Task) -> dict[str, Any]:
 
 
 def _partner(catalog: Catalog, provider: str) -> dict[str, Any]:
-    if provider not in hub.PROVIDERS:
-        known = ", ".join(hub.PROVIDERS)
+    if provider not in hub_models.PROVIDERS:
+        known = ", ".join(hub_models.PROVIDERS)
         raise Fault(Kind.NOT_FOUND, f"there is no provider {provider[:80]!r}; there are {known}")
-    ids, told = list(_ids(catalog)), dict[str, Any]()
-    for task in hub.PROVIDERS[provider]:
-        told[task] = {
+    ids, tasks = list(_ids(catalog)), dict[str, Any]()
+    for task in hub_models.PROVIDERS[provider]:
+        tasks[task] = {
             id: {
-                "_id": _told(id, ())["_id"],
-                "providerId": hub.mapped(id)[provider],
+                "_id": _facts(id, ())["_id"],
+                "providerId": hub_models.mapped(id)[provider],
                 "status": LIVE,
             }
             for id in ids
-            if hub.task(id) == task
+            if hub_models.task(id) == task
         }
-    return told
+    return tasks
 
 
 def _parameter(name: str, description: str) -> dict[str, Any]:
@@ -221,8 +238,8 @@ def _parameter(name: str, description: str) -> dict[str, Any]:
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _EXPAND = [_parameter("expand", f"What to tell, instead of the usual: {', '.join(FACTS)}.")]
 _FILTERS = [
-    _parameter("inference_provider", f"One of {', '.join(hub.PROVIDERS)}, or all."),
-    _parameter("pipeline_tag", f"One of {', '.join(hub.TASKS)}."),
+    _parameter("inference_provider", f"One of {', '.join(hub_models.PROVIDERS)}, or all."),
+    _parameter("pipeline_tag", f"One of {', '.join(hub_models.TASKS)}."),
     _parameter("search", "Words of the id."),
     _parameter("author", "The part of the id before the slash."),
     _parameter("limit", f"1 to {MOST}."),

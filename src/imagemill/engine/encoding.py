@@ -1,8 +1,11 @@
 """From finished pixels to finished files, with what made them written inside."""
 
-from imagemill import finishing, images
+from imagemill import finishing
 from imagemill.engine.runner import Painting
 from imagemill.generation import Painted
+from imagemill.images.encode import encode as encode_image
+from imagemill.images.encode import encode_svg
+from imagemill.images.provenance import provenance
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.sources import Picture
 
@@ -27,7 +30,7 @@ def _served_by(painting: Painting) -> str:
 def _file(painting: Painting, index: int, picture: Picture) -> bytes:
     asked, filters = painting.generation, painting.loaded.family.filters
     pixels = finishing.finish(picture, asked.style, asked.palette, filters)
-    facts = images.provenance(asked, asked.seed_of(index), _served_by(painting))
+    facts = provenance(asked, asked.seed_of(index), _served_by(painting))
     if asked.format == "svg":
-        return images.encode_svg(finishing.trace(pixels), facts)
-    return images.encode(pixels, asked.format, facts)
+        return encode_svg(finishing.trace(pixels), facts)
+    return encode_image(pixels, asked.format, facts)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from imagemill.errors import Fault
 from imagemill.generation import Generation, Input, Painted
+from imagemill.generation import Progress as Progress
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,6 @@ class Begun:
 class HeldBack:
     """The engine has died with the work, and tries it again later; Begun tells when. Till then it
     takes no place there."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    step: int  # done, over all pictures and stages
-    steps: int
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,6 @@
 """What is shown of a picture before it is finished, and when."""
 
-from io import BytesIO
-
-from PIL import Image
-
+from imagemill.images.encode import thumbnail
 from imagemill.pipelines.sources import Picture
 
 SIDE = 256  # px at most
@@ -16,8 +13,4 @@ def due(step: int, steps: int) -> bool:
 
 
 def small(picture: Picture) -> bytes:
-    image = Image.fromarray(picture)
-    image.thumbnail((SIDE, SIDE))
-    buffer = BytesIO()
-    image.save(buffer, "jpeg", quality=80)
-    return buffer.getvalue()
+    return thumbnail(picture, SIDE)

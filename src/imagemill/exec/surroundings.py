@@ -6,13 +6,16 @@ given another address.
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from imagemill.errors import invalid
 from imagemill.exec.tunnels import PORTS, Above
+from imagemill.http.hosts import HOSTS
 from imagemill.settings import LOOPBACK
+from imagemill.tls import CA, Authority
 
 PRELOAD = Path(__file__).with_name("redirect.cjs")
 # Files of roots that somebody may have named before us.
@@ -55,6 +58,19 @@ def environment(
     found["NODE_USE_ENV_PROXY"] = "1"
     found["NODE_OPTIONS"] = f"{inherited.get('NODE_OPTIONS', '')} {_preload(PRELOAD)}".strip()
     return found
+
+
+def exports(authority: Authority, url: str) -> str:
+    """The lines for the shell of whoever calls the server at `url` with fal's own client."""
+    at = authority.address(url)
+    variables = {
+        "SSL_CERT_FILE": str(authority.bundle()),
+        "FAL_RUN_HOST": at + HOSTS["fal.run"],
+        "FAL_QUEUE_RUN_HOST": at + HOSTS["queue.fal.run"],
+    }
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    node = shlex.quote(str(authority.folder / CA))
+    return "\n".join([*lines, f"# Node: export NODE_EXTRA_CA_CERTS={node}"])
 
 
 def roots(inherited: Mapping[str, str], ours: Path) -> bytes:

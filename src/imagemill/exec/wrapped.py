@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from imagemill.addresses import HOSTS
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.exec.calls import calls, told
 from imagemill.exec.own_server import OWN, server_settings, serving
 from imagemill.exec.redirection import redirecting
 from imagemill.exec.tunnels import PORTS
 from imagemill.folders import keep_private
+from imagemill.http.hosts import HOSTS
 from imagemill.tls import Authority
 
 NOT_FOUND, NOT_EXECUTABLE, BY_SIGNAL = 127, 126, 128  # exit codes, as shells have them

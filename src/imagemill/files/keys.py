@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 UNKNOWN_TYPE = "application/octet-stream"
 # The shelves that keys begin with. Of a private file on the second one strangers are told that it
-# exists; of one on the first they are not.
-OPEN, GUARDED = "files/b", "files/f"
+# exists; of one on the first they are not. Of those on the third nobody is told a key.
+OPEN, GUARDED, UNTOLD = "files/b", "files/f", "files/i"
 
 LONGEST_NAME = 80  # characters of a name within a key
 LONGEST_TITLE = 200  # characters of a name as it is told
@@ -24,17 +24,17 @@ _TYPE = re.compile(r"[\w!#$&^.+-]{1,80}/[\w!#$&^.+-]{1,80}( ?;[ -~]{0,100})?", r
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-def new_key(name: str, content_type: str, told: bool = False) -> str:
+def new_key(name: str, content_type: str, shelf: str = OPEN) -> str:
     """A key of 128 random bits, which ends in the name or in the suffix of the type."""
-    shelf, token = GUARDED if told else OPEN, secrets.token_urlsafe(16)
+    token = secrets.token_urlsafe(16)
     safe = safe_name(name)
     end = f"_{safe}" if safe else _suffix(content_type)
     return f"{shelf}/{secrets.token_hex(4)}/{token}{end}"
 
 
-def derived_key(digest: bytes, suffix: str = "") -> str:
+def derived_key(digest: bytes, suffix: str = "", shelf: str = OPEN) -> str:
     """The key that follows from a digest which nobody else can make, of at least 25 bytes."""
-    return f"{OPEN}/{digest[:4].hex()}/{urlsafe_b64encode(digest[4:25]).decode()}{suffix}"
+    return f"{shelf}/{digest[:4].hex()}/{urlsafe_b64encode(digest[4:25]).decode()}{suffix}"
 
 
 def safe_name(name: str) -> str:
@@ -57,6 +57,10 @@ def media_type(given: str) -> str:
 
 def guarded(key: str) -> bool:
     return key.startswith(f"{GUARDED}/")
+
+
+def untold(key: str) -> bool:
+    return key.startswith(f"{UNTOLD}/")
 
 
 def _last(name: str) -> str:

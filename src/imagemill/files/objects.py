@@ -74,7 +74,7 @@ class Objects:
 
     async def settle(self, place: str) -> None:
         """Sees that the contents are those that the table tells of; a Fault where they are not."""
-        await identity.settle(self.contents, self._table, place)
+        await identity.settle(self.contents, self._table.secrets, place)
 
     async def put(
         self,
@@ -87,14 +87,17 @@ class Objects:
         keep: float | None = None,
         public: bool = True,
         told: bool = False,
+        shelf: str | None = None,
         key: str | None = None,
     ) -> StoredFile:
         """Keeps a file, for `keep` seconds. Who gives a key puts the same again after a crash.
 
-        told: strangers may know that a private file exists.
+        told: strangers may know that a private file exists. shelf: of its key, where it is not one
+        of the usual two.
         """
         keep = keep if job is not None else self.bounded(keep)
-        upload = self._announced(content_type, name, caller, keep, public, told)
+        shelf = shelf or _shelf(public, told)
+        upload = self._announced(content_type, name, caller, keep, public, shelf)
         if job is not None:
             return await self._put(upload, content, job, key)
         await self._room.ready()
@@ -180,7 +183,8 @@ class Objects:
     ) -> Upload:
         """Announces a file, whose content comes by `fill`, or by `put_part` and `complete`."""
         keep = self.bounded(keep)
-        upload = self._announced(content_type, name, caller, keep, public, told, parts)
+        shelf = _shelf(public, told)
+        upload = self._announced(content_type, name, caller, keep, public, shelf, parts)
         upload = replace(upload, held=charged(0))
         await self._room.ready()
         with self._room.writing(caller) as claim:
@@ -273,7 +277,7 @@ class Objects:
 
     async def _seal(self, told: str) -> str:
         if self._secret is None:
-            self._secret = await self._table.secret(SECRET, secrets.token_bytes(32))
+            self._secret = await self._table.secrets.secret(SECRET, secrets.token_bytes(32))
         return hmac.digest(self._secret, told.encode(), hashlib.sha256).hex()
 
     def _announced(
@@ -283,10 +287,10 @@ class Objects:
         caller: str,
         keep: float | None,
         public: bool,
-        told: bool,
+        shelf: str,
         parts: bool = False,
     ) -> Upload:
-        key = keys.new_key(name, content_type, told and not public)
+        key = keys.new_key(name, content_type, shelf)
         return Upload(
             id=secrets.token_urlsafe(16),
             key=key,
@@ -340,6 +344,10 @@ class Objects:
         await self.contents.sweep(upload.id, upload.key)
         await self._table.delete_upload(upload.id)
         self._room.keep(upload.caller, -upload.held)
+
+
+def _shelf(public: bool, told: bool) -> str:
+    return keys.GUARDED if told and not public else keys.OPEN
 
 
 async def _try(removal: Awaitable[None]) -> bool:

@@ -18,7 +18,7 @@ from imagemill.generation import (
     Input,
     Lora,
 )
-from imagemill.images import size_of
+from imagemill.images.decode import size_of
 from imagemill.library.failures import public_errors
 from imagemill.library.files import content_of, lora_file
 from imagemill.library.results import GeneratedImage

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from imagemill.engine.events import Finished
 from imagemill.errors import Kind
 from imagemill.generation import Format, Generation
-from imagemill.images import MEDIA_TYPES, provenance_of, size_of
+from imagemill.images.decode import provenance_of, size_of
+from imagemill.images.encode import MEDIA_TYPES
 from imagemill.library.failures import InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:

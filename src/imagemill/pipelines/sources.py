@@ -4,15 +4,25 @@ picture between the size asked for and the canvas of a call. No torch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps
 
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Input, LoraFile
+from imagemill.images.decode import open_png
+from imagemill.images.geometry import (
+    BILINEAR,
+    Raster,
+    continued,
+    covering,
+    flattened,
+    scaled,
+    stretched,
+    surrounded,
+)
+from imagemill.images.masks import softened
 from imagemill.pipelines.calls import PipelineCall, Size
 
 T = TypeVar("T")
@@ -61,56 +71,41 @@ def read(generation: Generation, inputs: Mapping[str, Input]) -> Given:
     weights.sort(key=lambda each: (each.digest, each.scale))
     if generation.image is None:
         return Given(weights=tuple(weights))
-    image = _flat(_opened(inputs, generation.image, "image"))
+    image = flattened(_opened(inputs, generation.image, "image"))
     size = generation.width, generation.height
-    picture = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    picture = covering(image, size)
     if generation.mask is None:
         return Given(np.asarray(picture), None, tuple(weights))
     mask = _opened(inputs, generation.mask, "mask").convert("L")
     if mask.size != image.size:
-        mask = mask.resize(image.size, Image.Resampling.BILINEAR)
-    mask = ImageOps.fit(mask, size, Image.Resampling.BILINEAR)
+        mask = stretched(mask, image.size, BILINEAR)
+    mask = covering(mask, size, BILINEAR)
     return Given(np.asarray(picture), np.asarray(mask), tuple(weights))
 
 
 def _input(inputs: Mapping[str, Input], reference: str, field: str, kind: type[T]) -> T:
-    found = inputs.get(reference)
-    if not isinstance(found, kind):
+    content = inputs.get(reference)
+    if not isinstance(content, kind):
         raise Fault(Kind.FAILED, f"the file for {field} was not handed on; try again", field)
-    return found
+    return content
 
 
-def _opened(inputs: Mapping[str, Input], reference: str, field: str) -> Image.Image:
-    try:
-        image = Image.open(BytesIO(_input(inputs, reference, field, bytes)), formats=["PNG"])
-        image.load()
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises for broken files
-        raise Fault(Kind.UNREADABLE, f"the {field} is no whole PNG file", field) from None
-    return image
-
-
-def _flat(image: Image.Image) -> Image.Image:
-    """On white where it is transparent: no model here paints transparency."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    ground = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+def _opened(inputs: Mapping[str, Input], reference: str, field: str) -> Raster:
+    return open_png(_input(inputs, reference, field, bytes), field)
 
 
 def resized(picture: Picture, width: int, height: int) -> Picture:
-    return _scaled(picture, (width, height), Image.Resampling.LANCZOS)
+    return scaled(picture, (width, height))
 
 
 def placed(picture: Picture, call: PipelineCall) -> Picture:
     """In the middle of the call's canvas, its edges continued outwards."""
-    scaled = _scaled(picture, call.inside, Image.Resampling.LANCZOS)
-    return np.pad(scaled, (*_around(scaled, call), (0, 0)), mode="edge")
+    return continued(scaled(picture, call.inside), (call.width, call.height))
 
 
 def placed_mask(mask: Mask, call: PipelineCall) -> Mask:
     """As the picture is; what lies around it is kept."""
-    scaled = _scaled(mask, call.inside, Image.Resampling.BILINEAR)
-    return np.pad(scaled, _around(scaled, call))
+    return surrounded(scaled(mask, call.inside, BILINEAR), (call.width, call.height), 0)
 
 
 def cellwise(mask: Mask, cell: int) -> Mask:
@@ -135,22 +130,7 @@ def pasted(original: Picture, painted: Picture, mask: Mask) -> Picture:
 
     The edge is softened on the white side alone.
     """
-    radius = min(mask.shape) / _FEATHER
-    soft = np.asarray(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(radius)))
-    share = (mask.astype(np.float32) * soft / 255**2)[..., None]
+    share = softened(mask, min(mask.shape) / _FEATHER)[..., None]
     mixed = original + (painted.astype(np.float32) - original) * share
     result: Picture = mixed.round().astype(np.uint8)
     return result
-
-
-def _scaled(pixels: NDArray[np.uint8], size: Size, by: Image.Resampling) -> NDArray[np.uint8]:
-    if pixels.shape[1::-1] == size:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize(size, by))
-
-
-def _around(pixels: NDArray[np.uint8], call: PipelineCall) -> tuple[Size, Size]:
-    """Rows above and below, columns before and behind."""
-    height, width = pixels.shape[:2]
-    top, left = (call.height - height) // 2, (call.width - width) // 2
-    return (top, call.height - height - top), (left, call.width - width - left)

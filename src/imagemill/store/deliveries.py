@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Row, Select, bindparam, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Float, Row, Select, bindparam, func, select, update
 
 from imagemill.store.database import Database, unbroken
-from imagemill.store.schema import DELIVERIES, SECRETS
-
-SIGNING = "webhooks"  # the name of the secret that signs deliveries
+from imagemill.store.schema import DELIVERIES
 
 
 class Lane(IntEnum):
@@ -197,24 +194,6 @@ class DeliveryTable:
         async with self._database.writing() as connection:
             changed = await connection.execute(update(DELIVERIES).where(which).values(values))
         return int(changed.rowcount)
-
-
-async def signing_secret(database: Database, fresh: bytes) -> bytes:
-    """The secret that signs deliveries: the one that is kept, or else `fresh`, kept from now on.
-
-    Of several that start at once one keeps its own, and all get that one.
-    """
-    wanted = select(SECRETS.c.value).where(SECRETS.c.name == SIGNING)
-    try:
-        async with database.writing() as connection:
-            kept: bytes | None = (await connection.execute(wanted)).scalar_one_or_none()
-            if kept is None:
-                await connection.execute(insert(SECRETS), [{"name": SIGNING, "value": fresh}])
-                return fresh
-    except IntegrityError:  # another one's came between, which only PostgreSQL lets happen
-        async with database.reading() as connection:
-            kept = (await connection.execute(wanted)).scalar_one()
-    return kept
 
 
 def _delivery(row: Row[Any]) -> Delivery:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import case, delete, func, select, update
 
 from imagemill.store.database import Asked, Database, unbroken
-from imagemill.store.schema import FILES, PARTS, SECRETS, UPLOADS
+from imagemill.store.schema import FILES, PARTS, UPLOADS
+from imagemill.store.secrets import SecretTable
 
 BLOCK = 4096  # bytes
 
@@ -64,7 +65,7 @@ def charged(size: int) -> int:
 class FileTable:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._secrets: dict[str, bytes] = {}
+        self.secrets = SecretTable(database)
         self._insert = database.insert
 
     @unbroken
@@ -181,27 +182,6 @@ class FileTable:
         async with self._database.reading() as connection:
             rows = await connection.execute(wanted.limit(limit))
             return [Upload(**row._asdict()) for row in rows]
-
-    @unbroken
-    async def known(self, name: str) -> bytes | None:
-        """The secret that is kept under a name, if there is one."""
-        async with self._database.reading() as connection:
-            wanted = select(SECRETS.c.value).where(SECRETS.c.name == name)
-            kept: bytes | None = (await connection.execute(wanted)).scalar_one_or_none()
-        return kept
-
-    @unbroken
-    async def secret(self, name: str, fresh: bytes) -> bytes:
-        """The secret that is kept under a name: `fresh` from now on, where there was none."""
-        if name in self._secrets:
-            return self._secrets[name]
-        row = {"name": name, "value": fresh}
-        async with self._database.writing() as connection:
-            await connection.execute(self._insert(SECRETS).values(row).on_conflict_do_nothing())
-            wanted = select(SECRETS.c.value).where(SECRETS.c.name == name)
-            kept: bytes = (await connection.execute(wanted)).scalar_one()
-        self._secrets[name] = kept
-        return kept
 
     async def _add(self, connection: Asked, file: StoredFile) -> None:
         row = asdict(file)

@@ -111,8 +111,10 @@ class Jobs:
 
     async def _announce(self, connection: Asked, job: Job) -> None:
         """Owes the caller a webhook, in the transaction that ends the job."""
-        if job.callback is not None and job.finished is not None:
-            row = delivery_row(job.id, job.callback, job.finished, job.caller)
+        if job.submission.webhook_url is not None and job.finished is not None:
+            row = delivery_row(
+                job.id, job.submission.webhook_url, job.finished, job.submission.caller
+            )
             due = self._database.clock(job.finished)
             await connection.execute(insert(DELIVERIES).values({**row, "due": due}))
 
@@ -247,10 +249,7 @@ class Jobs:
             await self._write_lines(connection, lines)
 
     async def _write_lines(self, connection: Asked, lines: Iterable[tuple[str, Line]]) -> None:
-        rows = [
-            {"job": id, "number": line.number, "at": line.at, "message": line.message}
-            for id, line in lines
-        ]
+        rows = [records.line_row(id, line) for id, line in lines]
         if rows:  # those that are there were written by a try whose answer was lost
             await connection.execute(self._database.insert(LINES).on_conflict_do_nothing(), rows)
 
@@ -262,7 +261,7 @@ class Jobs:
         )
         async with self._database.reading() as connection:
             rows = (await connection.execute(wanted)).all()
-        return [Line(row.number, row.at, row.message) for row in rows]
+        return [records.line(row._mapping) for row in rows]
 
     @unbroken
     async def recover(self, worker: str, now: float) -> list[Job]:

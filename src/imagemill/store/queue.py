@@ -43,10 +43,10 @@ async def places(connection: Asked, jobs: Sequence[Job]) -> list[dict[str, Any]]
         for number, found in await connection.execute(_last(len(some)), named):
             if found is not None:
                 last[some[number]] = max(found, last.get(some[number], found))
-    begun = await _begun(connection, {job.priority for job in jobs})
+    begun = await _begun(connection, {job.submission.priority for job in jobs})
     found = list[dict[str, Any]]()
     for job in jobs:
-        name, before = flow(job), begun.get(job.priority, job.created)
+        name, before = flow(job), begun.get(job.submission.priority, job.created)
         last[name] = turn(before, last.get(name), cost(job.generation))
         found.append({"flow": name, "turn": last[name]})
     return found

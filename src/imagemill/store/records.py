@@ -5,31 +5,32 @@ from dataclasses import asdict
 from typing import Any
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, Lora, Swatch
-from imagemill.job import FINAL, File, Job, Priority, Result, Status
+from imagemill.generation import Generation, Lora, Progress, Swatch
+from imagemill.job import FINAL, File, Job, Line, Priority, Result, Status, Submission
 
 FORGOTTEN = "(not kept)"  # stands for a prompt that was not to be kept
 
 
 def row(job: Job) -> dict[str, Any]:
     """All of a new job but its place in the queue."""
+    submission = job.submission
     return {
         "id": job.id,
-        "door": job.door,
-        "caller": job.caller,
-        "priority": int(job.priority),
-        "host": job.generation.host,
-        "attended": job.attended,
+        "door": submission.dialect,
+        "caller": submission.caller,
+        "priority": int(submission.priority),
+        "host": submission.generation.host,
+        "attended": submission.cancel_on_disconnect,
         "server": job.server,
         "created": job.created,
-        "start_by": job.start_by,
-        "callback": job.callback,
-        "keep": job.keep,
-        "public": job.public,
-        "stored": job.stored,
-        "local": job.local,
-        "source": job.source,
-        "wire": dict(job.wire),
+        "start_by": job.start_deadline,
+        "callback": submission.webhook_url,
+        "keep": submission.ttl_seconds,
+        "public": submission.public,
+        "stored": submission.retain_prompt,
+        "local": submission.local,
+        "source": submission.source,
+        "wire": dict(submission.dialect_state),
         "worker": None,
         "lease": None,
         "unwanted": False,
@@ -39,7 +40,7 @@ def row(job: Job) -> dict[str, Any]:
 def moved(job: Job) -> dict[str, Any]:
     """What a move may have changed."""
     kept = asdict(job.generation)
-    if job.status in FINAL and not job.stored:
+    if job.status in FINAL and not job.submission.retain_prompt:
         kept |= {"prompt": FORGOTTEN, "negative_prompt": "", "image": None, "mask": None}
         kept |= {"loras": (), "outpaint": False, "image_sized": False}
     return {
@@ -55,32 +56,39 @@ def moved(job: Job) -> dict[str, Any]:
     }
 
 
-def job(found: Mapping[Any, Any]) -> Job:
-    result, fault = found["result"], found["fault"]
+def job(row: Mapping[Any, Any]) -> Job:
+    result, fault = row["result"], row["fault"]
     return Job(
-        id=found["id"],
-        door=found["door"],
-        generation=_generation(found["generation"]),
-        source=found["source"],
-        created=found["created"],
-        caller=found["caller"],
-        priority=Priority(found["priority"]),
-        attended=found["attended"],
-        server=found["server"],
-        start_by=found["start_by"],
-        callback=found["callback"],
-        keep=found["keep"],
-        public=found["public"],
-        stored=found["stored"],
-        local=found["local"],
-        wire=found["wire"],
-        status=Status(found["status"]),
-        started=found["started"],
-        finished=found["finished"],
-        attempts=found["attempts"],
-        begun=found["begun"],
+        id=row["id"],
+        submission=_submission(row),
+        created=row["created"],
+        server=row["server"],
+        status=Status(row["status"]),
+        started=row["started"],
+        finished=row["finished"],
+        attempts=row["attempts"],
+        begun=row["begun"],
         result=None if result is None else _result(result),
         fault=None if fault is None else Fault(**fault | {"kind": Kind(fault["kind"])}),
+    )
+
+
+def _submission(row: Mapping[Any, Any]) -> Submission:
+    deadline = row["start_by"]
+    return Submission(
+        generation=_generation(row["generation"]),
+        source=row["source"],
+        dialect=row["door"],
+        caller=row["caller"],
+        priority=Priority(row["priority"]),
+        cancel_on_disconnect=row["attended"],
+        begin_within=None if deadline is None else deadline - row["created"],
+        webhook_url=row["callback"],
+        ttl_seconds=row["keep"],
+        public=row["public"],
+        retain_prompt=row["stored"],
+        local=row["local"],
+        dialect_state=row["wire"],
     )
 
 
@@ -106,4 +114,23 @@ def _fault(fault: Fault) -> dict[str, Any]:
         "message": fault.message,
         "field": fault.field,
         "retry_after": fault.retry_after,
+    }
+
+
+def line(row: Mapping[str, Any]) -> Line:
+    """A line of a job's log, of a row."""
+    progress = None if row["steps"] is None else Progress(row["step"], row["steps"])
+    return Line(row["number"], row["at"], row["message"], progress)
+
+
+def line_row(job: str, line: Line) -> dict[str, Any]:
+    """The row of a line of a job's log."""
+    step, steps = (line.progress.step, line.progress.steps) if line.progress else (None, None)
+    return {
+        "job": job,
+        "number": line.number,
+        "at": line.at,
+        "message": line.message,
+        "step": step,
+        "steps": steps,
     }

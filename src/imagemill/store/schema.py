@@ -97,6 +97,9 @@ LINES = Table(
     Column("number", Integer, primary_key=True),
     Column("at", Float, nullable=False),
     Column("message", Words, nullable=False),
+    # Of a line that tells how far the job has come.
+    Column("step", Integer),
+    Column("steps", Integer),
 )
 
 # Deliveries are written in the transaction that ends their job, so that none is forgotten.

@@ -13,7 +13,7 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imagemill.addresses import HOSTS
+from imagemill.http.hosts import HOSTS
 
 STATUSES = {"websocket.accept": 101, "websocket.close": 403}  # of a reply that has none
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from imagemill.addresses import HOSTS
 from imagemill.exec.own_server import OWN, server_settings, serving
 from imagemill.exec.redirection import Redirection, redirecting
 from imagemill.folders import keep_private
+from imagemill.http.hosts import HOSTS
 from imagemill.tls import Authority
 
 

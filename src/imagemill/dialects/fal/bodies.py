@@ -12,9 +12,9 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from imagemill.dialects import strict, wire
-from imagemill.dialects.request_body import USUAL, Arrival, announced
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body, replies
+from imagemill.http.request_body import USUAL, Arrival, announced
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ async def pieces(request: Request, limit: int, silence: float) -> AsyncIterator[
 async def json(request: Request, limits: Limits) -> Any:
     """The value of a body that is JSON."""
     coming = pieces(request, limits.json, limits.silence)
-    return strict.parse(strict.text(b"".join([piece async for piece in coming])))
+    return json_body.parse(json_body.text(b"".join([piece async for piece in coming])))
 
 
 def answering(handler: Handler, limits: Limits, shown: bool = False) -> Handler:
@@ -100,7 +100,7 @@ def answering(handler: Handler, limits: Limits, shown: bool = False) -> Handler:
 async def _refuse(request: Request, fault: Fault, limits: Limits) -> Response:
     if "expect" not in request.headers:  # else nothing was sent yet
         await _drain(request, limits)
-    status, headers = STATUSES.get(fault.kind, 500), wire.retry_header(fault)
+    status, headers = STATUSES.get(fault.kind, 500), replies.retry_header(fault)
     return JSONResponse({"detail": fault.message}, status, headers)
 
 

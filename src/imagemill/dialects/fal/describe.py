@@ -8,27 +8,27 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.catalog.pages import listing, openapi
-from imagemill.dialects import wire
-from imagemill.dialects.callers import base_of
-from imagemill.dialects.fal.read import DOOR
+from imagemill.dialects.fal.pages import listing, openapi
+from imagemill.dialects.fal.read import DOOR, page_of
 from imagemill.dialects.fal.words import STATUSES
 from imagemill.errors import Fault
+from imagemill.http import operation
+from imagemill.http.identity import base_of
 
 WORDS = list(dict.fromkeys(STATUSES.values()))
 MOST = 50  # models of one page of the list
 
 
-def routes(house: wire.House, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
+def routes(house: operation.House, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
     """refuse: tells of a fault in fal's words."""
     router = APIRouter(tags=["fal"])
-    answering = partial(wire.answering_by, house, DOOR, refuse)
+    answering = partial(operation.answering_by, house, DOOR, refuse)
 
     @router.get("/fal/openapi.json", operation_id="fal_openapi")
     @answering
     async def of_endpoint(request: Request, endpoint_id: str) -> JSONResponse:
         """The OpenAPI document of one endpoint; null where there is none."""
-        page = house.catalog.page(endpoint_id)
+        page = page_of(house.catalog, endpoint_id)
         if page is None:
             return JSONResponse(None, 404)
         return JSONResponse(
@@ -49,8 +49,9 @@ def routes(house: wire.House, refuse: Callable[[Headers, Fault], Response]) -> A
         """The endpoints that are served here."""
         wanted = [
             page
-            for page in house.catalog.pages()
-            if (not endpoint_id or page.id in endpoint_id)
+            for name in house.catalog.names()
+            if (page := page_of(house.catalog, name)) is not None
+            and (not endpoint_id or page.id in endpoint_id)
             and (not category or page.category == category)
             and q.lower() in f"{page.id} {page.title} {page.description}".lower()
         ]

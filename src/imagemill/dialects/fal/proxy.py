@@ -17,19 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imagemill.http.hosts import FAL_CDN, hosts_below
+
 PATH = "/fal/proxy"
 VERBS = ("GET", "POST", "PUT")
 TARGET = b"x-fal-target-url"
 
 # Where each of fal's hosts is found here.
-PREFIXES: dict[str, str] = {
-    "fal.run": "/fal/run",
-    "queue.fal.run": "/fal/queue",
-    "rest.fal.ai": "/fal/rest",
-    "rest.alpha.fal.ai": "/fal/rest",  # its older name
-    "v3.fal.media": "/fal/cdn",
-    "fal.media": "/fal/cdn",
-}
+PREFIXES = hosts_below("/fal/run", "/fal/queue", "/fal/rest", FAL_CDN)
 
 # Between two neighbours only (RFC 9110, 7.6.1); cookies are for the page, not for fal.
 HOP_BY_HOP = frozenset(

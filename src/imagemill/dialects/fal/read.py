@@ -1,27 +1,29 @@
-"""fal's requests, as orders."""
+"""fal's requests, as submissions."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydantic import ValidationError
-from starlette.datastructures import Headers, QueryParams
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import Headers
 
-from imagemill.catalog import Catalog, Endpoint, hub
-from imagemill.catalog.catalog import USUAL
-from imagemill.catalog.pages import PAGES, Page, Wish
-from imagemill.catalog.widened import widened
-from imagemill.dialects import strict
-from imagemill.dialects.callers import own
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog.models import named_by
+from imagemill.dialects import hub_models
+from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
+from imagemill.dialects.fal.router_input import router_page
 from imagemill.dialects.fal.terms import formed, lifecycle_of
 from imagemill.dialects.fal.words import Detail, Refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.job import Priority
-from imagemill.orders import Order
+from imagemill.generation import Draft, Generation
+from imagemill.http import json_body
+from imagemill.http.identity import own
+from imagemill.job import Priority, Submission
 
 DOOR = "fal"
 LEAST_TIMEOUT = 0.1  # seconds
+SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
 PRIORITIES = {"normal": Priority.NORMAL, "low": Priority.LOW}
 START_TIMEOUTS = ("x-fal-request-start-timeout", "x-fal-request-timeout")  # the first wins
 
@@ -40,24 +42,31 @@ class App:
     wide: the page to read by where its own does not know all fields.
     """
 
-    page: Page[Any]
+    page: ModelPage[Any]
     endpoint: Endpoint
     rest: str
-    wide: Page[Any] | None = None
+    wide: ModelPage[Any] | None = None
 
-    def page_for(self, value: Any) -> Page[Any]:
+    def page_for(self, value: Any) -> ModelPage[Any]:
         if self.wide is None or not isinstance(value, dict):
             return self.page
         return self.page if value.keys() <= self.page.Input.model_fields.keys() else self.wide
+
+
+def page_of(catalog: Catalog, name: str) -> ModelPage[Any] | None:
+    """The page of an endpoint; a model that is configured and has none gets a usual one."""
+    if catalog.model(name) is None:
+        return None
+    return PAGES.get(name) or replace(PAGES[USUAL], id=name, description=f"The model {name}.")
 
 
 def app(catalog: Catalog, path: str) -> App:
     """The application in a path such as `fal-ai/flux/dev/stream`; raises a Fault where none is."""
     parts = path.strip("/").split("/")
     for length in range(len(parts), 1, -1):
-        page = catalog.page("/".join(parts[:length]))
+        page = page_of(catalog, "/".join(parts[:length]))
         if page is not None:
-            return App(page, catalog.serving(page), "/".join(parts[length:]))
+            return App(page, catalog.serving(page.id), "/".join(parts[length:]))
     name = parts[1] if len(parts) > 1 else parts[0]
     raise Fault(Kind.NOT_FOUND, f'Application "{name:.80}" not found')
 
@@ -69,61 +78,84 @@ def routed(catalog: Catalog, path: str) -> App:
     """
     names = path.strip("/"), f"fal-ai/{path.strip('/')}"
     for name in names:
-        page = catalog.page(name)
+        page = page_of(catalog, name)
         if page is not None:
-            return App(page, catalog.serving(page), "", widened(page))
-    known = [id for name in names if (id := hub.called("fal-ai", name)) is not None]
+            return App(page, catalog.serving(page.id), "", router_page(page))
+    known = [id for name in names if (id := named_by("fal-ai", name)) is not None]
     model = known[0] if known else "/".join(names[0].split("/")[:2])
     if "/" not in model:
         raise Fault(Kind.NOT_FOUND, f'Application "{model:.80}" not found')
-    endpoint = catalog.find(hub.weights(model))
-    page = replace(PAGES[USUAL], id=model, read=lambda asked: Wish(asked.prompt))
-    return App(widened(page), endpoint, "")
+    endpoint = catalog.find(hub_models.weights(model))
+    page = replace(PAGES[USUAL], id=model, read=lambda asked: Draft(asked.prompt, format="jpeg"))
+    return App(router_page(page), endpoint, "")
 
 
-def read(app: App, headers: Headers, query: QueryParams, body: bytes, base: str) -> Order:
+def read(
+    app: App, headers: Headers, body: bytes, base: str, caller: str, webhook_url: str | None
+) -> Submission:
     """Raises Refused for a wrong input, a Fault for all else."""
     if app.rest:
         raise Fault(Kind.NOT_FOUND, f"Path /{app.rest:.80} not found")
-    keep, public = lifecycle_of(headers)
-    return replace(
-        order_of(app, strict.parse(strict.text(body)), base),
+    ttl_seconds, public = lifecycle_of(headers)
+    generation, state = _generation(app, json_body.parse(json_body.text(body)), base)
+    return Submission(
+        generation,
+        app.endpoint.source,
+        dialect=DOOR,
+        caller=caller,
         priority=PRIORITIES.get(headers.get("x-fal-queue-priority", ""), Priority.NORMAL),
         begin_within=_start_timeout(headers),
-        callback=query.get("fal_webhook") or None,
-        keep=keep,
+        webhook_url=webhook_url,
+        ttl_seconds=ttl_seconds,
         public=public,
-        stored=headers.get("x-fal-store-io") != "0",
-    )
-
-
-def order_of(app: App, value: Any, base: str) -> Order:
-    """What an input asks for."""
-    wish = _wish(app.page_for(value), value)
-    wish = replace(wish, image=own(wish.image, base), mask=own(wish.mask, base))
-    return Order(
-        wish.generation(app.endpoint),
-        app.endpoint,
+        retain_prompt=headers.get("x-fal-store-io") != "0",
+        dialect_state=state,
         cacheable=False,
-        wait=True,
-        door=DOOR,
-        wire={
-            "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
-            "base": base,
-            "sync": wish.sync,
-        },
+        wait_for_model=True,
     )
 
 
-def _wish(page: Page[Any], value: Any) -> Wish:
+def spoken(app: App, value: Any, caller: str, local: bool) -> Submission:
+    """What a realtime connection asks for, which is to be sent over it."""
+    generation, state = _generation(app, value, "")
+    return Submission(
+        generation,
+        app.endpoint.source,
+        dialect=DOOR,
+        caller=caller,
+        priority=Priority.INTERACTIVE,
+        cancel_on_disconnect=True,
+        ttl_seconds=SPOKEN_KEPT,
+        local=local,
+        dialect_state=state,
+        cacheable=False,
+        wait_for_model=True,
+    )
+
+
+def _generation(app: App, value: Any, base: str) -> tuple[Generation, dict[str, Any]]:
+    """What an input asks for, and what its output needs to know."""
+    page = app.page_for(value)
+    params = _params(page, value)
+    draft = page.draft(params)
+    draft = replace(draft, image=own(draft.image, base), mask=own(draft.mask, base))
+    state = {
+        "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
+        "base": base,
+        "sync": getattr(params, "sync_mode", False),
+    }
+    return app.endpoint.generation(draft), state
+
+
+def _params(page: ModelPage[Any], value: Any) -> BaseModel:
     try:
-        asked = page.Input.model_validate(value)
+        params: BaseModel = page.Input.model_validate(value)
     except ValidationError as error:
         known = ", ".join(page.Input.model_fields)
         raise Refused([_detail(each, known) for each in error.errors()]) from None
-    if lacking := page.unsupported(asked):
+    if lacking := page.unsupported(params):
         raise Refused([Detail(loc, why, "feature_not_supported") for loc, why in lacking])
-    return page.wish(asked)
+    return params
 
 
 def _detail(error: Any, known: str) -> Detail:
@@ -132,7 +164,9 @@ def _detail(error: Any, known: str) -> Detail:
         name = str(loc[-1])
         message = f"unknown field {name!r:.80}"
         return Detail(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
-    return Detail(loc, strict.wrong(error), TYPES.get(type, type), _context(type, error.get("ctx")))
+    return Detail(
+        loc, json_body.wrong(error), TYPES.get(type, type), _context(type, error.get("ctx"))
+    )
 
 
 def _context(type: str, given: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -21,13 +21,13 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.websockets import WebSocketDisconnect
 
 from imagemill.budget import Budget, Share
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import is_local
 from imagemill.dialects.fal.terms import check_form
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.dialects.fal.tokens import routes as token_routes
-from imagemill.dialects.request_body import IN_MEMORY, bodies_of
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.http import json_body, operation
+from imagemill.http.identity import is_local
+from imagemill.http.request_body import IN_MEMORY, bodies_of
 from imagemill.threads import BODIES
 
 __all__ = ["Tokens", "routes"]
@@ -160,7 +160,7 @@ class Talk:
                 raise
             except Exception:
                 log.exception("a realtime input for %.200r failed", self.app)
-                told = wire.UNEXPECTED.message
+                told = operation.UNEXPECTED.message
                 return await _end(self.socket, BROKEN, "INTERNAL_ERROR", told)
             finally:
                 share.release()
@@ -192,7 +192,7 @@ def read(frame: Frame) -> dict[str, Any]:
 def _of_text(frame: str) -> Any:
     if sum(map(frame.count, "[{,")) > VALUES:
         raise _too_many()
-    return strict.parse(frame)
+    return json_body.parse(frame)
 
 
 def _of_bytes(frame: bytes) -> Any:

@@ -3,27 +3,24 @@
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects import events, wire
-from imagemill.dialects.callers import of_hugging_face
 from imagemill.dialects.fal import describe, realtime, storage, words, write
-from imagemill.dialects.fal.read import DOOR, App, app, credential, order_of, read, routed
+from imagemill.dialects.fal.read import DOOR, App, app, credential, read, routed, spoken
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
-from imagemill.job import FINAL, Job, Line, Status
+from imagemill.http import operation, replies, sse
+from imagemill.http.identity import of_hugging_face
+from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.news import Preview
-from imagemill.orders import Order
 
 _ASKED = re.compile(
     r"(?P<app>.+?)/requests/(?P<id>[\w-]{1,64})(?P<end>|/response|/status|/status/stream|/cancel)/?"
 )
-SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
 LOGS = {"1", "true", "True"}
 Handler = Callable[[Request, str], Awaitable[Response]]
 
@@ -31,7 +28,7 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 class Fal:
     """The dialect at work in one house."""
 
-    def __init__(self, house: wire.House, tokens: Tokens) -> None:
+    def __init__(self, house: operation.House, tokens: Tokens) -> None:
         self.house, self.service, self.tokens = house, house.service, tokens
 
     def _caller(self, request: Request, app: str) -> str:
@@ -51,54 +48,60 @@ class Fal:
         path = path.rstrip("/")
         streams = path.endswith("/stream")
         found = self._app(request, path.removesuffix("/stream"))
-        order = replace(await self._order(request, found), callback=None)
+        submission = await self._submission(request, found)
+        base = str(submission.dialect_state["base"])
         if streams:
-            job = await self.service.begin(order)
-            told, headers = self._events(job, str(order.wire["base"])), {"x-fal-request-id": job.id}
-            return events.Watched(told, headers, lambda: self.service.leave(job))
-        job = await wire.while_listening(request, self.service.wait_for(order))
-        body = await write.output(self.service, job, str(order.wire["base"]))
+            job = await self.service.begin(submission)
+            stream, headers = self._events(job, base), {"x-fal-request-id": job.id}
+            return sse.Watched(stream, headers, lambda: self.service.leave(job))
+        job = await operation.while_listening(request, self.service.wait_for(submission))
+        body = await write.output(self.service, job, base)
         return JSONResponse(body, headers=_told(job))
 
     async def converse(
         self, path: str, asked: dict[str, Any], caller: str, local: bool
     ) -> dict[str, Any]:
         """One answer of a realtime connection, with its pictures as bytes."""
-        order = order_of(app(self.house.catalog, path), asked, "")
-        order = replace(order, caller=caller, local=local, keep=SPOKEN_KEPT)
-        job = await self.service.wait_for(order)
+        submission = spoken(app(self.house.catalog, path), asked, caller, local)
+        job = await self.service.wait_for(submission)
         return await write.spoken(self.service, job)
 
     async def submit(self, request: Request, path: str) -> Response:
         found = self._app(request, path)
-        order = await self._order(request, found)
+        held = words.HELD.search(request.headers.get("user-agent", "")) is not None
+        webhook_url = request.query_params.get("fal_webhook") or None
+        submission = await self._submission(request, found, webhook_url, waits=held)
         await self._check_length(request.query_params.get("fal_max_queue_length"))
-        if words.HELD.search(request.headers.get("user-agent", "")):
-            return await self._held(request, order)
-        job = await self.service.submit(order)
+        if held:
+            return await self._held(request, submission)
+        job = await self.service.submit(submission)
         if await request.is_disconnected():  # and will send the same again
             await self.service.cancel(job)
-            raise wire.Gone
+            raise operation.Gone
         position = await self.service.position(job)
-        body = write.submitted(job, position, str(order.wire["base"]))
+        body = write.submitted(job, position, str(submission.dialect_state["base"]))
         body |= self._urls(request, job)
         return JSONResponse(body, headers={"x-fal-request-id": job.id})
 
-    async def _held(self, request: Request, order: Order) -> Response:
+    async def _held(self, request: Request, submission: Submission) -> Response:
         """Answers when all is done, so that nothing is left to wait for."""
-        job = await wire.while_listening(request, self.service.wait_for(order))
+        job = await operation.while_listening(request, self.service.wait_for(submission))
         if job.fault is not None:
             raise job.fault
-        body = write.submitted(job, 0, str(order.wire["base"]))
+        body = write.submitted(job, 0, str(submission.dialect_state["base"]))
         body |= {"status": words.STATUSES[job.status]} | self._urls(request, job)
         return JSONResponse(body, headers=_told(job))
 
-    async def _order(self, request: Request, found: App) -> Order:
-        body = await wire.read_body(request, self.house.input_limit)
+    async def _submission(
+        self, request: Request, found: App, webhook_url: str | None = None, waits: bool = True
+    ) -> Submission:
+        body = await operation.read_body(request, self.house.input_limit)
         caller = self._caller(request, found.page.id)
-        headers, query, base = request.headers, request.query_params, self.house.base(request)
-        order = await wire.reading(body, read, found, headers, query, body, base)
-        return await wire.called(self.house, request, body, replace(order, caller=caller))
+        headers, base = request.headers, self.house.base(request)
+        submission = await operation.reading(
+            body, read, found, headers, body, base, caller, webhook_url
+        )
+        return await operation.called(self.house, request, body, submission, waits)
 
     async def _check_length(self, given: str | None) -> None:
         if given is None or not given.isascii() or not given.isdigit():
@@ -115,7 +118,7 @@ class Fal:
         if asked is None:
             raise Fault(Kind.NOT_FOUND, f"Path /{path:.200} not found")
         job = await self.service.job(asked["id"], self._caller(request, asked["app"]))
-        if job.door != DOOR:
+        if job.submission.dialect != DOOR:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         verb, answer = ANSWERS[asked["end"]]
         if request.method != verb:
@@ -159,7 +162,7 @@ class Fal:
 
     async def _statuses(self, request: Request, job: Job, logs: bool) -> AsyncGenerator[str]:
         """A status whenever it differs from the last; each brings the lines that are new."""
-        next_line, last, pulse = 0, None, events.Pulse()
+        next_line, last, pulse = 0, None, sse.Pulse()
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
                 continue
@@ -171,22 +174,22 @@ class Fal:
             _, body = await self._told(job, lines, request)
             if lines or body != last:
                 pulse.beat()
-                yield events.event(body)
+                yield sse.event(body)
             elif pulse.due():
-                yield events.ALIVE
+                yield sse.ALIVE
             last = body | ({"logs": []} if lines is not None else {})
 
     async def _events(self, job: Job, base: str) -> AsyncGenerator[str]:
         """Pictures on their way, at last the output; who hangs up cancels."""
-        pulse = events.Pulse()
+        pulse = sse.Pulse()
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
                 pulse.beat()
-                yield events.event(write.preview(item))
+                yield sse.event(write.preview(item))
             elif isinstance(item, Job) and item.status in FINAL:
-                yield events.event(await self._last(item, base))
+                yield sse.event(await self._last(item, base))
             elif pulse.due():
-                yield events.ALIVE
+                yield sse.ALIVE
 
     async def _last(self, job: Job, base: str) -> dict[str, Any]:
         try:
@@ -214,17 +217,17 @@ def _told(job: Job) -> dict[str, str]:
     assert job.result is not None
     told = {"x-fal-request-id": job.id, "x-imagemill-model": job.result.served_by}
     if job.result.ignored:
-        told["x-imagemill-ignored"] = wire.listed(job.result.ignored)
+        told["x-imagemill-ignored"] = replies.listed(job.result.ignored)
     return told
 
 
 def _stream(told: AsyncGenerator[str], job: Job) -> Response:
-    return events.Events(told, {"x-fal-request-id": job.id})
+    return sse.Events(told, {"x-fal-request-id": job.id})
 
 
-def answering(house: wire.House, handler: Handler) -> Handler:
+def answering(house: operation.House, handler: Handler) -> Handler:
     """A handler whose faults are told in fal's words, and which is counted."""
-    told = wire.answering_by(house, DOOR, refuse, handler)
+    told = operation.answering_by(house, DOOR, refuse, handler)
 
     async def answer(request: Request, path: str) -> Response:
         response = await told(request, path)
@@ -235,7 +238,7 @@ def answering(house: wire.House, handler: Handler) -> Handler:
 
 
 def refuse(headers: Headers, fault: Fault) -> Response:
-    told = words.error_headers(fault) | wire.retry_header(fault)
+    told = words.error_headers(fault) | replies.retry_header(fault)
     body = words.error_body(fault)
     if of_hugging_face(headers):  # whose clients show no error but one in a string
         body = {"error": words.plainly(body)} | body
@@ -252,7 +255,7 @@ _ERROR = {"type": "object", "required": ["detail"], "properties": {"detail": {}}
 _CODES = {kind: word.code for kind, word in words.ERRORS.items()}
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     tokens = Tokens(lambda: house.service.secret, time.time)
     router, fal = APIRouter(tags=["fal"]), Fal(house, tokens)
     for verb, place, name, handler in (
@@ -273,7 +276,7 @@ def routes(house: wire.House) -> APIRouter:
             description="Each application's own schema is at `/fal/openapi.json?endpoint_id=...`.",
             operation_id=f"fal_{verb.lower()}_{place[1:].removeprefix('fal/').replace('-', '_')}",
             openapi_extra=_REQUEST if verb == "POST" else None,
-            responses=wire.responses(_CODES, _ERROR),
+            responses=replies.responses(_CODES, _ERROR),
         )
     router.include_router(storage.routes(house.service.objects, behind_proxy=house.behind_proxy))
     router.include_router(describe.routes(house, refuse))

@@ -14,14 +14,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 
-from imagemill.dialects import downloads, strict
-from imagemill.dialects.callers import base_of, caller_of
 from imagemill.dialects.fal import bodies
 from imagemill.dialects.fal.bodies import Limits
 from imagemill.dialects.fal.terms import bearer, check_form, terms_of
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import keys
 from imagemill.files.objects import Objects
+from imagemill.http import file_responses, json_body
+from imagemill.http.identity import base_of, caller_of
 
 STORAGE_TYPES = ("fal-cdn-v3", "gcs")
 
@@ -29,17 +29,17 @@ _NO_FILE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
 _NO_UPLOAD = Fault(Kind.NOT_FOUND, "there is no such upload, or no longer; begin a new one")
 
 
-class Announced(strict.Strict):
+class Announced(json_body.Strict):
     file_name: str | None = None
     content_type: str | None = None
 
 
-class Part(strict.Strict):
+class Part(json_body.Strict):
     number: Annotated[int, Field(alias="partNumber")]
     etag: str
 
 
-class Parts(strict.Strict):
+class Parts(json_body.Strict):
     parts: list[Part]
 
 
@@ -112,11 +112,11 @@ class Storage:
     async def file(self, request: Request, rest: str) -> Response:
         """A file; one that is not public only with the credential that it was made with."""
         key = f"files/{rest}"
-        file = await self.objects.get(key) if downloads.KEY.fullmatch(key) else None
+        file = await self.objects.get(key) if file_responses.KEY.fullmatch(key) else None
         if file is None:
             raise _NO_FILE
         if file.open_to(await self._reader(request)):
-            return await downloads.serve(self.objects, file, request)
+            return await file_responses.serve(self.objects, file, request)
         if not keys.guarded(key):
             raise _NO_FILE
         told = "this file is private; send the credential that it was made with"
@@ -130,7 +130,7 @@ class Storage:
         check_form(request.headers)
         caller = caller_of(request.headers)
         terms = terms_of(request.headers, caller)
-        said = strict.take(Announced, await bodies.json(request, self.limits))
+        said = json_body.take(Announced, await bodies.json(request, self.limits))
         begun = await self.objects.begin(
             said.content_type or "",
             said.file_name or "",

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.dialects.callers import caller_of
 from imagemill.errors import Fault, Kind
+from imagemill.http.identity import caller_of
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from pydantic import Field
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.fal import words
 from imagemill.dialects.fal.terms import check_form
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body, operation
+from imagemill.http.identity import caller_of
 
 SECRET_BYTES = 32
 LIFE = 120  # seconds, where nothing is said
@@ -102,7 +102,7 @@ def _claims(text: str) -> dict[str, Any]:
 _HEAD = _encoded(b'{"alg":"HS256","typ":"JWT"}')
 
 
-class ForAliases(strict.Strict):
+class ForAliases(json_body.Strict):
     """What fal's clients send; they read the token as a bare string."""
 
     allowed_apps: Apps
@@ -112,7 +112,7 @@ class ForAliases(strict.Strict):
         return token
 
 
-class ForApps(strict.Strict):
+class ForApps(json_body.Strict):
     """What fal's examples for one's own server send."""
 
     allowed_apps: Apps
@@ -145,17 +145,17 @@ def routes(tokens: Tokens) -> APIRouter:
 
 
 def _content(form: Form) -> dict[str, Any]:
-    return {"application/json": {"schema": strict.schema(form)}}
+    return {"application/json": {"schema": json_body.schema(form)}}
 
 
 def _answering(tokens: Tokens, form: Form) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         try:
             check_form(request.headers)
-            body = await wire.read_body(request, BODY)
-            asked = strict.take(form, strict.parse(strict.text(body)))
+            body = await operation.read_body(request, BODY)
+            asked = json_body.take(form, json_body.parse(json_body.text(body)))
         except ClientDisconnect:
-            return Response(status_code=wire.GONE)
+            return Response(status_code=operation.GONE)
         except Fault as fault:
             headers = words.error_headers(fault)
             return JSONResponse(words.error_body(fault), words.ERRORS[fault.kind].code, headers)

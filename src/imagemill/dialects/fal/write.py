@@ -2,11 +2,11 @@
 
 import base64
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from imagemill.catalog.pages import PAGES, Page
+from imagemill.dialects.fal.pages import PAGES, ModelPage
+from imagemill.dialects.fal.signing import signed_headers
 from imagemill.dialects.fal.words import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
@@ -19,7 +19,7 @@ EARLY = "Request is still in progress"
 
 def urls(job: Job, base: str) -> dict[str, str]:
     """Where a request is asked after. Without a query: Python's client would drop it."""
-    owner, alias = str(job.wire["app"]).split("/")[:2]
+    owner, alias = str(job.submission.dialect_state["app"]).split("/")[:2]
     request = f"{base}/fal/queue/{owner}/{alias}/requests/{job.id}"
     return {
         "response_url": request,
@@ -73,27 +73,33 @@ def preview(item: Preview) -> dict[str, Any]:
 
 async def spoken(service: Service, job: Job) -> dict[str, Any]:
     """The output for a socket: pictures as bytes."""
-    told = await output(service, replace(job, wire=dict(job.wire) | {"sync": False}), "")
+    whole = await output(service, job, "", inline=False)
     assert job.result is not None
     pictures = [
         {"content": await service.objects.read(file.key), "content_type": file.content_type}
         for file in job.result.files
     ]
-    return told | {"images": pictures}
+    return whole | {"images": pictures}
 
 
-async def output(service: Service, job: Job, base: str) -> dict[str, Any]:
-    """The output of a request; raises its Fault where it failed, and one where it is too early."""
+async def output(
+    service: Service, job: Job, base: str, inline: bool | None = None
+) -> dict[str, Any]:
+    """The output of a request; raises its Fault where it failed, and one where it is too early.
+
+    inline: the images go into it; None for as was asked.
+    """
     if job.status not in FINAL:
         raise Fault(Kind.EARLY, EARLY)
     if job.fault is not None:
         raise job.fault
-    page, result = PAGES[job.wire["app"]], job.result
+    state, result = job.submission.dialect_state, job.result
+    page, inline = PAGES[state["app"]], state["sync"] if inline is None else inline
     assert result is not None
     images = []
     for file in result.files:
         url = f"{base}/fal/cdn/{file.key}"
-        if job.wire["sync"]:
+        if inline:
             content = await service.objects.read(file.key)
             url = f"data:{file.content_type};base64,{base64.b64encode(content).decode()}"
         images.append(
@@ -116,7 +122,7 @@ async def output(service: Service, job: Job, base: str) -> dict[str, Any]:
     return _fields(page.Output, whole)
 
 
-def _image(page: Page[Any]) -> Any:
+def _image(page: ModelPage[Any]) -> Any:
     return get_args(page.Output.model_fields["images"].annotation)[0]
 
 
@@ -128,10 +134,15 @@ async def message(service: Service, signer: Signer, job: Job, now: float) -> Mes
     """The webhook of a request that has ended."""
     body: dict[str, Any] = {"request_id": job.id, "gateway_request_id": job.id}
     try:
-        body |= {"status": "OK", "payload": await output(service, job, str(job.wire["base"]))}
+        body |= {
+            "status": "OK",
+            "payload": await output(service, job, str(job.submission.dialect_state["base"])),
+        }
     except Fault as fault:
         told = error_body(fault)
         body |= {"status": "ERROR", "error": fault.message, "payload": told}
     content = json.dumps(body).encode()
-    headers = signer.fal_headers(job.id, job.caller or "anonymous", content, now)
-    return Message(str(job.callback), headers | {"content-type": "application/json"}, content)
+    submission = job.submission
+    headers = signed_headers(signer, job.id, submission.caller or "anonymous", content, now)
+    headers["content-type"] = "application/json"
+    return Message(str(submission.webhook_url), headers, content)

@@ -2,12 +2,12 @@
 
 import re
 
-from imagemill import images
 from imagemill.errors import invalid
 from imagemill.generation import Format
+from imagemill.images import encode
 
 PREFERRED: tuple[Format, ...] = ("jpeg", "png", "webp")
-MEDIA_TYPES = {format: images.MEDIA_TYPES[format] for format in PREFERRED}
+MEDIA_TYPES = {format: encode.MEDIA_TYPES[format] for format in PREFERRED}
 FORMATS = {media_type: format for format, media_type in MEDIA_TYPES.items()} | {"image/jpg": "jpeg"}
 
 _GIVEN = f"accept one of {', '.join(MEDIA_TYPES.values())}"

@@ -1,19 +1,22 @@
-"""Requests of Hugging Face Inference, as orders."""
+"""Requests of Hugging Face Inference, as submissions."""
 
 import binascii
 import re
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from pydantic import Field
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Endpoint
-from imagemill.catalog.hub import UNSAID
-from imagemill.dialects import request_body, strict
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.hf_inference.accept import accepted
-from imagemill.dialects.strict import (
+from imagemill.dialects.hub_models import UNSAID
+from imagemill.errors import invalid
+from imagemill.generation import DATA, LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
+from imagemill.http import json_body, request_body
+from imagemill.http.identity import caller_of, own
+from imagemill.http.json_body import (
     Guidance,
     Negative,
     Prompt,
@@ -23,11 +26,10 @@ from imagemill.dialects.strict import (
     Steps,
     Strict,
 )
-from imagemill.errors import invalid
-from imagemill.generation import LONGEST_URL, MAX_SIDE, MIN_SIDE
-from imagemill.inputs import as_data_uri, unbroken
-from imagemill.orders import Order
+from imagemill.images.data_uris import unbroken
+from imagemill.job import Submission
 
+NAME = "hf-inference"
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 # Re-sends a 503 at once and for ever, so it waits whether it says so or not.
 IMPATIENT = "@huggingface/inference"
@@ -68,7 +70,7 @@ class Parameters(Strict):
         ),
     ] = None
     mask_image: Annotated[
-        str | None, strict.picture("A picture in base64 or its URL: white is repainted.")
+        str | None, json_body.picture("A picture in base64 or its URL: white is repainted.")
     ] = None
 
 
@@ -94,7 +96,7 @@ class Body(Strict):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a body says, whatever its form. image: a URL."""
+    """What a body says, whatever its form. image: a URL; DATA alone where it is the body itself."""
 
     prompt: str
     image: str | None
@@ -102,8 +104,14 @@ class Asked:
     options: Options
 
 
-def read(endpoint: Endpoint, headers: Headers, body: bytes, text_limit: int | None = None) -> Order:
-    """text_limit: bytes of a body that brings no picture."""
+def read(
+    endpoint: Endpoint,
+    headers: Headers,
+    body: bytes,
+    text_limit: int | None = None,
+    base: Callable[[], str] = str,
+) -> Submission:
+    """text_limit: bytes of a body without a picture. base: gives the address of this server."""
     _check_authorization(headers.get("authorization"))
     format = accepted(", ".join(headers.getlist("accept")))
     asked = read_body(headers.get("content-type", ""), body)
@@ -113,44 +121,45 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes, text_limit: int | No
     use_cache = _switch(headers, "x-use-cache", options.use_cache, default=True)
     wait = _switch(headers, "x-wait-for-model", options.wait_for_model, default=False)
     width, height = _size(parameters)
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        format,
-        negative_prompt=parameters.negative_prompt,
+        format=format,
+        negative_prompt=parameters.negative_prompt or "",
         width=width,
         height=height,
         steps=parameters.num_inference_steps,
         guidance_scale=parameters.guidance_scale,
         scheduler=parameters.scheduler,
         seed=parameters.seed,
-        **_over(asked, sized=width is not None),
     )
-    return Order(
-        generation,
-        endpoint,
-        # What is behind an address may have changed since.
-        cacheable=use_cache and not any(map(_remote, (generation.image, generation.mask))),
-        drawn=parameters.seed is None,
+    draft = _over(draft, asked)
+    return Submission(
+        endpoint.generation(_ours(draft, base)),
+        endpoint.source,
+        dialect=NAME,
         caller=caller_of(headers),
-        wait=wait or headers.get("user-agent", "").startswith(IMPATIENT),
+        version=endpoint.version,
+        # What is behind an address may have changed since.
+        cacheable=use_cache and not any(map(_remote, (draft.image, draft.mask))),
+        seed_drawn=parameters.seed is None,
+        wait_for_model=wait or headers.get("user-agent", "").startswith(IMPATIENT),
     )
 
 
 def read_body(content_type: str, body: bytes) -> Asked:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
     if PICTURE.match(body):
-        image = as_data_uri(body, "image/png")  # or whatever it is
-        return Asked(UNSAID, image, Parameters(), Options())
+        return Asked(UNSAID, DATA, Parameters(), Options())
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(("image/", "multipart/")):
         told = f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "
         raise invalid("body", f"{told}BMP picture; send one, or a prompt as JSON or text")
-    text = strict.text(body)
+    text = json_body.text(body)
     announced = media_type == "application/json" or media_type.endswith("+json")
     if not announced and text.strip() and text.lstrip()[0] not in '{["':
         return _asked(Body(inputs=text))
-    value = strict.parse(text)
-    return _asked(Body(inputs=value) if isinstance(value, str) else strict.take(Body, value))
+    value = json_body.parse(text)
+    return _asked(Body(inputs=value) if isinstance(value, str) else json_body.take(Body, value))
 
 
 def _asked(body: Body) -> Asked:
@@ -178,19 +187,30 @@ def _picture(text: str) -> str | None:
     return f"data:image/png;base64,{unbroken(text)}" if PICTURE.match(head) else None
 
 
-def _over(asked: Asked, sized: bool) -> dict[str, Any]:
-    """What a generation has that paints over a picture."""
+def _ours(draft: Draft, base: Callable[[], str]) -> Draft:
+    """The draft with files of ours by their names."""
+    if draft.image is None:
+        return draft
+    address = base()
+    return replace(draft, image=own(draft.image, address), mask=own(draft.mask, address))
+
+
+def _over(draft: Draft, asked: Asked) -> Draft:
+    """The draft with the picture that is painted over, if one came."""
     if asked.image is None:
-        return {}
+        return draft
     if (asked.parameters.width is None) != (asked.parameters.height is None):
         raise invalid("body", "a picture is given both width and height, or none to keep its own")
-    over: dict[str, Any] = {"image": asked.image, "image_sized": not sized}
-    if asked.parameters.strength is not None:
-        over["strength"] = asked.parameters.strength
     mask = asked.parameters.mask_image
-    if mask is not None:
-        over["mask"] = mask if _is_web(mask) else _picture(mask) or f"data:;base64,{mask}"
-    return over
+    if mask is not None and not _is_web(mask):
+        mask = _picture(mask) or f"data:;base64,{mask}"
+    return replace(
+        draft,
+        image=asked.image,
+        mask=mask,
+        strength=asked.parameters.strength,
+        image_sized=draft.width is None,
+    )
 
 
 def _size(parameters: Parameters) -> tuple[int | None, int | None]:

@@ -1,20 +1,21 @@
 """The routes of Hugging Face Inference, with the older one of its former host."""
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.catalog import hub
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import own
+from imagemill.dialects import hub_models
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
-from imagemill.dialects.hf_inference.read import Body, read
+from imagemill.dialects.hf_inference.read import NAME, Body, read
 from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
 from imagemill.errors import invalid
-from imagemill.orders import Order
+from imagemill.generation import DATA
+from imagemill.http import json_body, operation, replies
+from imagemill.input_files import Inline
+from imagemill.job import Submission
 
-DOOR = wire.Door("hf-inference", read, write, refuse)
+DOOR = operation.Door(NAME, read, write, refuse)
 
 EXAMPLES: dict[str, Any] = {
     "prompt alone": {"value": {"inputs": "a red cat"}},
@@ -35,14 +36,15 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router = APIRouter(tags=["hf-inference"])
 
     async def picture(owner: str, name: str, request: Request) -> Response:
-        order = await _order(house, hub.weights(f"{owner}/{name}".lstrip("/")), request)
-        painted = await wire.while_listening(request, house.service.paint(order))
-        wire.report(order, painted)
-        return write(order, painted)
+        model = hub_models.weights(f"{owner}/{name}".lstrip("/"))
+        submission = await _submission(house, model, request)
+        answer = await operation.while_listening(request, house.service.paint(submission))
+        operation.report(submission, answer)
+        return write(submission, answer)
 
     async def bare(name: str, request: Request) -> Response:
         return await picture("", name, request)
@@ -50,7 +52,7 @@ def routes(house: wire.House) -> APIRouter:
     for path in ("/hf-inference/models/{owner}/{name}", "/models/{owner}/{name}"):
         router.add_api_route(
             path,
-            wire.answering(house, DOOR.name, refuse, picture),
+            operation.answering(house, DOOR.name, refuse, picture),
             methods=["POST"],
             response_class=Response,
             summary="Text to image, image to image",
@@ -60,7 +62,7 @@ def routes(house: wire.House) -> APIRouter:
         )
     router.add_api_route(  # ids without an owner, which the Hub has not
         "/hf-inference/models/{name}",
-        wire.answering(house, DOOR.name, refuse, bare),
+        operation.answering(house, DOOR.name, refuse, bare),
         methods=["POST"],
         response_class=Response,
         include_in_schema=False,
@@ -68,17 +70,16 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _order(house: wire.House, model: str, request: Request) -> Order:
-    body = await wire.read_body(request, house.input_limit)
+async def _submission(house: operation.House, model: str, request: Request) -> Submission:
+    body = await operation.read_body(request, house.input_limit)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
     endpoint = house.catalog.find(model)
-    order = await wire.reading(body, read, endpoint, request.headers, body, house.body_limit)
-    asked = order.generation
-    if asked.image is not None:
-        base = house.base(request)
-        asked = replace(asked, image=own(asked.image, base), mask=own(asked.mask, base))
-    return await wire.called(house, request, body, replace(order, generation=asked), DOOR.name)
+    submission = await operation.reading(
+        body, read, endpoint, request.headers, body, house.body_limit, partial(house.base, request)
+    )
+    images = {"image": Inline(body)} if submission.generation.image == DATA else {}
+    return await operation.called(house, request, body, submission, images=images)
 
 
 _FLAGS = {"type": "boolean"}
@@ -87,7 +88,7 @@ _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": strict.schema(Body), "examples": EXAMPLES},
+            "application/json": {"schema": json_body.schema(Body), "examples": EXAMPLES},
             "text/plain": {"schema": {"type": "string"}, "example": "a red cat"},
             **dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
         },
@@ -100,8 +101,8 @@ _REQUEST: dict[str, Any] = {
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture, in the format that Accept asks for",
-        "headers": wire.HEADERS,
+        "headers": replies.HEADERS,
         "content": dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
     },
-    **wire.responses(STATUSES, strict.schema(ErrorBody)),
+    **replies.responses(STATUSES, json_body.schema(ErrorBody)),
 }

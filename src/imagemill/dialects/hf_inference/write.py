@@ -5,12 +5,13 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import strict, wire
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.errors import Fault, Kind
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer
+from imagemill.http import json_body, replies
+from imagemill.job import Submission
 
-STATUSES = wire.STATUSES
+STATUSES = replies.STATUSES
 NAMES: dict[str, str] = {
     "prompt": "inputs",
     "image": "inputs",
@@ -19,18 +20,18 @@ NAMES: dict[str, str] = {
 }
 
 
-class ErrorBody(strict.Reply):
+class ErrorBody(json_body.Reply):
     error: str
     estimated_time: float | None = None  # seconds, while a model is loading
 
 
-def write(order: Order, answer: Answer) -> Response:
-    headers = wire.headers(answer) | {"x-compute-time": f"{answer.painted.seconds:.3f}"}
-    if order.generation.image is None:
-        headers["x-compute-characters"] = str(len(order.generation.prompt))
+def write(submission: Submission, answer: Answer) -> Response:
+    headers = replies.headers(answer) | {"x-compute-time": f"{answer.painted.seconds:.3f}"}
+    if submission.generation.image is None:
+        headers["x-compute-characters"] = str(len(submission.generation.prompt))
     else:
         headers["x-compute-images"] = "1"
-    media_type = MEDIA_TYPES[order.generation.format]
+    media_type = MEDIA_TYPES[submission.generation.format]
     return Response(answer.painted.pictures[0], media_type=media_type, headers=headers)
 
 
@@ -40,4 +41,4 @@ def refuse(fault: Fault) -> Response:
     body: dict[str, Any] = {"error": told}
     if fault.kind is Kind.LOADING:
         body["estimated_time"] = fault.retry_after
-    return JSONResponse(body, STATUSES[fault.kind], wire.retry_header(fault))
+    return JSONResponse(body, STATUSES[fault.kind], replies.retry_header(fault))

@@ -1,25 +1,28 @@
-"""Nebius' requests, as orders."""
+"""Nebius' requests, as submissions."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.catalog import Catalog, hub
-from imagemill.dialects import strict
-from imagemill.dialects.callers import bearer_formed, caller_of, own
+from imagemill.catalog import Catalog
+from imagemill.catalog.models import named_by
 from imagemill.dialects.nebius.words import DOOR, WRONG, Refused, detail
-from imagemill.dialects.strict import Guidance, Negative, Scheduler, Strict
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_IMAGES, MAX_LORAS, Format
+from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Format
 from imagemill.generation import Lora as Adapter
-from imagemill.orders import Order
+from imagemill.http import json_body
+from imagemill.http.fields import SIDE
+from imagemill.http.identity import bearer_formed, caller_of, own
+from imagemill.http.json_body import Guidance, Negative, Scheduler, Strict
+from imagemill.job import Submission
 
 EXTENSIONS: dict[str, Format] = {"webp": "webp", "png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
 SIZE = 512  # px, of a side that is left open
 RANDOM = -1  # as a seed
 
-Side = Annotated[int | None, Field(ge=64, le=2048, description="In px; 512 where left open.")]
+Side = Annotated[int | None, replace(SIDE, description="In px; 512 where left open.").checked()]
 
 
 class Lora(Strict):
@@ -43,14 +46,14 @@ class Body(Strict):
     response_format: Literal["b64_json", "url"] | None = None
 
 
-def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
-    asked = _take(strict.parse(strict.text(body)))
+def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
+    asked = _take(json_body.parse(json_body.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
     seed = None if asked.seed == RANDOM else asked.seed
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        EXTENSIONS[asked.response_extension or "webp"],
-        negative_prompt=asked.negative_prompt,
+        format=EXTENSIONS[asked.response_extension or "webp"],
+        negative_prompt=asked.negative_prompt or "",
         width=SIZE if asked.width is None else asked.width,
         height=SIZE if asked.height is None else asked.height,
         steps=asked.num_inference_steps,
@@ -60,27 +63,28 @@ def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
         num_images=1 if asked.n is None else asked.n,
         loras=tuple(Adapter(str(own(each.url, base)), each.scale) for each in asked.loras or ()),
     )
-    return Order(
-        generation,
-        endpoint,
+    return Submission(
+        endpoint.generation(draft),
+        endpoint.source,
+        version=endpoint.version,
         cacheable=seed is not None and not asked.loras,  # whose files may change
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
-        wire={"format": asked.response_format},
+        dialect_state={"format": asked.response_format},
     )
 
 
 def _known_as(catalog: Catalog, model: str) -> str:
     """A name that the operator gave goes before Nebius' own."""
-    return model if catalog.page(model) else hub.called(DOOR, model) or model
+    return model if catalog.model(model) else named_by(DOOR, model) or model
 
 
 def _take(value: Any) -> Body:
     try:
         return Body.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)[: strict.SHOWN_ERRORS]
+        found = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
         raise Refused([_detail(each) for each in found]) from None
 
 
@@ -90,7 +94,7 @@ def _detail(error: Any) -> dict[str, Any]:
         return detail(loc, error["msg"], type)
     known = Body.model_fields if len(loc) == 1 else Lora.model_fields
     given = error["input"]
-    facts = {"value": strict.shown(given), "known": ", ".join(known)}
+    facts = {"value": json_body.shown(given), "known": ", ".join(known)}
     facts["length"] = f"{len(given)} characters" if isinstance(given, str) else ""
     return detail(loc, WRONG[type].format(**facts, **error.get("ctx", {})), type)
 

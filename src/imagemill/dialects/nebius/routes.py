@@ -7,11 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import strict, wire
 from imagemill.dialects.nebius import words, write
 from imagemill.dialects.nebius.read import Body, credential, read
 from imagemill.dialects.nebius.words import DOOR
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer
+from imagemill.http import json_body, operation, replies
+from imagemill.job import Submission
 from imagemill.service import Service
 
 EXAMPLE = {
@@ -26,7 +27,7 @@ EXAMPLE = {
 }
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router = APIRouter(tags=["nebius"])
     for verb, path, name, handler, more in (
         ("POST", "images/generations", "Create images", _generate, _REQUEST),
@@ -35,7 +36,7 @@ def routes(house: wire.House) -> APIRouter:
     ):
         router.add_api_route(
             f"/nebius/v1/{path}",
-            wire.answering_by(house, DOOR, words.refuse, partial(handler, house)),
+            operation.answering_by(house, DOOR, words.refuse, partial(handler, house)),
             methods=[verb],
             response_class=JSONResponse,
             summary=name,
@@ -46,17 +47,17 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _generate(house: wire.House, request: Request) -> Response:
+async def _generate(house: operation.House, request: Request) -> Response:
     base = house.base(request)
-    order = await _order(house, request, base)
-    return await wire.while_listening(request, _answer(house.service, order, base))
+    submission = await _submission(house, request, base)
+    return await operation.while_listening(request, _answer(house.service, submission, base))
 
 
-async def _order(house: wire.House, request: Request, base: str) -> Order:
-    body = await wire.read_body(request, house.body_limit)
+async def _submission(house: operation.House, request: Request, base: str) -> Submission:
+    body = await operation.read_body(request, house.body_limit)
     _check(request)
-    order = await wire.reading(body, read, house.catalog, request.headers, body, base)
-    return await wire.called(house, request, body, order, DOOR)
+    submission = await operation.reading(body, read, house.catalog, request.headers, body, base)
+    return await operation.called(house, request, body, submission)
 
 
 def _check(request: Request) -> None:
@@ -70,26 +71,27 @@ def _check(request: Request) -> None:
             raise words.Refused([words.detail((name,), told, "extra_forbidden", "query")])
 
 
-async def _answer(service: Service, order: Order, base: str) -> Response:
-    if order.wire["format"] == "b64_json":
-        answer = await service.paint(order)
+async def _answer(service: Service, submission: Submission, base: str) -> Response:
+    format = submission.dialect_state["format"]
+    if format == "b64_json":
+        answer = await service.paint(submission)
         body = write.reply(str(uuid.uuid4()), service.now(), answer.painted.pictures, [])
     else:
-        job = await service.wait_for(order)
+        job = await service.wait_for(submission)
         painted = await service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
-        pictures = () if order.wire["format"] == "url" else painted.pictures
+        pictures = () if format == "url" else painted.pictures
         body = write.reply(job.id, job.created, pictures, write.urls(job, base))
-    wire.report(order, answer)
-    return JSONResponse(body, headers=wire.headers(answer))
+    operation.report(submission, answer)
+    return JSONResponse(body, headers=replies.headers(answer))
 
 
-async def _models(house: wire.House, request: Request) -> Response:
+async def _models(house: operation.House, request: Request) -> Response:
     _check(request)
     return JSONResponse(write.models(house.catalog))
 
 
-async def _model(house: wire.House, request: Request) -> Response:
+async def _model(house: operation.House, request: Request) -> Response:
     _check(request)
     return JSONResponse(write.model(house.catalog, request.path_params["id"]))
 
@@ -110,7 +112,7 @@ _ID: dict[str, Any] = {
 _REQUEST: dict[str, Any] = _QUERY | {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": strict.schema(Body), "example": EXAMPLE}},
+        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
     },
 }
 _REPLY = {
@@ -128,11 +130,11 @@ _REPLY = {
 _IMAGES: dict[int | str, Any] = {
     200: {
         "description": "The pictures, or where they lie, or both",
-        "headers": wire.HEADERS,
+        "headers": replies.HEADERS,
         "content": {"application/json": {"schema": _REPLY}},
     }
 }
-_ERRORS = wire.responses(
+_ERRORS = replies.responses(
     words.STATUSES,
     {"type": "object", "required": ["error"], "properties": {"detail": {}, "error": {}}},
 )

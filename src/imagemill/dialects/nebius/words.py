@@ -6,14 +6,14 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import of_hugging_face
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body, replies
+from imagemill.http.identity import of_hugging_face
 
 DOOR = "nebius"
 
 STATUSES = {
-    **wire.STATUSES,
+    **replies.STATUSES,
     Kind.INVALID: 422,
     Kind.CANCELLED: 500,
     Kind.EARLY: 400,
@@ -29,7 +29,7 @@ NAMES: dict[str, str] = {
 IGNORED: dict[str, str] = {"ai_project_id": "whose bill it would go on; there are no bills here"}
 
 # By pydantic's own name of what is wrong; the names in braces are of pydantic's context.
-WRONG: dict[str, str] = strict.WRONG | {
+WRONG: dict[str, str] = json_body.WRONG | {
     "extra_forbidden": "unknown field; known are {known}",
     "greater_than_equal": "{value} is too small; give at least {ge}",
     "less_than_equal": "{value} is too large; give at most {le}",
@@ -65,7 +65,7 @@ def refuse(headers: Headers, fault: Fault) -> Response:
     body: dict[str, Any] = {"detail": _details(fault), "error": {"message": message}}
     if of_hugging_face(headers):  # which shows an error only where it is a text of that name
         body = {"error": message}
-    return JSONResponse(body, STATUSES[fault.kind], wire.retry_header(fault))
+    return JSONResponse(body, STATUSES[fault.kind], replies.retry_header(fault))
 
 
 def _details(fault: Fault) -> str | list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from imagemill.catalog import Catalog, hub
+from imagemill.catalog import Catalog
+from imagemill.dialects import hub_models
 from imagemill.dialects.nebius.words import DOOR
 from imagemill.errors import Fault, Kind
 from imagemill.job import Job
@@ -31,15 +32,15 @@ def models(catalog: Catalog) -> dict[str, Any]:
 def model(catalog: Catalog, name: str) -> dict[str, Any]:
     """Raises a Fault where there is none of this name."""
     if name not in _names(catalog):
-        told = f"there is no model {name!r:.200}; GET /nebius/v1/models lists them"
-        raise Fault(Kind.NOT_FOUND, told, "model")
+        message = f"there is no model {name!r:.200}; GET /nebius/v1/models lists them"
+        raise Fault(Kind.NOT_FOUND, message, "model")
     return _model(name)
 
 
 def _names(catalog: Catalog) -> Iterator[str]:
-    for id in dict.fromkeys(page.weights or page.id for page in catalog.pages()):
+    for id in catalog.models():
         if catalog.serves(id):  # fal's applications have no name that Nebius could say
-            yield hub.mapped(id).get(DOOR, id)
+            yield hub_models.mapped(id).get(DOOR, id)
 
 
 def _model(name: str) -> dict[str, Any]:

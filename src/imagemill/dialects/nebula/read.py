@@ -1,4 +1,4 @@
-"""Nebula Block's requests, as orders."""
+"""Nebula Block's requests, as submissions."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,9 +6,7 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog
-from imagemill.dialects import strict
-from imagemill.dialects.callers import bearer_formed, caller_of
-from imagemill.dialects.nebula import pictures
+from imagemill.dialects.nebula import image_fields
 from imagemill.dialects.nebula.words import (
     ALWAYS,
     DOOR,
@@ -20,33 +18,37 @@ from imagemill.dialects.nebula.words import (
     model_of,
 )
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
-from imagemill.orders import Order
-
-Size = tuple[int, int]  # px, width and height
+from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft, Generation
+from imagemill.http import json_body
+from imagemill.http.identity import bearer_formed, caller_of
+from imagemill.images.geometry import Size
+from imagemill.input_files import Inline
+from imagemill.job import Submission
 
 
 def parsed(headers: Headers, body: bytes) -> Body:
     credential(headers)
-    return strict.take(Body, strict.parse(strict.text(body)))
+    return json_body.take(Body, json_body.parse(json_body.text(body)))
 
 
-def with_pictures(asked: Body) -> bool:
+def with_images(asked: Body) -> bool:
     return any(_given(asked, name) is not None for name in ("image", "mask"))
 
 
-def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
-    """Decodes pictures: where there are some, it belongs into a thread."""
+def read(catalog: Catalog, headers: Headers, asked: Body) -> tuple[Submission, dict[str, Inline]]:
+    """The submission, and its images by their fields. Decodes these: where there are some, it
+    belongs into a thread.
+    """
     model = model_of(_model(asked))
     given = {name: _given(asked, name) for name in OPTIONAL}
     _check(model, given)
     endpoint = catalog.find(model.id)
-    image, mask, size = _pictures(given)
+    images, size = _images(given)
+    image, mask = (DATA if name in images else given[name] for name in ("image", "mask"))
     width, height = _sides(asked.width, asked.height, size)
-    generation = endpoint.generation(
+    draft = Draft(
         asked.prompt,
-        "png",
-        negative_prompt=given["negative_prompt"],
+        negative_prompt=given["negative_prompt"] or "",
         width=width,
         height=height,
         steps=asked.num_steps,
@@ -55,16 +57,18 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> Order:
         image=image,
         mask=mask,
         # What the mask shows is missing, not to be kept in part.
-        strength=Generation.strength if mask is None else 1.0,
+        strength=None if mask is None else 1.0,
     )
-    return Order(
-        _adjusted(generation, model.multiple_of),
-        endpoint,
+    submission = Submission(
+        _adjusted(endpoint.generation(draft), model.multiple_of),
+        endpoint.source,
+        version=endpoint.version,
         cacheable=given["seed"] is not None,  # else every call is meant to give another picture
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
     )
+    return submission, images
 
 
 def credential(headers: Headers) -> None:
@@ -101,13 +105,14 @@ def _check(model: Model, given: dict[str, Any]) -> None:
         raise invalid(lacking[0], f"{told}; {' and '.join(lacking)} did not come")
 
 
-def _pictures(given: dict[str, Any]) -> tuple[str | None, str | None, Size | None]:
-    """Image and mask as data URIs, the mask in the image's size, and that size."""
+def _images(given: dict[str, Any]) -> tuple[dict[str, Inline], Size | None]:
+    """Image and mask, this in the image's size, and that size."""
     if given["image"] is None:
-        return None, given["mask"], None  # a mask alone is refused by Generation
-    image, size = pictures.image(given["image"])
-    mask = None if given["mask"] is None else pictures.mask(given["mask"], size)
-    return image, mask, size
+        return {}, None  # a mask alone is refused by Generation
+    image, size = image_fields.image(given["image"])
+    if given["mask"] is None:
+        return {"image": image}, size
+    return {"image": image, "mask": image_fields.mask(given["mask"], size)}, size
 
 
 def _sides(

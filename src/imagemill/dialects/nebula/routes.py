@@ -6,10 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import person_of
 from imagemill.dialects.nebula import write
-from imagemill.dialects.nebula.read import credential, parsed, read, with_pictures
+from imagemill.dialects.nebula.read import credential, parsed, read, with_images
 from imagemill.dialects.nebula.words import (
     DOOR,
     GENERATION,
@@ -21,26 +19,29 @@ from imagemill.dialects.nebula.words import (
     Reply,
 )
 from imagemill.errors import invalid
-from imagemill.orders import Order
+from imagemill.http import json_body, operation, replies
+from imagemill.http.identity import person_of
+from imagemill.job import Submission
 from imagemill.threads import DECODING
 
-_ERRORS = wire.responses(STATUSES, strict.schema(ErrorBody))
+_ERRORS = replies.responses(STATUSES, json_body.schema(ErrorBody))
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router = APIRouter(prefix=PREFIX, tags=["nebula"])
 
     async def generate(request: Request) -> Response:
-        body = await wire.read_body(request, house.input_limit)
+        body = await operation.read_body(request, house.input_limit)
         _check_query(request)
-        asked = await wire.reading(body, parsed, request.headers, body)
-        place = house.service.admit(person_of(request)) if with_pictures(asked) else None
+        asked = await operation.reading(body, parsed, request.headers, body)
+        place = house.service.admit(person_of(request)) if with_images(asked) else None
         with place or nullcontext():
-            order = await _order(house, request, body, asked)
+            submission = await _submission(house, request, body, asked)
             del body, asked  # which are not kept while the picture is painted
-            painted = await wire.while_listening(request, house.service.paint(order, place))
-        wire.report(order, painted)
-        return write.painted(order, painted)
+            painting = house.service.paint(submission, place)
+            answer = await operation.while_listening(request, painting)
+        operation.report(submission, answer)
+        return write.painted(submission, answer)
 
     async def models(request: Request) -> Response:
         _check_query(request)
@@ -54,7 +55,7 @@ def routes(house: wire.House) -> APIRouter:
     ):
         router.add_api_route(
             path,
-            wire.answering(house, DOOR, write.refuse, handler),
+            operation.answering(house, DOOR, write.refuse, handler),
             methods=[verb],
             response_class=JSONResponse,
             summary=summary,
@@ -67,12 +68,14 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _order(house: wire.House, request: Request, body: bytes, asked: Body) -> Order:
-    if with_pictures(asked):
-        order = await DECODING.run(read, house.catalog, request.headers, asked)
+async def _submission(
+    house: operation.House, request: Request, body: bytes, asked: Body
+) -> Submission:
+    if with_images(asked):
+        submission, images = await DECODING.run(read, house.catalog, request.headers, asked)
     else:
-        order = read(house.catalog, request.headers, asked)
-    return await wire.called(house, request, body, order, DOOR)
+        submission, images = read(house.catalog, request.headers, asked)
+    return await operation.called(house, request, body, submission, images=images)
 
 
 def _check_query(request: Request) -> None:
@@ -82,16 +85,16 @@ def _check_query(request: Request) -> None:
 
 _PICTURE: dict[str, Any] = {
     "description": "The picture",
-    "headers": wire.HEADERS
+    "headers": replies.HEADERS
     | {
         write.SIZE: {
             "description": "Width x height, where they may have been adjusted.",
             "schema": {"type": "string"},
         }
     },
-    "content": {"application/json": {"schema": strict.schema(Reply)}},
+    "content": {"application/json": {"schema": json_body.schema(Reply)}},
 }
 _MODELS: dict[str, Any] = {
     "description": "The models",
-    "content": {"application/json": {"schema": strict.schema(ModelsReply)}},
+    "content": {"application/json": {"schema": json_body.schema(ModelsReply)}},
 }

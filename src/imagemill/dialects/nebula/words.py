@@ -4,19 +4,19 @@ The table of models is that of its page. Which codes go with its errors is told 
 those of our other doors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from imagemill.dialects import strict, wire
-from imagemill.dialects.strict import Guidance, Negative, Prompt, Side, Steps, Strict
-from imagemill.generation import MAX_SEED
+from imagemill.http import json_body, replies
+from imagemill.http.fields import SEED
+from imagemill.http.json_body import Guidance, Negative, Prompt, Side, Steps, Strict
 
 DOOR = "nebula"
 PREFIX = "/nebula/api/v1"
 
-STATUSES = wire.STATUSES
+STATUSES = replies.STATUSES
 PAINTED = "Image generated successfully"
 LISTED = "Get models list successfully."
 NAMES: dict[str, str] = {"steps": "num_steps"}  # canonical names that are another here
@@ -80,18 +80,17 @@ def model_of(id: str) -> Model:
     return MODELS.get(id) or Model(id)
 
 
-Seed = Annotated[
-    int | None,
-    Field(
-        description="The same seed gives the same picture; left open or -1, one is drawn.",
-        json_schema_extra={"minimum": -1, "maximum": MAX_SEED},
-    ),
-]
+_SEED = replace(
+    SEED, low=-1, description="The same seed gives the same picture; left open or -1, one is drawn."
+)
+Seed = Annotated[int | None, _SEED.stated()]
 Id = Annotated[str | None, Field(description="Of the model, as owner/name; under either name.")]
 Image = Annotated[
-    str | None, strict.picture("A JPEG, PNG or WebP picture to paint over, in base64.")
+    str | None, json_body.picture("A JPEG, PNG or WebP picture to paint over, in base64.")
 ]
-Mask = Annotated[str | None, strict.picture("Another, white where it is painted over, in base64.")]
+Mask = Annotated[
+    str | None, json_body.picture("Another, white where it is painted over, in base64.")
+]
 
 
 class Body(Strict):
@@ -110,17 +109,17 @@ class Body(Strict):
     mask_image: Mask = None
 
 
-class Timings(strict.Reply):
+class Timings(json_body.Reply):
     inference: float  # seconds
 
 
-class Datum(strict.Reply):
+class Datum(json_body.Reply):
     timings: Timings
     index: int
     b64_json: str  # a PNG
 
 
-class Reply(strict.Reply):
+class Reply(json_body.Reply):
     model: str
     object: Literal["list"]
     data: list[Datum]
@@ -128,7 +127,7 @@ class Reply(strict.Reply):
     status: Literal["success"]
 
 
-class Listed(strict.Reply):
+class Listed(json_body.Reply):
     """price: of a picture; nothing is charged here. The two of text are null, as there is none."""
 
     model_name: str
@@ -141,17 +140,17 @@ class Listed(strict.Reply):
     huggingface_url: str | None = None
 
 
-class Lists(strict.Reply):
+class Lists(json_body.Reply):
     models: list[Listed]
 
 
-class ModelsReply(strict.Reply):
+class ModelsReply(json_body.Reply):
     data: Lists
     message: str
     status: Literal["success"]
 
 
-class ErrorBody(strict.Reply):
+class ErrorBody(json_body.Reply):
     message: str
     status: Literal["failed"]
 
@@ -172,6 +171,6 @@ EXAMPLES: dict[str, Any] = {
 GENERATION: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": strict.schema(Body), "examples": EXAMPLES}},
+        "content": {"application/json": {"schema": json_body.schema(Body), "examples": EXAMPLES}},
     }
 }

@@ -6,8 +6,6 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from imagemill.catalog import Catalog
-from imagemill.catalog.pages import PAGES
-from imagemill.dialects import wire
 from imagemill.dialects.nebula.words import (
     LISTED,
     MODELS,
@@ -24,41 +22,42 @@ from imagemill.dialects.nebula.words import (
     Timings,
 )
 from imagemill.errors import Fault
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer
+from imagemill.http import replies
+from imagemill.job import Submission
 
 SIZE = "x-imagemill-size"
 HUB = "https://huggingface.co/"
 
 
-def painted(order: Order, answer: Answer) -> Response:
-    (picture,), generation = answer.painted.pictures, order.generation
+def painted(submission: Submission, answer: Answer) -> Response:
+    (picture,), generation = answer.painted.pictures, submission.generation
     timings = Timings(inference=answer.painted.seconds)
     datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(picture).decode())
     body = Reply(
-        model=order.endpoint.id, object="list", data=[datum], message=PAINTED, status="success"
+        model=generation.model, object="list", data=[datum], message=PAINTED, status="success"
     )
     size = {SIZE: f"{generation.width}x{generation.height}"}
-    return JSONResponse(body.model_dump(), headers=wire.headers(answer) | size)
+    return JSONResponse(body.model_dump(), headers=replies.headers(answer) | size)
 
 
 def models(catalog: Catalog) -> Response:
     """The page's own models and those that are configured here."""
-    found = [_listed(model) for model in MODELS.values() if catalog.serves(model.id)]
-    known = {*MODELS, *PAGES}
-    found += [
-        Listed(model_name=page.id, model_alias=page.id, description=page.description)
-        for page in catalog.pages()
-        if page.id not in known
+    models = [_listed(model) for model in MODELS.values() if catalog.serves(model.id)]
+    models += [
+        Listed(model_name=id, model_alias=id, description=f"The model {id}.")
+        for id in catalog.configured()
+        if id not in MODELS
     ]
-    body = ModelsReply(data=Lists(models=found), message=LISTED, status="success")
+    body = ModelsReply(data=Lists(models=models), message=LISTED, status="success")
     return JSONResponse(body.model_dump())
 
 
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
-    told = f"{name}: {fault.message}" if name else fault.message
-    body = ErrorBody(message=told, status="failed")
-    return JSONResponse(body.model_dump(), STATUSES[fault.kind], wire.retry_header(fault))
+    message = f"{name}: {fault.message}" if name else fault.message
+    body = ErrorBody(message=message, status="failed")
+    return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.retry_header(fault))
 
 
 def _listed(model: Model) -> Listed:

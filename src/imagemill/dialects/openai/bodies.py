@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from imagemill import inputs
-from imagemill.dialects import forms, strict, wire
-from imagemill.dialects.forms import Part
+from imagemill.dialects.openai.image_inputs import prompt_of
 from imagemill.dialects.openai.manners import LACKING
-from imagemill.dialects.openai.pictures import prompt_of
 from imagemill.dialects.openai.words import Wrong
-from imagemill.dialects.strict import (
+from imagemill.errors import Fault, Kind
+from imagemill.generation import DATA, LONGEST_NAME, MAX_IMAGES
+from imagemill.http import json_body, multipart, operation
+from imagemill.http.json_body import (
     Guidance,
     Negative,
     Prompt,
@@ -24,8 +24,8 @@ from imagemill.dialects.strict import (
     Steps,
     Strict,
 )
-from imagemill.errors import Fault, Kind
-from imagemill.generation import DATA, LONGEST_NAME, MAX_IMAGES
+from imagemill.http.multipart import Part
+from imagemill.images.data_uris import data_uri
 from imagemill.threads import BODIES
 
 MOST_INPUTS = 16  # images of one edit
@@ -94,7 +94,7 @@ class Generate(Prompted):
 class Reference(Strict):
     """An image in an edit as JSON: one of the two."""
 
-    image_url: Annotated[str | None, strict.picture("An address, or a data URI.")] = None
+    image_url: Annotated[str | None, json_body.picture("An address, or a data URI.")] = None
     file_id: str | None = None
 
 
@@ -140,29 +140,29 @@ SWITCHES: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": Fa
 
 # Large bodies are read beside the loop, which serves others in the meantime.
 async def generate(body: bytes, content_type: str) -> Sent:
-    if forms.is_form(content_type):
+    if multipart.is_form(content_type):
         raise Wrong("A form is not taken here; send JSON.", None)
-    return await wire.reading(body, _generate, body)
+    return await operation.reading(body, _generate, body)
 
 
 async def edit(body: bytes, content_type: str) -> Sent:
-    if forms.is_form(content_type):
-        return await BODIES.run(_form, Edit, await forms.parts(content_type, body))
-    return await wire.reading(body, _edit, body)
+    if multipart.is_form(content_type):
+        return await BODIES.run(_form, Edit, await multipart.parts(content_type, body))
+    return await operation.reading(body, _edit, body)
 
 
 async def vary(body: bytes, content_type: str) -> Sent:
-    if not forms.is_form(content_type):
+    if not multipart.is_form(content_type):
         raise Wrong("Variations are asked for with multipart/form-data.", None)
-    return await BODIES.run(_vary, await forms.parts(content_type, body))
+    return await BODIES.run(_vary, await multipart.parts(content_type, body))
 
 
 def _generate(body: bytes) -> Sent:
-    return Sent(take(Generate, strict.parse(strict.text(body))), body)
+    return Sent(take(Generate, json_body.parse(json_body.text(body))), body)
 
 
 def _edit(body: bytes) -> Sent:
-    asked = take(Edit, strict.parse(strict.text(body)))
+    asked = take(Edit, json_body.parse(json_body.text(body)))
     images = tuple(_given(each, "images", "image") for each in asked.images or ())
     mask = None if asked.mask is None else _given(asked.mask, "mask", "mask")
     return Sent(asked, body, _some(images, "images"), mask)
@@ -182,7 +182,7 @@ def take(model: type[Asked], value: Any) -> Asked:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)[: strict.SHOWN_ERRORS]
+        found = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
         told = [_told(model, each) for each in found]
         raise Wrong(" ".join(one for one, _ in told), _path(found[0]) or None, told[0][1]) from None
 
@@ -202,11 +202,11 @@ def _form(model: type[Asked], parts: list[Part]) -> Sent:
     if len(masks) > 1:
         raise Wrong("There is more than one mask; give one.", "mask")
     asked, mask = take(model, fields), masks[0] if masks else None
-    return Sent(asked, forms.digest(parts), _some(images, "image"), mask)
+    return Sent(asked, multipart.digest(parts), _some(images, "image"), mask)
 
 
 def _value(name: str, content: bytes) -> Any:
-    text = strict.text(content)
+    text = json_body.text(content)
     if not text:
         return None
     if name in INTEGERS and re.fullmatch(r"-?\d{1,40}", text, re.ASCII):
@@ -237,7 +237,7 @@ def _given(reference: Reference, name: str, field: str) -> bytes | str:
         raise Wrong(told, f"{name}.image_url", "missing_required_parameter")
     if reference.image_url.startswith(DATA):
         # The body that it came in was bounded already.
-        return inputs.data_uri(reference.image_url, field, len(reference.image_url))[0]
+        return data_uri(reference.image_url, field, len(reference.image_url))[0]
     return reference.image_url
 
 
@@ -264,7 +264,7 @@ _WRONG: Mapping[str, tuple[str, str]] = {
 
 def _told(model: type[Painting], error: Any) -> tuple[str, str]:
     """A sentence and its code."""
-    path, value = _path(error), strict.shown(error["input"])
+    path, value = _path(error), json_body.shown(error["input"])
     if not path:
         return f"The body: {value} is not an object; send JSON.", "invalid_type"
     if error["type"] in _WRONG:
@@ -272,8 +272,8 @@ def _told(model: type[Painting], error: Any) -> tuple[str, str]:
         told = {"path": path, "value": value, "known": ", ".join(model.model_fields)}
         return sentence.format(**told, **error.get("ctx", {})), code
     if error["type"] == "string_too_long":
-        return f"Invalid '{path}': {strict.wrong(error)}.", "string_above_max_length"
-    return f"Invalid type for '{path}': {strict.wrong(error)}.", "invalid_type"
+        return f"Invalid '{path}': {json_body.wrong(error)}.", "string_above_max_length"
+    return f"Invalid type for '{path}': {json_body.wrong(error)}.", "invalid_type"
 
 
 def _path(error: Any) -> str:

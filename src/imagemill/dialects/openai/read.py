@@ -1,11 +1,11 @@
-"""OpenAI's calls, as orders."""
+"""OpenAI's calls, as submissions."""
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects.openai.bodies import Edit, Painting, Prompted, Sent, Vary
+from imagemill.dialects.openai.image_inputs import UNSEEN, ImageInputs, InputImages
 from imagemill.dialects.openai.manners import (
     FIDELITIES,
     QUALITIES,
@@ -15,11 +15,10 @@ from imagemill.dialects.openai.manners import (
     check,
     manners_of,
 )
-from imagemill.dialects.openai.pictures import UNSEEN, Desk, Given
 from imagemill.dialects.openai.words import Wrong
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_STEPS, Format, Generation
-from imagemill.orders import Order
+from imagemill.generation import MAX_STEPS, Draft, Format, Generation
+from imagemill.job import Submission
 from imagemill.repeats import REPEATED
 from imagemill.service import RAW_KEPT
 
@@ -57,7 +56,9 @@ class Terms:
     safety_identifier: str | None = None
 
 
-async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Order, Terms]:
+async def read(
+    catalog: Catalog, task: str, sent: Sent, inputs: ImageInputs
+) -> tuple[Submission, Terms]:
     """Raises a Fault of what the model does not take, before it looks at pictures."""
     asked, fields = sent.asked, sent.asked.model_dump()
     manners = manners_of(asked.model, fields)
@@ -68,41 +69,45 @@ async def read(catalog: Catalog, task: str, sent: Sent, desk: Desk) -> tuple[Ord
     if sent.images:
         size = None if generation.image_sized else (generation.width, generation.height)
         fades = manners.fades and task == "edits"
-        given = await desk.given(sent.images, sent.mask, size, fades)
-        generation = _generation(sent, manners, endpoint, given)
-        terms = replace(terms, image_tokens=given.tokens)
+        images = await inputs.ready(sent.images, sent.mask, size, fades)
+        generation = _generation(sent, manners, endpoint, images)
+        terms = replace(terms, image_tokens=images.tokens)
     known = "auto" if generation.image_sized else f"{generation.width}x{generation.height}"
-    order = Order(
+    submission = Submission(
         generation,
-        endpoint,
-        cacheable=False,
-        wait=True,
-        door=DOOR,
-        caller=desk.caller,
-        keep=None if terms.urls else KEPT,
+        endpoint.source,
+        dialect=DOOR,
+        caller=inputs.caller.id,
+        ttl_seconds=None if terms.urls else KEPT,
         public=terms.urls,
+        cacheable=False,
+        wait_for_model=True,
     )
-    return order, replace(terms, prompt=generation.prompt, size=known)
+    return submission, replace(terms, prompt=generation.prompt, size=known)
 
 
 def _generation(
-    sent: Sent, manners: Manners, endpoint: Endpoint, given: Given | None
+    sent: Sent, manners: Manners, endpoint: Endpoint, images: InputImages | None
 ) -> Generation:
     asked = sent.asked
     width, height = _sides(asked, manners)
-    return endpoint.generation(
+    steps, guidance_scale = _effort(asked, endpoint)
+    draft = Draft(
         _prompt(sent),
-        _format(asked),
+        format=_format(asked),
         width=width,
         height=height,
-        negative_prompt=asked.negative_prompt,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        negative_prompt=asked.negative_prompt or "",
         scheduler=asked.scheduler,
         seed=None if asked.seed == -1 else asked.seed,
         num_images=asked.n or 1,
         expand=manners.expands,
-        **_effort(asked, endpoint),
-        **_repainting(asked, given, sized=(width, height) != (None, None)),
     )
+    if images is not None and isinstance(asked, Edit | Vary):
+        draft = _repainting(draft, asked, images)
+    return endpoint.generation(draft)
 
 
 def _prompt(sent: Sent) -> str:
@@ -115,14 +120,13 @@ def _prompt(sent: Sent) -> str:
 def endpoint_of(catalog: Catalog, model: str | None) -> Endpoint:
     """What serves a model, by an id of a page too; where none is named, the server's default."""
     id = catalog.default if model is None else model
-    page = catalog.page(id)
     try:
-        return catalog.find(id) if page is None else catalog.serving(page)
+        return catalog.find(id) if catalog.model(id) is None else catalog.serving(id)
     except Fault as fault:
         raise Fault(fault.kind, fault.message, "model") from None
 
 
-def _effort(asked: Painting, endpoint: Endpoint) -> dict[str, Any]:
+def _effort(asked: Painting, endpoint: Endpoint) -> tuple[int | None, float | None]:
     """What the call says of steps and guidance: the finer word wins over the coarser."""
     steps, guidance = asked.num_inference_steps, asked.guidance_scale
     quality = getattr(asked, "quality", None)
@@ -132,21 +136,21 @@ def _effort(asked: Painting, endpoint: Endpoint) -> dict[str, Any]:
     style = getattr(asked, "style", None)
     if guidance is None and style is not None:
         guidance = endpoint.defaults.guidance_scale * STYLES[style]
-    return {"steps": steps, "guidance_scale": guidance}
+    return steps, guidance
 
 
-def _repainting(asked: Painting, given: Given | None, sized: bool) -> dict[str, Any]:
-    if given is None or not isinstance(asked, Edit | Vary):
-        return {}
+def _repainting(draft: Draft, asked: Edit | Vary, images: InputImages) -> Draft:
+    """The draft with the image that is painted over, whose size it has where none is given."""
     repainted = VARIED
     if isinstance(asked, Edit):
-        repainted = FIDELITIES[asked.input_fidelity][given.mask is not None]
-    return {
-        "image": given.image,
-        "mask": given.mask,
-        "strength": repainted if asked.strength is None else asked.strength,
-        "image_sized": not sized,
-    }
+        repainted = FIDELITIES[asked.input_fidelity][images.mask is not None]
+    return replace(
+        draft,
+        image=images.image,
+        mask=images.mask,
+        strength=repainted if asked.strength is None else asked.strength,
+        image_sized=(draft.width, draft.height) == (None, None),
+    )
 
 
 def _sides(asked: Painting, manners: Manners) -> tuple[int | None, int | None]:

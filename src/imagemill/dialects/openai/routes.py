@@ -6,16 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.dialects import events, strict, wire
-from imagemill.dialects.callers import caller_of, is_local, person_of
 from imagemill.dialects.openai import bodies, write
-from imagemill.dialects.openai.pictures import Desk
+from imagemill.dialects.openai.image_inputs import ImageInputs
 from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
 from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault
-from imagemill.job import FINAL, Job
+from imagemill.http import json_body, operation, replies, sse
+from imagemill.http.identity import named_by, person_of
+from imagemill.job import FINAL, Job, Submission
 from imagemill.news import Preview
-from imagemill.orders import Order
 from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"
@@ -25,7 +24,7 @@ Reading = Callable[[bytes, str], Awaitable[bodies.Sent]]
 class OpenAI:
     """The dialect at work in one house."""
 
-    def __init__(self, house: wire.House) -> None:
+    def __init__(self, house: operation.House) -> None:
         self.house, self.service = house, house.service
 
     async def generations(self, request: Request) -> Response:
@@ -47,43 +46,42 @@ class OpenAI:
         return Told(write.model(id))
 
     async def _paint(self, request: Request, task: str, reading: Reading, limit: int) -> Response:
-        body = await wire.read_body(request, limit)
+        body = await operation.read_body(request, limit)
         credential(request.headers)
         if request.url.query:
             raise Wrong("Parameters in the URL are not read; put them into the body.", None)
         answer = self._answer(request, task, reading, body)
         del body  # which is not kept while the picture is painted
-        return await wire.while_listening(request, answer)
+        return await operation.while_listening(request, answer)
 
-    async def _order(
+    async def _submission(
         self, request: Request, task: str, reading: Reading, body: bytes, base: str
-    ) -> tuple[Order, Terms]:
+    ) -> tuple[Submission, Terms]:
         sent = await reading(body, request.headers.get("content-type", ""))
-        caller, local = caller_of(request.headers), is_local(request)
-        desk = Desk(self.service, caller, base, person_of(request), local)
-        order, terms = await read(self.house.catalog, task, sent, desk)
-        return await wire.called(self.house, request, sent.identity, order), terms
+        inputs = ImageInputs(self.service, named_by(request), base)
+        submission, terms = await read(self.house.catalog, task, sent, inputs)
+        return await operation.called(self.house, request, sent.identity, submission), terms
 
     async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
         began, base = time.monotonic(), self.house.base(request)
         with self.service.admit(person_of(request)) as place:
-            order, terms = await self._order(request, task, reading, body, base)
+            submission, terms = await self._submission(request, task, reading, body, base)
             del body
             if terms.stream:
-                job = await self.service.begin(order, terms.partials > 0, place)
+                job = await self.service.begin(submission, terms.partials > 0, place)
                 told = self._events(job, terms)
-                return events.Watched(told, {}, lambda: self.service.leave(job))
-            job = await self.service.wait_for(order, place)
+                return sse.Watched(told, {}, lambda: self.service.leave(job))
+            job = await self.service.wait_for(submission, place)
         answer = await write.finished(self.service, job, terms)
-        wire.report(order, answer)
+        operation.report(submission, answer)
         whole = await write.reply(self.service, job, terms, answer, base)
         taken = round((time.monotonic() - began) * 1000)
-        headers = wire.headers(answer) | {"openai-processing-ms": str(taken)}
+        headers = replies.headers(answer) | {"openai-processing-ms": str(taken)}
         return Told(whole, headers=headers)
 
     async def _events(self, job: Job, terms: Terms) -> AsyncGenerator[str]:
         """Pictures on their way, at last the finished ones."""
-        pulse, sent = events.Pulse(), 0
+        pulse, sent = sse.Pulse(), 0
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
                 if write.wanted(terms, item, sent):
@@ -95,7 +93,7 @@ class OpenAI:
                 async for told in self._last(item, terms, sent):
                     yield told
             elif pulse.due():
-                yield events.ALIVE
+                yield sse.ALIVE
 
     async def _last(self, job: Job, terms: Terms, sent: int) -> AsyncGenerator[str]:
         try:
@@ -127,7 +125,7 @@ _ERROR: dict[str, Any] = {
 _ITEM = {"type": "object", "properties": {"url": _TEXT, "b64_json": _TEXT, "revised_prompt": _TEXT}}
 _PAINTED: dict[str, Any] = {
     "description": "The pictures, as URLs or in base64; with `stream`, events",
-    "headers": wire.HEADERS,
+    "headers": replies.HEADERS,
     "content": {
         "application/json": {
             "schema": {
@@ -148,7 +146,7 @@ _FILE = {"type": "string", "format": "binary"}
 
 def _form(model: type[bodies.Painting], *lists: str) -> dict[str, Any]:
     """The fields of a body as the parts of a form, with its files."""
-    whole = strict.schema(model)
+    whole = json_body.schema(model)
     fields = {name: each for name, each in whole["properties"].items() if name != "images"}
     files: dict[str, Any] = {"image": _FILE} | {
         name: {"type": "array", "items": _FILE} if name.endswith("[]") else _FILE for name in lists
@@ -162,10 +160,10 @@ def _request(**schemas: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router, openai = APIRouter(tags=["openai"]), OpenAI(house)
-    generate, edit = strict.schema(bodies.Generate), strict.schema(bodies.Edit)
-    refused = wire.responses(STATUSES, _ERROR)
+    generate, edit = json_body.schema(bodies.Generate), json_body.schema(bodies.Edit)
+    refused = replies.responses(STATUSES, _ERROR)
     for path, handler, summary, asked in (
         ("generations", openai.generations, "Text to image", _request(json=generate)),
         ("edits", openai.edits, "Images and text to image",
@@ -175,7 +173,7 @@ def routes(house: wire.House) -> APIRouter:
     ):  # fmt: skip
         router.add_api_route(
             f"{PREFIX}/images/{path}",
-            wire.answering(house, DOOR, refuse, handler),
+            operation.answering(house, DOOR, refuse, handler),
             methods=["POST"],
             response_class=Told,
             summary=summary,
@@ -189,7 +187,7 @@ def routes(house: wire.House) -> APIRouter:
     ):
         router.add_api_route(
             PREFIX + path,
-            wire.answering(house, DOOR, refuse, found),
+            operation.answering(house, DOOR, refuse, found),
             methods=["GET"],
             response_class=Told,
             summary=summary,

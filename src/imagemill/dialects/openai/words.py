@@ -11,9 +11,9 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects import wire
-from imagemill.dialects.callers import bearer_formed
 from imagemill.errors import Fault, Kind
+from imagemill.http import replies
+from imagemill.http.identity import bearer_formed
 
 CALLERS = "invalid_request_error"
 OURS = "server_error"
@@ -94,7 +94,7 @@ def error_body(fault: Fault) -> dict[str, Any]:
 
 
 def refuse(fault: Fault) -> Response:
-    word, headers = ERRORS[fault.kind], wire.retry_header(fault)
+    word, headers = ERRORS[fault.kind], replies.retry_header(fault)
     if not word.again:  # else the clients send what cannot succeed three times
         headers["x-should-retry"] = "false"
     return Told(error_body(fault), word.status, headers)

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from imagemill.catalog import Catalog
-from imagemill.dialects import events
 from imagemill.dialects.openai.manners import MODELS
-from imagemill.dialects.openai.pictures import WRITTEN, compressed, converted
 from imagemill.dialects.openai.read import Terms, endpoint_of
 from imagemill.dialects.openai.usage import PARTIAL, Usage, of_painted, of_text
 from imagemill.dialects.openai.words import error_body
 from imagemill.errors import Fault
+from imagemill.generation import Answer
+from imagemill.http import sse
+from imagemill.images.encode import QUALITY, compressed, converted
 from imagemill.job import File, Job
 from imagemill.news import Preview
-from imagemill.orders import Answer
 from imagemill.service import Service
 from imagemill.threads import ENCODING
 
@@ -27,7 +27,7 @@ LEAST: tuple[tuple[int, ...], ...] = ((), (2,), (1, 3), (1, 2, 3))
 async def finished(service: Service, job: Job, terms: Terms) -> Answer:
     """The pictures as they are to be sent; raises the job's Fault."""
     painted = await service.painted(job)
-    if terms.compression < WRITTEN:
+    if terms.compression < QUALITY:
         pictures = [
             await ENCODING.run(compressed, each, terms.format, terms.compression)
             for each in painted.pictures
@@ -93,13 +93,13 @@ def completed(job: Job, terms: Terms, answer: Answer, partials: int) -> Iterator
 
 
 def failed(fault: Fault) -> str:
-    return events.event({"type": "error"} | error_body(fault), "error")
+    return sse.event({"type": "error"} | error_body(fault), "error")
 
 
 def _event(terms: Terms, name: str, picture: bytes, at: float, more: dict[str, Any]) -> str:
     type = f"{terms.event}.{name}"
     body = {"type": type, "b64_json": b64encode(picture).decode(), "created_at": int(at)}
-    return events.event(body | _described(terms) | more, type)
+    return sse.event(body | _described(terms) | more, type)
 
 
 def _described(terms: Terms) -> dict[str, Any]:
@@ -117,23 +117,27 @@ async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Te
     that a call is repeated.
     """
     stored = await service.objects.get(file.key)
-    if stored is None or terms.compression >= WRITTEN:
+    if stored is None or terms.compression >= QUALITY:
         return file.key
     keep = None if stored.expires is None else stored.expires - service.objects.clock()
     stem, _, suffix = file.key.rpartition(".")
     key = f"{stem}_{terms.compression}.{suffix}"
     await service.objects.put(
-        picture, file.content_type, job=job.id, caller=job.caller, keep=keep, public=True, key=key
+        picture,
+        file.content_type,
+        job=job.id,
+        caller=job.submission.caller,
+        keep=keep,
+        public=True,
+        key=key,
     )
     return key
 
 
 def models(catalog: Catalog, base: str) -> dict[str, Any]:
     """All that can be asked for: as OpenAI lists it, and as Replicate does."""
-    pages = catalog.pages()
-    weights = [page.weights for page in pages if page.weights]
-    named = dict.fromkeys([*MODELS, *(page.id for page in pages), *weights])
-    ids = [id for id in named if _served(catalog, id)]
+    names = dict.fromkeys([*MODELS, *catalog.names(), *catalog.models()])
+    ids = [id for id in names if _served(catalog, id)]
     owned = [_of_replicate(id, base) for id in ids if id.count("/") == 1]
     return {
         "object": "list",

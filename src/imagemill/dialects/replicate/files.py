@@ -11,15 +11,16 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import downloads, forms, strict, wire
-from imagemill.dialects.callers import caller_of, own
-from imagemill.dialects.forms import Part
 from imagemill.dialects.replicate import ids
 from imagemill.dialects.replicate.read import credential
 from imagemill.dialects.replicate.write import PREFIX, moment
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.files.keys import UNTOLD
 from imagemill.files.objects import Objects, StoredFile
-from imagemill.input_files import OWN
+from imagemill.http import file_responses, json_body, multipart, operation
+from imagemill.http.identity import caller_of, own
+from imagemill.http.multipart import Part
+from imagemill.input_files import STORED
 
 KEPT = 86_400.0  # seconds that a file lives
 LISTED = 100
@@ -65,9 +66,9 @@ class Shelf:
     async def add(self, part: Part, metadata: dict[str, Any], caller: str) -> Record:
         name, type = part.filename or "file", part.content_type or UNKNOWN_TYPE
         file = await self.objects.put(
-            part.content, type, name, caller=caller, keep=KEPT, public=False
+            part.content, type, name, caller=caller, keep=KEPT, public=False, shelf=UNTOLD
         )
-        digest = await wire.reading(part.content, hashlib.sha256, part.content)
+        digest = await operation.reading(part.content, hashlib.sha256, part.content)
         record = Record(
             id=ids.new(),
             key=file.key,
@@ -119,7 +120,7 @@ class Shelf:
         if found is None or found["host"] not in (base.partition("://")[2], "api.replicate.com"):
             return own(url, base)
         record, _ = await self.find(found["id"])
-        return OWN + record.key
+        return STORED + record.key
 
     async def _listed(self, caller: str) -> list[str]:
         return list(await self._read(_list_place(caller)) or [])
@@ -148,14 +149,14 @@ def _list_place(caller: str) -> str:
 class Files:
     """The routes of files."""
 
-    house: wire.House
+    house: operation.House
     shelf: Shelf
 
     async def create(self, request: Request) -> Response:
         """Takes a file: a part `content`, and perhaps a part `metadata` with JSON."""
-        body = await wire.read_body(request, self.house.input_limit)
+        body = await operation.read_body(request, self.house.input_limit)
         credential(request.headers)
-        parts = await forms.parts(request.headers.get("content-type", ""), body)
+        parts = await multipart.parts(request.headers.get("content-type", ""), body)
         found = {part.name: part for part in parts}
         if unknown := found.keys() - {"content", "metadata"}:
             told = f"unknown part {min(unknown)!r:.80}; known are content and metadata"
@@ -193,7 +194,7 @@ class Files:
         record, file = await self.shelf.find(file_id)
         if caller_of(request.headers) != record.caller and not self._signed(request, record):
             raise _GONE
-        return await downloads.serve(self.shelf.objects, file, request)
+        return await file_responses.serve(self.shelf.objects, file, request)
 
     def _signed(self, request: Request, record: Record) -> bool:
         """Whether the address carries what the owner's signing key makes of it, in time."""
@@ -225,13 +226,13 @@ class Files:
 def _metadata(part: Part | None) -> dict[str, Any]:
     if part is None or not part.content.strip():
         return {}
-    text = strict.text(part.content)
+    text = json_body.text(part.content)
     if len(text) > MAX_METADATA:
         told = f"metadata has {len(text)} characters; at most {MAX_METADATA} are kept"
         raise invalid("metadata", told)
-    value = strict.parse(text)
+    value = json_body.parse(text)
     if not isinstance(value, dict):
-        raise invalid("metadata", f"metadata is {strict.shown(value)}; give an object")
+        raise invalid("metadata", f"metadata is {json_body.shown(value)}; give an object")
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:

@@ -7,8 +7,6 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of
 from imagemill.dialects.replicate import ids
 from imagemill.dialects.replicate.files import OWNER
 from imagemill.dialects.replicate.read import credential
@@ -16,6 +14,8 @@ from imagemill.dialects.replicate.targets import Target, at_version, by_model, v
 from imagemill.dialects.replicate.targets import ids as model_ids
 from imagemill.dialects.replicate.write import PREFIX
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.http import json_body, operation
+from imagemill.http.identity import caller_of
 
 # Clients take schemas for what they were from this version of Cog on.
 COG_VERSION = "0.16.0"
@@ -37,7 +37,7 @@ COLLECTIONS: dict[str, dict[str, str]] = {
 class Models:
     """The routes that tell."""
 
-    house: wire.House
+    house: operation.House
 
     async def list(self, request: Request) -> Response:
         """The models that this server knows by name; it answers for others, too."""
@@ -55,7 +55,7 @@ class Models:
     async def search(self, request: Request) -> Response:
         """The models whose name or description has all the words of the body."""
         credential(request.headers)
-        text = strict.text(await wire.read_body(request, MAX_QUERY))
+        text = json_body.text(await operation.read_body(request, MAX_QUERY))
         words = text.strip().strip('"').lower().split()
         every = [self._model(request, id) for id in model_ids(self.house.catalog)]
         found = [each for each in every if all(word in _searched(each) for word in words)]

@@ -13,9 +13,6 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.catalog.pages import Wish
-from imagemill.dialects import events, wire
-from imagemill.dialects.callers import caller_of, of_hugging_face
 from imagemill.dialects.replicate import ids, read, write
 from imagemill.dialects.replicate.files import Shelf
 from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
@@ -24,8 +21,10 @@ from imagemill.dialects.replicate.targets import Target, by_model, by_version
 from imagemill.dialects.replicate.watchers import Watchers, overdue, watched
 from imagemill.dialects.replicate.words import STATUSES
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.job import Job, Status
-from imagemill.orders import Order
+from imagemill.generation import Draft
+from imagemill.http import operation, sse
+from imagemill.http.identity import caller_of, of_hugging_face
+from imagemill.job import Job, Status, Submission
 
 PAGE = 100  # predictions of one page
 DEEPEST = 100  # pages that lead back
@@ -40,7 +39,7 @@ _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 class Predictions:
     """The routes of predictions."""
 
-    house: wire.House
+    house: operation.House
     shelf: Shelf
     watchers: Watchers
 
@@ -50,7 +49,7 @@ class Predictions:
         def target(asked: CreateByVersion) -> Target:
             return by_version(self._catalog, asked.version)
 
-        return await self._create(request, await self._order(request, CreateByVersion, target))
+        return await self._create(request, await self._submission(request, CreateByVersion, target))
 
     async def by_model(self, request: Request, owner: str, name: str) -> Response:
         """Creates a prediction with a model."""
@@ -58,7 +57,7 @@ class Predictions:
         def target(_: Create) -> Target:
             return by_model(self._catalog, f"{owner}/{name}")
 
-        return await self._create(request, await self._order(request, Create, target))
+        return await self._create(request, await self._submission(request, Create, target))
 
     async def get(self, request: Request, prediction_id: str) -> Response:
         """A prediction as it is."""
@@ -96,74 +95,76 @@ class Predictions:
         base, service = self.house.base(request), self.house.service
         id = ids.unsealed(service.secret, token)
         data = read.wants_data(request.headers, base)
-        return events.Events(Stream(service, base, data).run(id), {})
+        return sse.Events(Stream(service, base, data).run(id), {})
 
     @property
     def _catalog(self) -> Any:
         return self.house.catalog
 
-    async def _create(self, request: Request, order: Order) -> Response:
+    async def _create(self, request: Request, submission: Submission) -> Response:
         seconds = read.waits(request.headers)
         if of_hugging_face(request.headers):  # whose clients take any status for the last word
-            job = await self._finished(request, order)
+            job = await self._finished(request, submission)
             if job.fault is not None:
                 raise job.fault
             return await self._answer(request, job, 201)
-        job = await self._submit(order)
+        job = await self._submit(submission)
         if seconds is None:
             return await self._answer(request, job, 201)
-        job = await self._wait(request, order, job, seconds)
+        job = await self._wait(request, submission, job, seconds)
         if write.ended(job):
             return await self._answer(request, job, 201)
         # Any other word would make clients take the prediction for done, without an output.
         return await self._answer(request, job, 202, status=STATUSES[Status.QUEUED])
 
-    async def _finished(self, request: Request, order: Order) -> Job:
+    async def _finished(self, request: Request, submission: Submission) -> Job:
         """The job at its end, for clients that ask only once."""
-        if not watched(order.wire):
-            return await wire.while_listening(request, self.house.service.wait_for(order))
-        return await self._wait(request, order, await self._submit(order), None)
+        if not watched(submission.dialect_state):
+            return await operation.while_listening(request, self.house.service.wait_for(submission))
+        return await self._wait(request, submission, await self._submit(submission), None)
 
-    async def _order(
+    async def _submission(
         self, request: Request, model: type[Asked], target_of: Callable[[Asked], Target]
-    ) -> Order:
-        body = await wire.read_body(request, self.house.input_limit)
+    ) -> Submission:
+        body = await operation.read_body(request, self.house.input_limit)
         read.credential(request.headers)
-        asked = await wire.reading(body, read.parsed, model, body)
+        asked = await operation.reading(body, read.parsed, model, body)
         base, target = self.house.base(request), target_of(asked)
-        wish, remarks = await wire.reading(body, read.wish, target, asked.input)
-        wish = await self._found(wish, base)
-        order = read.order(target, asked, wish, remarks, request.headers, base)
-        order = replace(order, caller=caller_of(request.headers))
-        return await wire.called(self.house, request, body, order, finishes=True)
+        draft, remarks = await operation.reading(body, read.draft, target, asked.input)
+        draft = await self._found(draft, base)
+        submission = read.submission(target, asked, draft, remarks, request.headers, base)
+        waits = of_hugging_face(request.headers) and not watched(submission.dialect_state)
+        return await operation.called(self.house, request, body, submission, waits, finishes=True)
 
-    async def _found(self, wish: Wish, base: str) -> Wish:
-        """The wish with files of ours by their names."""
+    async def _found(self, draft: Draft, base: str) -> Draft:
+        """The draft with files of ours by their names."""
         found = [
             await self.shelf.named(read.reference(each, name), base)
-            for name, each in (("image", wish.image), ("mask", wish.mask))
+            for name, each in (("image", draft.image), ("mask", draft.mask))
         ]
         loras = [
             replace(lora, path=await self.shelf.named(lora.path, base) or lora.path)
-            for lora in wish.loras
+            for lora in draft.loras
         ]
-        return replace(wish, image=found[0], mask=found[1], loras=tuple(loras))
+        return replace(draft, image=found[0], mask=found[1], loras=tuple(loras))
 
-    async def _submit(self, order: Order) -> Job:
+    async def _submit(self, submission: Submission) -> Job:
         """The job of a call, or of the one that it repeats."""
-        service, url = self.house.service, order.wire["webhook"]
-        if url is not None and order.callback is None:
-            await service.check_receiver(url, order.local, order.caller)
-        job, new = await service.once(self.watchers.admit(order))
+        service, url = self.house.service, submission.dialect_state["webhook"]
+        if url is not None and submission.webhook_url is None:
+            await service.check_receiver(url, submission.local, submission.caller)
+        job, new = await service.once(self.watchers.admit(submission))
         if new:
             self.watchers.begin(job)
         return job
 
-    async def _wait(self, request: Request, order: Order, job: Job, seconds: float | None) -> Job:
+    async def _wait(
+        self, request: Request, submission: Submission, job: Job, seconds: float | None
+    ) -> Job:
         try:
-            return await wire.while_listening(request, self._within(job, seconds))
-        except wire.Gone:
-            if not order.finish and order.repeat is None:
+            return await operation.while_listening(request, self._within(job, seconds))
+        except operation.Gone:
+            if not self.house.finishes(DOOR, usual=True) and submission.repeat is None:
                 await self.house.service.cancel(job)
             raise
 
@@ -172,7 +173,7 @@ class Predictions:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 return await self.house.service.ended(job.id)
-        return await self.house.service.job(job.id, job.caller)
+        return await self.house.service.job(job.id, job.submission.caller)
 
     async def _job(self, request: Request, id: str) -> Job:
         read.credential(request.headers)
@@ -180,7 +181,7 @@ class Predictions:
             job = await self.house.service.job(ids.decode(id), caller_of(request.headers))
         except Fault:
             raise _NONE from None
-        if job.door != DOOR:
+        if job.submission.dialect != DOOR:
             raise _NONE
         return job
 

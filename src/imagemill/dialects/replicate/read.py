@@ -1,4 +1,4 @@
-"""Replicate's requests, as orders."""
+"""Replicate's requests, as submissions."""
 
 import re
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 
-from imagemill.catalog.pages import Wish
-from imagemill.dialects import strict
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.words import Invalid, Refused, refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA
-from imagemill.orders import Order
+from imagemill.generation import DATA, Draft
+from imagemill.http import json_body
+from imagemill.http.identity import caller_of
+from imagemill.job import Submission
 
 DOOR = "replicate"
 LONGEST_WAIT = 60.0  # seconds
@@ -33,7 +33,7 @@ _LIFE = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s?)?", re.ASCII)
 Body = TypeVar("Body", bound=BaseModel)
 
 
-class Create(strict.Strict):
+class Create(json_body.Strict):
     """stream does nothing: every prediction has a stream. webhook_completed is an older form."""
 
     input: dict[Any, Any]  # by names, which the input's own model checks
@@ -57,28 +57,27 @@ def take(model: type[Body], value: Any, prefix: str = "") -> Body:
 
 
 def parsed(model: type[Body], body: bytes) -> Body:
-    return take(model, strict.parse(strict.text(body)))
+    return take(model, json_body.parse(json_body.text(body)))
 
 
-def wish(target: Target, given: Mapping[str, Any]) -> tuple[Wish, list[str]]:
+def draft(target: Target, given: Mapping[str, Any]) -> tuple[Draft, list[str]]:
     return target.predictor.read(take(target.predictor.Input, dict(given), "input"))
 
 
-def order(
-    target: Target, asked: Create, wish: Wish, remarks: list[str], headers: Headers, base: str
-) -> Order:
-    """What a call asks for; the references in the wish have been looked up."""
+def submission(
+    target: Target, asked: Create, draft: Draft, remarks: list[str], headers: Headers, base: str
+) -> Submission:
+    """What a call asks for; the references in the draft have been looked up."""
     url, events = _webhook(asked)
     life = lifetime(headers)
-    return Order(
-        wish.generation(target.endpoint),
-        target.endpoint,
-        cacheable=False,
-        wait=True,
-        door=DOOR,
+    return Submission(
+        target.endpoint.generation(draft),
+        target.endpoint.source,
+        dialect=DOOR,
+        caller=caller_of(headers),
         begin_within=life,
-        callback=url if "completed" in events else None,
-        wire={
+        webhook_url=url if "completed" in events else None,
+        dialect_state={
             "model": target.model,
             "version": target.version,
             "single": target.predictor.single,
@@ -89,6 +88,8 @@ def order(
             "life": life,
             "remarks": [*target.remarks, *(f"ignored: {each}" for each in remarks)],
         },
+        cacheable=False,
+        wait_for_model=True,
     )
 
 

@@ -6,19 +6,19 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.catalog.predictors import PREDICTORS
-from imagemill.dialects import strict, wire
 from imagemill.dialects.replicate import words
 from imagemill.dialects.replicate.files import Files, Shelf
 from imagemill.dialects.replicate.models import Models
 from imagemill.dialects.replicate.predictions import Predictions
+from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
 from imagemill.dialects.replicate.watchers import Watchers
 from imagemill.dialects.replicate.write import PREFIX
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body, operation, replies
 
 # Verb, path, handler, summary, and what the OpenAPI document says beyond them.
-Row = tuple[str, str, wire.Handler, str, dict[str, Any]]
+Row = tuple[str, str, operation.Handler, str, dict[str, Any]]
 MODEL, DEPLOYMENT = "/models/{owner}/{name}", "/deployments/{owner}/{name}"
 
 # What is kept elsewhere here, and where.
@@ -40,7 +40,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     shelf, watchers = Shelf(house.service.objects), Watchers(house.service)
 
     @asynccontextmanager
@@ -101,10 +101,10 @@ def _of_files(files: Files) -> tuple[Row, ...]:
 
 def _add(
     router: APIRouter,
-    house: wire.House,
+    house: operation.House,
     verb: str,
     path: str,
-    handler: wire.Handler,
+    handler: operation.Handler,
     summary: str,
     told: dict[str, Any] | None,
 ) -> None:
@@ -112,7 +112,7 @@ def _add(
     answers = (told or {}).get("responses", {})
     router.add_api_route(
         path,
-        wire.answering(house, DOOR, words.refuse, handler),
+        operation.answering(house, DOOR, words.refuse, handler),
         methods=[verb],
         response_class=Response,
         status_code=min([code for code in answers if code < 300], default=200),
@@ -121,7 +121,7 @@ def _add(
         # OpenAPI 3.1 has no word for the method QUERY.
         include_in_schema=told is not None and verb != "QUERY",
         openapi_extra={name: each for name, each in (told or {}).items() if name != "responses"},
-        responses=wire.responses(words.CODES, ERROR) | answers,
+        responses=replies.responses(words.CODES, ERROR) | answers,
     )
 
 
@@ -173,7 +173,7 @@ _DONE: dict[int | str, Any] = {
 
 
 def _creation(model: type[Create]) -> dict[str, Any]:
-    schema = strict.schema(model)
+    schema = json_body.schema(model)
     schema["properties"]["input"] = _INPUT | {"description": "By the model's own schema."}
     content = {"application/json": {"schema": schema}}
     return {

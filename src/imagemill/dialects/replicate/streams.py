@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagemill.dialects import events
 from imagemill.dialects.replicate import write
+from imagemill.http import sse
 from imagemill.job import Job, Line
 from imagemill.service import Service
 
@@ -21,7 +21,7 @@ class Stream:
     count: int = 0
 
     async def run(self, id: str) -> AsyncGenerator[str]:
-        pulse, job = events.Pulse(), None
+        pulse, job = sse.Pulse(), None
         async for item in self.service.watch(id):
             if isinstance(item, Job):
                 if job is None:
@@ -38,7 +38,7 @@ class Stream:
             if new:
                 pulse.beat()
             elif pulse.due():
-                yield events.ALIVE
+                yield sse.ALIVE
         if job is not None:
             async for event in self._end(job):
                 yield event
@@ -56,4 +56,4 @@ class Stream:
     def _event(self, name: str, body: Any) -> str:
         self.count += 1
         at = int(self.service.now() * 1000)
-        return events.event(body, name, f"{at}:{self.count}")
+        return sse.event(body, name, f"{at}:{self.count}")

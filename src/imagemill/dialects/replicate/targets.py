@@ -5,8 +5,7 @@ import re
 from dataclasses import dataclass, replace
 
 from imagemill.catalog import Catalog, Endpoint
-from imagemill.catalog.pages import PAGES
-from imagemill.catalog.predictors import PREDICTORS, Predictor, predictor
+from imagemill.dialects.replicate.predictors import PREDICTORS, Predictor, predictor
 from imagemill.dialects.replicate.words import Invalid, Refused
 from imagemill.errors import Fault, Kind
 
@@ -98,7 +97,7 @@ def _check_strangers(catalog: Catalog, digits: str) -> None:
 
 def ids(catalog: Catalog) -> list[str]:
     """Of the models that can be told of: those of the operator, then those that are known."""
-    own = [page.id for page in catalog.pages() if page.id not in PAGES and "/" in page.id]
+    own = [id for id in catalog.configured() if "/" in id]
     known = [id for id in PREDICTORS if _served(catalog, id)]
     return list(dict.fromkeys([*own, *known]))
 

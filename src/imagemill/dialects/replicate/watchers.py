@@ -13,9 +13,8 @@ from typing import Any
 
 from imagemill.dialects.replicate import write
 from imagemill.errors import Fault
-from imagemill.job import Job, Line, Status
+from imagemill.job import Job, Line, Status, Submission
 from imagemill.news import Item
-from imagemill.orders import Order
 from imagemill.service import Service
 
 log = logging.getLogger(__name__)
@@ -32,16 +31,17 @@ class Watchers:
     _tasks: dict[asyncio.Task[None], str | None] = field(default_factory=dict)  # callers watched
     _deadlines: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
 
-    def admit(self, order: Order) -> Order:
-        """The order; where too many are watched already, it says in its log what is not told."""
-        events = wanted(order.wire)
-        many = self._too_many(order.caller) if events else None
+    def admit(self, submission: Submission) -> Submission:
+        """The submission; where too many are watched, it says in its log what is not told."""
+        state = submission.dialect_state
+        events = wanted(state)
+        many = self._too_many(submission.caller) if events else None
         if many is None:
-            return order
+            return submission
         remark = f"webhook events not told: {', '.join(sorted(events))}; {many} are watched already"
-        kept = [event for event in order.wire["events"] if event not in events]
-        changed = {"events": kept, "remarks": [*order.wire["remarks"], remark]}
-        return replace(order, wire={**order.wire, **changed})
+        kept = [event for event in state["events"] if event not in events]
+        changed = {"events": kept, "remarks": [*state["remarks"], remark]}
+        return replace(submission, dialect_state={**state, **changed})
 
     def _too_many(self, caller: str) -> str | None:
         """What leaves no room for another prediction of a caller; None where there is some."""
@@ -52,13 +52,13 @@ class Watchers:
         return f"{share} predictions of yours" if watched.count(caller) >= share else None
 
     def begin(self, job: Job) -> None:
-        events = wanted(job.wire)
+        events = wanted(job.submission.dialect_state)
         if events:
             telling = Telling(self.service, job, events).run()
-            self._keep(asyncio.create_task(telling), job.caller)
-        if job.wire["life"] is not None:
+            self._keep(asyncio.create_task(telling), job.submission.caller)
+        if job.submission.dialect_state["life"] is not None:
             self._deadlines[job.id] = asyncio.get_running_loop().call_later(
-                left(job, self.service.now()), self._end, job.id, job.caller
+                left(job, self.service.now()), self._end, job.id, job.submission.caller
             )
 
     async def close(self) -> None:
@@ -88,25 +88,29 @@ class Watchers:
             await self.service.cancel(job)
 
 
-def watched(wire: Mapping[str, Any]) -> bool:
+def watched(state: Mapping[str, Any]) -> bool:
     """Whether a job is looked after while it is on its way."""
-    return bool(wanted(wire)) or wire["life"] is not None
+    return bool(wanted(state)) or state["life"] is not None
 
 
-def wanted(wire: Mapping[str, Any]) -> frozenset[str]:
+def wanted(state: Mapping[str, Any]) -> frozenset[str]:
     """The events that are told here: outputs come with the end, and need no second message."""
-    events = frozenset(wire["events"])
+    events = frozenset(state["events"])
     return events - {"completed", "output"} if "completed" in events else events
 
 
 def left(job: Job, now: float) -> float:
     """Seconds that a prediction with a lifetime may still take."""
-    return max(0.0, float(job.created + job.wire["life"] - now))
+    return max(0.0, float(job.created + job.submission.dialect_state["life"] - now))
 
 
 def overdue(job: Job, now: float) -> bool:
     """Whether a job outlived its time, nobody having looked."""
-    return job.wire["life"] is not None and not write.ended(job) and left(job, now) <= 0
+    return (
+        job.submission.dialect_state["life"] is not None
+        and not write.ended(job)
+        and left(job, now) <= 0
+    )
 
 
 @dataclass
@@ -141,7 +145,7 @@ class Telling:
             return None if self.unsaid else await self._look()
 
     async def _look(self) -> Job:
-        return await self.service.job(self.job.id, self.job.caller)
+        return await self.service.job(self.job.id, self.job.submission.caller)
 
     def _events(self, item: Item | None) -> list[str]:
         """What an item is a reason to tell of."""
@@ -166,13 +170,19 @@ class Telling:
         self.sent += 1
         known = {line.number: line for line in await self.service.lines(self.job)} | self.lines
         lines = [known[number] for number in sorted(known)]
-        base = str(self.job.wire["base"])
+        submission = self.job.submission
+        base = str(submission.dialect_state["base"])
         body = await write.prediction(self.service, self.job, base, lines=lines)
         name, now = f"{event}_{self.sent}", self.service.now()
         message = write.message_of(self.service, self.job, name, body, now)
         try:
             await self.service.fetcher.post(
-                message.url, message.body, message.headers, ANSWER, self.job.local, self.job.caller
+                message.url,
+                message.body,
+                message.headers,
+                ANSWER,
+                submission.local,
+                submission.caller,
             )
         except Fault as fault:
             log.info("a receiver was not told of %s: %s", event, fault)

@@ -12,8 +12,8 @@ from typing import Any
 from fastapi import Response
 from pydantic import BaseModel, ValidationError
 
-from imagemill.dialects import strict, wire
 from imagemill.errors import Fault, Kind
+from imagemill.http import json_body, replies
 from imagemill.job import Job, Status
 
 STATUSES: dict[Status, str] = {
@@ -32,7 +32,7 @@ class Word:
 
 
 # 503 is only what passes by itself: the JavaScript client of Hugging Face sends again at once, for
-# ever, and is held back as long as it takes (`app.Calm`).
+# ever, and is held back as long as it takes (`SlowRetryMiddleware`).
 ERRORS: dict[Kind, Word] = {
     Kind.INVALID: Word(422, "Input validation failed"),
     Kind.NOT_FOUND: Word(404, "Not found"),
@@ -132,7 +132,7 @@ def word(job: Job) -> str:
 
 def refused(error: ValidationError, model: type[BaseModel], prefix: str = "") -> Refused:
     known = ", ".join(model.model_fields)
-    found = error.errors(include_url=False)[: strict.SHOWN_ERRORS]
+    found = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
     return Refused([_invalid(each, known, prefix) for each in found])
 
 
@@ -150,7 +150,7 @@ def _invalid(error: Any, known: str, prefix: str) -> Invalid:
         told = f"{'.'.join(path)} must be one of the following: {choices}"
         return Invalid("enum", ".".join(path), told)
     if kind not in WRONG:
-        return Invalid(kind, ".".join(path), strict.wrong(error))
+        return Invalid(kind, ".".join(path), json_body.wrong(error))
     given = next((each for type, each in TYPES if isinstance(error["input"], type)), "null")
     length = len(error["input"]) if given == "string" else 0
     type, text = WRONG[kind]
@@ -171,7 +171,7 @@ def refuse(fault: Fault) -> Response:
     word, fields = ERRORS[fault.kind], _fields(fault)
     detail = "".join(f"{each}\n" for each in fields) if fields else fault.message
     if fault.kind is Kind.BUSY:
-        seconds = wire.retry_header(fault).get("retry-after", "1")
+        seconds = replies.retry_header(fault).get("retry-after", "1")
         detail = f"Request was throttled. Your rate limit resets in ~{seconds}s. {detail}"
     body: dict[str, Any] = {"title": word.title, "detail": detail, "status": word.code}
     if fields:
@@ -179,5 +179,5 @@ def refuse(fault: Fault) -> Response:
     # Hugging Face's clients, which come here through their router, show nothing but `error`.
     body["error"] = detail.strip()
     # In ASCII: the name of an unknown field may be what UTF-8 cannot hold.
-    content, headers = json.dumps(body), wire.retry_header(fault)
+    content, headers = json.dumps(body), replies.retry_header(fault)
     return Response(content, word.code, headers, media_type="application/json")

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +15,6 @@ from imagemill.webhooks import Message, Signer
 
 PREFIX = "/replicate/v1"
 BAR = 10  # signs of a bar of progress
-
-_STEP = re.compile(r"step (\d+) of (\d+)")  # what the worker says of progress
 
 
 def moment(seconds: float | None) -> str | None:
@@ -44,15 +41,14 @@ def logs(job: Job, lines: Iterable[Line]) -> str:
 
 def opening(job: Job) -> list[str]:
     """What is known before anything is painted."""
-    return [f"Using seed: {job.generation.seed}", *job.wire["remarks"]]
+    return [f"Using seed: {job.generation.seed}", *job.submission.dialect_state["remarks"]]
 
 
 def said(job: Job, line: Line) -> str:
     """A line of the log. Both clients read progress from bars like those of tqdm."""
-    found = _STEP.fullmatch(line.message)
-    if found is None:
+    if line.progress is None:
         return line.message
-    step, steps = int(found[1]), int(found[2])
+    step, steps = line.progress.step, line.progress.steps
     seconds = max(0.0, line.at - (job.started or job.created))
     bar = "#" * (BAR * step // steps)
     pace = step / seconds if seconds else 0.0
@@ -72,7 +68,7 @@ async def output(service: Service, job: Job, base: str, data: bool) -> Any:
     told = [f"{base}/{file.key}" for file in job.result.files]
     if data:
         told = [await _data(service, file.key, file.content_type) for file in job.result.files]
-    return told[0] if job.wire["single"] else told
+    return told[0] if job.submission.dialect_state["single"] else told
 
 
 async def _data(service: Service, key: str, content_type: str) -> str:
@@ -86,9 +82,9 @@ def facts(service: Service, job: Job, base: str) -> dict[str, Any]:
     late = word(job) == STATUSES[Status.CANCELLED]
     return {
         "id": ids.encode(job.id),
-        "model": job.wire["model"],
-        "version": job.wire["version"],
-        "input": job.wire["input"],
+        "model": job.submission.dialect_state["model"],
+        "version": job.submission.dialect_state["version"],
+        "input": job.submission.dialect_state["input"],
         "error": str(job.fault) if failed and not late else None,
         "status": word(job),
         "data_removed": False,
@@ -126,15 +122,17 @@ async def prediction(
 def message_of(service: Service, job: Job, name: str, body: Any, now: float) -> Message:
     """A webhook about an event of a prediction, signed."""
     content = json.dumps(body).encode()
-    key, id = ids.signing_key(service.secret, job.caller), ids.encode(job.id)
+    key, id = ids.signing_key(service.secret, job.submission.caller), ids.encode(job.id)
     return Message(
-        str(job.wire["webhook"]), ids.headers(key, f"msg_{id}_{name}", content, now), content
+        str(job.submission.dialect_state["webhook"]),
+        ids.headers(key, f"msg_{id}_{name}", content, now),
+        content,
     )
 
 
 async def message(service: Service, signer: Signer, job: Job, now: float) -> Message:
     """The webhook of a prediction that has ended."""
-    body = await prediction(service, job, str(job.wire["base"]))
+    body = await prediction(service, job, str(job.submission.dialect_state["base"]))
     return message_of(service, job, "completed", body, now)
 
 

@@ -6,17 +6,17 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from imagemill.dialects import strict
 from imagemill.dialects.sdapi.words import Wrong
-from imagemill.dialects.strict import SHOWN_ERRORS
 from imagemill.errors import Fault, Kind
 from imagemill.generation import LONGEST_URL, MAX_PROMPT
+from imagemill.http import json_body
+from imagemill.http.json_body import SHOWN_ERRORS
 
 # One is all that is taken; so many are counted.
 MOST_LISTED = 16
 
 Text = Annotated[str | None, Field(max_length=MAX_PROMPT)]  # before its syntax is read
-Picture = Annotated[str, strict.picture("In base64, as a data URI, or its address.")]
+Picture = Annotated[str, json_body.picture("In base64, as a data URI, or its address.")]
 Listed = Annotated[list[str] | None, Field(max_length=MOST_LISTED)]
 
 

@@ -11,10 +11,11 @@ _SUFFIX = re.compile(r"\.(safetensors|ckpt|sft)$", re.IGNORECASE)
 
 def ids(catalog: Catalog) -> list[str]:
     """The ids that are told; where stand-ins are allowed, others are answered too."""
-    found = dict.fromkeys([catalog.default])
-    for page in catalog.pages():
-        found |= dict.fromkeys(id for id in (page.weights, page.id) if id and catalog.serves(id))
-    return list(found)
+    names = [catalog.default]
+    for name in catalog.names():
+        model = catalog.model(name)
+        names += [id for id in (model and model.weights, name) if id and catalog.serves(id)]
+    return list(dict.fromkeys(names))
 
 
 def find(catalog: Catalog, name: str) -> Endpoint:

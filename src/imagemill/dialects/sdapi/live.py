@@ -1,12 +1,10 @@
 """What is being painted for whom, so that progress and interrupt find it."""
 
-import re
 from dataclasses import dataclass, field
 
 from imagemill.job import Job, Line
 from imagemill.news import Item
 
-_STEP = re.compile(r"step (\d+) of (\d+)")  # a line of a job's log
 LEAST = 0.01  # of the progress of what has begun, as A1111 has it: 0 means that nothing is going on
 
 
@@ -26,8 +24,8 @@ class Live:
         if isinstance(item, Job):
             self.job = item
         elif isinstance(item, Line):
-            if found := _STEP.fullmatch(item.message):
-                self.share = max(self.share, int(found[1]) / int(found[2]))
+            if item.progress is not None:
+                self.share = max(self.share, item.progress.step / item.progress.steps)
         else:
             self.newest = self.previews[item.index] = item.picture
 

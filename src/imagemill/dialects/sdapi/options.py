@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from imagemill.dialects.sdapi.words import Wrong, detail
-from imagemill.dialects.strict import SHOWN_ERRORS
 from imagemill.generation import Format
+from imagemill.http.json_body import SHOWN_ERRORS
 
 CALLERS = 1000  # whose options are held; the one that was silent the longest is forgotten
 

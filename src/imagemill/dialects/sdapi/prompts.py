@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from imagemill.dialects.callers import own
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import MAX_LORAS, Lora
+from imagemill.http.identity import own
 
 _TAG = re.compile(r"<(lora|lyco|hypernet):([^<>]{1,2000})>")
 _NUMBER = re.compile(r"\s*+[+-]?(?:\d++\.?\d*+|\.\d++)\s*+")

@@ -1,4 +1,4 @@
-"""A1111's requests, as orders."""
+"""A1111's requests, as submissions."""
 
 import binascii
 import math
@@ -9,22 +9,22 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from imagemill.catalog import EMBEDDED, Endpoint
-from imagemill.dialects import strict, wire
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
+    init_images,
+    inpainting,
     options,
-    pictures,
     prompts,
-    repainting,
     samplers,
     words,
 )
 from imagemill.dialects.sdapi.bodies import Asked, Img2img, Txt2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.finishing import STYLES
-from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation
-from imagemill.orders import Order
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
+from imagemill.http import json_body, operation
+from imagemill.job import Submission
 
 RAW_KEPT = 60.0  # seconds that files live which go into the reply alone
 LARGEST_SCALE = 32.0
@@ -32,15 +32,15 @@ LARGEST_SCALE = 32.0
 
 @dataclass(frozen=True)
 class Plan:
-    """An order, and what its answer needs to know.
+    """A submission, and what its answer needs to know.
 
     set: options that the call itself has set. ignored: what was given and changes nothing, and why.
     """
 
-    order: Order
+    submission: Submission
     asked: Asked
     sampler: samplers.Chosen
-    canvas: pictures.Canvas | None
+    canvas: inpainting.Canvas | None
     set: options.Set
     ignored: Mapping[str, str]
 
@@ -62,7 +62,7 @@ def lightened(plan: Plan) -> Plan:
 
 def value(body: bytes) -> Any:
     """The JSON value of a body, without what could not be told again in JSON."""
-    found = strict.parse(strict.text(body))
+    found = json_body.parse(json_body.text(body))
     if not _finite(found):
         raise invalid("body", "a number is too large for JSON's readers; give a smaller one")
     return found
@@ -71,11 +71,11 @@ def value(body: bytes) -> Any:
 def _finite(value: Any) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
-    return all(_finite(each) for each in strict.within(value))
+    return all(_finite(each) for each in json_body.within(value))
 
 
 async def plan(
-    house: wire.House, asked: Asked, sources: repainting.Canvases, kept: options.Set
+    house: operation.House, asked: Asked, sources: init_images.InitImages, kept: options.Set
 ) -> Plan:
     """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
     _check_scripts(asked)
@@ -92,9 +92,9 @@ async def plan(
     if isinstance(asked, Img2img):
         canvas = await sources.canvas(asked, endpoint)
     drawn = asked.seed is None or asked.seed == -1
-    generation = endpoint.generation(
+    draft = Draft(
         said.text,
-        options.FORMATS[{**kept, **overridden}[options.FORMAT]],
+        format=options.FORMATS[{**kept, **overridden}[options.FORMAT]],
         negative_prompt=against,
         steps=asked.steps,
         guidance_scale=asked.cfg_scale,
@@ -103,7 +103,6 @@ async def plan(
         num_images=_count(asked),
         loras=() if asked.disable_extra_networks else said.loras,
         style=_style(asked.styles or []),
-        **_place(asked, canvas, endpoint),
     )
     ignored = {
         **dict(bodies.idle(asked)),
@@ -112,21 +111,24 @@ async def plan(
         **({"scheduler": "the model's own, which is even too"} if sampler.even else {}),
         **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
     }
-    order = _order(generation, endpoint, asked, sources.caller)
-    return Plan(order, asked, sampler, canvas, overridden, ignored)
+    generation = endpoint.generation(_placed(draft, asked, canvas, endpoint))
+    submission = _submission(generation, endpoint, asked, sources.caller.id)
+    return Plan(submission, asked, sampler, canvas, overridden, ignored)
 
 
-def _order(generation: Generation, endpoint: Endpoint, asked: Asked, caller: str) -> Order:
-    return Order(
+def _submission(
+    generation: Generation, endpoint: Endpoint, asked: Asked, caller: str
+) -> Submission:
+    return Submission(
         generation,
-        endpoint,
-        cacheable=False,
-        drawn=asked.seed is None or asked.seed == -1,
-        wait=True,
-        door=words.DOOR,
+        endpoint.source,
+        dialect=words.DOOR,
         caller=caller,
-        keep=None if asked.save_images else RAW_KEPT,
+        ttl_seconds=None if asked.save_images else RAW_KEPT,
         public=bool(asked.save_images),
+        cacheable=False,
+        seed_drawn=asked.seed is None or asked.seed == -1,
+        wait_for_model=True,
     )
 
 
@@ -154,13 +156,15 @@ def _style(names: list[str]) -> str | None:
     return found[0] if found else None
 
 
-def _place(asked: Asked, canvas: pictures.Canvas | None, endpoint: Endpoint) -> dict[str, Any]:
-    """The size, and what is painted over."""
+def _placed(
+    draft: Draft, asked: Asked, canvas: inpainting.Canvas | None, endpoint: Endpoint
+) -> Draft:
+    """The draft with its size, and what is painted over."""
     if isinstance(asked, Img2img) and canvas is not None:
-        return repainting.painted_over(canvas, asked)
+        return init_images.painted_over(draft, canvas, asked)
     assert isinstance(asked, Txt2img)
     width, height = _size(asked, endpoint) if asked.enable_hr else (asked.width, asked.height)
-    return {"width": width, "height": height}
+    return replace(draft, width=width, height=height)
 
 
 def _size(asked: Txt2img, endpoint: Endpoint) -> tuple[int | None, int | None]:

@@ -8,28 +8,29 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill import images
+from imagemill import infotext
 from imagemill.catalog import EMBEDDED
-from imagemill.dialects import strict, wire
-from imagemill.dialects.callers import caller_of, is_local, person_of
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
-    infotext,
+    init_images,
+    inpainting,
     lists,
     live,
     options,
-    pictures,
     read,
-    repainting,
     words,
     write,
 )
 from imagemill.dialects.sdapi.words import DOOR
 from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
+from imagemill.generation import Answer
+from imagemill.http import json_body, operation, replies
+from imagemill.http.identity import named_by, person_of
+from imagemill.images.decode import texts_of
+from imagemill.images.provenance import provenance
 from imagemill.job import FINAL
-from imagemill.orders import Answer
 from imagemill.places import Place
 from imagemill.threads import DECODING, ENCODING
 
@@ -42,7 +43,7 @@ QUEUE = "/queue/status"  # of A1111's page, which Krita's plug-in asks to learn 
 class Sdapi:
     """The dialect at work in one house. Options and calls under way are of this process alone."""
 
-    def __init__(self, house: wire.House) -> None:
+    def __init__(self, house: operation.House) -> None:
         self.house, self.service = house, house.service
         self.options, self.board = options.Options(), live.Board()
 
@@ -59,18 +60,21 @@ class Sdapi:
         person, body, found = await self._body(request, asked)
         answer = self._answer(request, person, body, found)
         del body, found  # which are not kept while the picture is painted
-        return await wire.while_listening(request, answer)
+        return await operation.while_listening(request, answer)
 
     async def _plan(
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> read.Plan:
         base, kept = self.house.base(request), self.options.of(person)
-        caller, local = caller_of(request.headers), is_local(request)
-        sources = repainting.Canvases(self.service, base, caller, person, local)
+        sources = init_images.InitImages(self.service, base, named_by(request))
         plan = await read.plan(self.house, asked, sources, kept)
-        order = await wire.called(self.house, request, body, plan.order)
-        plan = read.lightened(replace(plan, order=order))
-        await wire.hold(request, plan.memory)
+        images = init_images.inline(plan.canvas)
+        submission = await operation.called(
+            self.house, request, body, plan.submission, images=images
+        )
+        del images
+        plan = read.lightened(replace(plan, submission=submission))
+        await operation.hold(request, plan.memory)
         return plan
 
     async def _answer(
@@ -83,15 +87,15 @@ class Sdapi:
             if plan.asked.override_settings_restore_afterwards is False:
                 self.options.set(person, plan.set)
             work = partial(self._painted, person, plan, base, place)
-            told, headers = await self.service.share(plan.order, work)
+            told, headers = await self.service.share(plan.submission, work)
         return Told(told, headers=headers)
 
     async def _painted(
         self, person: str, plan: read.Plan, base: str, place: Place
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """What is told of a call that somebody waits for, and in which headers."""
-        order = replace(plan.order, repeat=None)  # this work is shared
-        job = await self.service.begin(order, place=place)
+        submission = replace(plan.submission, repeat=None)  # this work is shared
+        job = await self.service.begin(submission, place=place)
         current = live.Live(job, plan.asked.force_task_id or f"task({job.id})")
         self.board.add(person, current)
         try:
@@ -113,21 +117,21 @@ class Sdapi:
             raise Fault(Kind.NOT_FOUND, "the request was removed")
         painted = await self.service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
-        wire.report(plan.order, answer)
-        format = plan.order.generation.format
+        operation.report(plan.submission, answer)
+        format = plan.submission.generation.format
         whole = [
-            await ENCODING.run(pictures.finished, each, plan.canvas, format)
+            await ENCODING.run(inpainting.finished, each, plan.canvas, format)
             for each in painted.pictures
         ]
         told = write.painted(plan, job, whole, painted.served_by, base)
-        return told, wire.headers(answer)
+        return told, replies.headers(answer)
 
     async def progress(self, request: Request, skip_current_image: bool = False) -> Response:
         person = self._person(request)
         current = self.board.current(person)
         shown = self.options.of(person)[options.PREVIEWS] and not skip_current_image
         newest = current.newest if current is not None and shown else None
-        picture = None if newest is None else await ENCODING.run(pictures.as_png, newest)
+        picture = None if newest is None else await ENCODING.run(inpainting.as_png, newest)
         now, count = self.service.now(), self.board.count(person)
         return Told(write.progress(current, count, now, picture))
 
@@ -173,8 +177,8 @@ class Sdapi:
 
     async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, bytes, T]:
         """Who calls, the body, and what `work` makes of it."""
-        body = await wire.read_body(request, self.house.input_limit)
-        return self._person(request), body, await wire.reading(body, work, body)
+        body = await operation.read_body(request, self.house.input_limit)
+        return self._person(request), body, await operation.reading(body, work, body)
 
     def listing(self, name: str) -> Handler:
         async def told(request: Request) -> Response:
@@ -207,17 +211,17 @@ async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
     generation, found = current.job.generation, list[bytes]()
     for index, preview in sorted(current.previews.items()):
         seed = generation.seed_of(index)
-        facts = images.provenance(generation, seed, _served_by(plan))
+        facts = provenance(generation, seed, _served_by(plan))
         size, format = (generation.width, generation.height), generation.format
         found.append(
-            await ENCODING.run(pictures.unfinished, preview, size, plan.canvas, format, facts)
+            await ENCODING.run(inpainting.unfinished, preview, size, plan.canvas, format, facts)
         )
     return found
 
 
 def _served_by(plan: read.Plan) -> str:
-    endpoint = plan.order.endpoint
-    return EMBEDDED if endpoint.source == EMBEDDED else endpoint.id
+    submission = plan.submission
+    return EMBEDDED if submission.source == EMBEDDED else submission.generation.model
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -228,12 +232,12 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _png_info(given: str) -> dict[str, Any]:
-    text, items = infotext.texts_of(repainting.decoded(given, "png"))
+    text, items = texts_of(init_images.decoded(given, "png"), "png")
     return {"info": text, "items": items, "parameters": infotext.read(text)}
 
 
 def refuse(fault: Fault) -> Response:
-    headers = wire.retry_header(fault)
+    headers = replies.retry_header(fault)
     if fault.kind is Kind.DENIED:
         headers["www-authenticate"] = "Basic"
     return Told(words.error_body(fault), words.STATUSES[fault.kind], headers)
@@ -248,11 +252,11 @@ _PNG = {"type": "object", "required": ["image"], "properties": {"image": {"type"
 _SETTING = {"type": "object", "properties": {name: {} for name in options.DEFAULTS}}
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router, sdapi = APIRouter(tags=["sdapi"]), Sdapi(house)
     asked: list[tuple[str, str, Handler, dict[str, Any] | None]] = [
-        ("POST", "txt2img", sdapi.txt2img, strict.schema(bodies.Txt2imgBody)),
-        ("POST", "img2img", sdapi.img2img, strict.schema(bodies.Img2imgBody)),
+        ("POST", "txt2img", sdapi.txt2img, json_body.schema(bodies.Txt2imgBody)),
+        ("POST", "img2img", sdapi.img2img, json_body.schema(bodies.Img2imgBody)),
         ("GET", "progress", sdapi.progress, None),
         ("POST", "interrupt", sdapi.interrupt, None),
         ("POST", "skip", sdapi.skip, None),
@@ -268,12 +272,12 @@ def routes(house: wire.House) -> APIRouter:
         words_of_it = name.strip("/").replace("-", " ").replace("/", " ")
         router.add_api_route(
             name if name == QUEUE else f"/sdapi/v1/{name}",
-            wire.answering(house, DOOR, refuse, handler),
+            operation.answering(house, DOOR, refuse, handler),
             methods=[verb],
             response_class=Told,
             summary=words_of_it.capitalize(),
             operation_id=f"sdapi_{verb.lower()}_{words_of_it.replace(' ', '_')}",
             openapi_extra=_request(schema) if schema else None,
-            responses=wire.responses(words.STATUSES, _ERROR),
+            responses=replies.responses(words.STATUSES, _ERROR),
         )
     return router

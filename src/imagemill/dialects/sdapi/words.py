@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from imagemill.dialects import wire
 from imagemill.errors import Fault, Kind
+from imagemill.http import replies
 from imagemill.job import Status
 
 DOOR = "sdapi"
 
-STATUSES = {**wire.STATUSES, Kind.INVALID: 422}
+STATUSES = {**replies.STATUSES, Kind.INVALID: 422}
 
 # What a person is shown of a job that is not painted yet; A1111 has a text for waiting alone.
 TEXTINFO: dict[Status, str | None] = {

@@ -7,8 +7,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from imagemill import __version__
-from imagemill.dialects.sdapi import infotext
+from imagemill import __version__, infotext
 from imagemill.dialects.sdapi.bodies import SECRET, Img2img
 from imagemill.dialects.sdapi.live import Live
 from imagemill.dialects.sdapi.options import CHECKPOINT
@@ -54,7 +53,7 @@ def painted(plan: Plan, job: Job, pictures: list[bytes], served_by: str, base: s
 
 def parameters(plan: Plan) -> dict[str, Any]:
     """What was asked, with what was left open filled in."""
-    generation, told = plan.order.generation, plan.asked.model_dump(exclude=set(SECRET))
+    generation, told = plan.submission.generation, plan.asked.model_dump(exclude=set(SECRET))
     open_ = {
         "prompt": "",
         "negative_prompt": "",
@@ -82,7 +81,7 @@ def parameters(plan: Plan) -> dict[str, Any]:
 
 
 def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[str, Any]:
-    generation, asked = plan.order.generation, plan.asked
+    generation, asked = plan.submission.generation, plan.asked
     prompt, negative = asked.prompt or "", asked.negative_prompt or ""
     seeds = [generation.seed_of(index) for index in range(count)]
     files = [] if job.result is None or not asked.save_images else job.result.files
@@ -119,7 +118,7 @@ def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[st
 
 
 def _infotext(plan: Plan, seed: int) -> str:
-    generation = plan.order.generation
+    generation = plan.submission.generation
     pairs: list[tuple[str, Any]] = [
         ("Steps", generation.steps),
         ("Sampler", plan.sampler.name),

@@ -1,4 +1,4 @@
-"""Together's requests, as orders."""
+"""Together's requests, as submissions."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -7,10 +7,16 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from starlette.datastructures import Headers
 
-from imagemill.catalog import Catalog, Endpoint, hub
-from imagemill.dialects import strict
-from imagemill.dialects.callers import bearer_formed, caller_of, own
-from imagemill.dialects.strict import (
+from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog.models import named_by
+from imagemill.dialects.hub_models import UNSAID
+from imagemill.dialects.together.words import DOOR, RATIOS
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Draft, Generation
+from imagemill.generation import Lora as Adapter
+from imagemill.http import json_body
+from imagemill.http.identity import bearer_formed, caller_of, own
+from imagemill.http.json_body import (
     Guidance,
     Negative,
     Prompt,
@@ -20,11 +26,7 @@ from imagemill.dialects.strict import (
     Steps,
     Strict,
 )
-from imagemill.dialects.together.words import DOOR, MODELS, RATIOS
-from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Generation
-from imagemill.generation import Lora as Adapter
-from imagemill.orders import Order
+from imagemill.job import Submission
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size
 MULTIPLE = 16  # px; what every family paints without cutting
@@ -71,13 +73,13 @@ class Body(Strict):
     scheduler: Scheduler = None
     seed: Seed = None
     prompt_upsampling: bool | None = None
-    image_url: Annotated[str | None, strict.picture("What to paint over: a URL.")] = None
-    image_base64: Annotated[str | None, strict.picture("The same, as base64.")] = None
+    image_url: Annotated[str | None, json_body.picture("What to paint over: a URL.")] = None
+    image_base64: Annotated[str | None, json_body.picture("The same, as base64.")] = None
     reference_images: Annotated[
-        list[Annotated[str, strict.picture("A URL.")]] | None,
+        list[Annotated[str, json_body.picture("A URL.")]] | None,
         Field(description="The same again: one URL in a list.", max_length=MOST_REFERENCES),
     ] = None
-    mask_image: Annotated[str | None, strict.picture("White is painted over.")] = None
+    mask_image: Annotated[str | None, json_body.picture("White is painted over.")] = None
     strength: Annotated[float | None, Field(description="How much is painted over, 0 to 1.")] = None
     image_loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
     response_format: Literal["url", "base64", "b64_json"] | None = None
@@ -92,37 +94,39 @@ def credential(headers: Headers) -> None:
         raise Fault(Kind.DENIED, told, "authorization")
 
 
-def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Order:
-    asked = strict.take(Body, strict.parse(strict.text(body)))
+def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
+    asked = json_body.take(Body, json_body.parse(json_body.text(body)))
     endpoint = catalog.find(_known_as(catalog, asked.model))
-    generation = _generation(asked, endpoint, base)
-    return Order(
+    generation = endpoint.generation(_draft(asked, endpoint, base))
+    return Submission(
         generation,
-        endpoint,
+        endpoint.source,
+        version=endpoint.version,
         cacheable=asked.seed is not None and _lasting(generation),
-        wait=True,
-        door=DOOR,
+        wait_for_model=True,
+        dialect=DOOR,
         caller=caller_of(headers),
-        wire={"model": asked.model, "inline": asked.response_format in ("base64", "b64_json")},
+        dialect_state={
+            "model": asked.model,
+            "inline": asked.response_format in ("base64", "b64_json"),
+        },
     )
 
 
 def _known_as(catalog: Catalog, model: str) -> str:
     """A name that the operator gave goes before Together's own."""
-    if catalog.page(model):
-        return model
-    return hub.called(DOOR, model) or MODELS.get(model, model)
+    return model if catalog.model(model) else named_by(DOOR, model) or model
 
 
-def _generation(asked: Body, endpoint: Endpoint, base: str) -> Generation:
+def _draft(asked: Body, endpoint: Endpoint, base: str) -> Draft:
     width, height = _size(asked, endpoint)
     image = _image(asked, base)
     if asked.strength is not None and image is None:
         raise invalid("strength", "strength needs an image that it belongs to; give both")
-    return endpoint.generation(
-        asked.prompt or (hub.UNSAID if image else ""),
-        asked.output_format or "jpeg",
-        negative_prompt=asked.negative_prompt,
+    return Draft(
+        asked.prompt or (UNSAID if image else ""),
+        format=asked.output_format or "jpeg",
+        negative_prompt=asked.negative_prompt or "",
         width=width,
         height=height,
         steps=_either(asked, "steps", "num_inference_steps"),
@@ -132,7 +136,7 @@ def _generation(asked: Body, endpoint: Endpoint, base: str) -> Generation:
         num_images=1 if asked.n is None else asked.n,
         image=image,
         mask=None if asked.mask_image is None else _reference(asked.mask_image, base),
-        strength=Generation.strength if asked.strength is None else asked.strength,
+        strength=asked.strength,
         image_sized=image is not None and (width, height) == (None, None),
         loras=tuple(
             Adapter(str(own(each.path, base)), each.scale) for each in asked.image_loras or ()

@@ -6,12 +6,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects import strict, wire
 from imagemill.dialects.together import words, write
 from imagemill.dialects.together.read import Body, credential, read
 from imagemill.dialects.together.words import DOOR
 from imagemill.errors import invalid
-from imagemill.orders import Order
+from imagemill.http import json_body, operation, replies
+from imagemill.job import Submission
 from imagemill.service import Service
 
 # together-py 3 adds /v1 to its base URL, all others take it from there: both spellings work.
@@ -29,11 +29,11 @@ EXAMPLE = {
 }
 
 
-def routes(house: wire.House) -> APIRouter:
+def routes(house: operation.House) -> APIRouter:
     router = APIRouter(tags=["together"])
 
-    def door(handler: wire.Handler) -> wire.Handler:
-        return wire.answering_by(house, DOOR, words.refuse, partial(handler, house))
+    def door(handler: operation.Handler) -> operation.Handler:
+        return operation.answering_by(house, DOOR, words.refuse, partial(handler, house))
 
     for prefix in PREFIXES:
         router.add_api_route(
@@ -61,34 +61,34 @@ def routes(house: wire.House) -> APIRouter:
     return router
 
 
-async def _generate(house: wire.House, request: Request) -> Response:
+async def _generate(house: operation.House, request: Request) -> Response:
     base = house.base(request)
-    order = await _order(house, request, base)
-    return await wire.while_listening(request, _answer(house.service, order, base))
+    submission = await _submission(house, request, base)
+    return await operation.while_listening(request, _answer(house.service, submission, base))
 
 
-async def _order(house: wire.House, request: Request, base: str) -> Order:
-    body = await wire.read_body(request, house.input_limit)
+async def _submission(house: operation.House, request: Request, base: str) -> Submission:
+    body = await operation.read_body(request, house.input_limit)
     credential(request.headers)
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    order = await wire.reading(body, read, house.catalog, request.headers, body, base)
-    return await wire.called(house, request, body, order, DOOR)
+    submission = await operation.reading(body, read, house.catalog, request.headers, body, base)
+    return await operation.called(house, request, body, submission)
 
 
-async def _answer(service: Service, order: Order, base: str) -> Response:
-    if order.wire["inline"]:
-        answer = await service.paint(order)
-        body = write.inline(order, answer)
+async def _answer(service: Service, submission: Submission, base: str) -> Response:
+    if submission.dialect_state["inline"]:
+        answer = await service.paint(submission)
+        body = write.inline(submission, answer)
     else:
-        job = await service.wait_for(order)
+        job = await service.wait_for(submission)
         answer = write.answer_of(job)
-        body = write.linked(order, job, base)
-    wire.report(order, answer)
-    return JSONResponse(body, headers=wire.headers(answer))
+        body = write.linked(submission, job, base)
+    operation.report(submission, answer)
+    return JSONResponse(body, headers=replies.headers(answer))
 
 
-async def _models(house: wire.House, request: Request) -> Response:
+async def _models(house: operation.House, request: Request) -> Response:
     credential(request.headers)
     query = dict(request.query_params)
     dedicated = query.pop("dedicated", "false")
@@ -101,7 +101,7 @@ _STRING = {"type": "string"}
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": strict.schema(Body), "example": EXAMPLE}},
+        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
     },
 }
 _DEDICATED = {"name": "dedicated", "in": "query", "schema": {"type": "boolean", "default": False}}
@@ -128,7 +128,7 @@ _REPLY = {
 _IMAGES: dict[int | str, Any] = {
     200: {
         "description": "The pictures, or where they lie",
-        "headers": wire.HEADERS,
+        "headers": replies.HEADERS,
         "content": {"application/json": {"schema": _REPLY}},
     }
 }
@@ -138,7 +138,7 @@ _MODELS: dict[int | str, Any] = {
         "content": {"application/json": {"schema": {"type": "array"}}},
     }
 }
-_ERRORS = wire.responses(
+_ERRORS = replies.responses(
     {kind: word.status for kind, word in words.ERRORS.items()},
     {"type": "object", "required": ["error"], "properties": {"error": {}}},
 )

@@ -1,4 +1,4 @@
-"""Together's words: of errors, of models, of sizes."""
+"""Together's words: of errors, of sizes."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects import wire
-from imagemill.dialects.callers import of_hugging_face
 from imagemill.errors import Fault, Kind
+from imagemill.http import replies
+from imagemill.http.identity import of_hugging_face
 
 DOOR = "together"
 
@@ -63,12 +63,6 @@ IGNORED: dict[str, str] = {
     "disable_safety_checker": "there is no checker that could be switched off",
 }
 
-# Together's names for weights that the Hub has under another name.
-MODELS: dict[str, str] = {
-    "black-forest-labs/FLUX.1-schnell-Free": "black-forest-labs/FLUX.1-schnell",
-    "black-forest-labs/FLUX.1-dev-lora": "black-forest-labs/FLUX.1-dev",
-}
-
 # Width and height in px of about a megapixel; the first five as Together's guide has them.
 RATIOS: dict[str, tuple[int, int]] = {
     "1:1": (1024, 1024),
@@ -86,7 +80,7 @@ def refuse(headers: Headers, fault: Fault) -> Response:
 
     Hugging Face's clients show an `error` only where it is a text. Theirs in JavaScript sends again
     at once, for ever, what was told with 503: so only who has waited for a model is told that, and
-    who is held back (`app.Calm`) while what the server stands on is away.
+    who is held back (`SlowRetryMiddleware`) while what the server stands on is away.
     """
     word, name = ERRORS[fault.kind], NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message
@@ -94,4 +88,4 @@ def refuse(headers: Headers, fault: Fault) -> Response:
     if not of_hugging_face(headers):
         param = name or fault.field
         error = {"message": message, "type": word.type, "param": param, "code": word.code}
-    return JSONResponse({"error": error}, word.status, wire.retry_header(fault))
+    return JSONResponse({"error": error}, word.status, replies.retry_header(fault))

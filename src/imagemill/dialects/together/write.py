@@ -2,36 +2,33 @@
 
 import base64
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
-from imagemill.catalog import Catalog, Endpoint, hub
-from imagemill.catalog.pages import PAGES
+from imagemill.catalog import Catalog, Model
+from imagemill.dialects import hub_models
 from imagemill.dialects.together.words import DOOR
-from imagemill.generation import Painted
-from imagemill.job import Job
-from imagemill.orders import Answer, Order
+from imagemill.generation import Answer, Painted
+from imagemill.job import Job, Submission
 
 HUB = "https://huggingface.co"
-ON_HUB = frozenset(page.weights for page in PAGES.values())
 FREE: dict[str, float] = dict.fromkeys(("base", "finetune", "hourly", "input", "output"), 0.0)
 
 
-def inline(order: Order, answer: Answer) -> dict[str, Any]:
+def inline(submission: Submission, answer: Answer) -> dict[str, Any]:
     """The pictures themselves, and no `url`: who finds one takes that."""
     pictures = [base64.b64encode(each).decode() for each in answer.painted.pictures]
-    return _reply(order, str(uuid.uuid4()), "b64_json", pictures)
+    return _reply(submission, str(uuid.uuid4()), "b64_json", pictures)
 
 
-def linked(order: Order, job: Job, base: str) -> dict[str, Any]:
+def linked(submission: Submission, job: Job, base: str) -> dict[str, Any]:
     """Where the pictures of a job lie."""
     assert job.result is not None
-    return _reply(order, job.id, "url", [f"{base}/{file.key}" for file in job.result.files])
+    return _reply(submission, job.id, "url", [f"{base}/{file.key}" for file in job.result.files])
 
 
-def _reply(order: Order, id: str, type: str, values: list[str]) -> dict[str, Any]:
+def _reply(submission: Submission, id: str, type: str, values: list[str]) -> dict[str, Any]:
     data = [{"index": i, "type": type, type: value} for i, value in enumerate(values)]
-    return {"id": id, "object": "list", "model": order.wire["model"], "data": data}
+    return {"id": id, "object": "list", "model": submission.dialect_state["model"], "data": data}
 
 
 def answer_of(job: Job) -> Answer:
@@ -45,18 +42,16 @@ def answer_of(job: Job) -> Answer:
 
 
 def models(catalog: Catalog, dedicated: bool) -> list[dict[str, Any]]:
-    """All that can paint; `dedicated` are those that paint with weights of their own."""
-    return [_model(each.id) for each in _endpoints(catalog) if not (dedicated and each.stands_in)]
+    """All that can paint; `dedicated` are those that paint with weights of their own.
+
+    Names of several parts are left out, which Together could not say.
+    """
+    models = [model for model in catalog.models().values() if catalog.serves(model.id)]
+    return [_model(each) for each in models if not (dedicated and catalog.find(each.id).stands_in)]
 
 
-def _endpoints(catalog: Catalog) -> Iterator[Endpoint]:
-    for id in dict.fromkeys(page.weights or page.id for page in catalog.pages()):
-        if catalog.serves(id):  # fal's applications have no name that Together could say
-            yield catalog.find(id)
-
-
-def _model(id: str) -> dict[str, Any]:
-    name = hub.mapped(id).get(DOOR, id)
+def _model(model: Model) -> dict[str, Any]:
+    name = hub_models.mapped(model.id).get(DOOR, model.id)
     owner, _, own = name.rpartition("/")
     return {
         "id": name,
@@ -65,7 +60,7 @@ def _model(id: str) -> dict[str, Any]:
         "type": "image",
         "display_name": own,
         "organization": owner,
-        "link": f"{HUB}/{id}" if id in ON_HUB else None,
+        "link": f"{HUB}/{model.id}" if model.weights else None,
         "license": None,
         "context_length": None,
         "pricing": FREE,

@@ -1,0 +1,66 @@
+"""A page: one public endpoint of fal's, its schemas and how its input is read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from imagemill.catalog.models import ENDPOINTS, Model, Task
+from imagemill.errors import Fault, Kind
+from imagemill.generation import Draft
+
+Loc = tuple[str | int, ...]
+TakenInput = TypeVar("TakenInput", bound=BaseModel)
+
+# What pages take and nothing is done with: there is no checker to switch off, and the weight of
+# input images means nothing where none may be given.
+IGNORED = ("enable_safety_checker", "image_guidance_scale")
+
+
+@dataclass(frozen=True)
+class ModelPage(Generic[TakenInput]):
+    """One endpoint, as fal has it; what is known of its model is the catalog's."""
+
+    #: The endpoint's name, as fal-ai/flux/dev.
+    id: str
+    description: str
+    Input: type[TakenInput]
+    Output: type[BaseModel]
+    #: An input, as the endpoint's documentation prints it.
+    example: dict[str, Any]
+    #: An output, as the endpoint's documentation prints it.
+    output_example: dict[str, Any]
+    #: Of an Input without what is lacking.
+    read: Callable[[TakenInput], Draft]
+    #: Whether its clients may ask for previews.
+    streams: bool = False
+    #: By field, why it cannot be honoured yet and what to do instead.
+    lacking: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        return ENDPOINTS.get(self.id) or Model(self.id, title=self.id)
+
+    @property
+    def title(self) -> str:
+        return self.model.title
+
+    @property
+    def category(self) -> Task:
+        return self.model.task
+
+    def unsupported(self, body: TakenInput) -> list[tuple[Loc, str]]:
+        """Where and why `taken` cannot be honoured; empty lists and defaults ask for nothing."""
+        return [((name,), why) for name, why in self.lacking.items() if _is_set(body, name)]
+
+    def draft(self, body: TakenInput) -> Draft:
+        """What `taken` says; raises a Fault where it cannot be honoured."""
+        if lacking := self.unsupported(body):
+            raise Fault(Kind.UNSUPPORTED, "; ".join(why for _, why in lacking))
+        return self.read(body)
+
+
+def _is_set(body: BaseModel, name: str) -> bool:
+    value = getattr(body, name)
+    return value not in (None, []) and value != type(body).model_fields[name].default

@@ -1,0 +1,92 @@
+"""Who calls, under which address they know this server, and which files of ours they name."""
+
+import hashlib
+import ipaddress
+import re
+
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+
+from imagemill.errors import invalid
+from imagemill.http.hosts import FAL_CDN, hosts_below
+from imagemill.input_files import STORED, Caller
+
+# What the server's own threshold has written into a call's scope.
+LOCAL = "imagemill.local"
+
+# Hosts whose files are ours where this server answers for them.
+CDN_HOSTS = hosts_below(FAL_CDN)
+
+# The names by which the clients of Hugging Face say who they are.
+HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")
+
+_HOST = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[\da-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
+_BEARER = re.compile(r"bearer\s+\S+", re.IGNORECASE)
+_FILE = re.compile(r"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
+
+
+def caller_of(headers: Headers) -> str:
+    """Who asks: a digest of the credential, empty where there is none."""
+    credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
+    return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
+
+
+def person_of(connection: HTTPConnection) -> str:
+    """Who asks, as far as those can be told apart who send no credential: by their address."""
+    address = connection.client.host if connection.client is not None else ""
+    return caller_of(connection.headers) or f"at {_machine(address)}"
+
+
+def named_by(connection: HTTPConnection) -> Caller:
+    """Who names the inputs of a call."""
+    return Caller(caller_of(connection.headers), person_of(connection), is_local(connection))
+
+
+def _machine(address: str) -> str:
+    """The same for both of this machine's own addresses, of which a name may mean either."""
+    try:
+        return "home" if ipaddress.ip_address(address).is_loopback else address
+    except ValueError:
+        return address
+
+
+def is_local(connection: HTTPConnection) -> bool:
+    """Whether the caller is a program on this machine, so that nobody else is led by it."""
+    return connection.scope.get(LOCAL) is True
+
+
+def of_hugging_face(headers: Headers) -> bool:
+    """Whether it is a client of Hugging Face's, which calls every provider in one way."""
+    return HUGGING_FACE.search(headers.get("user-agent", "")) is not None
+
+
+def bearer_formed(headers: Headers) -> bool:
+    """Whether an Authorization is a Bearer's; there may be none."""
+    value = headers.get("authorization")
+    return value is None or _BEARER.fullmatch(value.strip()) is not None
+
+
+def base_of(request: Request, behind_proxy: bool = False) -> str:
+    """The address under which the caller knows this server, without a slash at the end."""
+    scheme, host = request.url.scheme, request.headers.get("host", "")
+    if behind_proxy:
+        scheme = _first(request.headers.get("x-forwarded-proto", "")) or scheme
+        host = _first(request.headers.get("x-forwarded-host", "")) or host
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise invalid("host", f"{scheme:.20}://{host:.80} is no address; send the header Host")
+    return f"{scheme}://{host}{request.scope.get('root_path', '')}"
+
+
+def _first(values: str) -> str:
+    """What the proxy said that is nearest to the caller."""
+    return values.partition(",")[0].strip().lower()
+
+
+def own(url: str | None, base: str) -> str | None:
+    """A file of ours by its name instead of its address, so that it is read without HTTP."""
+    found = _FILE.fullmatch(url or "")
+    if found is None:
+        return url
+    ours = base.partition("://")[2]
+    return STORED + found["key"] if found["host"] in (ours, *CDN_HOSTS) else url

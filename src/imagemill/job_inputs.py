@@ -1,0 +1,121 @@
+"""What a job needs before it can be painted: the images that it names, LoRAs, its whole prompt."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from imagemill.budget import Budget, Share
+from imagemill.errors import Fault, Kind, invalid
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation, Input, Lora, LoraFile
+from imagemill.images.decode import open_png, read_image, read_mask, size_of
+from imagemill.images.encode import encode_png
+from imagemill.images.geometry import outpainted
+from imagemill.input_files import IMAGES, STORED, InputFile, InputFiles, concerning
+from imagemill.job import Job
+from imagemill.lora_files import LORA_BYTES, LoraFiles
+from imagemill.threads import DECODING
+
+MASK = "mask:"  # the mask as a job's input, which may come from the same place as the image
+LEAST_BYTES = 2**24  # that reading an image draws at least: it may be small and unfold
+IMAGE_MEMORY = 2**28  # bytes, for the images of all jobs
+
+Expand = Callable[[str, int], Awaitable[str]]  # a prompt and a seed give a richer prompt
+
+
+@dataclass(frozen=True)
+class InputGatherer:
+    """Gathers what a job needs, for the worker that holds it."""
+
+    files: InputFiles
+    loras: LoraFiles
+    expand: Expand
+    #: that the images of all jobs take, from when they are read until the engine has them
+    memory: Budget
+
+    async def gather(self, job: Job) -> tuple[Generation, dict[str, Input], Share]:
+        """The generation as it is to be painted, and what its references stand for: images in
+        memory, whose share is to be given back, LoRAs as files.
+        """
+        generation, inputs = job.generation, dict[str, Input]()
+        for lora in generation.loras:
+            inputs[lora.path] = await self._lora(lora, job)
+        if generation.expand:
+            prompt = await self.expand(generation.prompt, generation.seed)
+            generation = replace(generation, prompt=prompt, expand=False)
+        # Last, so that nobody holds memory who waits for others.
+        generation, images, share = await self._images(generation, job)
+        return generation, {**inputs, **images}, share
+
+    async def _images(
+        self, generation: Generation, job: Job
+    ) -> tuple[Generation, dict[str, bytes], Share]:
+        references = {name: each for name in IMAGES if (each := getattr(generation, name))}
+        if not references:
+            return generation, {}, Share(self.memory, 0)
+        async with self.files.at_hand(references, job) as files:
+            size = sum(max(LEAST_BYTES, file.size) for file in files.values())
+            share = await self.memory.take(size, patient=True)
+            try:
+                generation, images = await _decoded(generation, files)
+            except BaseException:
+                share.release()
+                raise
+        share.shrink(sum(map(len, images.values())))
+        return generation, images, share
+
+    async def _lora(self, lora: Lora, job: Job) -> LoraFile:
+        with concerning("loras"):
+            if not lora.path.startswith(STORED):
+                return await self.loras.get(lora, job.submission.local, job.submission.caller)
+            file = await self.files.stored(lora.path, job.submission.caller)
+            if file.size > LORA_BYTES:
+                what = f"the file has {file.size} bytes, where a LoRA has at most {LORA_BYTES}"
+                raise Fault(Kind.TOO_LARGE, f"{what}; give a smaller one")
+            return await self.loras.keep(file.key, partial(self.files.objects.stream, file))
+
+
+async def _decoded(
+    generation: Generation, files: Mapping[str, InputFile]
+) -> tuple[Generation, dict[str, bytes]]:
+    images = dict[str, bytes]()
+    for name, file in files.items():
+        with concerning(name):
+            content = await file.read()
+        read = read_mask if name == "mask" else read_image
+        key = MASK if name == "mask" else generation.image or ""
+        images[key] = await DECODING.run(read, content, name)
+    if generation.mask is not None:
+        _check_sizes(images[generation.image or ""], images[MASK])
+        generation = replace(generation, mask=MASK)
+    if generation.image_sized:
+        generation = _image_sized(generation, images[generation.image or ""])
+    if generation.outpaint:
+        generation = await DECODING.run(_outpainted, generation, images)
+    return generation, images
+
+
+def _check_sizes(image: bytes, mask: bytes) -> None:
+    wide, high = size_of(image)
+    if size_of(mask) != (wide, high):
+        size = "x".join(map(str, size_of(mask)))
+        raise invalid("mask", f"the mask has {size} pixels, its image {wide}x{high}; give equal")
+
+
+def _image_sized(generation: Generation, image: bytes) -> Generation:
+    """With the size of the image, scaled to lie within what is painted."""
+    width, height = size_of(image)
+    scale = min(1.0, MAX_SIDE / max(width, height))
+    scale = max(scale, MIN_SIDE / min(width, height))
+    if max(width, height) * scale > MAX_SIDE:
+        raise invalid("image", f"an image of {width}x{height} pixels is too narrow to paint")
+    return replace(
+        generation, width=round(width * scale), height=round(height * scale), image_sized=False
+    )
+
+
+def _outpainted(generation: Generation, images: dict[str, bytes]) -> Generation:
+    assert generation.image is not None
+    size = generation.width, generation.height
+    image, mask = outpainted(open_png(images[generation.image], "image"), size)
+    images[generation.image], images[MASK] = encode_png(image), encode_png(mask)
+    return replace(generation, mask=MASK, outpaint=False, strength=1.0)

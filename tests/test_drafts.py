@@ -1,0 +1,326 @@
+"""Drafts: what is said to a page, in the words of a generation."""
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from imagemill.dialects.fal.pages import PAGES, STYLES
+from imagemill.dialects.fal.pages.ideogram import REFRAMED
+from imagemill.dialects.fal.pages.omnigen import NEGATIVE
+from imagemill.dialects.fal.pages.palettes import PALETTES
+from imagemill.dialects.fal.pages.palettes import Name as PaletteName
+from imagemill.dialects.fal.pages.recraft import Style
+from imagemill.dialects.fal.pages.types import RATIOS, SIZES
+from imagemill.errors import Fault, Kind
+from imagemill.generation import ACCELERATIONS, Defaults, Draft, Generation, Lora, Swatch
+from tests.printed import (
+    BACKGROUND,
+    EDIT,
+    EXAMPLES,
+    F_LITE,
+    FLUX,
+    FLUX_DEV,
+    FLUX_OLD,
+    HIDREAM,
+    HIDREAM_FAST,
+    IMAGEN,
+    IMAGEN_FAST,
+    MASK,
+    OMNIGEN,
+    PICTURE,
+    PRINTED_CHOICES,
+    RECRAFT,
+    REFRAME,
+    REMIX,
+    SD,
+    TEXTURE,
+    V2,
+    V3,
+    ask,
+)
+
+
+def draft(id: str, **changed: Any) -> Draft:
+    return PAGES[id].draft(ask(id, **changed))
+
+
+def painted(id: str, draft: Draft) -> Generation:
+    """Raises where a draft could not be painted."""
+    return draft.complete(id, Defaults(512, 512, 20, 4.0))
+
+
+DRAFTS: dict[str, Draft] = {
+    HIDREAM: Draft("p", format="jpeg", width=1024, height=1024, steps=50, guidance_scale=5.0),
+    HIDREAM_FAST: Draft("p", format="jpeg", width=1024, height=1024, steps=16),
+    V2: Draft("p", width=1024, height=1024, steps=28, format="png", expand=True),
+    V3: Draft("p", width=1024, height=1024, steps=28, format="png", expand=True),
+    EDIT: Draft(
+        "p",
+        steps=28,
+        format="png",
+        expand=True,
+        image=PICTURE,
+        mask=MASK,
+        strength=1.0,
+        image_sized=True,
+    ),
+    REMIX: Draft(
+        "p",
+        width=1024,
+        height=1024,
+        steps=28,
+        format="png",
+        expand=True,
+        image=PICTURE,
+        strength=0.2,
+    ),
+    REFRAME: Draft(
+        REFRAMED,
+        width=1024,
+        height=576,
+        steps=28,
+        format="png",
+        image=PICTURE,
+        strength=1.0,
+        outpaint=True,
+    ),
+    SD: Draft("p", format="jpeg", width=1024, height=768, steps=28, guidance_scale=3.5),
+    OMNIGEN: Draft(
+        "p",
+        format="jpeg",
+        negative_prompt=NEGATIVE,
+        width=1024,
+        height=1024,
+        steps=50,
+        guidance_scale=5.0,
+        scheduler="FlowMatchEulerDiscreteScheduler",
+    ),
+    IMAGEN: Draft("p", width=1024, height=1024, format="png"),
+    IMAGEN_FAST: Draft("p", width=1024, height=1024, steps=12, format="png"),
+    FLUX: Draft("p", width=1024, height=768, steps=4, format="png", acceleration="regular"),
+    FLUX_OLD: Draft(
+        "p",
+        width=1024,
+        height=768,
+        steps=4,
+        guidance_scale=3.5,
+        format="png",
+        acceleration="regular",
+    ),
+    FLUX_DEV: Draft("p", format="jpeg", width=1024, height=768, steps=28, guidance_scale=3.5),
+    RECRAFT: Draft("p", width=1024, height=1024, format="webp", style="recraft/realistic_image"),
+    F_LITE: Draft("p", format="jpeg", width=1024, height=768, steps=28, guidance_scale=3.5),
+    TEXTURE: Draft("p", format="jpeg", width=1024, height=768, steps=28, guidance_scale=3.5),
+}
+
+
+@pytest.mark.parametrize("id", DRAFTS)
+def test_what_a_page_s_defaults_say(id: str) -> None:
+    assert draft(id) == DRAFTS[id]
+
+
+@pytest.mark.parametrize("id", DRAFTS)
+def test_the_example_asks_for_what_can_be_painted(id: str) -> None:
+    page = PAGES[id]
+    example = {name: each for name, each in page.example.items() if name not in page.lacking}
+    asked = page.draft(page.Input.model_validate(example))
+    assert painted(id, asked).prompt == example.get("prompt", REFRAMED)
+    assert (asked.width, asked.height) == (DRAFTS[id].width, DRAFTS[id].height)
+    assert (asked.steps, asked.format) == (DRAFTS[id].steps, DRAFTS[id].format)
+
+
+def test_all_pages_have_a_draft_but_the_one_that_is_not_served() -> None:
+    assert PAGES.keys() - DRAFTS.keys() == {BACKGROUND}
+
+
+def test_everything_that_is_asked_reaches_the_draft() -> None:
+    asked = draft(
+        HIDREAM,
+        negative_prompt="rain",
+        seed=0,
+        num_images=4,
+        guidance_scale=0,
+        output_format="png",
+        image_size={"width": 64},
+        loras=[{"path": "owner/name", "weight_name": "a.safetensors", "scale": -1}],
+    )
+    assert (asked.negative_prompt, asked.seed, asked.num_images) == ("rain", 0, 4)
+    assert (asked.guidance_scale, asked.format) == (0.0, "png")
+    assert (asked.width, asked.height) == (64, 512)
+    assert asked.loras == (Lora("owner/name", -1.0, "a.safetensors"),)
+    assert draft(SD, loras=[{"path": "a"}]).loras == (Lora("a"),)
+
+
+@given(st.integers(64, 2048), st.integers(64, 2048), st.sampled_from([FLUX, HIDREAM, V3, RECRAFT]))
+def test_any_size_in_range_is_painted_as_asked(width: int, height: int, id: str) -> None:
+    asked = draft(id, image_size={"width": width, "height": height})
+    assert (asked.width, asked.height) == (width, height)
+
+
+@given(st.dictionaries(st.sampled_from(["width", "height"]), st.integers(-(2**70), 2**70)))
+def test_a_size_is_in_range_or_an_error(size: dict[str, int]) -> None:
+    if all(64 <= side <= 2048 for side in size.values()):
+        asked = draft(FLUX, image_size=size)
+        assert (asked.width, asked.height) == (size.get("width", 512), size.get("height", 512))
+    else:
+        with pytest.raises(ValidationError):
+            ask(FLUX, image_size=size)
+
+
+@given(st.sampled_from([V2, IMAGEN]), st.sampled_from(list(RATIOS)))
+def test_any_ratio_gives_about_a_megapixel_of_that_ratio(id: str, ratio: str) -> None:
+    if ratio not in PRINTED_CHOICES[id, "aspect_ratio"].split(", "):
+        return
+    asked = draft(id, aspect_ratio=ratio)
+    assert asked.width is not None
+    assert asked.height is not None
+    assert asked.width % 16 == asked.height % 16 == 0
+    assert all(64 <= side <= 2048 for side in (asked.width, asked.height))
+    across, down = map(int, ratio.split(":"))
+    assert asked.width / asked.height == pytest.approx(across / down, rel=0.01)
+    assert asked.width * asked.height == pytest.approx(2**20, rel=0.06)
+
+
+def test_every_named_size_is_the_documented_one() -> None:
+    for name, size in SIZES.items():
+        asked = draft(FLUX, image_size=name)
+        assert (asked.width, asked.height) == size
+    assert SIZES["portrait_16_9"] == (576, 1024)
+
+
+def test_acceleration_reaches_the_draft() -> None:
+    drafts = [draft(FLUX, acceleration=choice).acceleration for choice in ACCELERATIONS]
+    assert drafts == ["none", "regular", "high"]
+
+
+def test_a_range_of_guidance_and_a_scheduler_reach_the_draft() -> None:
+    asked = draft(OMNIGEN, cfg_range_start=0.25, cfg_range_end=0.75, scheduler="dpmsolver")
+    assert asked.guidance_range == (0.25, 0.75)
+    assert asked.scheduler == "DPMSolverMultistepScheduler"
+    assert draft(OMNIGEN, cfg_range_start=1).guidance_range == (1.0, 1.0)
+
+
+def test_rendering_speeds_take_fewer_steps_or_more() -> None:
+    steps = [draft(V3, rendering_speed=speed).steps for speed in ("TURBO", "BALANCED", "QUALITY")]
+    assert steps == [12, 28, 50]
+
+
+@pytest.mark.parametrize("strength", [0.01, 0.5, 0.8, 1])
+def test_a_stronger_image_is_repainted_less_but_never_not_at_all(strength: float) -> None:
+    repainted = draft(REMIX, strength=strength).strength
+    assert repainted is not None
+    assert repainted == pytest.approx(max(1 - strength, 0.02))
+    assert 0 < repainted < 1
+
+
+@pytest.mark.parametrize("style", get_args(Style))
+def test_a_style_is_a_preset_and_vectors_come_as_svg(style: str) -> None:
+    asked = draft(RECRAFT, style=style)
+    assert asked.style == (None if style == "any" else f"recraft/{style}")
+    vector = style.startswith(("vector_illustration", "icon/"))
+    assert asked.format == ("svg" if vector else "webp")
+
+
+@pytest.mark.parametrize(
+    ("id", "style", "preset"),
+    [
+        (V2, "auto", None),
+        (V2, "general", None),
+        (V2, "anime", "ideogram/anime"),
+        (V2, "render_3D", "ideogram/render_3d"),
+        (V3, "AUTO", None),
+        (V3, "GENERAL", None),
+        (V3, "REALISTIC", "ideogram/realistic"),
+        (REMIX, "DESIGN", "ideogram/design"),
+        (REFRAME, "DESIGN", "ideogram/design"),
+    ],
+)
+def test_both_versions_words_for_a_style_name_one_preset(
+    id: str, style: str, preset: str | None
+) -> None:
+    assert draft(id, style=style).style == preset
+    assert preset is None or preset in STYLES
+
+
+def test_every_preset_is_listed_once() -> None:
+    assert len(set(STYLES)) == len(STYLES) == 4 + len(get_args(Style)) - 1
+
+
+@pytest.mark.parametrize("name", get_args(PaletteName))
+def test_a_named_palette_has_colours_of_its_own(name: str) -> None:
+    palette = draft(V3, color_palette={"name": name}).palette
+    assert palette == PALETTES[name]
+    assert len({(each.red, each.green, each.blue) for each in palette}) == 5
+    assert [each.weight for each in palette] == sorted((e.weight for e in palette), reverse=True)
+
+
+def test_no_two_palettes_are_alike() -> None:
+    assert len(set(PALETTES.values())) == len(PALETTES) == 8
+
+
+def test_colours_of_one_s_own_keep_their_weights() -> None:
+    members = [{"rgb": {"r": 255}, "color_weight": 1}, {"rgb": {"b": 9}}]
+    palette = draft(V3, color_palette={"members": members}).palette
+    assert palette == (Swatch(255, 0, 0, 1.0), Swatch(0, 0, 9, 0.5))
+    colours = draft(RECRAFT, colors=[{"r": 1, "g": 2, "b": 3}, {"r": 4}]).palette
+    assert colours == (Swatch(1, 2, 3), Swatch(4, 0, 0))
+
+
+@pytest.mark.parametrize("palette", [None, {}, {"members": []}, {"members": None, "name": None}])
+def test_an_empty_palette_asks_for_none(palette: dict[str, Any] | None) -> None:
+    assert draft(V3, color_palette=palette).palette == ()
+    assert draft(V3, color_palette={"name": "EMBER", "members": []}).palette == PALETTES["EMBER"]
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "value"),
+    [
+        (SD, "controlnet", {"path": "a/b", "control_image_url": PICTURE}),
+        (
+            SD,
+            "ip_adapter",
+            {"path": "a/b", "image_encoder_path": "c/d", "image_url": PICTURE, "scale": 1},
+        ),
+        (RECRAFT, "style_id", "mine"),
+        (OMNIGEN, "input_image_urls", [PICTURE]),
+        (V3, "image_urls", [PICTURE]),
+        (V3, "style_codes", ["AAFF5733"]),
+        (EDIT, "image_urls", [PICTURE]),
+        (REMIX, "style_codes", ["AAFF5733"]),
+        (REFRAME, "image_urls", [PICTURE]),
+        (BACKGROUND, "image_url", PICTURE),
+    ],
+)
+def test_what_cannot_be_honoured_yet_is_refused_with_a_way_out(
+    id: str, name: str, value: Any
+) -> None:
+    asked = ask(id, **{name: value})
+    ((loc, why),) = PAGES[id].unsupported(asked)
+    assert loc == (name,)
+    assert "not served here yet; " in why
+    with pytest.raises(Fault, match="not served here yet") as raised:
+        PAGES[id].draft(asked)
+    assert raised.value.kind is Kind.UNSUPPORTED
+
+
+def test_all_that_cannot_be_honoured_is_told_at_once() -> None:
+    asked = ask(V3, image_urls=[PICTURE], style_codes=["AAFF5733"])
+    assert [loc for loc, _ in PAGES[V3].unsupported(asked)] == [("image_urls",), ("style_codes",)]
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_nothing_given_is_nothing_refused(nothing: list[str] | None) -> None:
+    assert PAGES[V3].unsupported(ask(V3, image_urls=nothing, style_codes=nothing)) == []
+    assert draft(OMNIGEN, input_image_urls=nothing).image is None
+
+
+def test_open_weights_are_named_and_closed_ones_are_not() -> None:
+    closed = {id for id, page in PAGES.items() if page.model.weights is None}
+    assert closed == {V2, V3, EDIT, REMIX, REFRAME, BACKGROUND, IMAGEN, IMAGEN_FAST, RECRAFT}
+
+
+def test_pages_that_print_streaming_stream() -> None:
+    assert {id for id in EXAMPLES if PAGES[id].streams} == {HIDREAM, HIDREAM_FAST}
