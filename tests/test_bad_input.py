@@ -14,7 +14,6 @@ from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects import flat as flat_door
 from imagemill.dialects import hf_inference
 from imagemill.errors import Fault, Kind
-from imagemill.http.operation import Door
 from imagemill.job import Submission
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -286,18 +285,19 @@ VALUES_OF_ANY_SHAPE = st.recursive(
 )
 
 
-@pytest.mark.parametrize("door", [hf_inference.DOOR, flat_door.DOOR], ids=lambda door: door.name)
+@pytest.mark.parametrize("dialect", [hf_inference, flat_door], ids=lambda module: module.__name__)
 @given(body=VALUES_OF_ANY_SHAPE.map(json.dumps).map(str.encode) | st.binary())
-def test_whatever_comes_is_an_order_or_a_clear_error(door: Door, body: bytes) -> None:
+def test_whatever_comes_is_a_submission_or_a_clear_error(dialect: Any, body: bytes) -> None:
     endpoint = Catalog({}, True, lambda _: "1").find("a/b")
-    assert isinstance(outcome(door, endpoint, body), Submission | str)
+    assert isinstance(outcome(dialect, endpoint, body), Submission | str)
 
 
-def outcome(door: Door, endpoint: Endpoint, body: bytes) -> Submission | str:
-    """The order, or the error's text; every other exception is a fault of ours."""
+def outcome(dialect: Any, endpoint: Endpoint, body: bytes) -> Submission | str:
+    """The submission, or the error's text; every other exception is a fault of ours."""
     try:
-        return door.read(endpoint, Headers(), body)
+        submission: Submission = dialect.read(endpoint, Headers(), body)
+        return submission
     except Fault as fault:
         if fault.kind is not Kind.INVALID:
             raise
-        return str(json.loads(bytes(door.refuse(fault).body))["error"])
+        return str(json.loads(bytes(dialect.refuse(fault).body))["error"])

@@ -73,6 +73,10 @@ def test_every_public_name_is_there() -> None:
         _ = imagemill.nonesuch
 
 
+def test_type_checkers_are_told_that_the_package_has_types() -> None:
+    assert (Path(imagemill.__file__).parent / "py.typed").is_file()
+
+
 def test_the_image_is_what_the_same_generation_is_anywhere(engine: Engine) -> None:
     result = engine.generate("a red cat", seed=5, guidance_scale=4.0, **SMALL)
     generation = Generation("a red cat", "imagemill/pico", 64, 96, 2, 4.0, seed=5)

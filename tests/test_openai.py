@@ -22,7 +22,7 @@ from imagemill.dialects.openai.words import ERRORS, refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
-from imagemill.http.operation import House
+from imagemill.http.context import AppContext
 from imagemill.images.decode import provenance_of
 from imagemill.images.encode import compressed, encode
 from imagemill.repeats import REPEATED
@@ -435,7 +435,7 @@ async def test_pictures_within_a_reply_are_kept_for_as_long_as_a_call_may_be_rep
     async with opened_house(tmp_path, PlainEngine()) as service:
         catalog = Catalog({}, True, lambda _: "1")
         app = FastAPI()
-        app.include_router(routes(House(service, catalog, Telemetry(), 2**20, 2**20, False)))
+        app.include_router(routes(AppContext(service, catalog, Telemetry(), 2**20, 2**20, False)))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             body, headers = SMALL | {"model": "gpt-image-2"}, {"idempotency-key": "k"}

@@ -22,7 +22,8 @@ from imagemill.dialects.together import words
 from imagemill.dialects.together.read import Body, Ratio
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.http.operation import SHORT, House
+from imagemill.http.context import AppContext
+from imagemill.http.operation import SHORT
 from imagemill.settings import Settings
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
@@ -461,8 +462,8 @@ async def test_a_long_body_is_read_beside_the_loop_that_answers_everybody(
 
     app, name = FastAPI(), door.__name__.rpartition(".")[2]
     async with opened_house(tmp_path, PlainEngine()) as service:
-        house = House(service, Catalog({}, True, version), Telemetry(), 2**20, 2**20, False)
-        app.include_router(door.routes(house))
+        context = AppContext(service, Catalog({}, True, version), Telemetry(), 2**20, 2**20, False)
+        app.include_router(door.routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             body = json.dumps({"model": MODEL, "prompt": "a red cat", steps: 1}) + " " * SHORT

@@ -23,7 +23,8 @@ from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
 from imagemill.exec import surroundings
 from imagemill.host_routing import HostRouting, path_of
-from imagemill.http import file_responses, operation
+from imagemill.http import file_responses
+from imagemill.http.context import AppContext
 from imagemill.http.middleware import PacingMiddleware, RequestIdMiddleware, SlowRetryMiddleware
 from imagemill.http.request_body import Bodies, Bounded
 from imagemill.pacing import Pacer
@@ -49,7 +50,7 @@ def create_app(
         Budget(settings.input_memory), Budget(settings.input_disk), settings.data_dir / "incoming"
     )
     service = assemble(settings, catalog, metrics, engine, inputs.disk)
-    house = operation.House(
+    context = AppContext(
         service,
         catalog,
         metrics,
@@ -65,8 +66,8 @@ def create_app(
         lifespan=_lifespan(service, settings.shutdown_time),
         redoc_url=None,
     )
-    for routes in (*(each.routes for each in DIALECTS), file_responses.routes, _house_routes):
-        app.include_router(routes(house))
+    for routes in (*(each.routes for each in DIALECTS), file_responses.routes, _server_routes):
+        app.include_router(routes(context))
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
     app.add_middleware(SlowRetryMiddleware, hf_inference.IMPATIENT)
@@ -145,13 +146,13 @@ def _lifespan(service: Service, patience: float) -> Any:
     return lifespan
 
 
-def _house_routes(house: operation.House) -> APIRouter:
+def _server_routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["server"])
 
     async def health() -> JSONResponse:
         """Whether the server lives, whether it is ready to paint and to keep, and why it is not."""
-        engine = house.service.engine
-        stores = house.service.stores
+        engine = context.service.engine
+        stores = context.service.stores
         ready = engine.state is State.READY and not any(stores.values())
         body = {"live": True, "ready": ready, "model": engine.state.value, "version": __version__}
         body |= {name: trouble or "ready" for name, trouble in stores.items()}
@@ -161,7 +162,7 @@ def _house_routes(house: operation.House) -> APIRouter:
 
     async def metrics() -> Response:
         """Prometheus metrics."""
-        return Response(house.telemetry.render(), media_type=telemetry.CONTENT_TYPE)
+        return Response(context.telemetry.render(), media_type=telemetry.CONTENT_TYPE)
 
     router.add_api_route(
         "/health", health, methods=["GET"], responses={503: {"description": "Not ready"}}

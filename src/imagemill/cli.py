@@ -139,7 +139,7 @@ def serve(
         typer.echo(exports(settings))
     server = make_server(settings)
     if until_eof:
-        threading.Thread(target=_stop_at_eof, daemon=True).start()
+        threading.Thread(target=stop_at_eof, daemon=True).start()
     server.run()
     if not server.started:  # why was logged
         raise typer.Exit(EXIT_FAILED)
@@ -199,7 +199,7 @@ def webhooks(
         raise invalid("retry", f"no dead webhook of {', '.join(unknown)}")
 
 
-def _stop_at_eof() -> None:
+def stop_at_eof() -> None:
     """For who starts a server and may die: the system closes what it held open."""
     while os.read(0, 4096):
         pass

@@ -19,7 +19,7 @@ from imagemill.dialects import (
     together,
 )
 from imagemill.errors import Fault
-from imagemill.http.operation import House
+from imagemill.http.context import AppContext
 
 Refuse = Callable[[Headers, Fault], Response]
 
@@ -28,7 +28,7 @@ Refuse = Callable[[Headers, Fault], Response]
 class Dialect:
     """refuse: tells of a fault, to who sent the headers. below: how its paths begin."""
 
-    routes: Callable[[House], APIRouter]
+    routes: Callable[[AppContext], APIRouter]
     refuse: Refuse
     below: tuple[str, ...]
 

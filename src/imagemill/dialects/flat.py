@@ -11,6 +11,7 @@ from imagemill.catalog import Endpoint
 from imagemill.errors import Fault, invalid
 from imagemill.generation import Answer, Draft
 from imagemill.http import json_body, operation, replies
+from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of
 from imagemill.http.json_body import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.job import Submission
@@ -96,17 +97,29 @@ def refuse(fault: Fault) -> Response:
     return JSONResponse({"error": told}, STATUSES[fault.kind], replies.retry_header(fault))
 
 
-DOOR = operation.Door(NAME, read, write, refuse)
+async def _read(call: operation.Call) -> Submission:
+    endpoint = call.context.catalog.find(call.model)
+    return await operation.reading(call.body, read, endpoint, call.headers, call.body)
 
 
-def routes(house: operation.House) -> APIRouter:
+PAINT = operation.Operation(
+    NAME,
+    operation.no_query,
+    _read,
+    operation.painting(write),
+    lambda _, fault: refuse(fault),
+    carries_images=False,
+)
+
+
+def routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["flat"])
 
     async def of_model(owner: str, name: str, request: Request) -> Response:
-        return await operation.answer(house, DOOR, f"{owner}/{name}", request)
+        return await PAINT.answer(context, request, f"{owner}/{name}")
 
     async def of_default(request: Request) -> Response:
-        return await operation.answer(house, DOOR, house.catalog.default, request)
+        return await PAINT.answer(context, request, context.catalog.default)
 
     for path, endpoint in (("/flat/{owner}/{name}", of_model), ("/", of_default)):
         router.add_api_route(

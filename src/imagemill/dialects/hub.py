@@ -14,6 +14,7 @@ from imagemill.catalog.models import Task
 from imagemill.dialects import hub_models
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.http import operation, replies
+from imagemill.http.context import AppContext
 
 DOOR = "hub"
 STATUSES: dict[Kind, int] = {
@@ -83,8 +84,8 @@ FACTS: dict[str, Callable[[str], Any]] = {
 PLAIN = tuple(name for name in FACTS if name not in ("inferenceProviderMapping", "inference"))
 
 
-def routes(house: operation.House) -> APIRouter:
-    router, catalog = APIRouter(tags=["hub"]), house.catalog
+def routes(context: AppContext) -> APIRouter:
+    router, catalog = APIRouter(tags=["hub"]), context.catalog
 
     async def of_owner(owner: str, name: str, request: Request) -> Response:
         return _model(catalog, f"{owner}/{name}", request.query_params)
@@ -110,7 +111,7 @@ def routes(house: operation.House) -> APIRouter:
     ):
         router.add_api_route(
             path,
-            operation.answering(house, DOOR, refuse, handler),
+            operation.answering(context, DOOR, refuse, handler),
             methods=["GET"],
             response_class=JSONResponse,
             summary=summary,

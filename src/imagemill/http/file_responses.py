@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from imagemill.files import keys
 from imagemill.files.objects import Objects, StoredFile
-from imagemill.http import operation
+from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of
 
 YEAR = 31_536_000  # seconds; a key never gets another content
@@ -24,9 +24,9 @@ OPEN = {"access-control-allow-origin": "*"}  # a page of any origin may show it
 _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII)
 
 
-def routes(house: operation.House) -> APIRouter:
+def routes(context: AppContext) -> APIRouter:
     """Every file that is public at its own address, others for who made them."""
-    router, objects = APIRouter(tags=["files"]), house.service.objects
+    router, objects = APIRouter(tags=["files"]), context.service.objects
 
     async def file(request: Request, rest: str) -> Response:
         found = await objects.get(f"files/{rest}") if KEY.fullmatch(f"files/{rest}") else None

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
@@ -13,16 +14,17 @@ from fastapi import Request, Response
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from imagemill.catalog import Catalog, Endpoint, stands_in
+from imagemill.catalog import stands_in
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Answer
 from imagemill.http import replies, request_body
-from imagemill.http.identity import base_of, is_local, person_of
+from imagemill.http.context import AppContext
+from imagemill.http.identity import is_local, person_of
 from imagemill.input_files import Inline
 from imagemill.job import Priority, Repeat, Submission
+from imagemill.places import Place
 from imagemill.repeats import FIELD
-from imagemill.service import NO_IMAGES, Service
-from imagemill.telemetry import Telemetry
+from imagemill.service import NO_IMAGES
 from imagemill.threads import BODIES
 
 log = logging.getLogger(__name__)
@@ -37,37 +39,6 @@ NO_ROOM = Fault(Kind.FULL, "this server has no room left; come again later", ret
 UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log tells what")
 
 
-@dataclass(frozen=True)
-class House:
-    """What stands behind every door."""
-
-    service: Service
-    catalog: Catalog
-    telemetry: Telemetry
-    body_limit: int  # bytes
-    input_limit: int  # bytes of a body that may carry pictures
-    behind_proxy: bool
-    on_hang_up: Mapping[str, str] = field(default_factory=dict)  # by dialect
-
-    def finishes(self, door: str, usual: bool = False) -> bool:
-        """Whether work goes on whose caller has hung up."""
-        return self.on_hang_up.get(door, "finish" if usual else "cancel") == "finish"
-
-    def base(self, request: Request) -> str:
-        """The address under which the caller knows this server, without a slash at the end."""
-        return base_of(request, self.behind_proxy)
-
-
-@dataclass(frozen=True)
-class Door:
-    """How one dialect reads a request, writes an answer, and refuses."""
-
-    name: str
-    read: Callable[[Endpoint, Headers, bytes], Submission]
-    write: Callable[[Submission, Answer], Response]
-    refuse: Callable[[Fault], Response]
-
-
 class Gone(Exception):
     """The caller hung up."""
 
@@ -75,33 +46,140 @@ class Gone(Exception):
 Handler = Callable[..., Awaitable[Response]]
 
 
+@dataclass
+class Call:
+    """One request for images, until it is replied to."""
+
+    context: AppContext
+    request: Request
+    #: Let go of once it has been read.
+    body: bytes
+    #: That the path names; empty where it names none.
+    model: str
+    #: What is given back when the reply is made.
+    held: ExitStack
+    #: That was taken for the call before it was submitted.
+    place: Place | None = None
+    #: By field, those that came within the request and are bytes already.
+    images: Mapping[str, Inline] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> Headers:
+        """Those of the request."""
+        return self.request.headers
+
+    def base(self) -> str:
+        """The address under which the caller knows this server, without a slash at the end."""
+        return self.context.base(self.request)
+
+    def admit(self) -> None:
+        """Takes a place before what costs much is done; a Fault where none is free."""
+        place = self.context.service.admit(person_of(self.request))
+        self.place = self.held.enter_context(place)
+
+
+Read = Callable[[Call], Awaitable[Submission]]
+Reply = Callable[[Call, Submission], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How one dialect answers a request for images while its caller waits."""
+
+    #: Its name, as the operator knows it.
+    dialect: str
+    #: Raises a Fault for what is wrong outside the body: credential, query.
+    check: Callable[[Request], None]
+    #: What a call asks for; raises a Fault for what is wrong with it.
+    read: Read
+    #: Waits for the images, and tells of them.
+    reply: Reply
+    #: Tells of a fault, to who sent the headers.
+    refuse: Callable[[Headers, Fault], Response]
+    #: The body may carry images, and be longer for that.
+    carries_images: bool = True
+
+    async def answer(self, context: AppContext, request: Request, model: str = "") -> Response:
+        """The reply to one request; model: as the path names it."""
+        refuse = partial(self.refuse, request.headers)
+        return await _answered(context, self.dialect, refuse, self._run(context, request, model))
+
+    def handler(self, context: AppContext) -> Handler:
+        """The same as a route without a model in its path."""
+
+        async def handle(request: Request) -> Response:
+            return await self.answer(context, request)
+
+        return handle
+
+    async def _run(self, context: AppContext, request: Request, model: str) -> Response:
+        limit = context.input_limit if self.carries_images else context.body_limit
+        body = await read_body(request, limit)
+        self.check(request)
+        with ExitStack() as held:
+            call = Call(context, request, body, model, held)
+            del body  # which is not kept while the image is painted
+            return await while_listening(request, self._replied(call))
+
+    async def _replied(self, call: Call) -> Response:
+        submission = await self.read(call)
+        submission = await called(
+            call.context, call.request, call.body, submission, images=call.images
+        )
+        call.body, call.images = b"", NO_IMAGES  # not kept while the image is painted
+        return await self.reply(call, submission)
+
+
+def painting(write: Callable[[Submission, Answer], Response]) -> Reply:
+    """A reply that holds the images themselves, so that their job need not be known to anybody."""
+
+    async def reply(call: Call, submission: Submission) -> Response:
+        answer = await call.context.service.paint(submission, call.place)
+        report(submission, answer)
+        return write(submission, answer)
+
+    return reply
+
+
+def no_query(request: Request) -> None:
+    """Raises a Fault where there are parameters in the URL."""
+    if request.url.query:
+        raise invalid("query", "parameters in the URL are not read here; put them into the body")
+
+
 def answering(
-    house: House, door: str, refuse: Callable[[Fault], Response], handler: Handler
+    context: AppContext, dialect: str, refuse: Callable[[Fault], Response], handler: Handler
 ) -> Handler:
     """A handler whose faults are told in the words of its dialect, and which is counted."""
 
     @wraps(handler)
     async def answer(*args: Any, **kwargs: Any) -> Response:
-        return await _answered(house, door, refuse, handler(*args, **kwargs))
+        return await _answered(context, dialect, refuse, handler(*args, **kwargs))
 
     return answer
 
 
 def answering_by(
-    house: House, door: str, refuse: Callable[[Headers, Fault], Response], handler: Handler
+    context: AppContext,
+    dialect: str,
+    refuse: Callable[[Headers, Fault], Response],
+    handler: Handler,
 ) -> Handler:
     """The same where the words depend on who asks."""
 
     @wraps(handler)
     async def answer(request: Request, *args: Any, **kwargs: Any) -> Response:
         told = partial(refuse, request.headers)
-        return await _answered(house, door, told, handler(request, *args, **kwargs))
+        return await _answered(context, dialect, told, handler(request, *args, **kwargs))
 
     return answer
 
 
 async def _answered(
-    house: House, door: str, refuse: Callable[[Fault], Response], work: Awaitable[Response]
+    context: AppContext,
+    dialect: str,
+    refuse: Callable[[Fault], Response],
+    work: Awaitable[Response],
 ) -> Response:
     try:
         response, outcome = await work, "ok"
@@ -115,31 +193,10 @@ async def _answered(
     except Exception as error:
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC  # while a form was read
         answer = NO_ROOM if full else UNEXPECTED
-        log.exception("a request at the door %s failed", door)
+        log.exception("a request to %s failed", dialect)
         response, outcome = refuse(answer), answer.kind.value
-    house.telemetry.requests.labels(door, outcome).inc()
+    context.telemetry.requests.labels(dialect, outcome).inc()
     return response
-
-
-async def answer(house: House, door: Door, model: str, request: Request) -> Response:
-    """Answers one request for pictures of `model`."""
-    return await _answered(house, door.name, door.refuse, _paint(house, door, model, request))
-
-
-async def _paint(house: House, door: Door, model: str, request: Request) -> Response:
-    submission = await _submission(house, door, model, request)
-    answer = await while_listening(request, house.service.paint(submission))
-    report(submission, answer)
-    return door.write(submission, answer)
-
-
-async def _submission(house: House, door: Door, model: str, request: Request) -> Submission:
-    body = await read_body(request, house.body_limit)
-    if request.url.query:
-        raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    endpoint = house.catalog.find(model)
-    submission = await reading(body, door.read, endpoint, request.headers, body)
-    return await called(house, request, body, submission)
 
 
 def report(submission: Submission, answer: Answer) -> None:
@@ -168,7 +225,7 @@ async def reading(body: bytes, work: Callable[P, T], *args: P.args, **kwargs: P.
 
 
 async def called(
-    house: House,
+    context: AppContext,
     request: Request,
     body: bytes,
     submission: Submission,
@@ -184,10 +241,10 @@ async def called(
     came within the request and are bytes already.
     """
     caller = submission.caller
-    unwanted = waits and not house.finishes(submission.dialect, finishes)
+    unwanted = waits and not context.finishes(submission.dialect, finishes)
     submission = replace(
         submission,
-        generation=await house.service.keep_inputs(submission.generation, caller, images),
+        generation=await context.service.keep_inputs(submission.generation, caller, images),
         priority=Priority.INTERACTIVE if waits else submission.priority,
         cancel_on_disconnect=unwanted,
         repeat=await repeat_of(request, body),

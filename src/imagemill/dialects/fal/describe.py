@@ -13,26 +13,27 @@ from imagemill.dialects.fal.read import DOOR, page_of
 from imagemill.dialects.fal.words import STATUSES
 from imagemill.errors import Fault
 from imagemill.http import operation
+from imagemill.http.context import AppContext
 from imagemill.http.identity import base_of
 
 WORDS = list(dict.fromkeys(STATUSES.values()))
 MOST = 50  # models of one page of the list
 
 
-def routes(house: operation.House, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
+def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
     """refuse: tells of a fault in fal's words."""
     router = APIRouter(tags=["fal"])
-    answering = partial(operation.answering_by, house, DOOR, refuse)
+    answering = partial(operation.answering_by, context, DOOR, refuse)
 
     @router.get("/fal/openapi.json", operation_id="fal_openapi")
     @answering
     async def of_endpoint(request: Request, endpoint_id: str) -> JSONResponse:
         """The OpenAPI document of one endpoint; null where there is none."""
-        page = page_of(house.catalog, endpoint_id)
+        page = page_of(context.catalog, endpoint_id)
         if page is None:
             return JSONResponse(None, 404)
         return JSONResponse(
-            openapi(page, f"{base_of(request, house.behind_proxy)}/fal/queue", statuses=WORDS)
+            openapi(page, f"{base_of(request, context.behind_proxy)}/fal/queue", statuses=WORDS)
         )
 
     @router.get("/fal/api/v1/models", operation_id="fal_models")
@@ -49,15 +50,15 @@ def routes(house: operation.House, refuse: Callable[[Headers, Fault], Response])
         """The endpoints that are served here."""
         wanted = [
             page
-            for name in house.catalog.names()
-            if (page := page_of(house.catalog, name)) is not None
+            for name in context.catalog.names()
+            if (page := page_of(context.catalog, name)) is not None
             and (not endpoint_id or page.id in endpoint_id)
             and (not category or page.category == category)
             and q.lower() in f"{page.id} {page.title} {page.description}".lower()
         ]
         start = int(cursor) if cursor.isascii() and cursor.isdigit() else 0
         more = str(start + limit) if len(wanted) > start + limit else None
-        base = base_of(request, house.behind_proxy)
+        base = base_of(request, context.behind_proxy)
         told = listing(
             wanted[start : start + limit],
             f"{base}/fal/run",
@@ -71,7 +72,7 @@ def routes(house: operation.House, refuse: Callable[[Headers, Fault], Response])
     @router.get("/fal/rest/.well-known/jwks.json", operation_id="fal_jwks")
     async def keys() -> JSONResponse:
         """The keys that webhooks are signed with."""
-        signer = await house.service.signer()
+        signer = await context.service.signer()
         return JSONResponse(signer.jwks(), headers={"cache-control": "public, max-age=3600"})
 
     return router

@@ -14,6 +14,7 @@ from imagemill.dialects.fal.read import DOOR, App, app, credential, read, routed
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
 from imagemill.http import operation, replies, sse
+from imagemill.http.context import AppContext
 from imagemill.http.identity import of_hugging_face
 from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.news import Preview
@@ -26,17 +27,17 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 
 
 class Fal:
-    """The dialect at work in one house."""
+    """The dialect at work for one server."""
 
-    def __init__(self, house: operation.House, tokens: Tokens) -> None:
-        self.house, self.service, self.tokens = house, house.service, tokens
+    def __init__(self, context: AppContext, tokens: Tokens) -> None:
+        self.context, self.service, self.tokens = context, context.service, tokens
 
     def _caller(self, request: Request, app: str) -> str:
         credential(request.headers)
         return self.tokens.caller(request.headers, request.query_params, app)
 
     def _app(self, request: Request, path: str) -> App:
-        return (routed if _by_router(request) else app)(self.house.catalog, path)
+        return (routed if _by_router(request) else app)(self.context.catalog, path)
 
     async def route(self, request: Request, path: str) -> Response:
         """As Hugging Face's router: one address for both of fal's hosts."""
@@ -62,7 +63,7 @@ class Fal:
         self, path: str, asked: dict[str, Any], caller: str, local: bool
     ) -> dict[str, Any]:
         """One answer of a realtime connection, with its pictures as bytes."""
-        submission = spoken(app(self.house.catalog, path), asked, caller, local)
+        submission = spoken(app(self.context.catalog, path), asked, caller, local)
         job = await self.service.wait_for(submission)
         return await write.spoken(self.service, job)
 
@@ -95,13 +96,13 @@ class Fal:
     async def _submission(
         self, request: Request, found: App, webhook_url: str | None = None, waits: bool = True
     ) -> Submission:
-        body = await operation.read_body(request, self.house.input_limit)
+        body = await operation.read_body(request, self.context.input_limit)
         caller = self._caller(request, found.page.id)
-        headers, base = request.headers, self.house.base(request)
+        headers, base = request.headers, self.context.base(request)
         submission = await operation.reading(
             body, read, found, headers, body, base, caller, webhook_url
         )
-        return await operation.called(self.house, request, body, submission, waits)
+        return await operation.called(self.context, request, body, submission, waits)
 
     async def _check_length(self, given: str | None) -> None:
         if given is None or not given.isascii() or not given.isdigit():
@@ -133,16 +134,16 @@ class Fal:
     async def _told(self, job: Job, lines: list[Line] | None, request: Request) -> tuple[int, Any]:
         queued = job.status is Status.QUEUED
         position = await self.service.position(job) if queued else 0
-        code, body = write.status(job, position, lines, self.house.base(request))
+        code, body = write.status(job, position, lines, self.context.base(request))
         return code, body | self._urls(request, job)
 
     def _urls(self, request: Request, job: Job) -> dict[str, str]:
         """Where the router has a request; none for others, who are told fal's own places."""
-        found = words.router_urls(self.house.base(request), job.generation.model, job.id)
+        found = words.router_urls(self.context.base(request), job.generation.model, job.id)
         return found if _by_router(request) else {}
 
     async def _result(self, request: Request, job: Job) -> Response:
-        body = await write.output(self.service, job, self.house.base(request))
+        body = await write.output(self.service, job, self.context.base(request))
         return JSONResponse(body, headers=_told(job))
 
     async def _cancel(self, request: Request, job: Job) -> Response:
@@ -225,9 +226,9 @@ def _stream(told: AsyncGenerator[str], job: Job) -> Response:
     return sse.Events(told, {"x-fal-request-id": job.id})
 
 
-def answering(house: operation.House, handler: Handler) -> Handler:
+def answering(context: AppContext, handler: Handler) -> Handler:
     """A handler whose faults are told in fal's words, and which is counted."""
-    told = operation.answering_by(house, DOOR, refuse, handler)
+    told = operation.answering_by(context, DOOR, refuse, handler)
 
     async def answer(request: Request, path: str) -> Response:
         response = await told(request, path)
@@ -255,9 +256,9 @@ _ERROR = {"type": "object", "required": ["detail"], "properties": {"detail": {}}
 _CODES = {kind: word.code for kind, word in words.ERRORS.items()}
 
 
-def routes(house: operation.House) -> APIRouter:
-    tokens = Tokens(lambda: house.service.secret, time.time)
-    router, fal = APIRouter(tags=["fal"]), Fal(house, tokens)
+def routes(context: AppContext) -> APIRouter:
+    tokens = Tokens(lambda: context.service.secret, time.time)
+    router, fal = APIRouter(tags=["fal"]), Fal(context, tokens)
     for verb, place, name, handler in (
         ("POST", "/fal/run", "Run an application, or stream from it", fal.run),
         ("POST", "/fal/queue", "Submit a request", fal.submit),
@@ -269,7 +270,7 @@ def routes(house: operation.House) -> APIRouter:
     ):
         router.add_api_route(
             f"{place}/{{path:path}}",
-            answering(house, handler),
+            answering(context, handler),
             methods=[verb],
             response_class=JSONResponse,
             summary=name,
@@ -278,7 +279,9 @@ def routes(house: operation.House) -> APIRouter:
             openapi_extra=_REQUEST if verb == "POST" else None,
             responses=replies.responses(_CODES, _ERROR),
         )
-    router.include_router(storage.routes(house.service.objects, behind_proxy=house.behind_proxy))
-    router.include_router(describe.routes(house, refuse))
+    router.include_router(
+        storage.routes(context.service.objects, behind_proxy=context.behind_proxy)
+    )
+    router.include_router(describe.routes(context, refuse))
     router.include_router(realtime.routes(fal.converse, tokens))
     return router

@@ -1,6 +1,5 @@
 """The routes of Hugging Face Inference, with the older one of its former host."""
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,13 +8,11 @@ from imagemill.dialects import hub_models
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.dialects.hf_inference.read import NAME, Body, read
 from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
-from imagemill.errors import invalid
 from imagemill.generation import DATA
 from imagemill.http import json_body, operation, replies
+from imagemill.http.context import AppContext
 from imagemill.input_files import Inline
 from imagemill.job import Submission
-
-DOOR = operation.Door(NAME, read, write, refuse)
 
 EXAMPLES: dict[str, Any] = {
     "prompt alone": {"value": {"inputs": "a red cat"}},
@@ -36,15 +33,11 @@ EXAMPLES: dict[str, Any] = {
 }
 
 
-def routes(house: operation.House) -> APIRouter:
+def routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["hf-inference"])
 
     async def picture(owner: str, name: str, request: Request) -> Response:
-        model = hub_models.weights(f"{owner}/{name}".lstrip("/"))
-        submission = await _submission(house, model, request)
-        answer = await operation.while_listening(request, house.service.paint(submission))
-        operation.report(submission, answer)
-        return write(submission, answer)
+        return await PAINT.answer(context, request, f"{owner}/{name}".lstrip("/"))
 
     async def bare(name: str, request: Request) -> Response:
         return await picture("", name, request)
@@ -52,7 +45,7 @@ def routes(house: operation.House) -> APIRouter:
     for path in ("/hf-inference/models/{owner}/{name}", "/models/{owner}/{name}"):
         router.add_api_route(
             path,
-            operation.answering(house, DOOR.name, refuse, picture),
+            picture,
             methods=["POST"],
             response_class=Response,
             summary="Text to image, image to image",
@@ -62,7 +55,7 @@ def routes(house: operation.House) -> APIRouter:
         )
     router.add_api_route(  # ids without an owner, which the Hub has not
         "/hf-inference/models/{name}",
-        operation.answering(house, DOOR.name, refuse, bare),
+        bare,
         methods=["POST"],
         response_class=Response,
         include_in_schema=False,
@@ -70,17 +63,24 @@ def routes(house: operation.House) -> APIRouter:
     return router
 
 
-async def _submission(house: operation.House, model: str, request: Request) -> Submission:
-    body = await operation.read_body(request, house.input_limit)
-    if request.url.query:
-        raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    endpoint = house.catalog.find(model)
+async def _read(call: operation.Call) -> Submission:
+    endpoint = call.context.catalog.find(hub_models.weights(call.model))
+    text_limit = call.context.body_limit
     submission = await operation.reading(
-        body, read, endpoint, request.headers, body, house.body_limit, partial(house.base, request)
+        call.body, read, endpoint, call.headers, call.body, text_limit, call.base
     )
-    images = {"image": Inline(body)} if submission.generation.image == DATA else {}
-    return await operation.called(house, request, body, submission, images=images)
+    if submission.generation.image == DATA:
+        call.images = {"image": Inline(call.body)}
+    return submission
 
+
+PAINT = operation.Operation(
+    NAME,
+    operation.no_query,
+    _read,
+    operation.painting(write),
+    lambda _, fault: refuse(fault),
+)
 
 _FLAGS = {"type": "boolean"}
 _PICTURE = {"schema": {"type": "string", "format": "binary"}}

@@ -12,8 +12,8 @@ from imagemill.dialects.nebius.read import Body, credential, read
 from imagemill.dialects.nebius.words import DOOR
 from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
+from imagemill.http.context import AppContext
 from imagemill.job import Submission
-from imagemill.service import Service
 
 EXAMPLE = {
     "model": "black-forest-labs/flux-schnell",
@@ -27,16 +27,20 @@ EXAMPLE = {
 }
 
 
-def routes(house: operation.House) -> APIRouter:
+def routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["nebius"])
+
+    def answering(handler: operation.Handler) -> operation.Handler:
+        return operation.answering_by(context, DOOR, words.refuse, partial(handler, context))
+
     for verb, path, name, handler, more in (
-        ("POST", "images/generations", "Create images", _generate, _REQUEST),
-        ("GET", "models", "List models", _models, _QUERY),
-        ("GET", "models/{id:path}", "A model", _model, _ID),
+        ("POST", "images/generations", "Create images", GENERATE.handler(context), _REQUEST),
+        ("GET", "models", "List models", answering(_models), _QUERY),
+        ("GET", "models/{id:path}", "A model", answering(_model), _ID),
     ):
         router.add_api_route(
             f"/nebius/v1/{path}",
-            operation.answering_by(house, DOOR, words.refuse, partial(handler, house)),
+            handler,
             methods=[verb],
             response_class=JSONResponse,
             summary=name,
@@ -45,19 +49,6 @@ def routes(house: operation.House) -> APIRouter:
             responses=_IMAGES | _ERRORS if verb == "POST" else _ERRORS,
         )
     return router
-
-
-async def _generate(house: operation.House, request: Request) -> Response:
-    base = house.base(request)
-    submission = await _submission(house, request, base)
-    return await operation.while_listening(request, _answer(house.service, submission, base))
-
-
-async def _submission(house: operation.House, request: Request, base: str) -> Submission:
-    body = await operation.read_body(request, house.body_limit)
-    _check(request)
-    submission = await operation.reading(body, read, house.catalog, request.headers, body, base)
-    return await operation.called(house, request, body, submission)
 
 
 def _check(request: Request) -> None:
@@ -71,8 +62,13 @@ def _check(request: Request) -> None:
             raise words.Refused([words.detail((name,), told, "extra_forbidden", "query")])
 
 
-async def _answer(service: Service, submission: Submission, base: str) -> Response:
-    format = submission.dialect_state["format"]
+async def _read(call: operation.Call) -> Submission:
+    catalog, base = call.context.catalog, call.base()
+    return await operation.reading(call.body, read, catalog, call.headers, call.body, base)
+
+
+async def _reply(call: operation.Call, submission: Submission) -> Response:
+    service, format = call.context.service, submission.dialect_state["format"]
     if format == "b64_json":
         answer = await service.paint(submission)
         body = write.reply(str(uuid.uuid4()), service.now(), answer.painted.pictures, [])
@@ -81,19 +77,22 @@ async def _answer(service: Service, submission: Submission, base: str) -> Respon
         painted = await service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
         pictures = () if format == "url" else painted.pictures
-        body = write.reply(job.id, job.created, pictures, write.urls(job, base))
+        body = write.reply(job.id, job.created, pictures, write.urls(job, call.base()))
     operation.report(submission, answer)
     return JSONResponse(body, headers=replies.headers(answer))
 
 
-async def _models(house: operation.House, request: Request) -> Response:
-    _check(request)
-    return JSONResponse(write.models(house.catalog))
+GENERATE = operation.Operation(DOOR, _check, _read, _reply, words.refuse, carries_images=False)
 
 
-async def _model(house: operation.House, request: Request) -> Response:
+async def _models(context: AppContext, request: Request) -> Response:
     _check(request)
-    return JSONResponse(write.model(house.catalog, request.path_params["id"]))
+    return JSONResponse(write.models(context.catalog))
+
+
+async def _model(context: AppContext, request: Request) -> Response:
+    _check(request)
+    return JSONResponse(write.model(context.catalog, request.path_params["id"]))
 
 
 _STRING = {"type": ["string", "null"]}

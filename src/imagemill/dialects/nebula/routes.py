@@ -1,6 +1,6 @@
 """Nebula Block's routes: a picture, and the list of models."""
 
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,75 +13,73 @@ from imagemill.dialects.nebula.words import (
     GENERATION,
     PREFIX,
     STATUSES,
-    Body,
     ErrorBody,
     ModelsReply,
     Reply,
 )
 from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
-from imagemill.http.identity import person_of
+from imagemill.http.context import AppContext
 from imagemill.job import Submission
 from imagemill.threads import DECODING
 
+GENERATION_PATH = "/images/generation"
 _ERRORS = replies.responses(STATUSES, json_body.schema(ErrorBody))
 
 
-def routes(house: operation.House) -> APIRouter:
+def routes(context: AppContext) -> APIRouter:
     router = APIRouter(prefix=PREFIX, tags=["nebula"])
 
-    async def generate(request: Request) -> Response:
-        body = await operation.read_body(request, house.input_limit)
-        _check_query(request)
-        asked = await operation.reading(body, parsed, request.headers, body)
-        place = house.service.admit(person_of(request)) if with_images(asked) else None
-        with place or nullcontext():
-            submission = await _submission(house, request, body, asked)
-            del body, asked  # which are not kept while the picture is painted
-            painting = house.service.paint(submission, place)
-            answer = await operation.while_listening(request, painting)
-        operation.report(submission, answer)
-        return write.painted(submission, answer)
+    generate = GENERATE.handler(context)
 
     async def models(request: Request) -> Response:
         _check_query(request)
         credential(request.headers)
-        return write.models(house.catalog)
+        return write.models(context.catalog)
 
+    answering = partial(operation.answering, context, DOOR, write.refuse)
     for verb, path, handler, summary, extra, reply in (
-        ("POST", "/images/generation", generate, "Text or image to image", GENERATION, _PICTURE),
-        ("GET", "/images/generation", generate, "The same with the printed verb", {}, _PICTURE),
-        ("GET", "/serverless/models", models, "The models", {}, _MODELS),
+        ("POST", GENERATION_PATH, generate, "Text or image to image", GENERATION, _PICTURE),
+        ("GET", GENERATION_PATH, generate, "The same with the printed verb", {}, _PICTURE),
+        ("GET", "/serverless/models", answering(models), "The models", {}, _MODELS),
     ):
         router.add_api_route(
             path,
-            operation.answering(house, DOOR, write.refuse, handler),
+            handler,
             methods=[verb],
             response_class=JSONResponse,
             summary=summary,
             openapi_extra=extra,
             responses={200: reply, **_ERRORS},
-            operation_id=f"nebula_{handler.__name__}",
+            operation_id=f"nebula_{'generate' if handler is generate else 'models'}",
             # OpenAPI has no room for a GET with a body, which the reference prints.
             include_in_schema=(verb, handler) != ("GET", generate),
         )
     return router
 
 
-async def _submission(
-    house: operation.House, request: Request, body: bytes, asked: Body
-) -> Submission:
-    if with_images(asked):
-        submission, images = await DECODING.run(read, house.catalog, request.headers, asked)
-    else:
-        submission, images = read(house.catalog, request.headers, asked)
-    return await operation.called(house, request, body, submission, images=images)
-
-
 def _check_query(request: Request) -> None:
     if request.url.query:
         raise invalid("query", "parameters in the URL are not read here; leave them out")
 
+
+async def _read(call: operation.Call) -> Submission:
+    body = await operation.reading(call.body, parsed, call.headers, call.body)
+    catalog = call.context.catalog
+    if not with_images(body):
+        return read(catalog, call.headers, body)[0]
+    call.admit()
+    submission, call.images = await DECODING.run(read, catalog, call.headers, body)
+    return submission
+
+
+GENERATE = operation.Operation(
+    DOOR,
+    _check_query,
+    _read,
+    operation.painting(write.painted),
+    lambda _, fault: write.refuse(fault),
+)
 
 _PICTURE: dict[str, Any] = {
     "description": "The picture",

@@ -12,6 +12,7 @@ from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
 from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
 from imagemill.errors import Fault
 from imagemill.http import json_body, operation, replies, sse
+from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by, person_of
 from imagemill.job import FINAL, Job, Submission
 from imagemill.news import Preview
@@ -22,27 +23,27 @@ Reading = Callable[[bytes, str], Awaitable[bodies.Sent]]
 
 
 class OpenAI:
-    """The dialect at work in one house."""
+    """The dialect at work for one server."""
 
-    def __init__(self, house: operation.House) -> None:
-        self.house, self.service = house, house.service
+    def __init__(self, context: AppContext) -> None:
+        self.context, self.service = context, context.service
 
     async def generations(self, request: Request) -> Response:
-        return await self._paint(request, "generations", bodies.generate, self.house.body_limit)
+        return await self._paint(request, "generations", bodies.generate, self.context.body_limit)
 
     async def edits(self, request: Request) -> Response:
-        return await self._paint(request, "edits", bodies.edit, self.house.input_limit)
+        return await self._paint(request, "edits", bodies.edit, self.context.input_limit)
 
     async def variations(self, request: Request) -> Response:
-        return await self._paint(request, "variations", bodies.vary, self.house.input_limit)
+        return await self._paint(request, "variations", bodies.vary, self.context.input_limit)
 
     async def models(self, request: Request) -> Response:
         credential(request.headers)
-        return Told(write.models(self.house.catalog, self.house.base(request)))
+        return Told(write.models(self.context.catalog, self.context.base(request)))
 
     async def model(self, request: Request, id: str) -> Response:
         credential(request.headers)
-        endpoint_of(self.house.catalog, id)
+        endpoint_of(self.context.catalog, id)
         return Told(write.model(id))
 
     async def _paint(self, request: Request, task: str, reading: Reading, limit: int) -> Response:
@@ -59,11 +60,11 @@ class OpenAI:
     ) -> tuple[Submission, Terms]:
         sent = await reading(body, request.headers.get("content-type", ""))
         inputs = ImageInputs(self.service, named_by(request), base)
-        submission, terms = await read(self.house.catalog, task, sent, inputs)
-        return await operation.called(self.house, request, sent.identity, submission), terms
+        submission, terms = await read(self.context.catalog, task, sent, inputs)
+        return await operation.called(self.context, request, sent.identity, submission), terms
 
     async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
-        began, base = time.monotonic(), self.house.base(request)
+        began, base = time.monotonic(), self.context.base(request)
         with self.service.admit(person_of(request)) as place:
             submission, terms = await self._submission(request, task, reading, body, base)
             del body
@@ -160,8 +161,8 @@ def _request(**schemas: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def routes(house: operation.House) -> APIRouter:
-    router, openai = APIRouter(tags=["openai"]), OpenAI(house)
+def routes(context: AppContext) -> APIRouter:
+    router, openai = APIRouter(tags=["openai"]), OpenAI(context)
     generate, edit = json_body.schema(bodies.Generate), json_body.schema(bodies.Edit)
     refused = replies.responses(STATUSES, _ERROR)
     for path, handler, summary, asked in (
@@ -173,7 +174,7 @@ def routes(house: operation.House) -> APIRouter:
     ):  # fmt: skip
         router.add_api_route(
             f"{PREFIX}/images/{path}",
-            operation.answering(house, DOOR, refuse, handler),
+            operation.answering(context, DOOR, refuse, handler),
             methods=["POST"],
             response_class=Told,
             summary=summary,
@@ -187,7 +188,7 @@ def routes(house: operation.House) -> APIRouter:
     ):
         router.add_api_route(
             PREFIX + path,
-            operation.answering(house, DOOR, refuse, found),
+            operation.answering(context, DOOR, refuse, found),
             methods=["GET"],
             response_class=Told,
             summary=summary,

@@ -18,6 +18,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.files.keys import UNTOLD
 from imagemill.files.objects import Objects, StoredFile
 from imagemill.http import file_responses, json_body, multipart, operation
+from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of, own
 from imagemill.http.multipart import Part
 from imagemill.input_files import STORED
@@ -149,12 +150,12 @@ def _list_place(caller: str) -> str:
 class Files:
     """The routes of files."""
 
-    house: operation.House
+    context: AppContext
     shelf: Shelf
 
     async def create(self, request: Request) -> Response:
         """Takes a file: a part `content`, and perhaps a part `metadata` with JSON."""
-        body = await operation.read_body(request, self.house.input_limit)
+        body = await operation.read_body(request, self.context.input_limit)
         credential(request.headers)
         parts = await multipart.parts(request.headers.get("content-type", ""), body)
         found = {part.name: part for part in parts}
@@ -202,13 +203,13 @@ class Files:
         owner, expiry, given = (query.get(name, "") for name in ("owner", "expiry", "signature"))
         if not (expiry.isascii() and expiry.isdigit() and len(expiry) < 16):
             return False
-        key = ids.signing_key(self.house.service.secret, record.caller)
+        key = ids.signing_key(self.context.service.secret, record.caller)
         right = ids.signature(key, f"{owner} {record.id} {expiry}".encode())
-        in_time = int(expiry) >= self.house.service.now()
+        in_time = int(expiry) >= self.context.service.now()
         return in_time and hmac.compare_digest(given.encode(), right.encode())
 
     def _told(self, request: Request, record: Record) -> dict[str, Any]:
-        base = self.house.base(request)
+        base = self.context.base(request)
         return {
             "id": record.id,
             "name": record.name,

@@ -15,6 +15,7 @@ from imagemill.dialects.replicate.targets import ids as model_ids
 from imagemill.dialects.replicate.write import PREFIX
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.http import json_body, operation
+from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of
 
 # Clients take schemas for what they were from this version of Cog on.
@@ -37,14 +38,14 @@ COLLECTIONS: dict[str, dict[str, str]] = {
 class Models:
     """The routes that tell."""
 
-    house: operation.House
+    context: AppContext
 
     async def list(self, request: Request) -> Response:
         """The models that this server knows by name; it answers for others, too."""
         credential(request.headers)
-        found, start = model_ids(self.house.catalog), _start(request)
+        found, start = model_ids(self.context.catalog), _start(request)
         more = start + PAGE < len(found)
-        path = f"{self.house.base(request)}{PREFIX}/models"
+        path = f"{self.context.base(request)}{PREFIX}/models"
         body = {
             "previous": f"{path}?cursor={_cursor(max(0, start - PAGE))}" if start else None,
             "next": f"{path}?cursor={_cursor(start + PAGE)}" if more else None,
@@ -57,7 +58,7 @@ class Models:
         credential(request.headers)
         text = json_body.text(await operation.read_body(request, MAX_QUERY))
         words = text.strip().strip('"').lower().split()
-        every = [self._model(request, id) for id in model_ids(self.house.catalog)]
+        every = [self._model(request, id) for id in model_ids(self.context.catalog)]
         found = [each for each in every if all(word in _searched(each) for word in words)]
         return JSONResponse({"previous": None, "next": None, "results": found})
 
@@ -69,18 +70,20 @@ class Models:
     async def versions(self, request: Request, owner: str, name: str) -> Response:
         """The versions of a model: the one that its weights make."""
         credential(request.headers)
-        found = by_model(self.house.catalog, f"{owner}/{name}")
+        found = by_model(self.context.catalog, f"{owner}/{name}")
         return JSONResponse({"previous": None, "next": None, "results": [_version(found)]})
 
     async def version(self, request: Request, owner: str, name: str, version_id: str) -> Response:
         """A version with its schema; one that is not known is told as it would be served."""
         credential(request.headers)
-        return JSONResponse(_version(at_version(self.house.catalog, f"{owner}/{name}", version_id)))
+        return JSONResponse(
+            _version(at_version(self.context.catalog, f"{owner}/{name}", version_id))
+        )
 
     async def deployments(self, request: Request) -> Response:
         """Every model can be called as a deployment."""
         credential(request.headers)
-        results = [self._deployment(id) for id in model_ids(self.house.catalog)]
+        results = [self._deployment(id) for id in model_ids(self.context.catalog)]
         return JSONResponse({"previous": None, "next": None, "results": results})
 
     async def deployment(self, request: Request, owner: str, name: str) -> Response:
@@ -100,7 +103,7 @@ class Models:
         if slug not in COLLECTIONS:
             known = ", ".join(COLLECTIONS)
             raise Fault(Kind.NOT_FOUND, f"there is no collection {slug!r:.80}; there is {known}")
-        found = [self._model(request, id) for id in model_ids(self.house.catalog)]
+        found = [self._model(request, id) for id in model_ids(self.context.catalog)]
         return JSONResponse(COLLECTIONS[slug] | {"models": found})
 
     async def hardware(self, request: Request) -> Response:
@@ -119,14 +122,14 @@ class Models:
         caller = caller_of(request.headers)
         if not caller:  # one key for all of them would let each forge what the others are told
             raise Fault(Kind.DENIED, "a key belongs to a token; send a token, which may be any")
-        key = ids.signing_key(self.house.service.secret, caller)
+        key = ids.signing_key(self.context.service.secret, caller)
         return JSONResponse({"key": ids.told_key(key)})
 
     def _model(self, request: Request, id: str) -> dict[str, Any]:
-        found = by_model(self.house.catalog, id)
+        found = by_model(self.context.catalog, id)
         owner, _, name = id.partition("/")
         return {
-            "url": f"{self.house.base(request)}{PREFIX}/models/{id}",
+            "url": f"{self.context.base(request)}{PREFIX}/models/{id}",
             "owner": owner,
             "name": name,
             "description": found.predictor.description,
@@ -141,7 +144,7 @@ class Models:
         }
 
     def _deployment(self, id: str) -> dict[str, Any]:
-        found = by_model(self.house.catalog, id)
+        found = by_model(self.context.catalog, id)
         owner, _, name = id.partition("/")
         return {
             "owner": owner,

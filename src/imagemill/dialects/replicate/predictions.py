@@ -23,6 +23,7 @@ from imagemill.dialects.replicate.words import STATUSES
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft
 from imagemill.http import operation, sse
+from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of, of_hugging_face
 from imagemill.job import Job, Status, Submission
 
@@ -39,7 +40,7 @@ _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 class Predictions:
     """The routes of predictions."""
 
-    house: operation.House
+    context: AppContext
     shelf: Shelf
     watchers: Watchers
 
@@ -62,7 +63,7 @@ class Predictions:
     async def get(self, request: Request, prediction_id: str) -> Response:
         """A prediction as it is."""
         job = await self._job(request, prediction_id)
-        if overdue(job, self.house.service.now()):
+        if overdue(job, self.context.service.now()):
             job = await self._stop(job)
         return await self._answer(request, job)
 
@@ -74,13 +75,13 @@ class Predictions:
     async def list(self, request: Request) -> Response:
         """The caller's predictions, the newest first; none where no credential tells whose."""
         read.credential(request.headers)
-        query, base = request.query_params, self.house.base(request)
+        query, base = request.query_params, self.context.base(request)
         trail, caller = _trail(query.get("cursor")), caller_of(request.headers)
         after, before = _time(query, "created_after"), _time(query, "created_before")
         found = list[Job]()
         if _source(query) != "web" and caller:
             earliest = min([*trail[-1:], *([before] if before is not None else [])], default=None)
-            service = self.house.service
+            service = self.context.service
             found = await service.jobs_of(caller, DOOR, earliest, after, PAGE + 1)
         onward = [*trail, found[PAGE - 1].created] if len(found) > PAGE else None
         body = {
@@ -92,14 +93,14 @@ class Predictions:
 
     async def stream(self, request: Request, token: str) -> Response:
         """What happens to a prediction; the address alone admits, as some clients send no token."""
-        base, service = self.house.base(request), self.house.service
+        base, service = self.context.base(request), self.context.service
         id = ids.unsealed(service.secret, token)
         data = read.wants_data(request.headers, base)
         return sse.Events(Stream(service, base, data).run(id), {})
 
     @property
     def _catalog(self) -> Any:
-        return self.house.catalog
+        return self.context.catalog
 
     async def _create(self, request: Request, submission: Submission) -> Response:
         seconds = read.waits(request.headers)
@@ -120,21 +121,23 @@ class Predictions:
     async def _finished(self, request: Request, submission: Submission) -> Job:
         """The job at its end, for clients that ask only once."""
         if not watched(submission.dialect_state):
-            return await operation.while_listening(request, self.house.service.wait_for(submission))
+            return await operation.while_listening(
+                request, self.context.service.wait_for(submission)
+            )
         return await self._wait(request, submission, await self._submit(submission), None)
 
     async def _submission(
         self, request: Request, model: type[Asked], target_of: Callable[[Asked], Target]
     ) -> Submission:
-        body = await operation.read_body(request, self.house.input_limit)
+        body = await operation.read_body(request, self.context.input_limit)
         read.credential(request.headers)
         asked = await operation.reading(body, read.parsed, model, body)
-        base, target = self.house.base(request), target_of(asked)
+        base, target = self.context.base(request), target_of(asked)
         draft, remarks = await operation.reading(body, read.draft, target, asked.input)
         draft = await self._found(draft, base)
         submission = read.submission(target, asked, draft, remarks, request.headers, base)
         waits = of_hugging_face(request.headers) and not watched(submission.dialect_state)
-        return await operation.called(self.house, request, body, submission, waits, finishes=True)
+        return await operation.called(self.context, request, body, submission, waits, finishes=True)
 
     async def _found(self, draft: Draft, base: str) -> Draft:
         """The draft with files of ours by their names."""
@@ -150,7 +153,7 @@ class Predictions:
 
     async def _submit(self, submission: Submission) -> Job:
         """The job of a call, or of the one that it repeats."""
-        service, url = self.house.service, submission.dialect_state["webhook"]
+        service, url = self.context.service, submission.dialect_state["webhook"]
         if url is not None and submission.webhook_url is None:
             await service.check_receiver(url, submission.local, submission.caller)
         job, new = await service.once(self.watchers.admit(submission))
@@ -164,21 +167,21 @@ class Predictions:
         try:
             return await operation.while_listening(request, self._within(job, seconds))
         except operation.Gone:
-            if not self.house.finishes(DOOR, usual=True) and submission.repeat is None:
-                await self.house.service.cancel(job)
+            if not self.context.finishes(DOOR, usual=True) and submission.repeat is None:
+                await self.context.service.cancel(job)
             raise
 
     async def _within(self, job: Job, seconds: float | None) -> Job:
         """The job when it has ended, or as it is after so long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                return await self.house.service.ended(job.id)
-        return await self.house.service.job(job.id, job.submission.caller)
+                return await self.context.service.ended(job.id)
+        return await self.context.service.job(job.id, job.submission.caller)
 
     async def _job(self, request: Request, id: str) -> Job:
         read.credential(request.headers)
         try:
-            job = await self.house.service.job(ids.decode(id), caller_of(request.headers))
+            job = await self.context.service.job(ids.decode(id), caller_of(request.headers))
         except Fault:
             raise _NONE from None
         if job.submission.dialect != DOOR:
@@ -187,14 +190,14 @@ class Predictions:
 
     async def _stop(self, job: Job) -> Job:
         """Running work stops within two steps, which are waited for."""
-        return await self._within(await self.house.service.cancel(job), STOPPING)
+        return await self._within(await self.context.service.cancel(job), STOPPING)
 
     async def _answer(
         self, request: Request, job: Job, code: int = 200, status: str | None = None
     ) -> Response:
-        base = self.house.base(request)
+        base = self.context.base(request)
         data = read.wants_data(request.headers, base)
-        body = await write.prediction(self.house.service, job, base, data)
+        body = await write.prediction(self.context.service, job, base, data)
         headers = {"location": body["urls"]["get"]}
         if job.result is not None:
             headers["x-imagemill-model"] = job.result.served_by
@@ -202,8 +205,8 @@ class Predictions:
 
     async def _listed(self, job: Job, base: str) -> dict[str, Any]:
         """Without the log and with addresses, so that a page stays small."""
-        told = await write.output(self.house.service, job, base, data=False)
-        return write.facts(self.house.service, job, base) | {"output": told}
+        told = await write.output(self.context.service, job, base, data=False)
+        return write.facts(self.context.service, job, base) | {"output": told}
 
 
 def _source(query: Any) -> str | None:

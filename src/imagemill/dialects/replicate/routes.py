@@ -16,6 +16,7 @@ from imagemill.dialects.replicate.watchers import Watchers
 from imagemill.dialects.replicate.write import PREFIX
 from imagemill.errors import Fault, Kind
 from imagemill.http import json_body, operation, replies
+from imagemill.http.context import AppContext
 
 # Verb, path, handler, summary, and what the OpenAPI document says beyond them.
 Row = tuple[str, str, operation.Handler, str, dict[str, Any]]
@@ -40,8 +41,8 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def routes(house: operation.House) -> APIRouter:
-    shelf, watchers = Shelf(house.service.objects), Watchers(house.service)
+def routes(context: AppContext) -> APIRouter:
+    shelf, watchers = Shelf(context.service.objects), Watchers(context.service)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -51,12 +52,12 @@ def routes(house: operation.House) -> APIRouter:
             await watchers.close()
 
     router = APIRouter(prefix=PREFIX, tags=["replicate"], lifespan=lifespan)
-    predictions = Predictions(house, shelf, watchers)
-    files, models = Files(house, shelf), Models(house)
+    predictions = Predictions(context, shelf, watchers)
+    files, models = Files(context, shelf), Models(context)
     for row in (*_of_predictions(predictions), *_of_models(models), *_of_files(files)):
-        _add(router, house, *row)
+        _add(router, context, *row)
     for verb, path, why in ABSENT:
-        _add(router, house, verb, path, _absent(why), "Not served here", None)
+        _add(router, context, verb, path, _absent(why), "Not served here", None)
     return router
 
 
@@ -101,7 +102,7 @@ def _of_files(files: Files) -> tuple[Row, ...]:
 
 def _add(
     router: APIRouter,
-    house: operation.House,
+    context: AppContext,
     verb: str,
     path: str,
     handler: operation.Handler,
@@ -112,7 +113,7 @@ def _add(
     answers = (told or {}).get("responses", {})
     router.add_api_route(
         path,
-        operation.answering(house, DOOR, words.refuse, handler),
+        operation.answering(context, DOOR, words.refuse, handler),
         methods=[verb],
         response_class=Response,
         status_code=min([code for code in answers if code < 300], default=200),

@@ -23,7 +23,8 @@ from imagemill.dialects.sdapi.bodies import Asked, Img2img, Txt2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.finishing import STYLES
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
-from imagemill.http import json_body, operation
+from imagemill.http import json_body
+from imagemill.http.context import AppContext
 from imagemill.job import Submission
 
 RAW_KEPT = 60.0  # seconds that files live which go into the reply alone
@@ -75,12 +76,12 @@ def _finite(value: Any) -> bool:
 
 
 async def plan(
-    house: operation.House, asked: Asked, sources: init_images.InitImages, kept: options.Set
+    context: AppContext, asked: Asked, sources: init_images.InitImages, kept: options.Set
 ) -> Plan:
     """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
     _check_scripts(asked)
     overridden = options.checked(asked.override_settings or {}, "override_settings")
-    endpoint = checkpoints.find(house.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
+    endpoint = checkpoints.find(context.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
     if options.CHECKPOINT in overridden:
         overridden[options.CHECKPOINT] = endpoint.id
     name = asked.sampler_name or asked.sampler_index or samplers.AUTOMATIC

@@ -27,6 +27,7 @@ from imagemill.dialects.sdapi.write import Told
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
+from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by, person_of
 from imagemill.images.decode import texts_of
 from imagemill.images.provenance import provenance
@@ -41,10 +42,10 @@ QUEUE = "/queue/status"  # of A1111's page, which Krita's plug-in asks to learn 
 
 
 class Sdapi:
-    """The dialect at work in one house. Options and calls under way are of this process alone."""
+    """The dialect at work for one server. Options and calls under way are of this process alone."""
 
-    def __init__(self, house: operation.House) -> None:
-        self.house, self.service = house, house.service
+    def __init__(self, context: AppContext) -> None:
+        self.context, self.service = context, context.service
         self.options, self.board = options.Options(), live.Board()
 
     async def txt2img(self, request: Request) -> Response:
@@ -65,12 +66,12 @@ class Sdapi:
     async def _plan(
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> read.Plan:
-        base, kept = self.house.base(request), self.options.of(person)
+        base, kept = self.context.base(request), self.options.of(person)
         sources = init_images.InitImages(self.service, base, named_by(request))
-        plan = await read.plan(self.house, asked, sources, kept)
+        plan = await read.plan(self.context, asked, sources, kept)
         images = init_images.inline(plan.canvas)
         submission = await operation.called(
-            self.house, request, body, plan.submission, images=images
+            self.context, request, body, plan.submission, images=images
         )
         del images
         plan = read.lightened(replace(plan, submission=submission))
@@ -80,7 +81,7 @@ class Sdapi:
     async def _answer(
         self, request: Request, person: str, body: bytes, asked: bodies.Asked
     ) -> Response:
-        base = self.house.base(request)
+        base = self.context.base(request)
         with self.service.admit(person) as place:
             plan = await self._plan(request, person, body, asked)
             del body, asked
@@ -150,14 +151,14 @@ class Sdapi:
 
     async def get_options(self, request: Request) -> Response:
         kept = self.options.of(self._person(request))
-        title = kept[options.CHECKPOINT] or self.house.catalog.default
+        title = kept[options.CHECKPOINT] or self.context.catalog.default
         return Told(write.options(kept, title))
 
     async def set_options(self, request: Request) -> Response:
         person, _, body = await self._body(request, _object)
         given = options.checked(body)
         if given.get(options.CHECKPOINT):
-            found = checkpoints.find(self.house.catalog, given[options.CHECKPOINT])
+            found = checkpoints.find(self.context.catalog, given[options.CHECKPOINT])
             given[options.CHECKPOINT] = found.id
         self.options.set(person, given)
         return Told(None)
@@ -177,13 +178,13 @@ class Sdapi:
 
     async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, bytes, T]:
         """Who calls, the body, and what `work` makes of it."""
-        body = await operation.read_body(request, self.house.input_limit)
+        body = await operation.read_body(request, self.context.input_limit)
         return self._person(request), body, await operation.reading(body, work, body)
 
     def listing(self, name: str) -> Handler:
         async def told(request: Request) -> Response:
             self._person(request)
-            return Told(lists.LISTS[name](self.house.catalog))
+            return Told(lists.LISTS[name](self.context.catalog))
 
         return told
 
@@ -252,8 +253,8 @@ _PNG = {"type": "object", "required": ["image"], "properties": {"image": {"type"
 _SETTING = {"type": "object", "properties": {name: {} for name in options.DEFAULTS}}
 
 
-def routes(house: operation.House) -> APIRouter:
-    router, sdapi = APIRouter(tags=["sdapi"]), Sdapi(house)
+def routes(context: AppContext) -> APIRouter:
+    router, sdapi = APIRouter(tags=["sdapi"]), Sdapi(context)
     asked: list[tuple[str, str, Handler, dict[str, Any] | None]] = [
         ("POST", "txt2img", sdapi.txt2img, json_body.schema(bodies.Txt2imgBody)),
         ("POST", "img2img", sdapi.img2img, json_body.schema(bodies.Img2imgBody)),
@@ -272,7 +273,7 @@ def routes(house: operation.House) -> APIRouter:
         words_of_it = name.strip("/").replace("-", " ").replace("/", " ")
         router.add_api_route(
             name if name == QUEUE else f"/sdapi/v1/{name}",
-            operation.answering(house, DOOR, refuse, handler),
+            operation.answering(context, DOOR, refuse, handler),
             methods=[verb],
             response_class=Told,
             summary=words_of_it.capitalize(),

@@ -11,8 +11,8 @@ from imagemill.dialects.together.read import Body, credential, read
 from imagemill.dialects.together.words import DOOR
 from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
+from imagemill.http.context import AppContext
 from imagemill.job import Submission
-from imagemill.service import Service
 
 # together-py 3 adds /v1 to its base URL, all others take it from there: both spellings work.
 PREFIXES = ("/together/v1", "/together", "/together/v1/v1")
@@ -29,16 +29,14 @@ EXAMPLE = {
 }
 
 
-def routes(house: operation.House) -> APIRouter:
+def routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["together"])
 
-    def door(handler: operation.Handler) -> operation.Handler:
-        return operation.answering_by(house, DOOR, words.refuse, partial(handler, house))
-
+    models = operation.answering_by(context, DOOR, words.refuse, partial(_models, context))
     for prefix in PREFIXES:
         router.add_api_route(
             f"{prefix}/images/generations",
-            door(_generate),
+            GENERATE.handler(context),
             methods=["POST"],
             response_class=JSONResponse,
             summary="Create images",
@@ -49,7 +47,7 @@ def routes(house: operation.House) -> APIRouter:
         )
         router.add_api_route(
             f"{prefix}/models",
-            door(_models),
+            models,
             methods=["GET"],
             response_class=JSONResponse,
             summary="List models",
@@ -61,40 +59,39 @@ def routes(house: operation.House) -> APIRouter:
     return router
 
 
-async def _generate(house: operation.House, request: Request) -> Response:
-    base = house.base(request)
-    submission = await _submission(house, request, base)
-    return await operation.while_listening(request, _answer(house.service, submission, base))
-
-
-async def _submission(house: operation.House, request: Request, base: str) -> Submission:
-    body = await operation.read_body(request, house.input_limit)
+def _check(request: Request) -> None:
     credential(request.headers)
-    if request.url.query:
-        raise invalid("query", "parameters in the URL are not read here; put them into the body")
-    submission = await operation.reading(body, read, house.catalog, request.headers, body, base)
-    return await operation.called(house, request, body, submission)
+    operation.no_query(request)
 
 
-async def _answer(service: Service, submission: Submission, base: str) -> Response:
+async def _read(call: operation.Call) -> Submission:
+    catalog, base = call.context.catalog, call.base()
+    return await operation.reading(call.body, read, catalog, call.headers, call.body, base)
+
+
+async def _reply(call: operation.Call, submission: Submission) -> Response:
+    service = call.context.service
     if submission.dialect_state["inline"]:
         answer = await service.paint(submission)
         body = write.inline(submission, answer)
     else:
         job = await service.wait_for(submission)
         answer = write.answer_of(job)
-        body = write.linked(submission, job, base)
+        body = write.linked(submission, job, call.base())
     operation.report(submission, answer)
     return JSONResponse(body, headers=replies.headers(answer))
 
 
-async def _models(house: operation.House, request: Request) -> Response:
+GENERATE = operation.Operation(DOOR, _check, _read, _reply, words.refuse)
+
+
+async def _models(context: AppContext, request: Request) -> Response:
     credential(request.headers)
     query = dict(request.query_params)
     dedicated = query.pop("dedicated", "false")
     if query or dedicated not in SWITCHES:
         raise invalid("query", "one parameter is read here: dedicated, which is true or false")
-    return JSONResponse(write.models(house.catalog, SWITCHES[dedicated]))
+    return JSONResponse(write.models(context.catalog, SWITCHES[dedicated]))
 
 
 _STRING = {"type": "string"}

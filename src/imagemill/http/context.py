@@ -1,0 +1,39 @@
+"""What every dialect works with: the service, the catalog, and the operator's settings for HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from imagemill.catalog import Catalog
+from imagemill.http.identity import base_of
+from imagemill.service import Service
+from imagemill.telemetry import Telemetry
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """What stands behind every dialect of one server."""
+
+    #: The only way in for whoever submits, waits, watches or cancels.
+    service: Service
+    #: Which models there are.
+    catalog: Catalog
+    #: Counts what was answered.
+    telemetry: Telemetry
+    #: Bytes, of a body that carries no images.
+    body_limit: int
+    #: Bytes, of a body that may carry images.
+    input_limit: int
+    #: What a proxy says of the caller's address is believed.
+    behind_proxy: bool
+    #: By dialect, "finish" or "cancel": what becomes of work whose caller has hung up.
+    on_hang_up: Mapping[str, str] = field(default_factory=dict)
+
+    def finishes(self, dialect: str, usual: bool = False) -> bool:
+        """Whether work goes on whose caller has hung up."""
+        return self.on_hang_up.get(dialect, "finish" if usual else "cancel") == "finish"
+
+    def base(self, request: Request) -> str:
+        """The address under which the caller knows this server, without a slash at the end."""
+        return base_of(request, self.behind_proxy)
