@@ -82,9 +82,14 @@ Read = Callable[[Call], Awaitable[Submission]]
 Reply = Callable[[Call, Submission], Awaitable[Response]]
 
 
+def always(call: Call, submission: Submission) -> bool:
+    """Every caller waits for the reply."""
+    return True
+
+
 @dataclass(frozen=True)
 class Operation:
-    """How one dialect answers a request for images while its caller waits."""
+    """How one dialect answers a request for images."""
 
     #: Its name, as the operator knows it.
     dialect: str
@@ -92,17 +97,23 @@ class Operation:
     check: Callable[[Request], None]
     #: What a call asks for; raises a Fault for what is wrong with it.
     read: Read
-    #: Waits for the images, and tells of them.
+    #: Tells of the images, or, where nobody waits for them, of their job.
     reply: Reply
     #: Tells of a fault, to who sent the headers.
     refuse: Callable[[Headers, Fault], Response]
     #: The body may carry images, and be longer for that.
     carries_images: bool = True
+    #: Whether the caller waits on this connection for the images.
+    waits: Callable[[Call, Submission], bool] = always
+    #: Work is usually wanted whose caller has hung up.
+    finishes: bool = False
+    #: A hang-up ends the whole; else `reply` listens for itself, where it waits.
+    listens: bool = True
 
     async def answer(self, context: AppContext, request: Request, model: str = "") -> Response:
         """The reply to one request; model: as the path names it."""
         refuse = partial(self.refuse, request.headers)
-        return await _answered(context, self.dialect, refuse, self._run(context, request, model))
+        return await _answered(context, self.dialect, refuse, self.run(context, request, model))
 
     def handler(self, context: AppContext) -> Handler:
         """The same as a route without a model in its path."""
@@ -112,19 +123,27 @@ class Operation:
 
         return handle
 
-    async def _run(self, context: AppContext, request: Request, model: str) -> Response:
+    async def run(self, context: AppContext, request: Request, model: str = "") -> Response:
+        """The same within a handler that tells of faults itself."""
         limit = context.input_limit if self.carries_images else context.body_limit
         body = await read_body(request, limit)
         self.check(request)
         with ExitStack() as held:
             call = Call(context, request, body, model, held)
             del body  # which is not kept while the image is painted
-            return await while_listening(request, self._replied(call))
+            work = self._replied(call)
+            return await (while_listening(request, work) if self.listens else work)
 
     async def _replied(self, call: Call) -> Response:
         submission = await self.read(call)
         submission = await called(
-            call.context, call.request, call.body, submission, images=call.images
+            call.context,
+            call.request,
+            call.body,
+            submission,
+            self.waits(call, submission),
+            self.finishes,
+            call.images,
         )
         call.body, call.images = b"", NO_IMAGES  # not kept while the image is painted
         return await self.reply(call, submission)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -19,19 +20,20 @@ from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
 from imagemill.dialects.replicate.streams import Stream
 from imagemill.dialects.replicate.targets import Target, by_model, by_version
 from imagemill.dialects.replicate.watchers import Watchers, overdue, watched
-from imagemill.dialects.replicate.words import STATUSES
+from imagemill.dialects.replicate.words import STATUSES, refuse
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft
 from imagemill.http import operation, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of, of_hugging_face
+from imagemill.http.operation import Call, Operation
 from imagemill.job import Job, Status, Submission
 
 PAGE = 100  # predictions of one page
 DEEPEST = 100  # pages that lead back
 STOPPING = 5.0  # seconds in which cancelled work may come to its end
 SOURCES = ("api", "web")
-Asked = TypeVar("Asked", bound=Create)
+Body = TypeVar("Body", bound=Create)
 
 _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 
@@ -47,10 +49,10 @@ class Predictions:
     async def by_version(self, request: Request) -> Response:
         """Creates a prediction with a version."""
 
-        def target(asked: CreateByVersion) -> Target:
-            return by_version(self._catalog, asked.version)
+        def target(body: CreateByVersion) -> Target:
+            return by_version(self._catalog, body.version)
 
-        return await self._create(request, await self._submission(request, CreateByVersion, target))
+        return await self._creation(CreateByVersion, target).run(self.context, request)
 
     async def by_model(self, request: Request, owner: str, name: str) -> Response:
         """Creates a prediction with a model."""
@@ -58,7 +60,7 @@ class Predictions:
         def target(_: Create) -> Target:
             return by_model(self._catalog, f"{owner}/{name}")
 
-        return await self._create(request, await self._submission(request, Create, target))
+        return await self._creation(Create, target).run(self.context, request)
 
     async def get(self, request: Request, prediction_id: str) -> Response:
         """A prediction as it is."""
@@ -102,7 +104,29 @@ class Predictions:
     def _catalog(self) -> Any:
         return self.context.catalog
 
-    async def _create(self, request: Request, submission: Submission) -> Response:
+    def _creation(self, model: type[Body], target_of: Callable[[Body], Target]) -> Operation:
+        return Operation(
+            DOOR,
+            lambda request: read.credential(request.headers),
+            partial(self._read, model, target_of),
+            self._reply,
+            lambda _, fault: refuse(fault),
+            waits=_waits,
+            finishes=True,
+            listens=False,  # by its own terms: Prefer tells for how long
+        )
+
+    async def _read(
+        self, model: type[Body], target_of: Callable[[Body], Target], call: Call
+    ) -> Submission:
+        body = await operation.reading(call.body, read.parsed, model, call.body)
+        base, target = call.base(), target_of(body)
+        draft, remarks = await operation.reading(call.body, read.draft, target, body.input)
+        draft = await self._by_key(draft, base)
+        return read.submission(target, body, draft, remarks, call.headers, base)
+
+    async def _reply(self, call: Call, submission: Submission) -> Response:
+        request = call.request
         seconds = read.waits(request.headers)
         if of_hugging_face(request.headers):  # whose clients take any status for the last word
             job = await self._finished(request, submission)
@@ -126,22 +150,9 @@ class Predictions:
             )
         return await self._wait(request, submission, await self._submit(submission), None)
 
-    async def _submission(
-        self, request: Request, model: type[Asked], target_of: Callable[[Asked], Target]
-    ) -> Submission:
-        body = await operation.read_body(request, self.context.input_limit)
-        read.credential(request.headers)
-        asked = await operation.reading(body, read.parsed, model, body)
-        base, target = self.context.base(request), target_of(asked)
-        draft, remarks = await operation.reading(body, read.draft, target, asked.input)
-        draft = await self._found(draft, base)
-        submission = read.submission(target, asked, draft, remarks, request.headers, base)
-        waits = of_hugging_face(request.headers) and not watched(submission.dialect_state)
-        return await operation.called(self.context, request, body, submission, waits, finishes=True)
-
-    async def _found(self, draft: Draft, base: str) -> Draft:
+    async def _by_key(self, draft: Draft, base: str) -> Draft:
         """The draft with files of ours by their names."""
-        found = [
+        image, mask = [
             await self.shelf.named(read.reference(each, name), base)
             for name, each in (("image", draft.image), ("mask", draft.mask))
         ]
@@ -149,7 +160,7 @@ class Predictions:
             replace(lora, path=await self.shelf.named(lora.path, base) or lora.path)
             for lora in draft.loras
         ]
-        return replace(draft, image=found[0], mask=found[1], loras=tuple(loras))
+        return replace(draft, image=image, mask=mask, loras=tuple(loras))
 
     async def _submit(self, submission: Submission) -> Job:
         """The job of a call, or of the one that it repeats."""
@@ -207,6 +218,11 @@ class Predictions:
         """Without the log and with addresses, so that a page stays small."""
         told = await write.output(self.context.service, job, base, data=False)
         return write.facts(self.context.service, job, base) | {"output": told}
+
+
+def _waits(call: Call, submission: Submission) -> bool:
+    """Whether nobody but the caller, who asks only once, looks after the prediction."""
+    return of_hugging_face(call.headers) and not watched(submission.dialect_state)
 
 
 def _source(query: Any) -> str | None:
