@@ -4,7 +4,8 @@ import asyncio
 import errno
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
@@ -17,11 +18,11 @@ from starlette.requests import ClientDisconnect
 from imagemill.catalog import stands_in
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Answer
-from imagemill.http import replies, request_body
+from imagemill.http import replies, request_body, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import is_local, person_of
 from imagemill.input_files import Inline
-from imagemill.job import Priority, Repeat, Submission
+from imagemill.job import Job, Priority, Repeat, Submission
 from imagemill.places import Place
 from imagemill.repeats import FIELD
 from imagemill.service import NO_IMAGES
@@ -62,6 +63,12 @@ class Call:
     place: Place | None = None
     #: By field, those that came within the request and are bytes already.
     images: Mapping[str, Inline] = field(default_factory=dict)
+    #: Tells the call from its caller's others; empty where the body does.
+    identity: bytes = b""
+    #: When its body was there, in the seconds of `time.monotonic`.
+    began: float = field(default_factory=time.monotonic)
+    #: What the dialect's `read` leaves for its `reply`.
+    state: object = None
 
     @property
     def headers(self) -> Headers:
@@ -136,16 +143,19 @@ class Operation:
 
     async def _replied(self, call: Call) -> Response:
         submission = await self.read(call)
+        identity = call.identity or call.body
         submission = await called(
             call.context,
             call.request,
-            call.body,
+            identity,
             submission,
             self.waits(call, submission),
             self.finishes,
             call.images,
         )
-        call.body, call.images = b"", NO_IMAGES  # not kept while the image is painted
+        del identity
+        call.body = call.identity = b""  # not kept while the image is painted
+        call.images = NO_IMAGES
         return await self.reply(call, submission)
 
 
@@ -158,6 +168,21 @@ def painting(write: Callable[[Submission, Answer], Response]) -> Reply:
         return write(submission, answer)
 
     return reply
+
+
+async def streamed(
+    call: Call,
+    submission: Submission,
+    events: Callable[[Job], AsyncGenerator[str]],
+    previews: bool = False,
+) -> Response:
+    """A reply in events, which come of a job that is begun now and left when they end.
+
+    previews: whether images on their way are wanted.
+    """
+    service = call.context.service
+    job = await service.begin(submission, previews, call.place)
+    return sse.Watched(events(job), {}, lambda: service.leave(job))
 
 
 def no_query(request: Request) -> None:
