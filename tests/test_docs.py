@@ -27,6 +27,7 @@ from imagemill.settings import Settings, load
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+LINKED = (*DOCUMENTS, *sorted((ROOT / "docs" / "decisions").glob("*.md")))
 PRINTED_ADDRESS = "http://127.0.0.1:8000"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 README = (ROOT / "README.md").read_text("utf-8")
@@ -220,7 +221,7 @@ def test_the_canvas_of_a_size_is_as_documented() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for document in DOCUMENTS:
+    for document in LINKED:
         for target in re.findall(r"\]\((?!http)([^)#]+)", document.read_text("utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
