@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagemill.dialects.fal.words import CODES, ERRORS, STATUSES
+from imagemill.dialects.fal.vocabulary import CODES, ERRORS, STATUSES
 from imagemill.engine.events import State
 from imagemill.errors import Kind
 from imagemill.job import Status

@@ -15,7 +15,7 @@ import websockets
 from fastapi import FastAPI
 
 from imagemill.dialects.fal.realtime import ERRORS
-from imagemill.dialects.fal.words import Detail, Refused
+from imagemill.dialects.fal.vocabulary import Detail, InvalidInput
 from imagemill.errors import Fault, Kind
 from tests.clocks import Clock
 from tests.talks import (
@@ -195,7 +195,7 @@ async def test_every_kind_of_fault_has_a_word(kind: Kind) -> None:
 @anyio
 async def test_a_refused_input_is_told_with_all_that_is_wrong() -> None:
     wrong = [Detail(("seed",), "is no integer", "int_type"), Detail(("a", 0), "is odd", "odd")]
-    async with connected(make_app(Painter(Refused(wrong)))) as talk:
+    async with connected(make_app(Painter(InvalidInput(wrong)))) as talk:
         error = await ask(talk, {})
     assert error["error"] == "INVALID_PAYLOAD"
     assert error["reason"] == "seed: is no integer; a.0: is odd"

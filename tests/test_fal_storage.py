@@ -24,9 +24,9 @@ from fastapi import FastAPI
 from obstore.store import MemoryStore, ObjectStore
 from starlette.datastructures import Headers
 
-from imagemill.dialects.fal.bodies import Limits
+from imagemill.dialects.fal.lifecycle import lifecycle_of
 from imagemill.dialects.fal.storage import routes
-from imagemill.dialects.fal.terms import lifecycle_of
+from imagemill.dialects.fal.upload_body import Limits
 from imagemill.files.objects import Objects, open_store
 from imagemill.http.identity import caller_of
 from imagemill.store import Database, at

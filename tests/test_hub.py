@@ -13,7 +13,7 @@ from PIL import Image
 from imagemill.app import create_app
 from imagemill.catalog.models import MODELS, OWN
 from imagemill.dialects import hub_models
-from imagemill.dialects.fal import words
+from imagemill.dialects.fal import vocabulary
 from imagemill.dialects.hf_inference import IMPATIENT
 from imagemill.dialects.hub import FACTS, LISTED, STATUSES, refuse
 from imagemill.errors import Fault, Kind
@@ -374,7 +374,7 @@ def test_hugging_face_s_clients_are_known_by_their_names(
     agent: str, ours: bool, held: bool
 ) -> None:
     assert (HUGGING_FACE.search(agent) is not None) == ours
-    assert (words.HELD.search(agent) is not None) == held
+    assert (vocabulary.HELD.search(agent) is not None) == held
 
 
 @anyio

@@ -21,7 +21,7 @@ from imagemill.dialects.fal import storage, tokens
 from imagemill.dialects.fal.pages import PAGES
 from imagemill.dialects.hf_inference.read import Body as HfBody
 from imagemill.dialects.nebius.read import Body as NebiusBody
-from imagemill.dialects.nebula.words import Body as NebulaBody
+from imagemill.dialects.nebula.vocabulary import Body as NebulaBody
 from imagemill.dialects.openai import bodies as openai
 from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import CreateByVersion

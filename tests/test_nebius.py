@@ -13,7 +13,7 @@ from PIL import Image
 from starlette.datastructures import Headers
 
 from imagemill.app import create_app
-from imagemill.dialects.nebius import words
+from imagemill.dialects.nebius import vocabulary
 from imagemill.dialects.nebius.read import Body
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
@@ -61,7 +61,7 @@ async def refused(serving: Serving, status: int, **fields: Any) -> Any:
 
 
 def test_there_is_a_status_for_every_error() -> None:
-    assert set(words.STATUSES) == set(Kind)
+    assert set(vocabulary.STATUSES) == set(Kind)
 
 
 async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
@@ -264,7 +264,9 @@ async def test_hugging_face_s_clients_get_errors_that_they_can_show(
 
 def test_who_asks_again_at_once_is_told_503_only_after_a_wait() -> None:
     agent = Headers({"user-agent": "@huggingface/inference/4.13.20"})
-    unavailable = [kind for kind in Kind if words.refuse(agent, Fault(kind, "")).status_code == 503]
+    unavailable = [
+        kind for kind in Kind if vocabulary.refuse(agent, Fault(kind, "")).status_code == 503
+    ]
     assert unavailable == [Kind.LOADING, Kind.UNAVAILABLE]
 
 

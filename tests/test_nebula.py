@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from imagemill.catalog.models import OWN
-from imagemill.dialects.nebula.words import ALWAYS, MODELS, OPTIONAL, STATUSES
+from imagemill.dialects.nebula.vocabulary import ALWAYS, MODELS, OPTIONAL, STATUSES
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind

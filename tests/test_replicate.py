@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from imagemill.dialects.replicate import ids
-from imagemill.dialects.replicate.words import ERRORS, STATUSES, refuse
+from imagemill.dialects.replicate.vocabulary import ERRORS, STATUSES, refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.job import Status

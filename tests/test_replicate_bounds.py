@@ -10,8 +10,8 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from imagemill.dialects.replicate import read, watchers
-from imagemill.dialects.replicate.watchers import Telling, Watchers
+from imagemill.dialects.replicate import progress_webhooks, read
+from imagemill.dialects.replicate.progress_webhooks import Telling, Watchers
 from imagemill.http.identity import caller_of
 from imagemill.threads import BODIES
 from tests.conftest import Serving
@@ -67,7 +67,7 @@ async def test_a_time_of_more_than_a_day_is_refused(serving: Serving) -> None:
 async def test_what_is_not_watched_any_more_is_told_in_the_log(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchers, "MOST", 1)
+    monkeypatch.setattr(progress_webhooks, "MOST", 1)
     engine = PlainEngine(hold_at=1)
     async with receiving() as receiver, serving(engine) as client:
         asked: Any = {
@@ -89,7 +89,7 @@ async def test_what_is_not_watched_any_more_is_told_in_the_log(
 async def test_who_has_many_watched_leaves_half_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchers, "MOST", 4)
+    monkeypatch.setattr(progress_webhooks, "MOST", 4)
     engine = PlainEngine()
     engine.gate.clear()
     async with opened(tmp_path, engine) as service:
@@ -110,7 +110,7 @@ async def test_who_has_many_watched_leaves_half_to_others(
 async def test_what_ends_elsewhere_is_not_watched_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchers, "LOOK", 0.01)
+    monkeypatch.setattr(progress_webhooks, "LOOK", 0.01)
     engine = PlainEngine()
     engine.gate.clear()
     async with opened(tmp_path, engine, running=1) as service, asyncio.timeout(30):

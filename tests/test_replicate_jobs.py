@@ -16,9 +16,9 @@ from starlette.datastructures import Headers
 from imagemill.app import create_app
 from imagemill.catalog import Catalog
 from imagemill.dialects.replicate import ids, write
+from imagemill.dialects.replicate.progress_webhooks import Watchers, overdue
 from imagemill.dialects.replicate.read import Create, draft, submission
 from imagemill.dialects.replicate.targets import by_model
-from imagemill.dialects.replicate.watchers import Watchers, overdue
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Progress
 from imagemill.job import Job, Line, Status

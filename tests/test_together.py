@@ -18,7 +18,7 @@ from imagemill.app import create_app
 from imagemill.catalog import Catalog
 from imagemill.dialects import nebius, together
 from imagemill.dialects.hub_models import UNSAID
-from imagemill.dialects.together import words
+from imagemill.dialects.together import vocabulary
 from imagemill.dialects.together.read import Body, Ratio
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
@@ -92,9 +92,9 @@ async def refused(serving: Serving, status: int = 400, **fields: Any) -> dict[st
 
 
 def test_there_is_a_word_for_every_error_and_a_size_for_every_ratio() -> None:
-    assert set(words.ERRORS) == set(Kind)
-    assert set(words.RATIOS) == set(get_args(Ratio))
-    assert set(words.IGNORED) <= set(Body.model_fields)
+    assert set(vocabulary.ERRORS) == set(Kind)
+    assert set(vocabulary.RATIOS) == set(get_args(Ratio))
+    assert set(vocabulary.IGNORED) <= set(Body.model_fields)
 
 
 async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
@@ -381,7 +381,9 @@ async def test_hugging_face_s_clients_get_errors_that_they_can_show(
 
 def test_who_asks_again_at_once_is_told_503_only_after_a_wait() -> None:
     agent = Headers({"user-agent": HUGGING_FACE[1]})
-    unavailable = [kind for kind in Kind if words.refuse(agent, Fault(kind, "")).status_code == 503]
+    unavailable = [
+        kind for kind in Kind if vocabulary.refuse(agent, Fault(kind, "")).status_code == 503
+    ]
     assert unavailable == [Kind.LOADING, Kind.UNAVAILABLE]
 
 

@@ -49,8 +49,8 @@ CHAT_SECONDS = 20.0
 
 # How each dialect words the webhook of a job.
 MESSAGES: dict[str, Callable[[Service, Signer, Job, float], Awaitable[Message]]] = {
-    fal.DOOR: fal.message,
-    replicate.DOOR: replicate.message,
+    fal.DIALECT: fal.message,
+    replicate.DIALECT: replicate.message,
 }
 
 

@@ -56,18 +56,18 @@ EXAMPLE: dict[str, Any] = {
 
 
 def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
-    asked = json_body.take(Body, json_body.parse(json_body.text(body)))
+    params = json_body.take(Body, json_body.parse(json_body.text(body)))
     draft = Draft(
-        _prompt(asked),
-        negative_prompt=asked.negative_prompt or "",
-        width=asked.width,
-        height=asked.height,
-        steps=DEFAULT_STEPS if asked.inference_steps is None else asked.inference_steps,
-        guidance_scale=asked.guidance_scale,
-        seed=asked.seed,
+        _prompt(params),
+        negative_prompt=params.negative_prompt or "",
+        width=params.width,
+        height=params.height,
+        steps=DEFAULT_STEPS if params.inference_steps is None else params.inference_steps,
+        guidance_scale=params.guidance_scale,
+        seed=params.seed,
     )
     # Without a seed every call is meant to give another picture.
-    cacheable = asked.seed is not None
+    cacheable = params.seed is not None
     return Submission(
         endpoint.generation(draft),
         endpoint.source,
@@ -78,12 +78,12 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
     )
 
 
-def _prompt(asked: Body) -> str:
-    given = [name for name in PROMPTS if getattr(asked, name) is not None]
-    if len(given) != 1:
-        came = " and ".join(given) or "none"
+def _prompt(params: Body) -> str:
+    names = [name for name in PROMPTS if getattr(params, name) is not None]
+    if len(names) != 1:
+        came = " and ".join(names) or "none"
         raise invalid("prompt", f"the prompt goes into one of {', '.join(PROMPTS)}; {came} came")
-    return str(getattr(asked, given[0]))
+    return str(getattr(params, names[0]))
 
 
 def write(submission: Submission, answer: Answer) -> Response:
@@ -93,8 +93,8 @@ def write(submission: Submission, answer: Answer) -> Response:
 
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
-    told = f"{name}: {fault.message}" if name else fault.message
-    return JSONResponse({"error": told}, STATUSES[fault.kind], replies.retry_header(fault))
+    message = f"{name}: {fault.message}" if name else fault.message
+    return JSONResponse({"error": message}, STATUSES[fault.kind], replies.retry_header(fault))
 
 
 async def _read(call: operation.Call) -> Submission:

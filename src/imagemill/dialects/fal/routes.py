@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects.fal import describe, realtime, storage, words, write
-from imagemill.dialects.fal.read import DOOR, App, app, credential, read, routed, spoken
+from imagemill.dialects.fal import describe, realtime, storage, vocabulary, write
+from imagemill.dialects.fal.read import DIALECT, App, app, credential, read, routed, spoken
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
 from imagemill.http import operation, replies, sse
@@ -102,7 +102,7 @@ class Fal:
         if job.fault is not None:
             raise job.fault
         body = write.submitted(job, 0, str(submission.dialect_state["base"]))
-        body |= {"status": words.STATUSES[job.status]} | self._urls(request, job)
+        body |= {"status": vocabulary.STATUSES[job.status]} | self._urls(request, job)
         return JSONResponse(body, headers=_headers(job))
 
     def _operation(
@@ -113,7 +113,7 @@ class Fal:
         waits: Waits = operation.always,
     ) -> Operation:
         return Operation(
-            DOOR,
+            DIALECT,
             lambda request: credential(request.headers),
             partial(self._read, app, webhook_url),
             reply,
@@ -143,7 +143,7 @@ class Fal:
         if match is None:
             raise Fault(Kind.NOT_FOUND, f"Path /{path:.200} not found")
         job = await self.service.job(match["id"], self._caller(request, match["app"]))
-        if job.submission.dialect != DOOR:
+        if job.submission.dialect != DIALECT:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         verb, answer = ANSWERS[match["end"]]
         if request.method != verb:
@@ -168,7 +168,7 @@ class Fal:
         """Where the router has a request; none for others, who are told fal's own places."""
         if not _by_router(request):
             return {}
-        return words.router_urls(self.context.base(request), job.generation.model, job.id)
+        return vocabulary.router_urls(self.context.base(request), job.generation.model, job.id)
 
     async def _result(self, request: Request, job: Job) -> Response:
         body = await write.output(self.service, job, self.context.base(request))
@@ -224,7 +224,7 @@ class Fal:
         try:
             return await write.output(self.service, job, base)
         except Fault as fault:
-            return words.error_body(fault)
+            return vocabulary.error_body(fault)
 
 
 ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]]] = {
@@ -238,12 +238,12 @@ ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]
 
 def _held(call: Call, _: Submission) -> bool:
     """Whether the caller ends where it has to look at the queue, so is held to the end."""
-    return words.HELD.search(call.headers.get("user-agent", "")) is not None
+    return vocabulary.HELD.search(call.headers.get("user-agent", "")) is not None
 
 
 def _by_router(request: Request) -> bool:
     """Whether Hugging Face's clients ask, or somebody asks as they do."""
-    place = f"{words.ROUTER}/"
+    place = f"{vocabulary.ROUTER}/"
     return request.url.path.startswith(place) or of_hugging_face(request.headers)
 
 
@@ -257,7 +257,7 @@ def _headers(job: Job) -> dict[str, str]:
 
 def answering(context: AppContext, handler: Handler) -> Handler:
     """A handler whose faults are told in fal's words, and which is counted."""
-    answering = operation.answering_by(context, DOOR, refuse, handler)
+    answering = operation.answering_by(context, DIALECT, refuse, handler)
 
     async def answer(request: Request, path: str) -> Response:
         response = await answering(request, path)
@@ -268,11 +268,11 @@ def answering(context: AppContext, handler: Handler) -> Handler:
 
 
 def refuse(headers: Headers, fault: Fault) -> Response:
-    error_headers = words.error_headers(fault) | replies.retry_header(fault)
-    body = words.error_body(fault)
+    error_headers = vocabulary.error_headers(fault) | replies.retry_header(fault)
+    body = vocabulary.error_body(fault)
     if of_hugging_face(headers):  # whose clients show no error but one in a string
-        body = {"error": words.plainly(body)} | body
-    return JSONResponse(body, words.ERRORS[fault.kind].code, error_headers)
+        body = {"error": vocabulary.plainly(body)} | body
+    return JSONResponse(body, vocabulary.ERRORS[fault.kind].code, error_headers)
 
 
 _REQUEST: dict[str, Any] = {
@@ -282,7 +282,7 @@ _REQUEST: dict[str, Any] = {
     }
 }
 _ERROR = {"type": "object", "required": ["detail"], "properties": {"detail": {}}}
-_CODES = {kind: word.code for kind, word in words.ERRORS.items()}
+_CODES = {kind: word.code for kind, word in vocabulary.ERRORS.items()}
 
 
 def routes(context: AppContext) -> APIRouter:
@@ -293,9 +293,9 @@ def routes(context: AppContext) -> APIRouter:
         ("POST", "/fal/queue", "Submit a request", fal.submit),
         ("GET", "/fal/queue", "Status or result of a request", fal.ask),
         ("PUT", "/fal/queue", "Cancel a request", fal.ask),
-        ("POST", words.ROUTER, "Run or submit, as Hugging Face's router", fal.route),
-        ("GET", words.ROUTER, "Status or result, as the router", fal.ask),
-        ("PUT", words.ROUTER, "Cancel, as the router", fal.ask),
+        ("POST", vocabulary.ROUTER, "Run or submit, as Hugging Face's router", fal.route),
+        ("GET", vocabulary.ROUTER, "Status or result, as the router", fal.ask),
+        ("PUT", vocabulary.ROUTER, "Cancel, as the router", fal.ask),
     ):
         router.add_api_route(
             f"{place}/{{path:path}}",

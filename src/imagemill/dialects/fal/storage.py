@@ -14,9 +14,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 
-from imagemill.dialects.fal import bodies
-from imagemill.dialects.fal.bodies import Limits
-from imagemill.dialects.fal.terms import bearer, check_form, terms_of
+from imagemill.dialects.fal import upload_body
+from imagemill.dialects.fal.lifecycle import bearer, check_form, file_lifecycle
+from imagemill.dialects.fal.upload_body import Limits
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import keys
 from imagemill.files.objects import Objects
@@ -100,7 +100,7 @@ class Storage:
 
     async def complete(self, request: Request, id: str) -> Response:
         """Makes one file of its parts."""
-        parts = _parts(await bodies.json(request, self.limits))
+        parts = _parts(await upload_body.json(request, self.limits))
         file = await self.objects.complete(id, parts, self.limits.multipart)
         return JSONResponse({"access_url": self._url(request, file.key)})
 
@@ -119,8 +119,8 @@ class Storage:
             return await file_responses.serve(self.objects, file, request)
         if not keys.guarded(key):
             raise _NO_FILE
-        told = "this file is private; send the credential that it was made with"
-        return JSONResponse({"detail": told}, 403)
+        message = "this file is private; send the credential that it was made with"
+        return JSONResponse({"detail": message}, 403)
 
     async def _initiate(self, request: Request, parts: bool) -> Response:
         kind = request.query_params.get("storage_type", STORAGE_TYPES[0])
@@ -129,15 +129,15 @@ class Storage:
             raise invalid("storage_type", f"storage_type {kind!r:.80} is not one of {known}")
         check_form(request.headers)
         caller = caller_of(request.headers)
-        terms = terms_of(request.headers, caller)
-        said = json_body.take(Announced, await bodies.json(request, self.limits))
+        lifecycle = file_lifecycle(request.headers, caller)
+        announced = json_body.take(Announced, await upload_body.json(request, self.limits))
         begun = await self.objects.begin(
-            said.content_type or "",
-            said.file_name or "",
+            announced.content_type or "",
+            announced.file_name or "",
             caller=caller,
-            keep=terms.keep,
-            public=terms.public,
-            told=terms.told,
+            keep=lifecycle.ttl_seconds,
+            public=lifecycle.public,
+            told=lifecycle.listed,
             parts=parts,
         )
         upload_url = f"{self._base(request)}/fal/cdn/uploads/{begun.id}"
@@ -147,14 +147,14 @@ class Storage:
     async def _announced(self, request: Request) -> dict[str, Any]:
         """What the headers of an upload to the CDN say of the file."""
         caller = await self._uploader(request)
-        terms = terms_of(request.headers, caller)
+        lifecycle = file_lifecycle(request.headers, caller)
         return {
             "content_type": request.headers.get("content-type", ""),
             "name": _text(request.headers.get("x-fal-file-name", "")),
             "caller": caller,
-            "keep": terms.keep,
-            "public": terms.public,
-            "told": terms.told,
+            "keep": lifecycle.ttl_seconds,
+            "public": lifecycle.public,
+            "told": lifecycle.listed,
         }
 
     async def _uploader(self, request: Request) -> str:
@@ -185,7 +185,7 @@ class Storage:
 
     def _body(self, request: Request, room: int | None = None) -> AsyncIterator[bytes]:
         limit = self.limits.upload if room is None else min(room, self.limits.upload)
-        return bodies.pieces(request, limit, self.limits.silence)
+        return upload_body.pieces(request, limit, self.limits.silence)
 
 
 def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = False) -> APIRouter:
@@ -213,7 +213,7 @@ def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = 
     ):
         router.add_api_route(
             path,
-            bodies.answering(handler, limits, shown=path == files),
+            upload_body.answering(handler, limits, shown=path == files),
             methods=[verb],
             response_class=Response,
             operation_id=f"fal_storage_{handler.__name__}",
@@ -226,10 +226,10 @@ def _parts(value: Any) -> list[tuple[int, str]]:
     try:
         named = Parts.model_validate(value).parts
     except ValidationError:
-        told = (
+        message = (
             'the body is not of the form {"parts": [{"partNumber": 1, "etag": "..."}]}; send that'
         )
-        raise invalid("parts", told) from None
+        raise invalid("parts", message) from None
     return [(part.number, part.etag) for part in named]
 
 

@@ -6,7 +6,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from imagemill.catalog import Catalog
-from imagemill.dialects.nebula.words import (
+from imagemill.dialects.nebula.vocabulary import (
     LISTED,
     MODELS,
     NAMES,
@@ -16,7 +16,7 @@ from imagemill.dialects.nebula.words import (
     ErrorBody,
     Listed,
     Lists,
-    Model,
+    ModelFields,
     ModelsReply,
     Reply,
     Timings,
@@ -31,9 +31,9 @@ HUB = "https://huggingface.co/"
 
 
 def painted(submission: Submission, answer: Answer) -> Response:
-    (picture,), generation = answer.painted.pictures, submission.generation
+    (image,), generation = answer.painted.pictures, submission.generation
     timings = Timings(inference=answer.painted.seconds)
-    datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(picture).decode())
+    datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(image).decode())
     body = Reply(
         model=generation.model, object="list", data=[datum], message=PAINTED, status="success"
     )
@@ -60,7 +60,7 @@ def refuse(fault: Fault) -> Response:
     return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.retry_header(fault))
 
 
-def _listed(model: Model) -> Listed:
+def _listed(model: ModelFields) -> Listed:
     return Listed(
         model_name=model.id,
         model_alias=model.alias,

@@ -15,12 +15,12 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from imagemill.dialects.replicate import ids, read, write
-from imagemill.dialects.replicate.files import Shelf
-from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
+from imagemill.dialects.replicate.files import FileIndex
+from imagemill.dialects.replicate.progress_webhooks import Watchers, overdue, watched
+from imagemill.dialects.replicate.read import DIALECT, Create, CreateByVersion
 from imagemill.dialects.replicate.streams import Stream
 from imagemill.dialects.replicate.targets import Target, by_model, by_version
-from imagemill.dialects.replicate.watchers import Watchers, overdue, watched
-from imagemill.dialects.replicate.words import STATUSES, refuse
+from imagemill.dialects.replicate.vocabulary import STATUSES, refuse
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft
 from imagemill.http import operation, sse
@@ -43,7 +43,7 @@ class Predictions:
     """The routes of predictions."""
 
     context: AppContext
-    shelf: Shelf
+    file_index: FileIndex
     watchers: Watchers
 
     async def by_version(self, request: Request) -> Response:
@@ -80,16 +80,16 @@ class Predictions:
         query, base = request.query_params, self.context.base(request)
         trail, caller = _trail(query.get("cursor")), caller_of(request.headers)
         after, before = _time(query, "created_after"), _time(query, "created_before")
-        found = list[Job]()
+        jobs = list[Job]()
         if _source(query) != "web" and caller:
             earliest = min([*trail[-1:], *([before] if before is not None else [])], default=None)
             service = self.context.service
-            found = await service.jobs_of(caller, DOOR, earliest, after, PAGE + 1)
-        onward = [*trail, found[PAGE - 1].created] if len(found) > PAGE else None
+            jobs = await service.jobs_of(caller, DIALECT, earliest, after, PAGE + 1)
+        onward = [*trail, jobs[PAGE - 1].created] if len(jobs) > PAGE else None
         body = {
             "previous": _page(request, base, trail[:-1]) if trail else None,
             "next": _page(request, base, onward) if onward else None,
-            "results": [await self._listed(job, base) for job in found[:PAGE]],
+            "results": [await self._listed(job, base) for job in jobs[:PAGE]],
         }
         return JSONResponse(body)
 
@@ -106,7 +106,7 @@ class Predictions:
 
     def _creation(self, model: type[Body], target_of: Callable[[Body], Target]) -> Operation:
         return Operation(
-            DOOR,
+            DIALECT,
             lambda request: read.credential(request.headers),
             partial(self._read, model, target_of),
             self._reply,
@@ -153,11 +153,11 @@ class Predictions:
     async def _by_key(self, draft: Draft, base: str) -> Draft:
         """The draft with files of ours by their names."""
         image, mask = [
-            await self.shelf.named(read.reference(each, name), base)
+            await self.file_index.named(read.reference(each, name), base)
             for name, each in (("image", draft.image), ("mask", draft.mask))
         ]
         loras = [
-            replace(lora, path=await self.shelf.named(lora.path, base) or lora.path)
+            replace(lora, path=await self.file_index.named(lora.path, base) or lora.path)
             for lora in draft.loras
         ]
         return replace(draft, image=image, mask=mask, loras=tuple(loras))
@@ -178,7 +178,7 @@ class Predictions:
         try:
             return await operation.while_listening(request, self._within(job, seconds))
         except operation.Gone:
-            if not self.context.finishes(DOOR, usual=True) and submission.repeat is None:
+            if not self.context.finishes(DIALECT, usual=True) and submission.repeat is None:
                 await self.context.service.cancel(job)
             raise
 
@@ -195,7 +195,7 @@ class Predictions:
             job = await self.context.service.job(ids.decode(id), caller_of(request.headers))
         except Fault:
             raise _NONE from None
-        if job.submission.dialect != DOOR:
+        if job.submission.dialect != DIALECT:
             raise _NONE
         return job
 
@@ -216,8 +216,8 @@ class Predictions:
 
     async def _listed(self, job: Job, base: str) -> dict[str, Any]:
         """Without the log and with addresses, so that a page stays small."""
-        told = await write.output(self.context.service, job, base, data=False)
-        return write.facts(self.context.service, job, base) | {"output": told}
+        output = await write.output(self.context.service, job, base, data=False)
+        return write.facts(self.context.service, job, base) | {"output": output}
 
 
 def _waits(call: Call, submission: Submission) -> bool:
@@ -226,23 +226,23 @@ def _waits(call: Call, submission: Submission) -> bool:
 
 
 def _source(query: Any) -> str | None:
-    given = query.get("source")
-    if given is not None and given not in SOURCES:
-        raise invalid("query", f"source {given!r:.80} is none; one of {', '.join(SOURCES)}")
-    return str(given) if given is not None else None
+    source = query.get("source")
+    if source is not None and source not in SOURCES:
+        raise invalid("query", f"source {source!r:.80} is none; one of {', '.join(SOURCES)}")
+    return str(source) if source is not None else None
 
 
 def _time(query: Any, name: str) -> float | None:
-    given = query.get(name)
-    if given is None:
+    text = query.get(name)
+    if text is None:
         return None
     try:
         # A plus that was not escaped comes as a space.
-        told = datetime.fromisoformat(given.strip().replace(" ", "+"))
-        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         way_out = "write 2026-01-31T12:00:00Z"
-        raise invalid("query", f"{name} {given!r:.80} is no time; {way_out}") from None
+        raise invalid("query", f"{name} {text!r:.80} is no time; {way_out}") from None
 
 
 def _trail(cursor: str | None) -> list[float]:
@@ -250,8 +250,8 @@ def _trail(cursor: str | None) -> list[float]:
     if cursor is None:
         return []
     try:
-        told = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        times = [float(each) for each in told.split(",")]
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        times = [float(each) for each in text.split(",")]
     except ValueError:
         times = [math.nan]
     if not all(math.isfinite(each) for each in times):
@@ -262,7 +262,7 @@ def _trail(cursor: str | None) -> list[float]:
 def _page(request: Request, base: str, trail: list[float]) -> str:
     kept = {name: each for name, each in request.query_params.items() if name != "cursor"}
     if trail:
-        told = ",".join(map(repr, trail[-DEEPEST:]))
-        kept["cursor"] = base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+        text = ",".join(map(repr, trail[-DEEPEST:]))
+        kept["cursor"] = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     query = f"?{urlencode(kept)}" if kept else ""
     return f"{base}{write.PREFIX}/predictions{query}"

@@ -17,7 +17,7 @@ class Stream:
     service: Service
     base: str
     data: bool
-    told: set[int] = field(default_factory=set)  # numbers of lines
+    sent: set[int] = field(default_factory=set)  # numbers of lines
     count: int = 0
 
     async def run(self, id: str) -> AsyncGenerator[str]:
@@ -31,9 +31,9 @@ class Stream:
             else:
                 lines = [item] if isinstance(item, Line) else []
             assert job is not None  # it comes first
-            new = [line for line in lines if line.number not in self.told]
+            new = [line for line in lines if line.number not in self.sent]
             for line in new:
-                self.told.add(line.number)
+                self.sent.add(line.number)
                 yield self._event("logs", write.said(job, line))
             if new:
                 pulse.beat()

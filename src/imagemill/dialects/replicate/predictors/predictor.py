@@ -7,7 +7,7 @@ from imagemill.dialects.replicate.predictors import drafts
 from imagemill.dialects.replicate.predictors.inputs import Usual
 from imagemill.generation import Draft
 
-_PICTURE = {"type": "string", "format": "uri"}
+_FILE = {"type": "string", "format": "uri"}
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Predictor:
 
     def openapi(self) -> dict[str, Any]:
         """The schema of a version, as Cog writes it."""
-        pictures = {"type": "array", "items": _PICTURE}
-        output = (_PICTURE if self.single else pictures) | {"title": "Output"}
+        files = {"type": "array", "items": _FILE}
+        output = (_FILE if self.single else files) | {"title": "Output"}
         return {
             "openapi": "3.0.2",
             "info": {"title": "Cog", "version": "0.1.0"},

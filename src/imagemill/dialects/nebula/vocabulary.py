@@ -13,7 +13,7 @@ from imagemill.http import json_body, replies
 from imagemill.http.fields import SEED
 from imagemill.http.json_body import Guidance, Negative, Prompt, Side, Steps, Strict
 
-DOOR = "nebula"
+DIALECT = "nebula"
 PREFIX = "/nebula/api/v1"
 
 STATUSES = replies.STATUSES
@@ -35,7 +35,7 @@ OPTIONAL = ("negative_prompt", "seed", "image", "mask")
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFields:
     """takes: what it takes besides what all do. needs: what it cannot do without. multiple_of:
     what its sides are multiples of.
     """
@@ -48,22 +48,22 @@ class Model:
     multiple_of: int = 1
 
 
-MODELS: dict[str, Model] = {
+MODELS: dict[str, ModelFields] = {
     model.id: model
     for model in (
-        Model(
+        ModelFields(
             "stabilityai/stable-diffusion-xl-base-1.0",
             "StableDiffusion XL 1.0",
             "Text to image, with a prompt for what to keep out.",
             takes=("negative_prompt",),
         ),
-        Model(
+        ModelFields(
             "black-forest-labs/FLUX.1-schnell",
             "Flux.1 schnell",
             "Text to image in a few steps.",
             takes=("seed",),
         ),
-        Model(
+        ModelFields(
             "black-forest-labs/FLUX.1-Fill-dev",
             "Flux.1 Fill Dev",
             "Paints anew what a mask shows of a picture.",
@@ -75,9 +75,9 @@ MODELS: dict[str, Model] = {
 }
 
 
-def model_of(id: str) -> Model:
+def model_of(id: str) -> ModelFields:
     """What is known of a model; one that the page does not know takes everything."""
-    return MODELS.get(id) or Model(id)
+    return MODELS.get(id) or ModelFields(id)
 
 
 _SEED = replace(

@@ -149,20 +149,20 @@ class Telling:
 
     def _events(self, item: Item | None) -> list[str]:
         """What an item is a reason to tell of."""
-        found = []
+        names = []
         if isinstance(item, Line):
             self.lines[item.number], self.unsaid = item, "logs" in self.events
         elif isinstance(item, Job):
             self.job = item
             if item.started is not None and not self.begun:
                 self.begun = True
-                found.append("start")
+                names.append("start")
             if item.status is Status.SUCCEEDED:
-                found.append("output")
+                names.append("output")
         due = write.ended(self.job) or self.service.clock() - self.last >= PAUSE
         if self.unsaid and due:
-            found.append("logs")
-        return [event for event in found if event in self.events]
+            names.append("logs")
+        return [event for event in names if event in self.events]
 
     async def _tell(self, event: str) -> None:
         if event == "logs":

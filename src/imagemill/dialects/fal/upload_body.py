@@ -117,5 +117,5 @@ async def _drain(request: Request, limits: Limits) -> None:
 def _arrival(request: Request, silence: float) -> Arrival:
     """The body of a request, as far as it has come."""
     pace = replace(USUAL, silence=silence)
-    found: Arrival = request.scope.setdefault(ARRIVAL, Arrival(request.receive, pace))
-    return found
+    arrival: Arrival = request.scope.setdefault(ARRIVAL, Arrival(request.receive, pace))
+    return arrival
