@@ -16,14 +16,14 @@ from imagemill.http.identity import caller_of
 from imagemill.http.json_body import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.job import Submission
 
-NAME = "flat"
+DIALECT = "flat"
 STATUSES = replies.STATUSES
 NAMES: dict[str, str] = {"steps": "inference_steps"}
 DEFAULT_STEPS = 25  # where the caller leaves them open, whatever the model
 PROMPTS = ("inputs", "prompt", "s")  # `s` is what the printed JavaScript sends
 
 
-class Body(Strict):
+class FlatBody(Strict, title="Body"):
     """One of `inputs`, `prompt` and `s` is required; all else may be left open."""
 
     inputs: Prompt | None = None
@@ -37,11 +37,11 @@ class Body(Strict):
     seed: Seed = None
 
 
-class Reply(json_body.Reply):
+class FlatReply(json_body.Reply, title="Reply"):
     image: str  # a PNG in base64
 
 
-class ErrorBody(json_body.Reply):
+class FlatErrorBody(json_body.Reply, title="ErrorBody"):
     error: str
 
 
@@ -56,7 +56,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
-    params = json_body.take(Body, json_body.parse(json_body.text(body)))
+    params = json_body.take(FlatBody, json_body.parse(json_body.text(body)))
     draft = Draft(
         _prompt(params),
         negative_prompt=params.negative_prompt or "",
@@ -71,14 +71,14 @@ def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
     return Submission(
         endpoint.generation(draft),
         endpoint.source,
-        dialect=NAME,
+        dialect=DIALECT,
         caller=caller_of(headers),
         version=endpoint.version,
         cacheable=cacheable,
     )
 
 
-def _prompt(params: Body) -> str:
+def _prompt(params: FlatBody) -> str:
     names = [name for name in PROMPTS if getattr(params, name) is not None]
     if len(names) != 1:
         came = " and ".join(names) or "none"
@@ -103,7 +103,7 @@ async def _read(call: operation.Call) -> Submission:
 
 
 PAINT = operation.Operation(
-    NAME,
+    DIALECT,
     operation.no_query,
     _read,
     operation.painting(write),
@@ -138,14 +138,14 @@ def routes(context: AppContext) -> APIRouter:
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
+        "content": {"application/json": {"schema": json_body.schema(FlatBody), "example": EXAMPLE}},
     }
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture",
         "headers": replies.HEADERS,
-        "content": {"application/json": {"schema": json_body.schema(Reply)}},
+        "content": {"application/json": {"schema": json_body.schema(FlatReply)}},
     },
-    **replies.responses(STATUSES, json_body.schema(ErrorBody)),
+    **replies.responses(STATUSES, json_body.schema(FlatErrorBody)),
 }

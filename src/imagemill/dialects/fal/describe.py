@@ -1,4 +1,4 @@
-"""What can be asked of fal's door, told to programs; and the keys that sign its webhooks."""
+"""What can be asked of fal's dialect, told to programs; and the keys that sign its webhooks."""
 
 from collections.abc import Callable
 from functools import partial

@@ -40,7 +40,7 @@ class LifecycleHeader(BaseModel):
 
 
 @dataclass(frozen=True)
-class Lifecycle:
+class FileLifecycle:
     """How long a file is kept, and who may read it."""
 
     #: Above 0; None where nothing is said.
@@ -75,16 +75,16 @@ def lifecycle_of(headers: Headers) -> tuple[float | None, bool]:
     return lifecycle.ttl_seconds, lifecycle.public
 
 
-def file_lifecycle(headers: Headers, caller: str) -> Lifecycle:
+def file_lifecycle(headers: Headers, caller: str) -> FileLifecycle:
     """What a caller wishes for a file; what cannot be read or kept is logged, and no error."""
     name = next((each for each in LIFECYCLE if each in headers), None)
     if name is None:
-        return Lifecycle()
+        return FileLifecycle()
     try:
         wishes = LifecycleHeader.model_validate_json(headers[name])
     except ValidationError:
         log.info("the header %s cannot be read, so it is ignored: %.200r", name, headers[name])
-        return Lifecycle()
+        return FileLifecycle()
     acl = wishes.initial_acl or Acl()
     if acl.rules:
         log.info("the rules in %s are ignored: here are no users to tell apart", name)
@@ -94,4 +94,4 @@ def file_lifecycle(headers: Headers, caller: str) -> Lifecycle:
         access = "allow"
     # fal's clients leave out what is to be kept for ever; a 0 means the same there.
     ttl_seconds = wishes.expiration_duration_seconds or None
-    return Lifecycle(ttl_seconds, public=access == "allow", listed=access == "forbid")
+    return FileLifecycle(ttl_seconds, public=access == "allow", listed=access == "forbid")

@@ -52,7 +52,7 @@ _KNOWN = ", ".join(f"https://{host}" for host in PREFIXES)
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-class Proxy:
+class FalProxy:
     """Passes what comes in to `inner`, under the path that the target has there."""
 
     def __init__(self, inner: ASGIApp) -> None:
@@ -77,7 +77,9 @@ class Proxy:
 
 def routes(inner: ASGIApp) -> APIRouter:
     """The proxy before `inner`, which has the routes below the prefixes."""
-    return APIRouter(routes=[Route(PATH, Proxy(inner), name="fal_proxy", include_in_schema=False)])
+    return APIRouter(
+        routes=[Route(PATH, FalProxy(inner), name="fal_proxy", include_in_schema=False)]
+    )
 
 
 def _forwarded(scope: Scope) -> Scope:

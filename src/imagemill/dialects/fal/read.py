@@ -14,7 +14,7 @@ from imagemill.dialects import hub_models
 from imagemill.dialects.fal.lifecycle import formed, lifecycle_of
 from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
 from imagemill.dialects.fal.router_input import router_page
-from imagemill.dialects.fal.vocabulary import Detail, InvalidInput
+from imagemill.dialects.fal.vocabulary import InputError, InvalidInput
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft, Generation
 from imagemill.http import json_body
@@ -37,14 +37,15 @@ TYPES = {
 
 @dataclass(frozen=True)
 class App:
-    """An application, and the path below it that was asked for.
+    """An application, and the path below it that was asked for."""
 
-    wide: the page to read by where its own does not know all fields.
-    """
-
+    #: Of the application; read by where it knows all fields.
     page: ModelPage[Any]
+    #: What serves it.
     endpoint: Endpoint
+    #: The path below; empty where the application itself is meant.
     rest: str
+    #: The page to read by where the application's own does not know all fields.
     wide: ModelPage[Any] | None = None
 
     def page_for(self, value: Any) -> ModelPage[Any]:
@@ -154,17 +155,17 @@ def _params(page: ModelPage[Any], value: Any) -> BaseModel:
         known = ", ".join(page.Input.model_fields)
         raise InvalidInput([_detail(each, known) for each in error.errors()]) from None
     if lacking := page.unsupported(params):
-        raise InvalidInput([Detail(loc, why, "feature_not_supported") for loc, why in lacking])
+        raise InvalidInput([InputError(loc, why, "feature_not_supported") for loc, why in lacking])
     return params
 
 
-def _detail(error: Any, known: str) -> Detail:
+def _detail(error: Any, known: str) -> InputError:
     loc, type = tuple(error["loc"]), error["type"]
     if type == "extra_forbidden":
         name = str(loc[-1])
         message = f"unknown field {name!r:.80}"
-        return Detail(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
-    return Detail(
+        return InputError(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
+    return InputError(
         loc, json_body.wrong(error), TYPES.get(type, type), _context(type, error.get("ctx"))
     )
 

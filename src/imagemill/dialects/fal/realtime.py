@@ -121,10 +121,15 @@ class InputBuffer:
 class Session:
     """One open socket: who talks about which application."""
 
+    #: Accepted.
     socket: WebSocket
+    #: The application's name, as the URL has it.
     app: str
+    #: Whose credential or token it is.
     caller: str
+    #: Answers one input.
     run: Run
+    #: Seconds without an input, after which the socket is closed.
     silence: float
 
     async def hold(self, buffer: InputBuffer) -> None:

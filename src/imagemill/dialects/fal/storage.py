@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from imagemill.dialects.fal import upload_body
 from imagemill.dialects.fal.lifecycle import bearer, check_form, file_lifecycle
-from imagemill.dialects.fal.upload_body import Limits
+from imagemill.dialects.fal.upload_body import UploadLimits
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import keys
 from imagemill.files.objects import Objects
@@ -29,24 +29,29 @@ _NO_FILE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
 _NO_UPLOAD = Fault(Kind.NOT_FOUND, "there is no such upload, or no longer; begin a new one")
 
 
-class Announced(json_body.Strict):
+class AnnouncedFile(json_body.Strict):
     file_name: str | None = None
     content_type: str | None = None
 
 
-class Part(json_body.Strict):
+class UploadedPart(json_body.Strict):
     number: Annotated[int, Field(alias="partNumber")]
     etag: str
 
 
-class Parts(json_body.Strict):
-    parts: list[Part]
+class UploadedParts(json_body.Strict):
+    parts: list[UploadedPart]
 
 
 @dataclass(frozen=True)
 class Storage:
+    """The handlers of uploads and of files."""
+
+    #: Where files are kept.
     objects: Objects
-    limits: Limits
+    #: Of what is sent.
+    limits: UploadLimits
+    #: A proxy says under which address callers know us, and may be believed.
     behind_proxy: bool
 
     async def token(self, request: Request) -> Response:
@@ -130,7 +135,7 @@ class Storage:
         check_form(request.headers)
         caller = caller_of(request.headers)
         lifecycle = file_lifecycle(request.headers, caller)
-        announced = json_body.take(Announced, await upload_body.json(request, self.limits))
+        announced = json_body.take(AnnouncedFile, await upload_body.json(request, self.limits))
         begun = await self.objects.begin(
             announced.content_type or "",
             announced.file_name or "",
@@ -188,9 +193,11 @@ class Storage:
         return upload_body.pieces(request, limit, self.limits.silence)
 
 
-def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = False) -> APIRouter:
+def routes(
+    objects: Objects, limits: UploadLimits | None = None, behind_proxy: bool = False
+) -> APIRouter:
     """behind_proxy: a proxy says under which address callers know us, and may be believed."""
-    limits = limits or Limits()
+    limits = limits or UploadLimits()
     router, storage = APIRouter(tags=["fal storage"]), Storage(objects, limits, behind_proxy)
     rest, uploads, files = (
         "/fal/rest/storage",
@@ -224,7 +231,7 @@ def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = 
 
 def _parts(value: Any) -> list[tuple[int, str]]:
     try:
-        named = Parts.model_validate(value).parts
+        named = UploadedParts.model_validate(value).parts
     except ValidationError:
         message = (
             'the body is not of the form {"parts": [{"partNumber": 1, "etag": "..."}]}; send that'

@@ -29,12 +29,16 @@ ERROR_PAGE = "https://docs.fal.ai/errors/#"
 
 @dataclass(frozen=True)
 class ErrorType:
-    """How an error of one kind is told. of_model: as a list of what is wrong with the input."""
+    """How an error of one kind is told."""
 
+    #: The HTTP status.
     code: int
+    #: The word of fal's documentation.
     type: str
+    #: It is told as a list of what is wrong with the input.
     of_model: bool = False
-    again: bool = False  # the same request may succeed later
+    #: The same request may succeed later.
+    again: bool = False
 
 
 ERRORS: dict[Kind, ErrorType] = {
@@ -75,12 +79,16 @@ NAMES: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Detail:
+class InputError:
     """One thing that is wrong with an input."""
 
+    #: The way to the field, below the body.
     loc: tuple[str | int, ...]
+    #: What is wrong, and the way out.
     message: str
+    #: The word of fal's documentation, or pydantic's.
     type: str
+    #: The limits that are broken; None where there are none.
     ctx: dict[str, Any] | None = None
 
     def row(self) -> dict[str, Any]:
@@ -96,7 +104,7 @@ class Detail:
 class InvalidInput(Fault):
     """An input with everything that is wrong with it."""
 
-    def __init__(self, details: list[Detail]) -> None:
+    def __init__(self, details: list[InputError]) -> None:
         wrong = (f"{'.'.join(map(str, each.loc))}: {each.message}" for each in details)
         super().__init__(Kind.INVALID, "; ".join(wrong))
         self.details = details
@@ -109,7 +117,7 @@ def error_body(fault: Fault) -> dict[str, Any]:
     if not error.of_model:
         return {"detail": fault.message, "error_type": error.type}
     loc = () if fault.field in (None, "body") else (NAMES.get(fault.field, fault.field),)
-    return {"detail": [Detail(loc, fault.message, error.type).row()]}
+    return {"detail": [InputError(loc, fault.message, error.type).row()]}
 
 
 def router_urls(base: str, model: str, id: str) -> dict[str, str]:

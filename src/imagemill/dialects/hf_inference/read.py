@@ -29,7 +29,7 @@ from imagemill.http.json_body import (
 from imagemill.images.data_uris import unbroken
 from imagemill.job import Submission
 
-NAME = "hf-inference"
+DIALECT = "hf-inference"
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 # Re-sends a 503 at once and for ever, so it waits whether it says so or not.
 IMPATIENT = "@huggingface/inference"
@@ -45,7 +45,7 @@ _WEB = re.compile(r"https?://\S+", re.IGNORECASE)
 _HEAD = 48  # characters of base64 that tell a picture
 
 
-class TargetSize(Strict):
+class InferenceSize(Strict, title="TargetSize"):
     width: Annotated[int, Field(json_schema_extra={"minimum": MIN_SIDE, "maximum": MAX_SIDE})]
     height: Annotated[int, Field(json_schema_extra={"minimum": MIN_SIDE, "maximum": MAX_SIDE})]
 
@@ -60,7 +60,7 @@ class Parameters(Strict):
     height: Side = None
     scheduler: Scheduler = None
     seed: Seed = None
-    target_size: TargetSize | None = None
+    target_size: InferenceSize | None = None
     prompt: Annotated[str | None, Field(description="What to paint over the picture.")] = None
     strength: Annotated[
         float | None,
@@ -74,7 +74,7 @@ class Parameters(Strict):
     ] = None
 
 
-class Options(Strict):
+class InferenceOptions(Strict, title="Options"):
     """The older form of the two headers, which win. The last three change nothing: old clients
     send them for themselves, or for other hardware.
     """
@@ -86,22 +86,26 @@ class Options(Strict):
     retry_on_error: bool | None = None
 
 
-class Body(Strict):
+class InferenceBody(Strict, title="Body"):
     """inputs: what to paint, or a picture in base64 to paint over."""
 
     inputs: Prompt
     parameters: Parameters | None = None
-    options: Options | None = None
+    options: InferenceOptions | None = None
 
 
 @dataclass(frozen=True)
 class TaskInput:
-    """What a body says, whatever its form. image: a URL; DATA alone where it is the body itself."""
+    """What a body says, whatever its form."""
 
+    #: What to paint.
     prompt: str
+    #: A URL; DATA alone where it is the body itself; None where there is none.
     image: str | None
+    #: Empty where the body has none.
     parameters: Parameters
-    options: Options
+    #: Empty where the body has none.
+    options: InferenceOptions
 
 
 def read(
@@ -136,7 +140,7 @@ def read(
     return Submission(
         endpoint.generation(_ours(draft, base)),
         endpoint.source,
-        dialect=NAME,
+        dialect=DIALECT,
         caller=caller_of(headers),
         version=endpoint.version,
         # What is behind an address may have changed since.
@@ -149,7 +153,7 @@ def read(
 def read_body(content_type: str, body: bytes) -> TaskInput:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
     if IMAGE.match(body):
-        return TaskInput(UNSAID, DATA, Parameters(), Options())
+        return TaskInput(UNSAID, DATA, Parameters(), InferenceOptions())
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(("image/", "multipart/")):
         message = (
@@ -159,15 +163,17 @@ def read_body(content_type: str, body: bytes) -> TaskInput:
     text = json_body.text(body)
     announced = media_type == "application/json" or media_type.endswith("+json")
     if not announced and text.strip() and text.lstrip()[0] not in '{["':
-        return _task_input(Body(inputs=text))
+        return _task_input(InferenceBody(inputs=text))
     value = json_body.parse(text)
     return _task_input(
-        Body(inputs=value) if isinstance(value, str) else json_body.take(Body, value)
+        InferenceBody(inputs=value)
+        if isinstance(value, str)
+        else json_body.take(InferenceBody, value)
     )
 
 
-def _task_input(body: Body) -> TaskInput:
-    parameters, options = body.parameters or Parameters(), body.options or Options()
+def _task_input(body: InferenceBody) -> TaskInput:
+    parameters, options = body.parameters or Parameters(), body.options or InferenceOptions()
     image = _image_url(body.inputs)
     if image is None and parameters.prompt is not None and _is_web(body.inputs):
         image = body.inputs

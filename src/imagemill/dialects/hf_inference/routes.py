@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from imagemill.dialects import hub_models
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
-from imagemill.dialects.hf_inference.read import NAME, Body, read
-from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
+from imagemill.dialects.hf_inference.read import DIALECT, InferenceBody, read
+from imagemill.dialects.hf_inference.write import STATUSES, InferenceErrorBody, refuse, write
 from imagemill.generation import DATA
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
@@ -75,7 +75,7 @@ async def _read(call: operation.Call) -> Submission:
 
 
 PAINT = operation.Operation(
-    NAME,
+    DIALECT,
     operation.no_query,
     _read,
     operation.painting(write),
@@ -88,7 +88,7 @@ _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": json_body.schema(Body), "examples": EXAMPLES},
+            "application/json": {"schema": json_body.schema(InferenceBody), "examples": EXAMPLES},
             "text/plain": {"schema": {"type": "string"}, "example": "a red cat"},
             **dict.fromkeys(MEDIA_TYPES.values(), _IMAGE),
         },
@@ -104,5 +104,5 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "headers": replies.HEADERS,
         "content": dict.fromkeys(MEDIA_TYPES.values(), _IMAGE),
     },
-    **replies.responses(STATUSES, json_body.schema(ErrorBody)),
+    **replies.responses(STATUSES, json_body.schema(InferenceErrorBody)),
 }

@@ -20,7 +20,7 @@ NAMES: dict[str, str] = {
 }
 
 
-class ErrorBody(json_body.Reply):
+class InferenceErrorBody(json_body.Reply, title="ErrorBody"):
     error: str
     estimated_time: float | None = None  # seconds, while a model is loading
 

@@ -25,12 +25,12 @@ RANDOM = -1  # as a seed
 Side = Annotated[int | None, replace(SIDE, description="In px; 512 where left open.").checked()]
 
 
-class Lora(Strict):
+class NebiusLora(Strict, title="Lora"):
     url: Annotated[str, Field(min_length=1, description="Address of a safetensors file.")]
     scale: Annotated[float, Field(description="How strongly it is applied, -4 to 4.")] = 1.0
 
 
-class Body(Strict):
+class NebiusBody(Strict, title="Body"):
     model: Annotated[str, Field(description="Id of a model.")]
     prompt: Annotated[str, Field(min_length=1, max_length=2000, description="What to paint.")]
     negative_prompt: Negative = None
@@ -40,7 +40,7 @@ class Body(Strict):
     guidance_scale: Guidance = None
     seed: Annotated[int | None, Field(ge=RANDOM, description="-1 draws one.")] = None
     scheduler: Scheduler = None
-    loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
+    loras: Annotated[list[NebiusLora] | None, Field(max_length=MAX_LORAS)] = None
     n: Annotated[int | None, Field(ge=1, le=MAX_IMAGES)] = None
     response_extension: Literal["webp", "png", "jpg", "jpeg"] | None = None
     response_format: Literal["b64_json", "url"] | None = None
@@ -80,9 +80,9 @@ def _known_as(catalog: Catalog, model: str) -> str:
     return model if catalog.model(model) else named_by(DIALECT, model) or model
 
 
-def _take(value: Any) -> Body:
+def _take(value: Any) -> NebiusBody:
     try:
-        return Body.model_validate(value)
+        return NebiusBody.model_validate(value)
     except ValidationError as error:
         errors = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
         raise InvalidRequest([_detail(each) for each in errors]) from None
@@ -92,7 +92,7 @@ def _detail(error: Any) -> dict[str, Any]:
     loc, type = error["loc"], error["type"]
     if type not in WRONG:
         return detail(loc, error["msg"], type)
-    known = Body.model_fields if len(loc) == 1 else Lora.model_fields
+    known = NebiusBody.model_fields if len(loc) == 1 else NebiusLora.model_fields
     value = error["input"]
     facts = {"value": json_body.shown(value), "known": ", ".join(known)}
     facts["length"] = f"{len(value)} characters" if isinstance(value, str) else ""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from imagemill.dialects.nebius import write
-from imagemill.dialects.nebius.read import Body, credential, read
+from imagemill.dialects.nebius.read import NebiusBody, credential, read
 from imagemill.dialects.nebius.vocabulary import (
     DIALECT,
     IGNORED,
@@ -117,7 +117,9 @@ _ID: dict[str, Any] = {
 _REQUEST: dict[str, Any] = _QUERY | {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
+        "content": {
+            "application/json": {"schema": json_body.schema(NebiusBody), "example": EXAMPLE}
+        },
     },
 }
 _REPLY = {

@@ -13,8 +13,8 @@ from imagemill.dialects.nebula.vocabulary import (
     NOTHING,
     OPTIONAL,
     SPELLINGS,
-    Body,
     ModelFields,
+    NebulaBody,
     model_of,
 )
 from imagemill.errors import Fault, Kind, invalid
@@ -26,16 +26,18 @@ from imagemill.input_files import Inline
 from imagemill.job import Submission
 
 
-def parsed(headers: Headers, body: bytes) -> Body:
+def parsed(headers: Headers, body: bytes) -> NebulaBody:
     credential(headers)
-    return json_body.take(Body, json_body.parse(json_body.text(body)))
+    return json_body.take(NebulaBody, json_body.parse(json_body.text(body)))
 
 
-def with_images(body: Body) -> bool:
+def with_images(body: NebulaBody) -> bool:
     return any(_value(body, name) is not None for name in ("image", "mask"))
 
 
-def read(catalog: Catalog, headers: Headers, body: Body) -> tuple[Submission, dict[str, Inline]]:
+def read(
+    catalog: Catalog, headers: Headers, body: NebulaBody
+) -> tuple[Submission, dict[str, Inline]]:
     """The submission, and its images by their fields. Decodes these: where there are some, it
     belongs into a thread.
     """
@@ -77,14 +79,14 @@ def credential(headers: Headers) -> None:
         raise Fault(Kind.DENIED, "authorization is not of the form 'Bearer KEY'; send a key so")
 
 
-def _model(body: Body) -> str:
+def _model(body: NebulaBody) -> str:
     id: str | None = _value(body, "model")
     if id is None:
         raise invalid("model", "model is required; name one of GET /serverless/models")
     return id
 
 
-def _value(body: Body, name: str) -> Any:
+def _value(body: NebulaBody, name: str) -> Any:
     """The value of a field under whichever name it came; None where nothing is asked for."""
     names = SPELLINGS.get(name, (name,))
     values = [value for each in names if (value := getattr(body, each)) is not None]

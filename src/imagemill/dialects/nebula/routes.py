@@ -13,9 +13,9 @@ from imagemill.dialects.nebula.vocabulary import (
     GENERATION,
     PREFIX,
     STATUSES,
-    ErrorBody,
+    ImagesReply,
     ModelsReply,
-    Reply,
+    NebulaErrorBody,
 )
 from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
@@ -24,7 +24,7 @@ from imagemill.job import Submission
 from imagemill.threads import DECODING
 
 GENERATION_PATH = "/images/generation"
-_ERRORS = replies.responses(STATUSES, json_body.schema(ErrorBody))
+_ERRORS = replies.responses(STATUSES, json_body.schema(NebulaErrorBody))
 
 
 def routes(context: AppContext) -> APIRouter:
@@ -90,7 +90,7 @@ _IMAGE: dict[str, Any] = {
             "schema": {"type": "string"},
         }
     },
-    "content": {"application/json": {"schema": json_body.schema(Reply)}},
+    "content": {"application/json": {"schema": json_body.schema(ImagesReply)}},
 }
 _MODELS: dict[str, Any] = {
     "description": "The models",

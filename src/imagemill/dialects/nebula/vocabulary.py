@@ -1,7 +1,7 @@
 """Nebula Block's words: what each model takes, what a body holds, how errors are told.
 
 The table of models is that of its page. Which codes go with its errors is told nowhere, so they are
-those of our other doors.
+those of our other dialects.
 """
 
 from dataclasses import dataclass, replace
@@ -36,15 +36,19 @@ OPTIONAL = ("negative_prompt", "seed", "image", "mask")
 
 @dataclass(frozen=True)
 class ModelFields:
-    """takes: what it takes besides what all do. needs: what it cannot do without. multiple_of:
-    what its sides are multiples of.
-    """
+    """A model of the page, and the fields that it takes."""
 
+    #: On the Hub.
     id: str
+    #: As the page calls it.
     alias: str = ""
+    #: A sentence.
     description: str = ""
+    #: What it takes besides what all do.
     takes: tuple[str, ...] = OPTIONAL
+    #: What it cannot do without.
     needs: tuple[str, ...] = ()
+    #: What its sides are multiples of, in px.
     multiple_of: int = 1
 
 
@@ -93,7 +97,7 @@ Mask = Annotated[
 ]
 
 
-class Body(Strict):
+class NebulaBody(Strict, title="Body"):
     model: Id = None
     model_name: Id = None
     prompt: Prompt
@@ -109,17 +113,17 @@ class Body(Strict):
     mask_image: Mask = None
 
 
-class Timings(json_body.Reply):
+class DatumTimings(json_body.Reply, title="Timings"):
     inference: float  # seconds
 
 
 class Datum(json_body.Reply):
-    timings: Timings
+    timings: DatumTimings
     index: int
     b64_json: str  # a PNG
 
 
-class Reply(json_body.Reply):
+class ImagesReply(json_body.Reply, title="Reply"):
     model: str
     object: Literal["list"]
     data: list[Datum]
@@ -150,7 +154,7 @@ class ModelsReply(json_body.Reply):
     status: Literal["success"]
 
 
-class ErrorBody(json_body.Reply):
+class NebulaErrorBody(json_body.Reply, title="ErrorBody"):
     message: str
     status: Literal["failed"]
 
@@ -171,6 +175,8 @@ EXAMPLES: dict[str, Any] = {
 GENERATION: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "examples": EXAMPLES}},
+        "content": {
+            "application/json": {"schema": json_body.schema(NebulaBody), "examples": EXAMPLES}
+        },
     }
 }

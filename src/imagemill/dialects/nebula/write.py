@@ -13,13 +13,13 @@ from imagemill.dialects.nebula.vocabulary import (
     PAINTED,
     STATUSES,
     Datum,
-    ErrorBody,
+    DatumTimings,
+    ImagesReply,
     Listed,
     Lists,
     ModelFields,
     ModelsReply,
-    Reply,
-    Timings,
+    NebulaErrorBody,
 )
 from imagemill.errors import Fault
 from imagemill.generation import Answer
@@ -32,9 +32,9 @@ HUB = "https://huggingface.co/"
 
 def painted(submission: Submission, answer: Answer) -> Response:
     (image,), generation = answer.painted.pictures, submission.generation
-    timings = Timings(inference=answer.painted.seconds)
+    timings = DatumTimings(inference=answer.painted.seconds)
     datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(image).decode())
-    body = Reply(
+    body = ImagesReply(
         model=generation.model, object="list", data=[datum], message=PAINTED, status="success"
     )
     size = {SIZE: f"{generation.width}x{generation.height}"}
@@ -56,7 +56,7 @@ def models(catalog: Catalog) -> Response:
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message
-    body = ErrorBody(message=message, status="failed")
+    body = NebulaErrorBody(message=message, status="failed")
     return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.retry_header(fault))
 
 

@@ -38,17 +38,27 @@ _GONE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
 
 @dataclass(frozen=True)
 class Record:
-    """What is told of a file. key: of its content."""
+    """What is known of a file."""
 
+    #: 26 characters, as Replicate's.
     id: str
+    #: Of its content.
     key: str
+    #: As it was uploaded.
     name: str
+    #: As it was uploaded.
     content_type: str
+    #: In bytes.
     size: int
+    #: Of its content, in hexadecimal digits.
     sha256: str
+    #: The caller's own.
     metadata: dict[str, Any]
+    #: Seconds since 1970.
     created: float
+    #: Seconds since 1970.
     expires: float
+    #: Whose it is; empty where no credential came.
     caller: str
 
 
@@ -61,6 +71,7 @@ class FileIndex:
     files themselves are found by their ids all the same.
     """
 
+    #: Where files and records are kept.
     objects: Objects
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -150,7 +161,9 @@ def _list_place(caller: str) -> str:
 class Files:
     """The routes of files."""
 
+    #: Of the server.
     context: AppContext
+    #: Of all files.
     index: FileIndex
 
     async def create(self, request: Request) -> Response:

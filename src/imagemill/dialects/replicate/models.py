@@ -38,6 +38,7 @@ COLLECTIONS: dict[str, dict[str, str]] = {
 class Models:
     """The routes that tell."""
 
+    #: Of the server.
     context: AppContext
 
     async def list(self, request: Request) -> Response:

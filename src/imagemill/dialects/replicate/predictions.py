@@ -42,8 +42,11 @@ _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 class Predictions:
     """The routes of predictions."""
 
+    #: Of the server.
     context: AppContext
+    #: Knows the files that inputs name.
     file_index: FileIndex
+    #: Look after predictions while nobody waits.
     watchers: Watchers
 
     async def by_version(self, request: Request) -> Response:

@@ -27,6 +27,9 @@ ANSWER = 10.0  # seconds that a receiver has
 
 @dataclass
 class Watchers:
+    """All who look after a prediction."""
+
+    #: Knows the jobs, and what happens to them.
     service: Service
     _tasks: dict[asyncio.Task[None], str | None] = field(default_factory=dict)  # callers watched
     _deadlines: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
@@ -54,7 +57,7 @@ class Watchers:
     def begin(self, job: Job) -> None:
         events = wanted(job.submission.dialect_state)
         if events:
-            telling = Telling(self.service, job, events).run()
+            telling = ProgressReporter(self.service, job, events).run()
             self._keep(asyncio.create_task(telling), job.submission.caller)
         if job.submission.dialect_state["life"] is not None:
             self._deadlines[job.id] = asyncio.get_running_loop().call_later(
@@ -114,16 +117,24 @@ def overdue(job: Job, now: float) -> bool:
 
 
 @dataclass
-class Telling:
+class ProgressReporter:
     """The messages about one job."""
 
+    #: Knows the job, and what happens to it.
     service: Service
+    #: As it was last heard of.
     job: Job
+    #: Those that are told here.
     events: frozenset[str]
+    #: Of the log, by number: those heard of.
     lines: dict[int, Line] = field(default_factory=dict)
+    #: That the job has begun is told.
     begun: bool = False
-    unsaid: bool = False  # lines that no message has told of
+    #: There are lines that no message has told of.
+    unsaid: bool = False
+    #: When lines were last told of: seconds of the service's clock.
     last: float = 0.0
+    #: Messages so far.
     sent: int = 0
 
     async def run(self) -> None:

@@ -12,12 +12,17 @@ from imagemill.service import Service
 
 @dataclass
 class Stream:
-    """data: whether files go as data URIs. Python's client drops events without an id."""
+    """The events of one prediction."""
 
+    #: Knows the job, and what happens to it.
     service: Service
+    #: The address under which the caller knows this server.
     base: str
+    #: Files go as data URIs.
     data: bool
-    sent: set[int] = field(default_factory=set)  # numbers of lines
+    #: Numbers of lines.
+    sent: set[int] = field(default_factory=set)
+    #: Events so far, as an id of each: Python's client drops events without one.
     count: int = 0
 
     async def run(self, id: str) -> AsyncGenerator[str]:

@@ -17,11 +17,15 @@ NO_VERSION = (
 
 @dataclass(frozen=True)
 class Target:
-    """A model and what serves it. version: as asked for, or its own. remarks: for the log."""
+    """A model and what serves it."""
 
+    #: What serves it.
     endpoint: Endpoint
+    #: How its input is read.
     predictor: Predictor
+    #: 64 hexadecimal digits: as asked for, or its own.
     version: str
+    #: For the log.
     remarks: tuple[str, ...] = ()
 
     @property

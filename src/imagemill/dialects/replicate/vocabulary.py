@@ -27,7 +27,11 @@ STATUSES: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class ErrorTitle:
+    """How an error of one kind is told."""
+
+    #: The HTTP status.
     code: int
+    #: In a few words.
     title: str
 
 
@@ -106,10 +110,13 @@ TYPES: tuple[tuple[type, str], ...] = (
 
 @dataclass(frozen=True)
 class InvalidField:
-    """One thing that is wrong with a body. field: empty for the body itself."""
+    """One thing that is wrong with a body."""
 
+    #: The validator's word.
     type: str
+    #: The way to it, with dots between; empty for the body itself.
     field: str
+    #: What is wrong, and the way out.
     description: str
 
     def __str__(self) -> str:

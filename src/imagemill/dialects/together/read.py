@@ -41,7 +41,7 @@ class Size(Strict):
     height: int
 
 
-class Lora(Strict):
+class TogetherLora(Strict, title="Lora"):
     path: Annotated[str, Field(min_length=1, description="Address of a safetensors file.")]
     scale: Annotated[float, Field(description="How strongly it is applied, -4 to 4.")] = 1.0
 
@@ -55,7 +55,7 @@ class Lora(Strict):
         return value
 
 
-class Body(Strict):
+class TogetherBody(Strict, title="Body"):
     """Names beside `steps` and `guidance_scale` are those of other clients and of older ones."""
 
     model: Annotated[str, Field(description="Id of a model.")]
@@ -81,7 +81,7 @@ class Body(Strict):
     ] = None
     mask_image: Annotated[str | None, json_body.picture("White is painted over.")] = None
     strength: Annotated[float | None, Field(description="How much is painted over, 0 to 1.")] = None
-    image_loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
+    image_loras: Annotated[list[TogetherLora] | None, Field(max_length=MAX_LORAS)] = None
     response_format: Literal["url", "base64", "b64_json"] | None = None
     output_format: Literal["jpeg", "png"] | None = None
     disable_safety_checker: bool | None = None
@@ -95,7 +95,7 @@ def credential(headers: Headers) -> None:
 
 
 def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
-    params = json_body.take(Body, json_body.parse(json_body.text(body)))
+    params = json_body.take(TogetherBody, json_body.parse(json_body.text(body)))
     endpoint = catalog.find(_known_as(catalog, params.model))
     generation = endpoint.generation(_draft(params, endpoint, base))
     return Submission(
@@ -118,7 +118,7 @@ def _known_as(catalog: Catalog, model: str) -> str:
     return model if catalog.model(model) else named_by(DIALECT, model) or model
 
 
-def _draft(params: Body, endpoint: Endpoint, base: str) -> Draft:
+def _draft(params: TogetherBody, endpoint: Endpoint, base: str) -> Draft:
     width, height = _size(params, endpoint)
     image = _image(params, base)
     if params.strength is not None and image is None:
@@ -145,7 +145,7 @@ def _draft(params: Body, endpoint: Endpoint, base: str) -> Draft:
     )
 
 
-def _either(params: Body, *names: str) -> Any:
+def _either(params: TogetherBody, *names: str) -> Any:
     """The value of what has several names."""
     values = {name: value for name in names if (value := getattr(params, name)) is not None}
     if len(set(values.values())) > 1:
@@ -154,7 +154,7 @@ def _either(params: Body, *names: str) -> Any:
     return next(iter(values.values()), None)
 
 
-def _size(params: Body, endpoint: Endpoint) -> tuple[int | None, int | None]:
+def _size(params: TogetherBody, endpoint: Endpoint) -> tuple[int | None, int | None]:
     sides, target, ratio = (params.width, params.height), params.target_size, params.aspect_ratio
     wanted = [(target.width, target.height)] if target else []
     wanted += [_shaped(ratio, endpoint)] if ratio else []
@@ -173,7 +173,7 @@ def _shaped(ratio: Ratio, endpoint: Endpoint) -> tuple[int, int]:
     return width, height
 
 
-def _image(params: Body, base: str) -> str | None:
+def _image(params: TogetherBody, base: str) -> str | None:
     names = params.image_url, params.image_base64, *(params.reference_images or ())
     images = dict.fromkeys(_reference(name, base) for name in names if name is not None)
     if len(images) > 1:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from imagemill.dialects.together import vocabulary, write
-from imagemill.dialects.together.read import Body, credential, read
+from imagemill.dialects.together.read import TogetherBody, credential, read
 from imagemill.dialects.together.vocabulary import DIALECT
 from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
@@ -98,7 +98,9 @@ _STRING = {"type": "string"}
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
+        "content": {
+            "application/json": {"schema": json_body.schema(TogetherBody), "example": EXAMPLE}
+        },
     },
 }
 _DEDICATED = {"name": "dedicated", "in": "query", "schema": {"type": "boolean", "default": False}}

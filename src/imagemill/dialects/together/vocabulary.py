@@ -17,8 +17,11 @@ DIALECT = "together"
 class ErrorCode:
     """How an error of one kind is told."""
 
+    #: Of HTTP.
     status: int
+    #: A word of OpenAI's documentation.
     type: str = "invalid_request_error"
+    #: A word of OpenAI's documentation; None where there is none.
     code: str | None = None
 
 
