@@ -19,7 +19,7 @@ from imagemill.dialects.fal.realtime import (
     read,
 )
 from imagemill.errors import Fault
-from tests.talks import (
+from tests.realtime_harness import (
     APP,
     make_app,
 )
@@ -47,8 +47,8 @@ def test_a_frame_that_would_fill_the_memory_is_refused(frame: bytes | str) -> No
 
 
 def test_a_large_picture_is_no_such_frame() -> None:
-    picture = b"\x00" * (FRAME_BYTES - 100)
-    assert read(msgpack.packb({"image": picture})) == {"image": picture}
+    image = b"\x00" * (FRAME_BYTES - 100)
+    assert read(msgpack.packb({"image": image})) == {"image": image}
     assert read('{"image": "data:image/png;base64,' + "A" * 10_000_000 + '"}').keys() == {"image"}
 
 

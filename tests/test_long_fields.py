@@ -19,14 +19,14 @@ from imagemill.app import create_app
 from imagemill.dialects import flat
 from imagemill.dialects.fal import storage, tokens
 from imagemill.dialects.fal.pages import PAGES
-from imagemill.dialects.hf_inference.read import Body as HfBody
-from imagemill.dialects.nebius.read import Body as NebiusBody
-from imagemill.dialects.nebula.vocabulary import Body as NebulaBody
+from imagemill.dialects.hf_inference.read import InferenceBody
+from imagemill.dialects.nebius.read import NebiusBody
+from imagemill.dialects.nebula.vocabulary import NebulaBody
 from imagemill.dialects.openai import bodies as openai
 from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import CreateByVersion
 from imagemill.dialects.sdapi import bodies as sdapi
-from imagemill.dialects.together.read import Body as TogetherBody
+from imagemill.dialects.together.read import TogetherBody
 from imagemill.generation import LONGEST_URL
 from imagemill.http import json_body
 from imagemill.images.data_uris import as_data_uri
@@ -53,11 +53,13 @@ def route(path: str, schema: dict[str, Any], **body: Any) -> tuple[str, dict[str
 
 def routes() -> Iterator[tuple[str, dict[str, Any], Any]]:
     """An address, the schema of what it takes, and a body that is right."""
-    yield route("/models/a/b", json_body.schema(HfBody), inputs="a cat", parameters={}, options={})
     yield route(
-        "/models/a/b", json_body.schema(HfBody), inputs=PIXEL, parameters={"prompt": "a cat"}
+        "/models/a/b", json_body.schema(InferenceBody), inputs="a cat", parameters={}, options={}
     )
-    yield route("/flat/a/b", json_body.schema(flat.Body), inputs="a cat")
+    yield route(
+        "/models/a/b", json_body.schema(InferenceBody), inputs=PIXEL, parameters={"prompt": "a cat"}
+    )
+    yield route("/flat/a/b", json_body.schema(flat.FlatBody), inputs="a cat")
     yield route(
         "/nebius/v1/images/generations", json_body.schema(NebiusBody), model=SD3, prompt="a"
     )
@@ -78,7 +80,7 @@ def routes() -> Iterator[tuple[str, dict[str, Any], Any]]:
                 init_images=[PIXEL])  # fmt: skip
     yield route("/replicate/v1/predictions", json_body.schema(CreateByVersion), version=VERSION,
                 input={"prompt": "a cat"})  # fmt: skip
-    yield route("/fal/rest/storage/upload/initiate", json_body.schema(storage.Announced))
+    yield route("/fal/rest/storage/upload/initiate", json_body.schema(storage.AnnouncedFile))
     for form in (tokens.ForAliases, tokens.ForApps):
         yield route("/fal/rest/tokens/", json_body.schema(form))
     for id, page in PAGES.items():
