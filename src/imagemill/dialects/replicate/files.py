@@ -203,7 +203,7 @@ class Files:
         owner, expiry, given = (query.get(name, "") for name in ("owner", "expiry", "signature"))
         if not (expiry.isascii() and expiry.isdigit() and len(expiry) < 16):
             return False
-        key = ids.signing_key(self.context.service.secret, record.caller)
+        key = ids.signing_key(self.context.service.signing_secret(), record.caller)
         right = ids.signature(key, f"{owner} {record.id} {expiry}".encode())
         in_time = int(expiry) >= self.context.service.now()
         return in_time and hmac.compare_digest(given.encode(), right.encode())

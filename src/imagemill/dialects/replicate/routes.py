@@ -42,7 +42,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
 
 
 def routes(context: AppContext) -> APIRouter:
-    shelf, watchers = Shelf(context.service.objects), Watchers(context.service)
+    shelf, watchers = Shelf(context.files), Watchers(context.service)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
