@@ -31,8 +31,8 @@ from imagemill.generation import LONGEST_URL
 from imagemill.http import json_body
 from imagemill.images.data_uris import as_data_uri
 from imagemill.images.encode import encode
-from imagemill.service import Service
 from imagemill.settings import Settings
+from imagemill.store import Database
 from imagemill.store.schema import JOBS
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -132,12 +132,12 @@ async def test_no_field_of_any_dialect_takes_a_text_without_end(tmp_path: Path) 
             assert 400 <= reply.status_code < 500, case
             assert len(reply.text) < 5000, case
             assert reply.json(), case
-        assert await kept(app.state.service) == []
+        assert await kept(app.state.backend.database) == []
     assert engine.submitted == []
 
 
-async def kept(service: Service) -> list[str]:
-    async with service.database.reading() as connection:
+async def kept(database: Database) -> list[str]:
+    async with database.reading() as connection:
         rows = (await connection.execute(select(JOBS.c.generation, JOBS.c.wire))).all()
     return [json.dumps(row[0]) for row in rows]
 

@@ -16,7 +16,7 @@ from imagemill.http.identity import caller_of
 from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.houses import opened
+from tests.houses import opened, opened_backend
 from tests.test_replicate import KEY, ROOT, SCHNELL, SMALL, WAIT, create, data_uri, ended
 from tests.test_replicate_files import upload
 from tests.test_replicate_jobs import ended_in, make_submission, receiving, submit
@@ -113,12 +113,13 @@ async def test_what_ends_elsewhere_is_not_watched_for_ever(
     monkeypatch.setattr(progress_webhooks, "LOOK", 0.01)
     engine = PlainEngine()
     engine.gate.clear()
-    async with opened(tmp_path, engine, running=1) as service, asyncio.timeout(30):
+    async with opened_backend(tmp_path, engine, running=1) as backend, asyncio.timeout(30):
+        service = backend.service
         running = await service.submit(make_submission())
         await engine.asked(1)
         queued = await service.submit(make_submission())
         telling = asyncio.create_task(ProgressReporter(service, queued, frozenset({"logs"})).run())
-        await service.jobs.cancel(queued.id, service.now())  # as another server does
+        await backend.jobs.cancel(queued.id, service.now())  # as another server does
         await telling
         engine.gate.set()
         await ended_in(service, running)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -208,6 +209,16 @@ def make_submission(life: str | None = None) -> Any:
     return submission(target, Create(input=SMALL), params, remarks, headers, "http://server")
 
 
+@dataclass
+class Clock:
+    """The time of all, and what a test has let pass besides, in seconds."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
 async def ended_in(service: Service, job: Job) -> Job:
     async with asyncio.timeout(30):
         return await service.ended(job.id)
@@ -218,18 +229,19 @@ async def test_a_prediction_that_outlives_its_time_is_cancelled(tmp_path: Path, 
     engine = PlainEngine()
     if held:
         engine.gate.clear()
-    async with opened(tmp_path, engine, running=1) as service:
+    clock = Clock()
+    async with opened(tmp_path, engine, now=clock, running=1) as service:
         job = await service.submit(make_submission("1h30m"))
-        watchers, now = Watchers(service), service.now
+        watchers = Watchers(service)
         if held:
             await engine.asked(1)
-            assert not overdue(job, now())
-            service.now = lambda: now() + 5401
+            assert not overdue(job, clock())
+            clock.ahead = 5401.0
             assert overdue(job, service.now())
         watchers.begin(job)
         job = await ended_in(service, job)
         assert job.status is (Status.CANCELLED if held else Status.SUCCEEDED)
-        assert not overdue(job, now() + 9999)
+        assert not overdue(job, clock() + 9999)
 
 
 async def test_what_was_not_begun_in_its_time_is_canceled_too(tmp_path: Path) -> None:

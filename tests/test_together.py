@@ -28,7 +28,7 @@ from imagemill.settings import Settings
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.houses import opened as opened_house
+from tests.houses import opened_backend as opened_house
 
 pytestmark = pytest.mark.anyio
 
@@ -463,8 +463,9 @@ async def test_a_long_body_is_read_beside_the_loop_that_answers_everybody(
         return "1"
 
     app, name = FastAPI(), door.__name__.rpartition(".")[2]
-    async with opened_house(tmp_path, PlainEngine()) as service:
-        context = AppContext(service, Catalog({}, True, version), Telemetry(), 2**20, 2**20, False)
+    async with opened_house(tmp_path, PlainEngine()) as backend:
+        service, files, catalog = backend.service, backend.objects, Catalog({}, True, version)
+        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20, False)
         app.include_router(door.routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

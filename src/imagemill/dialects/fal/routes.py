@@ -286,7 +286,7 @@ _CODES = {kind: word.code for kind, word in vocabulary.ERRORS.items()}
 
 
 def routes(context: AppContext) -> APIRouter:
-    tokens = Tokens(lambda: context.service.secret, time.time)
+    tokens = Tokens(context.service.signing_secret, time.time)
     router, fal = APIRouter(tags=["fal"]), Fal(context, tokens)
     for verb, place, name, handler in (
         ("POST", "/fal/run", "Run an application, or stream from it", fal.run),
@@ -308,9 +308,7 @@ def routes(context: AppContext) -> APIRouter:
             openapi_extra=_REQUEST if verb == "POST" else None,
             responses=replies.responses(_CODES, _ERROR),
         )
-    router.include_router(
-        storage.routes(context.service.objects, behind_proxy=context.behind_proxy)
-    )
+    router.include_router(storage.routes(context.files, behind_proxy=context.behind_proxy))
     router.include_router(describe.routes(context, refuse))
     router.include_router(realtime.routes(fal.converse, tokens))
     return router

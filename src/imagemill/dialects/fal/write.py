@@ -76,7 +76,7 @@ async def spoken(service: Service, job: Job) -> dict[str, Any]:
     whole = await output(service, job, "", inline=False)
     assert job.result is not None
     images = [
-        {"content": await service.objects.read(file.key), "content_type": file.content_type}
+        {"content": await service.read_file(file.key), "content_type": file.content_type}
         for file in job.result.files
     ]
     return whole | {"images": images}
@@ -100,7 +100,7 @@ async def output(
     for file in result.files:
         url = f"{base}/fal/cdn/{file.key}"
         if inline:
-            content = await service.objects.read(file.key)
+            content = await service.read_file(file.key)
             url = f"data:{file.content_type};base64,{base64.b64encode(content).decode()}"
         images.append(
             {

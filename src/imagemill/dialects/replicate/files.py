@@ -218,7 +218,7 @@ class Files:
         )
         if not (expiry.isascii() and expiry.isdigit() and len(expiry) < 16):
             return False
-        key = ids.signing_key(self.context.service.secret, record.caller)
+        key = ids.signing_key(self.context.service.signing_secret(), record.caller)
         right = ids.signature(key, f"{owner} {record.id} {expiry}".encode())
         in_time = int(expiry) >= self.context.service.now()
         return in_time and hmac.compare_digest(signature.encode(), right.encode())

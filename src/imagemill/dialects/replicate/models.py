@@ -123,7 +123,7 @@ class Models:
         caller = caller_of(request.headers)
         if not caller:  # one key for all of them would let each forge what the others are told
             raise Fault(Kind.DENIED, "a key belongs to a token; send a token, which may be any")
-        key = ids.signing_key(self.context.service.secret, caller)
+        key = ids.signing_key(self.context.service.signing_secret(), caller)
         return JSONResponse({"key": ids.encoded_key(key)})
 
     def _model(self, request: Request, id: str) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Predictions:
     async def stream(self, request: Request, token: str) -> Response:
         """What happens to a prediction; the address alone admits, as some clients send no token."""
         base, service = self.context.base(request), self.context.service
-        id = ids.unsealed(service.secret, token)
+        id = ids.unsealed(service.signing_secret(), token)
         data = read.wants_data(request.headers, base)
         return sse.Events(Stream(service, base, data).run(id), {})
 

@@ -138,7 +138,7 @@ class ProgressReporter:
     sent: int = 0
 
     async def run(self) -> None:
-        with self.service.news.listen(self.job.id) as heard:
+        with self.service.subscribe(self.job.id) as heard:
             item: Item | None = await self._look()
             while True:
                 for event in self._events(item):
@@ -170,14 +170,14 @@ class ProgressReporter:
                 names.append("start")
             if item.status is Status.SUCCEEDED:
                 names.append("output")
-        due = write.ended(self.job) or self.service.clock() - self.last >= PAUSE
+        due = write.ended(self.job) or self.service.monotonic() - self.last >= PAUSE
         if self.unsaid and due:
             names.append("logs")
         return [event for event in names if event in self.events]
 
     async def _tell(self, event: str) -> None:
         if event == "logs":
-            self.unsaid, self.last = False, self.service.clock()
+            self.unsaid, self.last = False, self.service.monotonic()
         self.sent += 1
         known = {line.number: line for line in await self.service.lines(self.job)} | self.lines
         lines = [known[number] for number in sorted(known)]
@@ -187,7 +187,7 @@ class ProgressReporter:
         name, now = f"{event}_{self.sent}", self.service.now()
         message = write.message_of(self.service, self.job, name, body, now)
         try:
-            await self.service.fetcher.post(
+            await self.service.post(
                 message.url,
                 message.body,
                 message.headers,

@@ -42,7 +42,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
 
 
 def routes(context: AppContext) -> APIRouter:
-    file_index, watchers = FileIndex(context.service.objects), Watchers(context.service)
+    file_index, watchers = FileIndex(context.files), Watchers(context.service)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:

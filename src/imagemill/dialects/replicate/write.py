@@ -30,7 +30,7 @@ def urls(service: Service, job: Job, base: str) -> dict[str, str]:
     return {
         "get": get,
         "cancel": f"{get}/cancel",
-        "stream": f"{base}{PREFIX}/streams/{ids.sealed(service.secret, id)}",
+        "stream": f"{base}{PREFIX}/streams/{ids.sealed(service.signing_secret(), id)}",
         "web": get,
     }
 
@@ -72,7 +72,7 @@ async def output(service: Service, job: Job, base: str, data: bool) -> Any:
 
 
 async def _data(service: Service, key: str, content_type: str) -> str:
-    content = await service.objects.read(key)
+    content = await service.read_file(key)
     return f"data:{content_type};base64,{base64.b64encode(content).decode()}"
 
 
@@ -122,7 +122,7 @@ async def prediction(
 def message_of(service: Service, job: Job, name: str, body: Any, now: float) -> Message:
     """A webhook about an event of a prediction, signed."""
     content = json.dumps(body).encode()
-    key, id = ids.signing_key(service.secret, job.submission.caller), ids.encode(job.id)
+    key, id = ids.signing_key(service.signing_secret(), job.submission.caller), ids.encode(job.id)
     return Message(
         str(job.submission.dialect_state["webhook"]),
         ids.headers(key, f"msg_{id}_{name}", content, now),
