@@ -19,7 +19,7 @@ from replicate.webhook import InvalidSignatureError, Webhooks
 
 from conformance.snippets import node
 from imagemill import assembly
-from imagemill.dialects.replicate import DOOR, message
+from imagemill.dialects.replicate import DIALECT, message
 
 MODEL = "black-forest-labs/flux-schnell"
 SINGLE = "black-forest-labs/flux-1.1-pro"
@@ -36,7 +36,7 @@ def shows(client: str, *calls: str) -> Callable[[Test], Test]:
 
     def mark(test: Test) -> Test:
         for call in calls:
-            test = pytest.mark.cell(client, DOOR, call)(test)
+            test = pytest.mark.cell(client, DIALECT, call)(test)
         return test
 
     return mark
@@ -203,7 +203,7 @@ class Receiver(BaseHTTPRequestHandler):
 def test_a_webhook_is_signed_as_the_client_verifies_it(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(assembly.MESSAGES, DOOR, message)
+    monkeypatch.setitem(assembly.MESSAGES, DIALECT, message)
     Receiver.heard = Queue()
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from imagemill.assembly import assemble
+from imagemill.assembly import Backend, assemble
 from imagemill.catalog import Catalog
 from imagemill.engine.events import Engine
 from imagemill.service import Service
@@ -16,20 +16,28 @@ from tests.databases import place_database
 
 
 @asynccontextmanager
-async def opened(
+async def opened_backend(
     folder: Path,
     engine: Engine,
     clock: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] | None = None,
     **settings: Any,
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[Backend]:
     """Work that is not finished at the end is stopped."""
     if "database" not in settings:
         place_database(folder)
     catalog = Catalog({}, True, lambda _: "1")
-    service = assemble(Settings(data_dir=folder, **settings), catalog, Telemetry(), engine)
-    service.clock = clock
-    await service.open()
+    options = Settings(data_dir=folder, **settings)
+    backend = assemble(options, catalog, Telemetry(), engine, now=now, monotonic=clock)
+    await backend.service.open()
     try:
-        yield service
+        yield backend
     finally:
-        await service.close(patience=0)
+        await backend.service.close(patience=0)
+
+
+@asynccontextmanager
+async def opened(folder: Path, engine: Engine, **options: Any) -> AsyncIterator[Service]:
+    """The same, for who needs no more than the service."""
+    async with opened_backend(folder, engine, **options) as backend:
+        yield backend.service

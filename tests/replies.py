@@ -285,11 +285,11 @@ async def server(folder: Path) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient
 
 async def replies(folder: Path) -> AsyncIterator[dict[str, Any]]:
     async with server(folder) as (app, client):
-        plain, kept = Plain(), dict[str, str]()
+        plain, kept, backend = Plain(), dict[str, str](), app.state.backend
         for call in (*STORIES, *bad(app)):
             response = await ask(client, call, kept)
             yield plain.reply(call, response)
-            while app.state.service.worker.busy or await app.state.service.waiting():
+            while backend.worker.busy or await backend.service.waiting():
                 await asyncio.sleep(0)  # so that what is asked next finds every job at its end
 
 

@@ -19,7 +19,7 @@ from imagemill.app import create_app
 from imagemill.errors import Fault
 from imagemill.settings import Settings, load
 from tests.engines import PlainEngine
-from tests.talks import serving as listening
+from tests.realtime_harness import serving as listening
 
 pytestmark = pytest.mark.anyio
 

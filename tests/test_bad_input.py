@@ -271,7 +271,7 @@ async def test_a_wrong_verb_or_route_is_told_in_json(
     assert reply.headers["x-request-id"]
 
 
-FIELDS = [*hf_inference.Parameters.model_fields, *flat_door.Body.model_fields]
+FIELDS = [*hf_inference.Parameters.model_fields, *flat_door.FlatBody.model_fields]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES_OF_ANY_SHAPE = st.recursive(
     SCALARS,

@@ -6,7 +6,7 @@ import pytest
 
 from imagemill.catalog.models import ENDPOINTS, MODELS, OWN, Provider, defaults_of, named_by
 from imagemill.dialects.fal.pages import PAGES
-from imagemill.dialects.nebula.words import MODELS as NEBULA
+from imagemill.dialects.nebula.vocabulary import MODELS as NEBULA
 from imagemill.dialects.replicate.predictors import PREDICTORS
 
 FLUX = "black-forest-labs/FLUX.1-schnell"

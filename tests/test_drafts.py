@@ -16,7 +16,7 @@ from imagemill.dialects.fal.pages.recraft import Style
 from imagemill.dialects.fal.pages.types import RATIOS, SIZES
 from imagemill.errors import Fault, Kind
 from imagemill.generation import ACCELERATIONS, Defaults, Draft, Generation, Lora, Swatch
-from tests.printed import (
+from tests.documented_pages import (
     BACKGROUND,
     EDIT,
     EXAMPLES,
@@ -26,11 +26,11 @@ from tests.printed import (
     FLUX_OLD,
     HIDREAM,
     HIDREAM_FAST,
+    IMAGE,
     IMAGEN,
     IMAGEN_FAST,
     MASK,
     OMNIGEN,
-    PICTURE,
     PRINTED_CHOICES,
     RECRAFT,
     REFRAME,
@@ -62,7 +62,7 @@ DRAFTS: dict[str, Draft] = {
         steps=28,
         format="png",
         expand=True,
-        image=PICTURE,
+        image=IMAGE,
         mask=MASK,
         strength=1.0,
         image_sized=True,
@@ -74,7 +74,7 @@ DRAFTS: dict[str, Draft] = {
         steps=28,
         format="png",
         expand=True,
-        image=PICTURE,
+        image=IMAGE,
         strength=0.2,
     ),
     REFRAME: Draft(
@@ -83,7 +83,7 @@ DRAFTS: dict[str, Draft] = {
         height=576,
         steps=28,
         format="png",
-        image=PICTURE,
+        image=IMAGE,
         strength=1.0,
         outpaint=True,
     ),
@@ -126,10 +126,10 @@ def test_what_a_page_s_defaults_say(id: str) -> None:
 def test_the_example_asks_for_what_can_be_painted(id: str) -> None:
     page = PAGES[id]
     example = {name: each for name, each in page.example.items() if name not in page.lacking}
-    asked = page.draft(page.Input.model_validate(example))
-    assert painted(id, asked).prompt == example.get("prompt", REFRAMED)
-    assert (asked.width, asked.height) == (DRAFTS[id].width, DRAFTS[id].height)
-    assert (asked.steps, asked.format) == (DRAFTS[id].steps, DRAFTS[id].format)
+    made = page.draft(page.Input.model_validate(example))
+    assert painted(id, made).prompt == example.get("prompt", REFRAMED)
+    assert (made.width, made.height) == (DRAFTS[id].width, DRAFTS[id].height)
+    assert (made.steps, made.format) == (DRAFTS[id].steps, DRAFTS[id].format)
 
 
 def test_all_pages_have_a_draft_but_the_one_that_is_not_served() -> None:
@@ -137,7 +137,7 @@ def test_all_pages_have_a_draft_but_the_one_that_is_not_served() -> None:
 
 
 def test_everything_that_is_asked_reaches_the_draft() -> None:
-    asked = draft(
+    made = draft(
         HIDREAM,
         negative_prompt="rain",
         seed=0,
@@ -147,24 +147,24 @@ def test_everything_that_is_asked_reaches_the_draft() -> None:
         image_size={"width": 64},
         loras=[{"path": "owner/name", "weight_name": "a.safetensors", "scale": -1}],
     )
-    assert (asked.negative_prompt, asked.seed, asked.num_images) == ("rain", 0, 4)
-    assert (asked.guidance_scale, asked.format) == (0.0, "png")
-    assert (asked.width, asked.height) == (64, 512)
-    assert asked.loras == (Lora("owner/name", -1.0, "a.safetensors"),)
+    assert (made.negative_prompt, made.seed, made.num_images) == ("rain", 0, 4)
+    assert (made.guidance_scale, made.format) == (0.0, "png")
+    assert (made.width, made.height) == (64, 512)
+    assert made.loras == (Lora("owner/name", -1.0, "a.safetensors"),)
     assert draft(SD, loras=[{"path": "a"}]).loras == (Lora("a"),)
 
 
 @given(st.integers(64, 2048), st.integers(64, 2048), st.sampled_from([FLUX, HIDREAM, V3, RECRAFT]))
 def test_any_size_in_range_is_painted_as_asked(width: int, height: int, id: str) -> None:
-    asked = draft(id, image_size={"width": width, "height": height})
-    assert (asked.width, asked.height) == (width, height)
+    made = draft(id, image_size={"width": width, "height": height})
+    assert (made.width, made.height) == (width, height)
 
 
 @given(st.dictionaries(st.sampled_from(["width", "height"]), st.integers(-(2**70), 2**70)))
 def test_a_size_is_in_range_or_an_error(size: dict[str, int]) -> None:
     if all(64 <= side <= 2048 for side in size.values()):
-        asked = draft(FLUX, image_size=size)
-        assert (asked.width, asked.height) == (size.get("width", 512), size.get("height", 512))
+        made = draft(FLUX, image_size=size)
+        assert (made.width, made.height) == (size.get("width", 512), size.get("height", 512))
     else:
         with pytest.raises(ValidationError):
             ask(FLUX, image_size=size)
@@ -174,20 +174,20 @@ def test_a_size_is_in_range_or_an_error(size: dict[str, int]) -> None:
 def test_any_ratio_gives_about_a_megapixel_of_that_ratio(id: str, ratio: str) -> None:
     if ratio not in PRINTED_CHOICES[id, "aspect_ratio"].split(", "):
         return
-    asked = draft(id, aspect_ratio=ratio)
-    assert asked.width is not None
-    assert asked.height is not None
-    assert asked.width % 16 == asked.height % 16 == 0
-    assert all(64 <= side <= 2048 for side in (asked.width, asked.height))
+    made = draft(id, aspect_ratio=ratio)
+    assert made.width is not None
+    assert made.height is not None
+    assert made.width % 16 == made.height % 16 == 0
+    assert all(64 <= side <= 2048 for side in (made.width, made.height))
     across, down = map(int, ratio.split(":"))
-    assert asked.width / asked.height == pytest.approx(across / down, rel=0.01)
-    assert asked.width * asked.height == pytest.approx(2**20, rel=0.06)
+    assert made.width / made.height == pytest.approx(across / down, rel=0.01)
+    assert made.width * made.height == pytest.approx(2**20, rel=0.06)
 
 
 def test_every_named_size_is_the_documented_one() -> None:
     for name, size in SIZES.items():
-        asked = draft(FLUX, image_size=name)
-        assert (asked.width, asked.height) == size
+        made = draft(FLUX, image_size=name)
+        assert (made.width, made.height) == size
     assert SIZES["portrait_16_9"] == (576, 1024)
 
 
@@ -197,9 +197,9 @@ def test_acceleration_reaches_the_draft() -> None:
 
 
 def test_a_range_of_guidance_and_a_scheduler_reach_the_draft() -> None:
-    asked = draft(OMNIGEN, cfg_range_start=0.25, cfg_range_end=0.75, scheduler="dpmsolver")
-    assert asked.guidance_range == (0.25, 0.75)
-    assert asked.scheduler == "DPMSolverMultistepScheduler"
+    made = draft(OMNIGEN, cfg_range_start=0.25, cfg_range_end=0.75, scheduler="dpmsolver")
+    assert made.guidance_range == (0.25, 0.75)
+    assert made.scheduler == "DPMSolverMultistepScheduler"
     assert draft(OMNIGEN, cfg_range_start=1).guidance_range == (1.0, 1.0)
 
 
@@ -218,10 +218,10 @@ def test_a_stronger_image_is_repainted_less_but_never_not_at_all(strength: float
 
 @pytest.mark.parametrize("style", get_args(Style))
 def test_a_style_is_a_preset_and_vectors_come_as_svg(style: str) -> None:
-    asked = draft(RECRAFT, style=style)
-    assert asked.style == (None if style == "any" else f"recraft/{style}")
+    made = draft(RECRAFT, style=style)
+    assert made.style == (None if style == "any" else f"recraft/{style}")
     vector = style.startswith(("vector_illustration", "icon/"))
-    assert asked.format == ("svg" if vector else "webp")
+    assert made.format == ("svg" if vector else "webp")
 
 
 @pytest.mark.parametrize(
@@ -278,37 +278,37 @@ def test_an_empty_palette_asks_for_none(palette: dict[str, Any] | None) -> None:
 @pytest.mark.parametrize(
     ("id", "name", "value"),
     [
-        (SD, "controlnet", {"path": "a/b", "control_image_url": PICTURE}),
+        (SD, "controlnet", {"path": "a/b", "control_image_url": IMAGE}),
         (
             SD,
             "ip_adapter",
-            {"path": "a/b", "image_encoder_path": "c/d", "image_url": PICTURE, "scale": 1},
+            {"path": "a/b", "image_encoder_path": "c/d", "image_url": IMAGE, "scale": 1},
         ),
         (RECRAFT, "style_id", "mine"),
-        (OMNIGEN, "input_image_urls", [PICTURE]),
-        (V3, "image_urls", [PICTURE]),
+        (OMNIGEN, "input_image_urls", [IMAGE]),
+        (V3, "image_urls", [IMAGE]),
         (V3, "style_codes", ["AAFF5733"]),
-        (EDIT, "image_urls", [PICTURE]),
+        (EDIT, "image_urls", [IMAGE]),
         (REMIX, "style_codes", ["AAFF5733"]),
-        (REFRAME, "image_urls", [PICTURE]),
-        (BACKGROUND, "image_url", PICTURE),
+        (REFRAME, "image_urls", [IMAGE]),
+        (BACKGROUND, "image_url", IMAGE),
     ],
 )
 def test_what_cannot_be_honoured_yet_is_refused_with_a_way_out(
     id: str, name: str, value: Any
 ) -> None:
-    asked = ask(id, **{name: value})
-    ((loc, why),) = PAGES[id].unsupported(asked)
+    params = ask(id, **{name: value})
+    ((loc, why),) = PAGES[id].unsupported(params)
     assert loc == (name,)
     assert "not served here yet; " in why
     with pytest.raises(Fault, match="not served here yet") as raised:
-        PAGES[id].draft(asked)
+        PAGES[id].draft(params)
     assert raised.value.kind is Kind.UNSUPPORTED
 
 
 def test_all_that_cannot_be_honoured_is_told_at_once() -> None:
-    asked = ask(V3, image_urls=[PICTURE], style_codes=["AAFF5733"])
-    assert [loc for loc, _ in PAGES[V3].unsupported(asked)] == [("image_urls",), ("style_codes",)]
+    params = ask(V3, image_urls=[IMAGE], style_codes=["AAFF5733"])
+    assert [loc for loc, _ in PAGES[V3].unsupported(params)] == [("image_urls",), ("style_codes",)]
 
 
 @pytest.mark.parametrize("nothing", [None, []])

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagemill.dialects.fal.words import CODES, ERRORS, STATUSES
+from imagemill.dialects.fal.vocabulary import CODES, ERRORS, STATUSES
 from imagemill.engine.events import State
 from imagemill.errors import Kind
 from imagemill.job import Status
@@ -30,15 +30,15 @@ KEY = {"authorization": "Key id:secret"}
 async def submit(client: httpx.AsyncClient, app: str = APP, **options: Any) -> dict[str, Any]:
     reply = await client.post(f"/fal/queue/{app}", json=SMALL, headers=KEY, **options)
     assert reply.status_code == 200, reply.text
-    told: dict[str, Any] = reply.json()
-    return told
+    body: dict[str, Any] = reply.json()
+    return body
 
 
-async def ended(client: httpx.AsyncClient, told: dict[str, Any]) -> dict[str, Any]:
+async def ended(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
     """The last status, when there will be no other."""
     async with asyncio.timeout(30):
         while True:
-            reply = await client.get(told["status_url"], params={"logs": 1}, headers=KEY)
+            reply = await client.get(body["status_url"], params={"logs": 1}, headers=KEY)
             status: dict[str, Any] = reply.json()
             assert reply.status_code == (200 if status["status"] == "COMPLETED" else 202)
             if status["status"] == "COMPLETED":
@@ -65,41 +65,41 @@ async def test_run_answers_with_the_output(serving: Serving) -> None:
         assert output["has_nsfw_concepts"] == [False]
         (image,) = output["images"]
         assert (image["width"], image["height"]) == (64, 64)
-        picture = await client.get(image["url"])
-        assert picture.headers["content-type"] == image["content_type"]
+        file = await client.get(image["url"])
+        assert file.headers["content-type"] == image["content_type"]
 
 
 async def test_a_request_is_queued_told_of_and_collected(serving: Serving) -> None:
     engine = PlainEngine()
     engine.gate.clear()
     async with serving(engine) as client:
-        told = await submit(client)
-        assert told["status"] == "IN_QUEUE"
-        assert "?" not in told["status_url"]
+        body = await submit(client)
+        assert body["status"] == "IN_QUEUE"
+        assert "?" not in body["status_url"]
         await engine.asked(1)
-        waiting = await client.get(told["status_url"], headers=KEY)
+        waiting = await client.get(body["status_url"], headers=KEY)
         assert (waiting.status_code, waiting.json()["status"]) == (202, "IN_PROGRESS")
         assert waiting.json()["logs"] is None
-        early = await client.get(told["response_url"], headers=KEY)
+        early = await client.get(body["response_url"], headers=KEY)
         assert (early.status_code, early.json()["detail"]) == (400, "Request is still in progress")
         engine.gate.set()
-        status = await ended(client, told)
+        status = await ended(client, body)
         assert [line["message"] for line in status["logs"]][-1].startswith("painted by pico")
         assert status["metrics"]["inference_time"] == 0.25
-        for url in (told["response_url"], told["response_url"] + "/response/"):
+        for url in (body["response_url"], body["response_url"] + "/response/"):
             result = await client.get(url, headers=KEY)
-            assert result.headers["x-fal-request-id"] == told["request_id"]
+            assert result.headers["x-fal-request-id"] == body["request_id"]
             assert result.json()["seed"] == 7
 
 
 async def test_somebody_else_s_request_is_not_there(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await submit(client)
-        await ended(client, told)
-        for url in (told["status_url"], told["response_url"]):
+        body = await submit(client)
+        await ended(client, body)
+        for url in (body["status_url"], body["response_url"]):
             for headers in ({}, {"authorization": "Key other:secret"}):
                 assert (await client.get(url, headers=headers)).status_code == 404
-        gone = await client.put(told["cancel_url"], headers={"authorization": "Key x:y"})
+        gone = await client.put(body["cancel_url"], headers={"authorization": "Key x:y"})
         assert gone.status_code == 404
 
 
@@ -109,17 +109,17 @@ async def test_cancelling_in_every_state(serving: Serving) -> None:
         running, queued = await submit(client), await submit(client)
         await engine.reached("a cat", 1)
         replies = [
-            await client.put(told["cancel_url"], headers=KEY) for told in (queued, running, queued)
+            await client.put(body["cancel_url"], headers=KEY) for body in (queued, running, queued)
         ]
         engine.gate.set()
         assert [reply.json()["status"] for reply in replies] == [
             "OK", "CANCELLATION_REQUESTED", "ALREADY_COMPLETED",
         ]  # fmt: skip
         assert [reply.status_code for reply in replies] == [200, 202, 400]
-        for told in (queued, running):
-            status = await ended(client, told)
+        for body in (queued, running):
+            status = await ended(client, body)
             assert status["error_type"] == "client_cancelled"
-            assert (await client.get(told["response_url"], headers=KEY)).status_code == 499
+            assert (await client.get(body["response_url"], headers=KEY)).status_code == 499
 
 
 async def test_what_is_low_waits_for_what_is_not(serving: Serving) -> None:
@@ -132,9 +132,9 @@ async def test_what_is_low_waits_for_what_is_not(serving: Serving) -> None:
             f"/fal/queue/{APP}", json=SMALL, headers=KEY | {"x-fal-queue-priority": "low"}
         )
         normal = await submit(client)
-        assert [told["queue_position"] for told in (low, reply.json(), normal)] == [0, 1, 1]
+        assert [body["queue_position"] for body in (low, reply.json(), normal)] == [0, 1, 1]
         engine.gate.set()
-        await asyncio.gather(*(ended(client, told) for told in (first, low, normal, reply.json())))
+        await asyncio.gather(*(ended(client, body) for body in (first, low, normal, reply.json())))
 
 
 async def test_a_request_that_is_not_begun_in_time_has_timed_out(serving: Serving) -> None:
@@ -163,13 +163,13 @@ async def test_a_full_queue_refuses_who_asks_for_a_short_one(serving: Serving) -
         )
         assert refused.status_code == 429
         engine.gate.set()
-        await asyncio.gather(*(ended(client, told) for told in (first, *others)))
+        await asyncio.gather(*(ended(client, body) for body in (first, *others)))
 
 
 async def test_a_stream_of_states_ends_with_the_end(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await submit(client)
-        reply = await client.get(told["status_url"] + "/stream", params={"logs": 1}, headers=KEY)
+        body = await submit(client)
+        reply = await client.get(body["status_url"] + "/stream", params={"logs": 1}, headers=KEY)
         assert reply.headers["content-type"].startswith("text/event-stream")
         assert reply.text.isascii()
         seen = events(reply.text)
@@ -214,10 +214,10 @@ async def test_what_is_wrong_is_named(
         for place in ("run", "queue"):
             reply = await client.post(f"/fal/{place}/{APP}", json=SMALL | changes)
             assert reply.status_code == 422
-            found = reply.json()["detail"]
-            assert all(each["loc"][: len(loc) + 1] == ["body", *loc] for each in found)
-            assert type is None or found[0]["type"] == type
-            assert all(each["url"].endswith(each["type"]) for each in found)
+            details = reply.json()["detail"]
+            assert all(each["loc"][: len(loc) + 1] == ["body", *loc] for each in details)
+            assert type is None or details[0]["type"] == type
+            assert all(each["url"].endswith(each["type"]) for each in details)
 
 
 @pytest.mark.parametrize(
@@ -249,15 +249,15 @@ async def test_work_goes_back_to_the_queue_when_the_server_stops(
 ) -> None:
     engine = PlainEngine(hold_at=1)
     async with serving(engine, shutdown_time=0) as client:
-        told = await submit(client)
+        body = await submit(client)
         await engine.reached("a cat", 1)
     async with serving(PlainEngine()) as client:
-        status = await ended(client, told)
+        status = await ended(client, body)
         assert "error" not in status
 
 
 async def test_a_dead_engine_leaves_the_queue_as_it_is(serving: Serving) -> None:
     async with serving(PlainEngine(State.DEAD)) as client:
-        told = await submit(client)
-        reply = await client.get(told["status_url"], headers=KEY)
+        body = await submit(client)
+        reply = await client.get(body["status_url"], headers=KEY)
         assert reply.json()["status"] == "IN_QUEUE"

@@ -14,12 +14,12 @@ from imagemill.dialects.fal.realtime import (
     FRAME_BYTES,
     HELD_BYTES,
     VALUES,
-    Box,
     Frame,
+    InputBuffer,
     read,
 )
 from imagemill.errors import Fault
-from tests.talks import (
+from tests.realtime_harness import (
     APP,
     make_app,
 )
@@ -47,8 +47,8 @@ def test_a_frame_that_would_fill_the_memory_is_refused(frame: bytes | str) -> No
 
 
 def test_a_large_picture_is_no_such_frame() -> None:
-    picture = b"\x00" * (FRAME_BYTES - 100)
-    assert read(msgpack.packb({"image": picture})) == {"image": picture}
+    image = b"\x00" * (FRAME_BYTES - 100)
+    assert read(msgpack.packb({"image": image})) == {"image": image}
     assert read('{"image": "data:image/png;base64,' + "A" * 10_000_000 + '"}').keys() == {"image"}
 
 
@@ -101,42 +101,42 @@ def make_scope(query: bytes = b"") -> Scope:
     }
 
 
-async def taken(box: Box) -> Frame:
-    frame, share = await box.take()
+async def taken(buffer: InputBuffer) -> Frame:
+    frame, share = await buffer.take()
     share.release()
     return frame
 
 
 @anyio
-async def test_a_box_holds_no_more_than_its_room() -> None:
-    box = Box(2, Budget(2**20))
+async def test_a_buffer_holds_no_more_than_its_room() -> None:
+    buffer = InputBuffer(2, Budget(2**20))
     for frame in (b"1", "2", b"3"):
-        box.put(frame)
-    assert [await taken(box), await taken(box)] == ["2", b"3"]
-    waiting = asyncio.create_task(taken(box))
-    box.put(b"4")
+        buffer.put(frame)
+    assert [await taken(buffer), await taken(buffer)] == ["2", b"3"]
+    waiting = asyncio.create_task(taken(buffer))
+    buffer.put(b"4")
     assert await waiting == b"4"
 
 
 @anyio
-async def test_a_box_holds_no_more_than_its_bytes() -> None:
-    box, large = Box(60, Budget(2**30)), bytes(HELD_BYTES // 3)
+async def test_a_buffer_holds_no_more_than_its_bytes() -> None:
+    buffer, large = InputBuffer(60, Budget(2**30)), bytes(HELD_BYTES // 3)
     for _ in range(5):
-        box.put(large)
-    box.put(b"last")
-    assert [len(await taken(box)) for _ in range(3)] == [len(large), len(large), 4]
-    box.put(bytes(HELD_BYTES))  # alone, however large
-    assert len(await taken(box)) == HELD_BYTES
+        buffer.put(large)
+    buffer.put(b"last")
+    assert [len(await taken(buffer)) for _ in range(3)] == [len(large), len(large), 4]
+    buffer.put(bytes(HELD_BYTES))  # alone, however large
+    assert len(await taken(buffer)) == HELD_BYTES
 
 
 @anyio
-async def test_boxes_share_the_memory_of_all_inputs() -> None:
+async def test_buffers_share_the_memory_of_all_inputs() -> None:
     memory = Budget(10_000)
-    mine, others = Box(60, memory), Box(60, memory)
+    mine, others = InputBuffer(60, memory), InputBuffer(60, memory)
     assert all(mine.put(bytes(2000)) for _ in range(3))
     assert others.put(bytes(3000))
     assert mine.put(bytes(4000))  # in the place of older ones of this box
-    assert not Box(60, memory).put(bytes(5000))  # never of others
+    assert not InputBuffer(60, memory).put(bytes(5000))  # never of others
     assert len(await taken(others)) == 3000
     assert [len(await taken(mine)) for _ in range(2)] == [2000, 4000]
     assert memory.taken == 0

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from imagemill.dialects.fal.pages import PAGES, listing, openapi
-from tests.printed import EDIT, F_LITE, FLUX, HIDREAM, IMAGEN, PRINTED, RECRAFT, REMIX, TEXTURE, V3
+from tests.documented_pages import (
+    EDIT,
+    F_LITE,
+    FLUX,
+    HIDREAM,
+    IMAGEN,
+    PRINTED,
+    RECRAFT,
+    REMIX,
+    TEXTURE,
+    V3,
+)
 
 every_page = pytest.mark.parametrize("id", PAGES)
 
@@ -25,8 +36,8 @@ def parts(document: Any) -> Iterator[dict[str, Any]]:
 
 
 def schemas(id: str) -> dict[str, Any]:
-    found: dict[str, Any] = openapi(PAGES[id])["components"]["schemas"]
-    return found
+    by_name: dict[str, Any] = openapi(PAGES[id])["components"]["schemas"]
+    return by_name
 
 
 @every_page
@@ -56,8 +67,8 @@ def test_a_document_has_every_route_of_the_queue(id: str) -> None:
 def test_every_reference_leads_somewhere(id: str) -> None:
     document = openapi(PAGES[id])
     names = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
-    found = {part["$ref"] for part in parts(document) if "$ref" in part}
-    assert found == names
+    references = {part["$ref"] for part in parts(document) if "$ref" in part}
+    assert references == names
 
 
 @every_page
@@ -139,9 +150,9 @@ def test_addresses_and_statuses_are_the_caller_s() -> None:
 
 
 def test_the_list_tells_of_every_page() -> None:
-    told = listing(PAGES.values(), "http://here/run")
-    assert [each["endpoint_id"] for each in told["models"]] == list(PAGES)
-    assert (told["next_cursor"], told["has_more"]) == (None, False)
+    body = listing(PAGES.values(), "http://here/run")
+    assert [each["endpoint_id"] for each in body["models"]] == list(PAGES)
+    assert (body["next_cursor"], body["has_more"]) == (None, False)
     (item,) = listing([PAGES[F_LITE]], "http://here/run", "1")["models"]
     assert item.keys() == {"endpoint_id", "metadata"}
     assert item["metadata"]["display_name"] == "F Lite"
@@ -150,8 +161,8 @@ def test_the_list_tells_of_every_page() -> None:
 
 
 def test_the_list_goes_on_where_there_is_more() -> None:
-    told = listing([PAGES[FLUX]], next_cursor="1")
-    assert (told["next_cursor"], told["has_more"]) == ("1", True)
+    body = listing([PAGES[FLUX]], next_cursor="1")
+    assert (body["next_cursor"], body["has_more"]) == ("1", True)
 
 
 def test_the_list_brings_documents_when_asked() -> None:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Scope
 
 from imagemill.dialects.fal import proxy
-from imagemill.dialects.fal.proxy import PATH, PREFIXES, VERBS, Proxy
+from imagemill.dialects.fal.proxy import PATH, PREFIXES, VERBS, FalProxy
 
 pytestmark = pytest.mark.anyio
 
@@ -222,7 +222,7 @@ def test_whatever_the_target_the_path_stays_below_the_prefixes(rest: str) -> Non
     async def talk() -> None:
         headers = [(TARGET.encode(), f"https://fal.run{rest}".encode())]
         scope = {"type": "http", "method": "GET", "path": PATH, "headers": headers}
-        await Proxy(inner)(scope, _nothing, _nowhere)
+        await FalProxy(inner)(scope, _nothing, _nowhere)
 
     asyncio.run(talk())
     for scope in led:

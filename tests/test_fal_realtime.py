@@ -15,10 +15,10 @@ import websockets
 from fastapi import FastAPI
 
 from imagemill.dialects.fal.realtime import ERRORS
-from imagemill.dialects.fal.words import Detail, Refused
+from imagemill.dialects.fal.vocabulary import InputError, InvalidInput
 from imagemill.errors import Fault, Kind
 from tests.clocks import Clock
-from tests.talks import (
+from tests.realtime_harness import (
     APP,
     IMAGE,
     K1,
@@ -74,7 +74,7 @@ async def test_fal_s_client_draws(pointed: Pointed, app: str, use_jwt: bool) -> 
             await talk.send({"prompt": prompt, "request_id": prompt, "image": IMAGE})
             answer = await talk.recv()
             assert answer == OUTPUT | {"prompt": prompt, "request_id": prompt}
-    assert painter.asked == [
+    assert painter.calls == [
         (app, {"prompt": prompt, "image": IMAGE}, K1) for prompt in ("a cat", "a dog")
     ]
 
@@ -94,7 +94,7 @@ async def test_fal_s_client_without_async_draws(pointed: Pointed, use_jwt: bool)
         pointed(port)
         answer = await asyncio.to_thread(draw)
     assert answer == OUTPUT | {"prompt": "a cat"}
-    assert painter.asked == [(APP, {"prompt": "a cat"}, K1)]
+    assert painter.calls == [(APP, {"prompt": "a cat"}, K1)]
 
 
 @anyio
@@ -129,7 +129,7 @@ async def test_fal_s_client_hears_that_its_token_is_bad(
                 await talk.recv()
             with pytest.raises(fal_client.client.RealtimeError, match="1008"):
                 await talk.recv()
-    assert painter.asked == []
+    assert painter.calls == []
 
 
 @anyio
@@ -144,7 +144,7 @@ async def test_json_in_text_is_read_as_well() -> None:
 
 @anyio
 @pytest.mark.parametrize(
-    ("frame", "told"),
+    ("frame", "message"),
     [
         (b"", "is not msgpack"),
         (b"\xc1", "is not msgpack"),
@@ -165,16 +165,16 @@ async def test_json_in_text_is_read_as_well() -> None:
     ],
 )
 async def test_what_cannot_be_read_is_told_and_the_talk_goes_on(
-    frame: bytes | str, told: str
+    frame: bytes | str, message: str
 ) -> None:
     painter = Painter()
     async with connected(make_app(painter)) as talk:
         await talk.send(frame)
         error = json.loads(await talk.recv())
         assert (error["type"], error["error"]) == ("x-fal-error", "INVALID_PAYLOAD")
-        assert told in error["reason"]
+        assert message in error["reason"]
         assert (await ask(talk, {"prompt": "a cat"}))["prompt"] == "a cat"
-    assert len(painter.asked) == 1
+    assert len(painter.calls) == 1
 
 
 @anyio
@@ -194,8 +194,11 @@ async def test_every_kind_of_fault_has_a_word(kind: Kind) -> None:
 
 @anyio
 async def test_a_refused_input_is_told_with_all_that_is_wrong() -> None:
-    wrong = [Detail(("seed",), "is no integer", "int_type"), Detail(("a", 0), "is odd", "odd")]
-    async with connected(make_app(Painter(Refused(wrong)))) as talk:
+    wrong = [
+        InputError(("seed",), "is no integer", "int_type"),
+        InputError(("a", 0), "is odd", "odd"),
+    ]
+    async with connected(make_app(Painter(InvalidInput(wrong)))) as talk:
         error = await ask(talk, {})
     assert error["error"] == "INVALID_PAYLOAD"
     assert error["reason"] == "seed: is no integer; a.0: is odd"
@@ -266,9 +269,9 @@ async def test_a_server_that_stops_cancels_what_runs() -> None:
 
 
 @anyio
-@pytest.mark.parametrize("given", ["0", "61", "-1", "x", "", "1.0", "٣", "9" * 5000])
-async def test_a_room_out_of_range_is_refused(given: str) -> None:
-    async with connected(make_app(Painter()), f"?max_buffering={given}") as talk:
+@pytest.mark.parametrize("buffering", ["0", "61", "-1", "x", "", "1.0", "٣", "9" * 5000])
+async def test_a_room_out_of_range_is_refused(buffering: str) -> None:
+    async with connected(make_app(Painter()), f"?max_buffering={buffering}") as talk:
         error = json.loads(await talk.recv())
         with pytest.raises(websockets.ConnectionClosedError):
             await talk.recv()
@@ -278,7 +281,7 @@ async def test_a_room_out_of_range_is_refused(given: str) -> None:
 
 @anyio
 @pytest.mark.parametrize(
-    ("query", "credential", "told"),
+    ("query", "credential", "message"),
     [
         ("", "", "there is no credential"),
         ("?fal_jwt_token=", "", "there is no credential"),
@@ -286,7 +289,9 @@ async def test_a_room_out_of_range_is_refused(given: str) -> None:
         ("?fal_jwt_token=a.b.c", "Key k1", "no token of this server"),
     ],
 )
-async def test_who_brings_no_credential_is_refused(query: str, credential: str, told: str) -> None:
+async def test_who_brings_no_credential_is_refused(
+    query: str, credential: str, message: str
+) -> None:
     painter = Painter()
     async with connected(make_app(painter), query, credential) as talk:
         error = json.loads(await talk.recv())
@@ -294,8 +299,8 @@ async def test_who_brings_no_credential_is_refused(query: str, credential: str, 
             await talk.recv()
     # As the JavaScript client looks for it, to ask for another token.
     assert (error["status"], error["error"]) == ("error", "Unauthorized")
-    assert told in error["reason"]
-    assert painter.asked == []
+    assert message in error["reason"]
+    assert painter.calls == []
 
 
 @anyio
@@ -313,6 +318,6 @@ async def test_the_token_is_not_logged(caplog: pytest.LogCaptureFixture) -> None
     token = tokens.issue(["flux"], 120, "me")
     async with connected(make_app(Painter(), tokens), f"?fal_jwt_token={token}", "") as talk:
         await ask(talk, {})
-    told = [each.getMessage() for each in caplog.records if each.name.startswith("uvicorn")]
-    assert any("[accepted]" in line for line in told)
-    assert not any(token in line for line in told if "accepted" in line)
+    messages = [each.getMessage() for each in caplog.records if each.name.startswith("uvicorn")]
+    assert any("[accepted]" in line for line in messages)
+    assert not any(token in line for line in messages if "accepted" in line)

@@ -24,9 +24,9 @@ from fastapi import FastAPI
 from obstore.store import MemoryStore, ObjectStore
 from starlette.datastructures import Headers
 
-from imagemill.dialects.fal.bodies import Limits
+from imagemill.dialects.fal.lifecycle import lifecycle_of
 from imagemill.dialects.fal.storage import routes
-from imagemill.dialects.fal.terms import lifecycle_of
+from imagemill.dialects.fal.upload_body import UploadLimits
 from imagemill.files.objects import Objects, open_store
 from imagemill.http.identity import caller_of
 from imagemill.store import Database, at
@@ -34,8 +34,8 @@ from imagemill.store.files import FileTable, StoredFile
 
 KEY = {"authorization": "Key id:secret"}
 CALLER = hashlib.sha256(b"id:secret").hexdigest()[:32]
-SMALL = Limits(upload=1000, multipart=2500, silence=5.0)
-PICTURE = bytes(range(256)) * 3
+SMALL = UploadLimits(upload=1000, multipart=2500, silence=5.0)
+CONTENT = bytes(range(256)) * 3
 
 NOW = 1_800_000_000.0
 
@@ -55,7 +55,7 @@ class Site:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://server:8000")
 
-    async def put(self, content: bytes = PICTURE, **facts: Any) -> StoredFile:
+    async def put(self, content: bytes = CONTENT, **facts: Any) -> StoredFile:
         return await self.objects.put(content, facts.pop("type", "image/png"), **facts)
 
     async def get(self, file: StoredFile, **headers: str) -> httpx.Response:
@@ -71,30 +71,33 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, store: ObjectStore | None = None, limits: Limits = SMALL, proxied: bool = False
+    folder: Path,
+    store: ObjectStore | None = None,
+    limits: UploadLimits = SMALL,
+    proxied: bool = False,
 ) -> AsyncIterator[Site]:
     database, clock = Database(at(folder)), Clock()
     await database.open()
     objects = Objects(store or MemoryStore(), FileTable(database), clock)
     app = FastAPI()
     app.include_router(routes(objects, limits, proxied))
-    found = Site(app, objects, clock)
-    async with found.client:
-        yield found
+    opened = Site(app, objects, clock)
+    async with opened.client:
+        yield opened
     await database.close()
 
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Site]:
-    async with site(tmp_path) as found:
-        yield found
+    async with site(tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["folder", "memory"])
 async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
     store = open_store(str(tmp_path / "objects")) if request.param == "folder" else None
-    async with site(tmp_path, store) as found:
-        yield found
+    async with site(tmp_path, store) as opened:
+        yield opened
 
 
 def lifecycle(**facts: Any) -> dict[str, str]:
@@ -179,20 +182,20 @@ async def test_a_host_that_is_none_is_not_printed_into_addresses(here: Site) -> 
 
 @pytest.mark.anyio
 async def test_a_token_lets_upload_for_an_hour(both: Site) -> None:
-    asked = await both.client.post(
+    reply = await both.client.post(
         "/fal/rest/storage/auth/token?storage_type=fal-cdn-v3", headers=KEY, json={}
     )
-    token = asked.json()
+    token = reply.json()
     assert (token["token_type"], token["base_url"]) == ("Bearer", "http://server:8000/fal/cdn")
     assert token["expires_at"].endswith("+00:00")
     assert datetime.fromisoformat(token["expires_at"]) == datetime.fromtimestamp(NOW + 3600, UTC)
     headers = {"authorization": f"Bearer {token['token']}", "content-type": "image/png"}
     url = f"{token['base_url']}/files/upload"
-    reply = await both.client.post(url, content=PICTURE, headers=headers)
+    reply = await both.client.post(url, content=CONTENT, headers=headers)
     file = await both.stored(reply.json()["access_url"])
-    assert (file.caller, file.content_type, file.size) == (CALLER, "image/png", len(PICTURE))
+    assert (file.caller, file.content_type, file.size) == (CALLER, "image/png", len(CONTENT))
     both.clock.now += 3600
-    late = await both.client.post(url, content=PICTURE, headers=headers)
+    late = await both.client.post(url, content=CONTENT, headers=headers)
     assert (late.status_code, list(late.json())) == (401, ["detail"])
 
 
@@ -215,7 +218,7 @@ async def test_an_upload_to_the_cdn_needs_a_credential_of_the_right_form(
     here: Site, path: str, authorization: str | None, status: int
 ) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
-    reply = await here.client.post(path, content=PICTURE, headers=headers)
+    reply = await here.client.post(path, content=CONTENT, headers=headers)
     assert reply.status_code == status
     assert status == 200 or isinstance(reply.json()["detail"], str)
 
@@ -232,7 +235,7 @@ async def test_an_upload_to_the_cdn_needs_a_credential_of_the_right_form(
 )
 async def test_a_file_keeps_the_name_that_was_given(here: Site, header: bytes, name: str) -> None:
     headers = [(b"x-fal-file-name", header), (b"authorization", b"Key k")]
-    reply = await here.client.post("/fal/cdn/files/upload", content=PICTURE, headers=headers)
+    reply = await here.client.post("/fal/cdn/files/upload", content=CONTENT, headers=headers)
     assert (await here.stored(reply.json()["access_url"])).name == name
 
 
@@ -247,11 +250,11 @@ async def test_an_upload_address_needs_no_credential(both: Site, kind: str) -> N
     upload_url, file_url = begun.json()["upload_url"], begun.json()["file_url"]
     assert (await both.client.get(file_url)).status_code == 404
     for _ in range(2):  # as a client does that missed the first answer
-        reply = await both.client.put(upload_url, content=PICTURE)
+        reply = await both.client.put(upload_url, content=CONTENT)
         assert reply.status_code == 200
     file = await both.stored(file_url)
     assert (file.caller, file.name, file.expires) == (CALLER, "cat.png", NOW + 60)
-    assert (await both.client.get(file_url)).content == PICTURE
+    assert (await both.client.get(file_url)).content == CONTENT
 
 
 @pytest.mark.anyio
@@ -313,7 +316,7 @@ async def test_an_upload_is_found_only_below_its_own_file(here: Site) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("query", "body", "told"),
+    ("query", "body", "message"),
     [
         ("?storage_type=s3", {}, "'s3' is not one of fal-cdn-v3, gcs"),
         ("", {"file_name": 7}, "file_name: 7 is not a string"),
@@ -321,12 +324,14 @@ async def test_an_upload_is_found_only_below_its_own_file(here: Site) -> None:
         ("", [], "a list is not an object"),
     ],
 )
-async def test_a_wrong_announcement_is_told(here: Site, query: str, body: Any, told: str) -> None:
+async def test_a_wrong_announcement_is_told(
+    here: Site, query: str, body: Any, message: str
+) -> None:
     for end in ("", "-multipart"):
         path = f"/fal/rest/storage/upload/initiate{end}{query}"
         reply = await here.client.post(path, json=body, headers=KEY)
         assert reply.status_code == 400
-        assert told in reply.json()["detail"]
+        assert message in reply.json()["detail"]
 
 
 @pytest.mark.anyio
@@ -361,7 +366,7 @@ async def test_what_is_too_large_is_refused_and_not_kept(both: Site, announced: 
         assert reply.status_code == 413
         assert "larger than 1000 bytes" in reply.json()["detail"]
     assert (await both.client.get(begun.json()["file_url"])).status_code == 404
-    assert (await both.client.put(begun.json()["upload_url"], content=PICTURE)).is_success
+    assert (await both.client.put(begun.json()["upload_url"], content=CONTENT)).is_success
 
 
 @pytest.mark.anyio
@@ -381,7 +386,7 @@ async def test_all_parts_of_a_file_are_bounded_together(both: Site) -> None:
 
 @pytest.mark.anyio
 async def test_json_is_bounded(tmp_path: Path) -> None:
-    async with site(tmp_path, limits=Limits(json=100)) as here:
+    async with site(tmp_path, limits=UploadLimits(json=100)) as here:
         body = {"file_name": "x" * 100}
         reply = await here.client.post("/fal/rest/storage/upload/initiate", json=body)
     assert reply.status_code == 413
@@ -393,7 +398,7 @@ async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path) -> None:
         yield b"x"
         await asyncio.Event().wait()
 
-    async with site(tmp_path, limits=Limits(silence=0.01)) as here:
+    async with site(tmp_path, limits=UploadLimits(silence=0.01)) as here:
         reply = await here.client.post("/fal/cdn/files/upload", content=stopping())
     assert reply.status_code == 408
     assert "nothing came of the body" in reply.json()["detail"]
@@ -406,7 +411,7 @@ async def test_a_store_that_fails_tells_nothing_of_itself(
     async with site(tmp_path, open_store(str(tmp_path / "objects"))) as here:
         (tmp_path / "objects").rmdir()
         (tmp_path / "objects").write_bytes(b"")
-        reply = await here.client.post("/fal/cdn/files/upload", content=PICTURE)
+        reply = await here.client.post("/fal/cdn/files/upload", content=CONTENT)
     assert reply.status_code == 503
     assert str(tmp_path) not in reply.text
     assert "the store of files is unreachable" in caplog.text
@@ -419,13 +424,13 @@ async def test_a_store_that_fails_tells_nothing_of_itself(
 async def test_a_file_is_given_with_all_that_caches_want(both: Site) -> None:
     file = await both.put(name="a cat's.png")
     reply = await both.get(file)
-    assert reply.content == PICTURE
+    assert reply.content == CONTENT
     headers = dict(reply.headers)
     assert re.fullmatch(r'"[0-9a-f]{32}"', headers.pop("etag"))
     assert headers.pop("access-control-expose-headers")
     assert headers == {
         "content-type": "image/png",
-        "content-length": str(len(PICTURE)),
+        "content-length": str(len(CONTENT)),
         "content-disposition": "inline; filename=\"a_cat_s.png\"; filename*=UTF-8''a%20cat%27s.png",
         "last-modified": formatdate(NOW, usegmt=True),
         "cache-control": "public, max-age=31536000, immutable",
@@ -462,15 +467,15 @@ async def test_a_range_is_given(
 ) -> None:
     reply = await here.get(await here.put(), range=wanted)
     assert reply.status_code == status
-    assert reply.content == PICTURE[first:after]
+    assert reply.content == CONTENT[first:after]
     assert reply.headers["content-length"] == str(after - first)
-    told = {200: None, 206: f"bytes {first}-{after - 1}/768", 416: "bytes */768"}
-    assert reply.headers.get("content-range") == told[status]
+    ranges = {200: None, 206: f"bytes {first}-{after - 1}/768", 416: "bytes */768"}
+    assert reply.headers.get("content-range") == ranges[status]
 
 
 @pytest.mark.anyio
 async def test_an_empty_file_has_no_range(both: Site) -> None:
-    assert (await both.get(await both.put(), range="bytes=1-2")).content == PICTURE[1:3]
+    assert (await both.get(await both.put(), range="bytes=1-2")).content == CONTENT[1:3]
     file = await both.put(b"")
     assert (await both.get(file)).status_code == 200
     assert (await both.get(file, range="bytes=0-")).status_code == 416
@@ -553,15 +558,15 @@ async def test_a_private_file_is_only_for_the_credential_it_came_with(
     urls = list[str]()
     for credential in (KEY, bearer):
         reply = await both.client.post(
-            "/fal/cdn/files/upload", content=PICTURE, headers=credential | acl
+            "/fal/cdn/files/upload", content=CONTENT, headers=credential | acl
         )
         urls.append(reply.json()["access_url"])
     begun = await both.client.post("/fal/rest/storage/upload/initiate", json={}, headers=KEY | acl)
-    await both.client.put(begun.json()["upload_url"], content=PICTURE)
+    await both.client.put(begun.json()["upload_url"], content=CONTENT)
     for url in (*urls, begun.json()["file_url"]):
         for credential in (KEY, bearer):
             mine = await both.client.get(url, headers=credential)
-            assert (mine.status_code, mine.content) == (200, PICTURE)
+            assert (mine.status_code, mine.content) == (200, CONTENT)
             assert mine.headers["cache-control"] == "private, no-store"
         for stranger in ("", "Key other", "Bearer wrong", f"Key {CALLER}"):
             headers = {"authorization": stranger} if stranger else {}
@@ -649,22 +654,22 @@ def official(live: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[fal_client.
 
 @careless
 def test_fals_client_uploads_a_file(official: fal_client.SyncClient) -> None:
-    url = official.upload(PICTURE, "image/png", file_name="cat.png")
+    url = official.upload(CONTENT, "image/png", file_name="cat.png")
     reply = requests.get(url, timeout=30)
-    assert (reply.content, reply.headers["content-type"]) == (PICTURE, "image/png")
+    assert (reply.content, reply.headers["content-type"]) == (CONTENT, "image/png")
 
 
 @careless
 def test_fals_client_falls_back_to_an_upload_address(official: fal_client.SyncClient) -> None:
-    url = official.upload(PICTURE, "image/png", "cat.png", repository="fal")
-    assert requests.get(url, timeout=30).content == PICTURE
+    url = official.upload(CONTENT, "image/png", "cat.png", repository="fal")
+    assert requests.get(url, timeout=30).content == CONTENT
 
 
 @careless
 def test_fals_client_falls_back_where_its_header_cannot_hold_the_name(
     official: fal_client.SyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = official.upload(PICTURE, "image/png", "猫.png")
+    url = official.upload(CONTENT, "image/png", "猫.png")
     assert "falling back" in caplog.text
     reply = requests.get(url, timeout=30)
     assert reply.headers["content-disposition"].endswith("filename*=UTF-8''%E7%8C%AB.png")
@@ -692,9 +697,9 @@ def test_fals_client_uploads_a_large_file_in_parts(
 def test_fals_client_sets_how_long_and_for_whom(official: fal_client.SyncClient) -> None:
     acl = fal_client.StorageACL(default="forbid")
     lifecycle = fal_client.StorageSettings(expires_in="1h", initial_acl=acl)
-    url = official.upload(PICTURE, "image/png", lifecycle=lifecycle)
+    url = official.upload(CONTENT, "image/png", lifecycle=lifecycle)
     assert requests.get(url, timeout=30).status_code == 403
-    assert requests.get(url, headers=KEY, timeout=30).content == PICTURE
+    assert requests.get(url, headers=KEY, timeout=30).content == CONTENT
 
 
 @careless
@@ -704,7 +709,7 @@ async def test_fals_async_client_uploads_too(
 ) -> None:
     monkeypatch.setattr("fal_client.client.MULTIPART_THRESHOLD", 2**20)
     client = fal_client.AsyncClient(key="id:secret")
-    urls = [await client.upload(content, "video/mp4") for content in (PICTURE, PICTURE * 4096)]
+    urls = [await client.upload(content, "video/mp4") for content in (CONTENT, CONTENT * 4096)]
     async with httpx.AsyncClient() as reader:
         replies = [await reader.get(url) for url in urls]
     assert [len(reply.content) for reply in replies] == [768, 768 * 4096]

@@ -10,7 +10,7 @@ import pytest
 from imagemill.dialects.fal.tokens import Tokens, alias
 from imagemill.errors import Fault, Kind
 from tests.clocks import Clock
-from tests.talks import APP, K1, SECRET, Painter, make_app, make_tokens
+from tests.realtime_harness import APP, K1, SECRET, Painter, make_app, make_tokens
 
 anyio = pytest.mark.anyio
 
@@ -54,11 +54,11 @@ def test_a_token_opens_nothing_else(allowed: str, app: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("app", "found"),
+    ("app", "expected"),
     [("a/b", "b"), ("a/b/c", "b"), ("comfy/a/b", "b"), ("a", ""), ("comfy/a", ""), ("", "")],
 )
-def test_an_alias_is_the_name_after_the_owner(app: str, found: str) -> None:
-    assert alias(app) == found
+def test_an_alias_is_the_name_after_the_owner(app: str, expected: str) -> None:
+    assert alias(app) == expected
 
 
 def test_a_token_ends() -> None:
@@ -173,7 +173,7 @@ async def test_a_token_without_a_credential_is_nobody_s() -> None:
 
 @anyio
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("body", "status", "message"),
     [
         ({}, 422, "allowed_apps: is required"),
         ({"allowed_apps": []}, 422, "allowed_apps"),
@@ -189,11 +189,11 @@ async def test_a_token_without_a_credential_is_nobody_s() -> None:
         ({"allowed_apps": ["a" * 20_000]}, 413, "larger than 16384 bytes"),
     ],
 )
-async def test_a_wrong_wish_for_a_token_is_told(body: object, status: int, told: str) -> None:
+async def test_a_wrong_wish_for_a_token_is_told(body: object, status: int, message: str) -> None:
     async with client_of(make_tokens()) as client:
         reply = await client.post("/fal/rest/tokens/", json=body)
     assert reply.status_code == status
-    assert told in json.dumps(reply.json()["detail"])
+    assert message in json.dumps(reply.json()["detail"])
 
 
 @anyio

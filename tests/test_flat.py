@@ -48,9 +48,13 @@ async def test_every_field_reaches_the_engine(serving: Serving) -> None:
     async with serving(engine) as client:
         reply = await client.post("/flat/a/b", json=fields)
     assert opened(reply).size == (192, 64)
-    asked = engine.submitted[0]
-    assert (asked.model, asked.negative_prompt, asked.guidance_scale) == ("a/b", "green", 7.5)
-    assert (asked.steps, asked.seed) == (5, 0)
+    generation = engine.submitted[0]
+    assert (generation.model, generation.negative_prompt, generation.guidance_scale) == (
+        "a/b",
+        "green",
+        7.5,
+    )
+    assert (generation.steps, generation.seed) == (5, 0)
     assert reply.headers["x-imagemill-seed"] == "0"
     assert reply.headers["x-imagemill-model"] == "pico"
 
@@ -68,7 +72,7 @@ async def test_without_a_seed_every_call_paints_anew(serving: Serving) -> None:
         for _ in range(2):
             reply = await client.post("/", json={"inputs": "a red cat"})
             assert reply.headers["x-imagemill-cache"] == "miss"
-    assert len({asked.seed for asked in engine.submitted}) == 2
+    assert len({generation.seed for generation in engine.submitted}) == 2
 
 
 async def test_with_a_seed_the_second_call_is_a_hit(serving: Serving) -> None:
@@ -93,5 +97,5 @@ def test_every_kind_of_fault_has_words_of_this_dialect(kind: Kind) -> None:
     reply = refuse(Fault(kind, "steps 0 is out of range", "steps", retry_after=2.1))
     assert reply.status_code == STATUSES[kind] >= 400
     assert reply.headers["retry-after"] == "3"
-    told = json.loads(bytes(reply.body))
-    assert told == {"error": "inference_steps: steps 0 is out of range"}
+    body = json.loads(bytes(reply.body))
+    assert body == {"error": "inference_steps: steps 0 is out of range"}

@@ -1,6 +1,7 @@
 """Inputs are gathered before a place is taken: slow hosts hold up nobody but who names them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from imagemill.assembly import Backend
 from imagemill.catalog import Catalog
 from imagemill.errors import Kind
 from imagemill.gathering import CALLER_READY
@@ -22,12 +24,13 @@ from imagemill.slots import Slots
 from imagemill.store import records
 from imagemill.store.schema import JOBS
 from tests.engines import PlainEngine
-from tests.houses import opened
+from tests.houses import opened, opened_backend
 from tests.test_input_files import png, web
 
 pytestmark = pytest.mark.anyio
 
 Make = Callable[..., Awaitable[Service]]
+MakeBackend = Callable[..., Awaitable[Backend]]
 PATIENT = 60.0  # seconds until a test that waits for nothing is given up
 
 
@@ -82,13 +85,21 @@ async def hosting(last: int = 1) -> AsyncIterator[Host]:
 
 
 @pytest.fixture
-async def make_service(tmp_path: Path) -> AsyncIterator[Make]:
+async def make_backend(tmp_path: Path) -> AsyncIterator[MakeBackend]:
     async with AsyncExitStack() as stack:
 
-        async def make(engine: PlainEngine, **options: Any) -> Service:
-            return await stack.enter_async_context(opened(tmp_path, engine, **options))
+        async def make(engine: PlainEngine, **options: Any) -> Backend:
+            return await stack.enter_async_context(opened_backend(tmp_path, engine, **options))
 
         yield make
+
+
+@pytest.fixture
+def make_service(make_backend: MakeBackend) -> Make:
+    async def make(engine: PlainEngine, **options: Any) -> Service:
+        return (await make_backend(engine, **options)).service
+
+    return make
 
 
 def make_submission(
@@ -128,10 +139,11 @@ async def test_a_job_takes_a_place_once_its_picture_is_there(make_service: Make)
 
 
 async def test_a_host_that_hangs_keeps_a_share_and_others_are_asked_meanwhile(
-    make_service: Make,
+    make_backend: MakeBackend,
 ) -> None:
-    service = await make_service(PlainEngine())
-    share = service.worker.gathering.slots.host
+    backend = await make_backend(PlainEngine())
+    service = backend.service
+    share = backend.worker.gathering.slots.host
     async with hosting(1) as hanging, hosting(2) as honest:
         honest.free.set()
         for number in range(4 * share):
@@ -142,9 +154,10 @@ async def test_a_host_that_hangs_keeps_a_share_and_others_are_asked_meanwhile(
         assert hanging.asked < 2 * share
 
 
-async def test_a_caller_who_names_many_hosts_keeps_a_share(make_service: Make) -> None:
-    service = await make_service(PlainEngine())
-    service.worker.gathering.slots = Slots(8, 0, 1e6, 8, service.clock)
+async def test_a_caller_who_names_many_hosts_keeps_a_share(make_backend: MakeBackend) -> None:
+    backend = await make_backend(PlainEngine())
+    service = backend.service
+    backend.worker.gathering.slots = Slots(8, 0, 1e6, 8, time.monotonic)
     async with AsyncExitStack() as stack:
         hosts = [await stack.enter_async_context(hosting(last)) for last in range(1, 21)]
         for number, host in enumerate(hosts[:-1]):
@@ -183,14 +196,15 @@ async def test_who_hangs_up_while_a_picture_comes_stops_that_too(make_service: M
 
 
 async def test_a_job_that_is_not_begun_in_time_is_given_up_with_its_picture(
-    make_service: Make,
+    make_backend: MakeBackend,
 ) -> None:
-    service = await make_service(PlainEngine())
+    backend = await make_backend(PlainEngine())
+    service = backend.service
     async with hosting() as host:
         job = await service.submit(make_submission("slow", host.url, begin_within=100.0))
         await host.until(lambda: host.asked == 1)
-        service.worker.clock = lambda: service.now() + 200.0
-        await service.worker.renew()
+        backend.worker.clock = lambda: service.now() + 200.0
+        await backend.worker.renew()
         late = await ended(service, job)
         assert late.fault is not None
         assert (late.status, late.fault.kind) == (Status.FAILED, Kind.TIMEOUT)
@@ -227,12 +241,13 @@ async def test_a_picture_that_cannot_be_had_fails_its_job_before_the_engine_is_a
     assert engine.submitted == []
 
 
-async def test_what_lies_ready_is_bounded_for_each_caller(make_service: Make) -> None:
+async def test_what_lies_ready_is_bounded_for_each_caller(make_backend: MakeBackend) -> None:
     """The engine is busy, and pictures that come at once wait for it."""
     engine = PlainEngine()
     engine.gate.clear()
-    service = await make_service(engine, running=1)
-    gathering = service.worker.gathering
+    backend = await make_backend(engine, running=1)
+    service = backend.service
+    gathering = backend.worker.gathering
     await service.submit(make_submission("busy"))
     await engine.asked(1)
     async with hosting() as host:
@@ -255,15 +270,16 @@ async def test_what_lies_ready_is_bounded_for_each_caller(make_service: Make) ->
 
 
 async def test_a_job_that_is_ready_without_its_inputs_gathers_them_itself(
-    make_service: Make,
+    make_backend: MakeBackend,
 ) -> None:
     """As those are that were written by an older version."""
     engine = PlainEngine()
-    service = await make_service(engine)
+    backend = await make_backend(engine)
+    service = backend.service
     async with hosting() as host:
         host.free.set()
         job = Job("1", make_submission("old", host.url), service.now())
-        async with service.database.writing() as connection:
+        async with backend.database.writing() as connection:
             place = {"flow": "", "turn": 0.0}
             await connection.execute(insert(JOBS), [records.row(job) | place | {"ready": True}])
         assert (await ended(service, job)).status is Status.SUCCEEDED
@@ -290,11 +306,12 @@ def test_a_generation_tells_whether_it_needs_inputs_and_from_where(
 
 
 async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
-    make_service: Make, tmp_path: Path
+    make_backend: MakeBackend, tmp_path: Path
 ) -> None:
     engine = PlainEngine(hold_at=1)
-    service = await make_service(engine, running=2)
-    inputs = service.worker.inputs
+    backend = await make_backend(engine, running=2)
+    service = backend.service
+    inputs = backend.worker.inputs
     memory, disk, incoming = inputs.memory, inputs.files.disk, tmp_path / "incoming"
     memory.total = LEAST_BYTES  # one at a time is read
     async with hosting(1) as slow, hosting(2) as quick:
@@ -321,9 +338,12 @@ async def test_pictures_take_memory_once_they_are_whole_and_give_it_back(
     assert (memory.taken, disk.taken, list(incoming.iterdir())) == (0, 0, [])
 
 
-async def test_a_picture_that_cannot_be_read_gives_back_what_it_took(make_service: Make) -> None:
-    service = await make_service(PlainEngine())
-    inputs = service.worker.inputs
+async def test_a_picture_that_cannot_be_read_gives_back_what_it_took(
+    make_backend: MakeBackend,
+) -> None:
+    backend = await make_backend(PlainEngine())
+    service = backend.service
+    inputs = backend.worker.inputs
     async with web(b"no picture") as url:
         job = await ended(service, await service.submit(make_submission("broken", url)))
     assert job.fault is not None

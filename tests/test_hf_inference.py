@@ -57,13 +57,13 @@ async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
     async with serving(engine) as client:
         reply = await client.post(PATH, json={"inputs": "a red cat", "parameters": parameters})
     assert opened(reply).size == (192, 64)
-    (asked,) = engine.submitted
-    assert asked.prompt == "a red cat"
-    assert asked.model == "black-forest-labs/FLUX.1-dev"
-    assert {name: getattr(asked, name) for name in parameters if hasattr(asked, name)} == {
-        name: value for name, value in parameters.items() if name != "num_inference_steps"
-    }
-    assert asked.steps == 5
+    (generation,) = engine.submitted
+    assert generation.prompt == "a red cat"
+    assert generation.model == "black-forest-labs/FLUX.1-dev"
+    assert {
+        name: getattr(generation, name) for name in parameters if hasattr(generation, name)
+    } == {name: value for name, value in parameters.items() if name != "num_inference_steps"}
+    assert generation.steps == 5
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ async def test_what_is_null_or_empty_is_left_open(serving: Serving, body: dict[s
     engine = PlainEngine()
     async with serving(engine) as client:
         assert opened(await client.post(PATH, json=body)).size == (512, 512)
-    asked = engine.submitted[0]
-    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (12, 4.0, None)
+    generation = engine.submitted[0]
+    assert (generation.steps, generation.guidance_scale, generation.scheduler) == (12, 4.0, None)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ async def test_many_ignored_words_are_counted_instead_of_listed(serving: Serving
     engine = PlainEngine(ignored=tuple(f"word{number}" for number in range(1000)))
     async with serving(engine) as client:
         reply = await client.post(PATH, json={"inputs": "a cat"})
-    told = reply.headers["x-imagemill-ignored"]
-    assert len(told) < 1100
-    listed = told.count("word")
-    assert told.endswith(f"... {1000 - listed} more")
+    header = reply.headers["x-imagemill-ignored"]
+    assert len(header) < 1100
+    listed = header.count("word")
+    assert header.endswith(f"... {1000 - listed} more")
 
 
 async def test_the_same_request_is_a_hit_with_the_same_seed(serving: Serving) -> None:
@@ -277,9 +277,9 @@ def test_every_kind_of_fault_has_words_of_this_dialect(kind: Kind) -> None:
     reply = refuse(Fault(kind, "steps 0 is out of range", "steps", retry_after=2.1))
     assert reply.status_code == STATUSES[kind] >= 400
     assert reply.headers["retry-after"] == "3"
-    told = json.loads(bytes(reply.body))
-    assert told["error"] == "num_inference_steps: steps 0 is out of range"
-    assert ("estimated_time" in told) == (kind is Kind.LOADING)
+    body = json.loads(bytes(reply.body))
+    assert body["error"] == "num_inference_steps: steps 0 is out of range"
+    assert ("estimated_time" in body) == (kind is Kind.LOADING)
 
 
 def test_being_busy_is_no_503_which_some_clients_send_again_at_once() -> None:
@@ -298,9 +298,9 @@ async def test_the_bytes_of_a_picture_are_painted_over(
     assert opened(reply).size == (96, 80)
     assert reply.headers["x-compute-images"] == "1"
     assert "x-compute-characters" not in reply.headers
-    ((given,), (asked,)) = (engine.inputs[0].values(), engine.submitted)
-    assert Image.open(io.BytesIO(given)).size == (96, 80)
-    assert asked.image is not None
+    ((content,), (generation,)) = (engine.inputs[0].values(), engine.submitted)
+    assert Image.open(io.BytesIO(content)).size == (96, 80)
+    assert generation.image is not None
 
 
 async def test_every_parameter_of_a_repainting_reaches_the_engine(serving: Serving) -> None:
@@ -318,9 +318,14 @@ async def test_every_parameter_of_a_repainting_reaches_the_engine(serving: Servi
     body = {"inputs": in_base64(drawn("jpeg")), "parameters": parameters}
     async with serving(engine) as client:
         assert opened(await client.post(PATH, json=body)).size == (128, 64)
-    (asked,) = engine.submitted
-    assert (asked.prompt, asked.negative_prompt) == ("a blue dog", "green")
-    assert (asked.steps, asked.guidance_scale, asked.strength, asked.seed) == (3, 3, 0.25, 7)
+    (generation,) = engine.submitted
+    assert (generation.prompt, generation.negative_prompt) == ("a blue dog", "green")
+    assert (generation.steps, generation.guidance_scale, generation.strength, generation.seed) == (
+        3,
+        3,
+        0.25,
+        7,
+    )
     assert len(engine.inputs[0]) == 2
 
 
@@ -359,8 +364,8 @@ async def test_the_same_repainting_is_a_hit(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         first, again = [await client.post(PATH, content=drawn()) for _ in range(2)]
         other = await client.post(PATH, content=drawn(size=(80, 96)))
-    told = [reply.headers["x-imagemill-cache"] for reply in (first, again, other)]
-    assert told == ["miss", "hit", "miss"]
+    hits = [reply.headers["x-imagemill-cache"] for reply in (first, again, other)]
+    assert hits == ["miss", "hit", "miss"]
 
 
 @pytest.mark.parametrize("path", [f"{PATH}_image-to-image", "/models/a/b_image-to-image"])
@@ -390,7 +395,7 @@ async def test_what_belongs_to_a_picture_is_refused_beside_a_text(
 
 
 @pytest.mark.parametrize(
-    ("parameters", "status", "told"),
+    ("parameters", "status", "message"),
     [
         ({"strength": 2}, 400, "strength 2.0 is out of range; give 0 to 1"),
         ({"target_size": {"width": 64}}, 400, "parameters.target_size.height: is required"),
@@ -406,12 +411,12 @@ async def test_what_belongs_to_a_picture_is_refused_beside_a_text(
     ],
 )
 async def test_a_bad_value_beside_a_picture_is_told(
-    serving: Serving, parameters: dict[str, Any], status: int, told: str
+    serving: Serving, parameters: dict[str, Any], status: int, message: str
 ) -> None:
     body = {"inputs": in_base64(drawn()), "parameters": parameters}
     async with serving(PlainEngine()) as client:
         reply = await client.post(PATH, json=body)
-    assert (reply.status_code, told in reply.json()["error"]) == (status, True), reply.text
+    assert (reply.status_code, message in reply.json()["error"]) == (status, True), reply.text
 
 
 async def test_a_broken_picture_is_told_by_its_field(serving: Serving) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from imagemill.app import create_app
 from imagemill.catalog.models import MODELS, OWN
 from imagemill.dialects import hub_models
-from imagemill.dialects.fal import words
+from imagemill.dialects.fal import vocabulary
 from imagemill.dialects.hf_inference import IMPATIENT
 from imagemill.dialects.hub import FACTS, LISTED, STATUSES, refuse
 from imagemill.errors import Fault, Kind
@@ -31,13 +31,13 @@ JAVASCRIPT = {"user-agent": "@huggingface/inference/4.13.30 Node.js"}
 EXPAND = "?expand=inferenceProviderMapping"
 
 
-def picture(width: int = 96, height: int = 64) -> str:
+def data_uri(width: int = 96, height: int = 64) -> str:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), "red").save(buffer, "png")
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-async def told(serving: Serving, path: str, **settings: Any) -> Any:
+async def get_json(serving: Serving, path: str, **settings: Any) -> Any:
     async with serving(PlainEngine(), **settings) as client:
         reply = await client.get(path)
     assert reply.status_code == 200, reply.text
@@ -47,7 +47,7 @@ async def told(serving: Serving, path: str, **settings: Any) -> Any:
 @anyio
 @pytest.mark.parametrize("spelling", ["expand", "expand[]", "expand%5B%5D"])
 async def test_a_known_model_is_mapped_to_every_provider(serving: Serving, spelling: str) -> None:
-    model = await told(serving, f"/api/models/{DEV}?{spelling}=inferenceProviderMapping")
+    model = await get_json(serving, f"/api/models/{DEV}?{spelling}=inferenceProviderMapping")
     assert set(model) == {"_id", "id", "inferenceProviderMapping"}
     mapping = model["inferenceProviderMapping"]
     assert {name: entry["providerId"] for name, entry in mapping.items()} == {
@@ -72,18 +72,18 @@ async def test_a_known_model_is_mapped_to_every_provider(serving: Serving, spell
     ],
 )
 async def test_an_id_that_repaints_is_mapped_so(serving: Serving, id: str, together: str) -> None:
-    mapping = (await told(serving, f"/api/models/{id}{EXPAND}"))["inferenceProviderMapping"]
+    mapping = (await get_json(serving, f"/api/models/{id}{EXPAND}"))["inferenceProviderMapping"]
     assert {entry["task"] for entry in mapping.values()} == {"image-to-image"}
     assert mapping["together"]["providerId"] == together
     assert "nebius" not in mapping  # whose clients cannot
-    plain = await told(serving, f"/api/models/{id}")
+    plain = await get_json(serving, f"/api/models/{id}")
     assert (plain["pipeline_tag"], plain["id"]) == ("image-to-image", id)
 
 
 @anyio
 @pytest.mark.parametrize("id", ["someone/something", "gpt2"])
 async def test_any_model_is_told_where_another_may_stand_in(serving: Serving, id: str) -> None:
-    model = await told(serving, f"/api/models/{id}")
+    model = await get_json(serving, f"/api/models/{id}")
     assert (model["id"], model["pipeline_tag"], model["private"]) == (id, "text-to-image", False)
     assert "inferenceProviderMapping" not in model
 
@@ -137,13 +137,13 @@ async def test_models_are_listed_by_provider_and_task(serving: Serving) -> None:
 
 @anyio
 async def test_without_stand_ins_only_what_is_served_is_listed(serving: Serving) -> None:
-    ids = [each["id"] for each in await told(serving, "/api/models", stand_ins=False)]
+    ids = [each["id"] for each in await get_json(serving, "/api/models", stand_ins=False)]
     assert ids == [f"{id}{task}" for id in OWN for task in ("", "_image-to-image")]
 
 
 @anyio
 async def test_each_task_has_a_model_to_begin_with(serving: Serving) -> None:
-    tasks = await told(serving, "/api/tasks")
+    tasks = await get_json(serving, "/api/tasks")
     first = {task: facts["widgetModels"][0] for task, facts in tasks.items()}
     assert first == {
         "text-to-image": "imagemill/pico",
@@ -154,7 +154,7 @@ async def test_each_task_has_a_model_to_begin_with(serving: Serving) -> None:
 
 @anyio
 async def test_a_provider_s_models_are_told_by_task(serving: Serving) -> None:
-    models = await told(serving, "/api/partners/fal-ai/models")
+    models = await get_json(serving, "/api/partners/fal-ai/models")
     assert set(models) == set(hub_models.TASKS)
     entry = models["text-to-image"][DEV]
     assert (entry["providerId"], entry["status"]) == ("fal-ai/flux/dev", "live")
@@ -206,11 +206,11 @@ async def test_the_router_s_address_runs_any_application(serving: Serving, app: 
     async with serving(engine) as client:
         reply = await client.post(f"/fal-ai/{app}", json=body, headers=PYTHON)
         (image,) = reply.json()["images"]
-        found = await client.get(image["url"])
-    assert Image.open(io.BytesIO(found.content)).size == (128, 64)
-    (asked,) = engine.submitted
-    assert (asked.negative_prompt, asked.steps, asked.seed) == ("green", 2, 42)
-    assert (asked.guidance_scale, asked.scheduler) == (30, "EulerDiscreteScheduler")
+        file = await client.get(image["url"])
+    assert Image.open(io.BytesIO(file.content)).size == (128, 64)
+    (generation,) = engine.submitted
+    assert (generation.negative_prompt, generation.steps, generation.seed) == ("green", 2, 42)
+    assert (generation.guidance_scale, generation.scheduler) == (30, "EulerDiscreteScheduler")
 
 
 @anyio
@@ -245,15 +245,15 @@ async def test_a_page_s_own_fields_are_read_as_the_page_has_them(serving: Servin
 async def test_a_picture_is_repainted_in_the_size_that_was_asked(
     serving: Serving, size: dict[str, Any], expected: tuple[int, int]
 ) -> None:
-    engine, image = PlainEngine(), picture()
+    engine, image = PlainEngine(), data_uri()
     body = {"image_url": image, "image_urls": [image], "strength": 0.5, **size}
     async with serving(engine) as client:
         reply = await client.post("/fal-ai/fal-ai/flux-kontext/dev", json=body, headers=PYTHON)
     assert reply.status_code == 200, reply.text
-    (asked,) = engine.submitted
-    assert (asked.width, asked.height) == expected
-    assert (asked.strength, asked.prompt) == (0.5, hub_models.UNSAID)
-    assert asked.model == "black-forest-labs/FLUX.1-Kontext-dev"
+    (generation,) = engine.submitted
+    assert (generation.width, generation.height) == expected
+    assert (generation.strength, generation.prompt) == (0.5, hub_models.UNSAID)
+    assert generation.model == "black-forest-labs/FLUX.1-Kontext-dev"
     assert len(engine.inputs[0]) == 1
 
 
@@ -287,7 +287,7 @@ async def test_the_python_client_finds_its_request_by_the_path_of_the_first_addr
     serving: Serving,
 ) -> None:
     async with serving(PlainEngine()) as client:
-        body = {"image_url": picture(), "num_inference_steps": 2}
+        body = {"image_url": data_uri(), "num_inference_steps": 2}
         path = "/fal-ai/someone/something?_subdomain=queue"
         reply = await client.post(path, json=body, headers=PYTHON)
         assert reply.json()["status"] == "IN_QUEUE"
@@ -305,10 +305,10 @@ async def ended(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
         while True:
             reply = await client.get(url, headers=PYTHON)
             assert reply.status_code < 400
-            told: dict[str, Any] = reply.json()
-            assert httpx.URL(told["status_url"]).path.startswith("/fal-ai/someone/something/")
-            if told["status"] == "COMPLETED":
-                return told
+            body: dict[str, Any] = reply.json()
+            assert httpx.URL(body["status_url"]).path.startswith("/fal-ai/someone/something/")
+            if body["status"] == "COMPLETED":
+                return body
             await asyncio.sleep(0)
 
 
@@ -325,9 +325,9 @@ async def test_the_javascript_client_is_answered_when_all_is_done(
         await engine.reached("a cat", 1)
         assert not call.done()
         engine.gate.set()
-        told = (await call).json()
-        assert told["status"] == "COMPLETED"
-        result = await client.get(told["response_url"], headers=JAVASCRIPT)
+        body = (await call).json()
+        assert body["status"] == "COMPLETED"
+        result = await client.get(body["response_url"], headers=JAVASCRIPT)
     assert result.json()["images"][0]["width"] == 128
 
 
@@ -374,7 +374,7 @@ def test_hugging_face_s_clients_are_known_by_their_names(
     agent: str, ours: bool, held: bool
 ) -> None:
     assert (HUGGING_FACE.search(agent) is not None) == ours
-    assert (words.HELD.search(agent) is not None) == held
+    assert (vocabulary.HELD.search(agent) is not None) == held
 
 
 @anyio

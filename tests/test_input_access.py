@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from imagemill.app import create_app
+from imagemill.assembly import Backend
 from imagemill.files.objects import Objects
 from imagemill.input_files import KEPT_SECONDS, STORED, Caller, Inline, InputFiles
-from imagemill.service import Service
 from imagemill.settings import Settings
 from tests.databases import place_database
 from tests.engines import PlainEngine
@@ -84,7 +84,7 @@ EACH = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 @dataclass(frozen=True)
 class Door:
     client: httpx.AsyncClient
-    service: Service
+    backend: Backend
     engine: PlainEngine
 
     async def named(self, dialect: Dialect, image: str, credential: str = "") -> httpx.Response:
@@ -135,7 +135,7 @@ async def opened(folder: Path) -> AsyncIterator[Door]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
-        yield Door(client, app.state.service, engine)
+        yield Door(client, app.state.backend, engine)
 
 
 @EACH
@@ -160,7 +160,7 @@ async def test_a_private_file_of_nobody_s_is_not_for_others_without_a_credential
     door: Door, dialect: Dialect
 ) -> None:
     """Those who send no credential cannot be told apart, and two roads in took them for one."""
-    file = await door.service.objects.put(png(), "image/png", public=False)
+    file = await door.backend.objects.put(png(), "image/png", public=False)
     for credential in ("", OTHER):
         await door.lacks(dialect, f"http://localhost/{file.key}", credential)
 
@@ -177,7 +177,7 @@ async def test_what_comes_within_a_request_is_used_for_it(
 async def test_what_came_within_a_request_of_another_s_is_not_there(
     door: Door, dialect: Dialect
 ) -> None:
-    reference = await door.service.store_input(Inline(png()), "image", "")
+    reference = await door.backend.service.store_input(Inline(png()), "image", "")
     url = f"http://localhost/{reference.removeprefix(STORED)}"
     await door.lacks(dialect, url, OTHER)
     assert (await door.client.get(url)).status_code == 404
@@ -206,7 +206,7 @@ async def test_an_upload_to_replicate_is_used_by_its_id(door: Door, owner: str) 
 
 
 async def test_loras_are_under_the_same_rule(door: Door) -> None:
-    file = await door.service.objects.put(b"weights", "application/octet-stream", public=False)
+    file = await door.backend.objects.put(b"weights", "application/octet-stream", public=False)
     body = {
         "model": "imagemill/pico",
         "prompt": "a cat",
@@ -217,7 +217,7 @@ async def test_loras_are_under_the_same_rule(door: Door) -> None:
 
 
 def files_of(door: Door) -> tuple[InputFiles, Objects]:
-    return door.service.inputs, door.service.objects
+    return door.backend.inputs, door.backend.objects
 
 
 async def test_the_same_content_of_one_caller_is_kept_once(door: Door) -> None:

@@ -15,9 +15,9 @@ from imagemill.app import create_app
 from imagemill.engine.events import State
 from imagemill.settings import Settings
 from tests.engines import PlainEngine
+from tests.realtime_harness import ask
+from tests.realtime_harness import serving as listening
 from tests.sites import make_answer, open_site
-from tests.talks import ask
-from tests.talks import serving as listening
 from tests.test_admission import PAGE, open_server
 
 pytestmark = pytest.mark.anyio

@@ -19,20 +19,20 @@ from imagemill.app import create_app
 from imagemill.dialects import flat
 from imagemill.dialects.fal import storage, tokens
 from imagemill.dialects.fal.pages import PAGES
-from imagemill.dialects.hf_inference.read import Body as HfBody
-from imagemill.dialects.nebius.read import Body as NebiusBody
-from imagemill.dialects.nebula.words import Body as NebulaBody
+from imagemill.dialects.hf_inference.read import InferenceBody
+from imagemill.dialects.nebius.read import NebiusBody
+from imagemill.dialects.nebula.vocabulary import NebulaBody
 from imagemill.dialects.openai import bodies as openai
 from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import CreateByVersion
 from imagemill.dialects.sdapi import bodies as sdapi
-from imagemill.dialects.together.read import Body as TogetherBody
+from imagemill.dialects.together.read import TogetherBody
 from imagemill.generation import LONGEST_URL
 from imagemill.http import json_body
 from imagemill.images.data_uris import as_data_uri
 from imagemill.images.encode import encode
-from imagemill.service import Service
 from imagemill.settings import Settings
+from imagemill.store import Database
 from imagemill.store.schema import JOBS
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -53,11 +53,13 @@ def route(path: str, schema: dict[str, Any], **body: Any) -> tuple[str, dict[str
 
 def routes() -> Iterator[tuple[str, dict[str, Any], Any]]:
     """An address, the schema of what it takes, and a body that is right."""
-    yield route("/models/a/b", json_body.schema(HfBody), inputs="a cat", parameters={}, options={})
     yield route(
-        "/models/a/b", json_body.schema(HfBody), inputs=PIXEL, parameters={"prompt": "a cat"}
+        "/models/a/b", json_body.schema(InferenceBody), inputs="a cat", parameters={}, options={}
     )
-    yield route("/flat/a/b", json_body.schema(flat.Body), inputs="a cat")
+    yield route(
+        "/models/a/b", json_body.schema(InferenceBody), inputs=PIXEL, parameters={"prompt": "a cat"}
+    )
+    yield route("/flat/a/b", json_body.schema(flat.FlatBody), inputs="a cat")
     yield route(
         "/nebius/v1/images/generations", json_body.schema(NebiusBody), model=SD3, prompt="a"
     )
@@ -78,7 +80,7 @@ def routes() -> Iterator[tuple[str, dict[str, Any], Any]]:
                 init_images=[PIXEL])  # fmt: skip
     yield route("/replicate/v1/predictions", json_body.schema(CreateByVersion), version=VERSION,
                 input={"prompt": "a cat"})  # fmt: skip
-    yield route("/fal/rest/storage/upload/initiate", json_body.schema(storage.Announced))
+    yield route("/fal/rest/storage/upload/initiate", json_body.schema(storage.AnnouncedFile))
     for form in (tokens.ForAliases, tokens.ForApps):
         yield route("/fal/rest/tokens/", json_body.schema(form))
     for id, page in PAGES.items():
@@ -130,12 +132,12 @@ async def test_no_field_of_any_dialect_takes_a_text_without_end(tmp_path: Path) 
             assert 400 <= reply.status_code < 500, case
             assert len(reply.text) < 5000, case
             assert reply.json(), case
-        assert await kept(app.state.service) == []
+        assert await kept(app.state.backend.database) == []
     assert engine.submitted == []
 
 
-async def kept(service: Service) -> list[str]:
-    async with service.database.reading() as connection:
+async def kept(database: Database) -> list[str]:
+    async with database.reading() as connection:
         rows = (await connection.execute(select(JOBS.c.generation, JOBS.c.wire))).all()
     return [json.dumps(row[0]) for row in rows]
 

@@ -13,8 +13,8 @@ from PIL import Image
 from starlette.datastructures import Headers
 
 from imagemill.app import create_app
-from imagemill.dialects.nebius import words
-from imagemill.dialects.nebius.read import Body
+from imagemill.dialects.nebius import vocabulary
+from imagemill.dialects.nebius.read import NebiusBody
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.settings import Settings
@@ -29,7 +29,7 @@ HUGGING_FACE = "unknown/None; hf_hub/1.20.0; python/3.11.7"
 ANSWERS = {"b64_json": [True, False], "url": [False, True], None: [True, True]}
 
 
-def asked(**fields: Any) -> dict[str, Any]:
+def params(**fields: Any) -> dict[str, Any]:
     small = {"width": 96, "height": 64, "num_inference_steps": 2}
     return {"model": MODEL, "prompt": "a red cat"} | small | fields
 
@@ -44,7 +44,7 @@ async def painted(serving: Serving, **fields: Any) -> PlainEngine:
     """The engine, after it was asked for one picture."""
     engine = PlainEngine()
     async with serving(engine) as client:
-        opened(await client.post(PATH, json=asked(**fields)))
+        opened(await client.post(PATH, json=params(**fields)))
     return engine
 
 
@@ -52,7 +52,7 @@ async def refused(serving: Serving, status: int, **fields: Any) -> Any:
     """What is told; nothing may have been painted."""
     engine = PlainEngine()
     async with serving(engine) as client:
-        reply = await client.post(PATH, json=asked(**fields))
+        reply = await client.post(PATH, json=params(**fields))
     assert reply.status_code == status, reply.text
     assert engine.submitted == []
     assert list(reply.json()) == ["detail", "error"]
@@ -61,7 +61,7 @@ async def refused(serving: Serving, status: int, **fields: Any) -> Any:
 
 
 def test_there_is_a_status_for_every_error() -> None:
-    assert set(words.STATUSES) == set(Kind)
+    assert set(vocabulary.STATUSES) == set(Kind)
 
 
 async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
@@ -76,7 +76,7 @@ async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
         "response_extension": "png",
     }
     async with serving(engine) as client:
-        reply = await client.post(PATH, json=asked(**fields))
+        reply = await client.post(PATH, json=params(**fields))
     assert len(reply.json()["data"]) == 2
     (generation,) = engine.submitted
     assert (generation.prompt, generation.negative_prompt) == ("a red cat", "green")
@@ -87,7 +87,7 @@ async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
 
 
 async def test_what_is_null_is_left_open(serving: Serving) -> None:
-    optional = [name for name, each in Body.model_fields.items() if not each.is_required()]
+    optional = [name for name, each in NebiusBody.model_fields.items() if not each.is_required()]
     (generation,) = (await painted(serving, **dict.fromkeys(optional))).submitted
     assert (generation.width, generation.height, generation.format) == (512, 512, "webp")
     assert (generation.steps, generation.guidance_scale) == (12, 4.0)
@@ -98,14 +98,14 @@ async def test_the_reply_has_what_was_asked_for_and_both_where_nothing_was(
     serving: Serving, format: str | None
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(response_format=format, seed=7))
+        reply = await client.post(PATH, json=params(response_format=format, seed=7))
         body = reply.json()
         assert list(body) == ["id", "created", "data"]
         (datum,) = body["data"]
         assert [datum[name] is not None for name in ("b64_json", "url")] == ANSWERS[format]
         if datum["url"]:
-            picture = await client.get(datum["url"])
-            assert Image.open(io.BytesIO(picture.content)).format == "WEBP"
+            file = await client.get(datum["url"])
+            assert Image.open(io.BytesIO(file.content)).format == "WEBP"
     assert reply.headers["x-imagemill-seed"] == "7"
     assert body["created"] > 1e9
 
@@ -117,14 +117,14 @@ async def test_the_extension_decides_on_the_format(
     serving: Serving, extension: str, format: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(response_extension=extension))
+        reply = await client.post(PATH, json=params(response_extension=extension))
     assert opened(reply).format == format
 
 
 async def test_a_seed_of_minus_one_is_drawn_anew_each_time(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         replies = [
-            await client.post(PATH, json=asked(response_format="b64_json", **fields))
+            await client.post(PATH, json=params(response_format="b64_json", **fields))
             for fields in ({"seed": 7}, {"seed": 7}, {"seed": -1}, {"seed": -1}, {})
         ]
     hits = [each.headers["x-imagemill-cache"] for each in replies]
@@ -135,8 +135,8 @@ async def test_a_seed_of_minus_one_is_drawn_anew_each_time(serving: Serving) -> 
 async def test_a_lora_is_given_by_its_address(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        url = (await client.post(PATH, json=asked())).json()["data"][0]["url"]
-        opened(await client.post(PATH, json=asked(loras=[{"url": url, "scale": 0.5}])))
+        url = (await client.post(PATH, json=params())).json()["data"][0]["url"]
+        opened(await client.post(PATH, json=params(loras=[{"url": url, "scale": 0.5}])))
     (lora,) = engine.submitted[1].loras
     assert lora.scale == 0.5
     assert list(engine.inputs[1]) == [lora.path]
@@ -211,16 +211,16 @@ async def test_a_field_with_a_name_that_nobody_wants_to_read_is_told_all_the_sam
 ) -> None:
     async with serving(PlainEngine()) as client:
         for name, loc in (("\ud800", ["body"]), ("x" * 500, ["body", "x" * 80])):
-            reply = await client.post(PATH, content=json.dumps(asked() | {name: 1}).encode())
+            reply = await client.post(PATH, content=json.dumps(params() | {name: 1}).encode())
             assert reply.status_code == 422
             assert reply.json()["detail"][0]["loc"] == loc
 
 
 async def test_openai_s_clients_find_the_message_where_they_look_for_it(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(width=63, n=9))
-    told = "width: 63 is too small; give at least 64; n: 9 is too large; give at most 8"
-    assert reply.json()["error"] == {"message": told}
+        reply = await client.post(PATH, json=params(width=63, n=9))
+    message = "width: 63 is too small; give at least 64; n: 9 is too large; give at most 8"
+    assert reply.json()["error"] == {"message": message}
 
 
 async def test_a_model_that_is_none_is_not_found(serving: Serving) -> None:
@@ -231,47 +231,49 @@ async def test_the_project_is_taken_and_other_parameters_of_the_url_are_not(
     serving: Serving,
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{PATH}?ai_project_id=p1", json=asked())
+        reply = await client.post(f"{PATH}?ai_project_id=p1", json=params())
         opened(reply)
-        other = await client.post(f"{PATH}?ai_project_id=p1&steps=4", json=asked())
+        other = await client.post(f"{PATH}?ai_project_id=p1&steps=4", json=params())
     assert other.status_code == 422
     assert other.json()["detail"][0]["loc"] == ["query", "steps"]
 
 
 async def test_a_key_of_the_wrong_form_is_refused(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(), headers={"authorization": "Key abc"})
+        reply = await client.post(PATH, json=params(), headers={"authorization": "Key abc"})
         assert reply.status_code == 401
         assert reply.json()["detail"].startswith("authorization is not of the form 'Bearer <key>'")
-        opened(await client.post(PATH, json=asked(), headers={"authorization": "Bearer abc"}))
+        opened(await client.post(PATH, json=params(), headers={"authorization": "Bearer abc"}))
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"width": 1, "n": 0}, "width: 1 is too small; give at least 64; n: 0 is too small"),
         ({"loras": [{"url": "x", "scale": 5}]}, "loras 5.0 is out of range; give -4 to 4"),
     ],
 )
 async def test_hugging_face_s_clients_get_errors_that_they_can_show(
-    serving: Serving, fields: dict[str, Any], told: str
+    serving: Serving, fields: dict[str, Any], message: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(**fields), headers={"user-agent": HUGGING_FACE})
+        reply = await client.post(PATH, json=params(**fields), headers={"user-agent": HUGGING_FACE})
     assert list(reply.json()) == ["error"]
-    assert reply.json()["error"].startswith(told)
+    assert reply.json()["error"].startswith(message)
 
 
 def test_who_asks_again_at_once_is_told_503_only_after_a_wait() -> None:
     agent = Headers({"user-agent": "@huggingface/inference/4.13.20"})
-    unavailable = [kind for kind in Kind if words.refuse(agent, Fault(kind, "")).status_code == 503]
+    unavailable = [
+        kind for kind in Kind if vocabulary.refuse(agent, Fault(kind, "")).status_code == 503
+    ]
     assert unavailable == [Kind.LOADING, Kind.UNAVAILABLE]
 
 
 async def test_a_failure_while_painting_is_told(serving: Serving) -> None:
     engine = PlainEngine(hold_at=1)
     async with serving(engine) as client:
-        call = asyncio.create_task(client.post(PATH, json=asked()))
+        call = asyncio.create_task(client.post(PATH, json=params()))
         await engine.reached("a red cat", 1)
         engine.state = State.DEAD
         engine.gate.set()
@@ -297,7 +299,7 @@ async def test_models_come_in_openai_s_form_under_nebius_names(serving: Serving)
 async def test_nebius_names_of_models_lead_to_the_weights(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        opened(await client.post(PATH, json=asked()))
+        opened(await client.post(PATH, json=params()))
     assert engine.submitted[0].model == "black-forest-labs/FLUX.1-schnell"
 
 
@@ -305,7 +307,7 @@ async def test_what_is_asked_again_after_a_timeout_is_painted_once(tmp_path: Pat
     engine = PlainEngine()
     engine.gate.clear()
     app = create_app(Settings(data_dir=tmp_path), engine)
-    body = json.dumps(asked(response_format="b64_json")).encode()
+    body = json.dumps(params(response_format="b64_json")).encode()
     sent = b""
 
     async def call(count: int, gone: asyncio.Event) -> None:

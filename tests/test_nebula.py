@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from imagemill.catalog.models import OWN
-from imagemill.dialects.nebula.words import ALWAYS, MODELS, OPTIONAL, STATUSES
+from imagemill.dialects.nebula.vocabulary import ALWAYS, MODELS, OPTIONAL, STATUSES
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
@@ -27,7 +27,7 @@ SDXL, SCHNELL, FILL = MODELS
 OTHER = "someone/something"
 
 
-def picture(width: int = 96, height: int = 64, format: str = "png", **options: Any) -> str:
+def encoded_image(width: int = 96, height: int = 64, format: str = "png", **options: Any) -> str:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), "teal").save(buffer, format, **options)
     return base64.b64encode(buffer.getvalue()).decode()
@@ -42,12 +42,12 @@ def halved(width: int = 96, height: int = 64) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def asked(model: str = SCHNELL, **fields: Any) -> dict[str, Any]:
+def params(model: str = SCHNELL, **fields: Any) -> dict[str, Any]:
     return {"model": model, "prompt": "a red cat", "num_steps": 2} | fields
 
 
 def filling(**fields: Any) -> dict[str, Any]:
-    return asked(FILL, image=picture(), mask=halved()) | fields
+    return params(FILL, image=encoded_image(), mask=halved()) | fields
 
 
 def opened(reply: httpx.Response) -> Image.Image:
@@ -66,7 +66,7 @@ def refused(reply: httpx.Response) -> str:
 
 async def test_the_reply_is_as_documented(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(width=192, height=64))
+        reply = await client.post(PATH, json=params(width=192, height=64))
     body = reply.json()
     assert body | {"data": []} == {
         "model": SCHNELL,
@@ -84,9 +84,9 @@ async def test_the_reply_is_as_documented(serving: Serving) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        asked(SDXL, negative_prompt="green", width=128, height=64, guidance_scale=9),
-        asked(SCHNELL, seed=2**64 - 1, width=128, height=64, guidance_scale=3.5),
-        asked(OTHER, negative_prompt="green", seed=0, width=128, height=64, guidance_scale=0),
+        params(SDXL, negative_prompt="green", width=128, height=64, guidance_scale=9),
+        params(SCHNELL, seed=2**64 - 1, width=128, height=64, guidance_scale=3.5),
+        params(OTHER, negative_prompt="green", seed=0, width=128, height=64, guidance_scale=0),
     ],
 )
 async def test_every_parameter_of_a_model_reaches_the_engine(
@@ -95,9 +95,9 @@ async def test_every_parameter_of_a_model_reaches_the_engine(
     engine = PlainEngine()
     async with serving(engine) as client:
         opened(await client.post(PATH, json=fields))
-    (found,) = engine.submitted
+    (generation,) = engine.submitted
     expected = fields | {"steps": fields["num_steps"]}
-    assert {name: getattr(found, name) for name in expected if hasattr(found, name)} == {
+    assert {name: getattr(generation, name) for name in expected if hasattr(generation, name)} == {
         name: value for name, value in expected.items() if name != "num_steps"
     }
 
@@ -106,13 +106,18 @@ async def test_what_is_left_open_is_the_model_s_own(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
         opened(await client.post(PATH, json={"model": SDXL, "prompt": "a red cat"}))
-    (found,) = engine.submitted
-    assert (found.width, found.height, found.steps, found.guidance_scale) == (512, 512, 12, 4.0)
+    (generation,) = engine.submitted
+    assert (generation.width, generation.height, generation.steps, generation.guidance_scale) == (
+        512,
+        512,
+        12,
+        4.0,
+    )
 
 
 async def test_a_get_with_a_body_is_answered_as_the_reference_prints_it(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        opened(await client.request("GET", PATH, json=asked()))
+        opened(await client.request("GET", PATH, json=params()))
         assert "the body is empty" in refused(await client.get(PATH))
 
 
@@ -137,7 +142,9 @@ async def test_the_model_has_two_names(serving: Serving, fields: dict[str, Any])
 async def test_the_pictures_have_two_names(serving: Serving, image: str, mask: str) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        opened(await client.post(PATH, json=asked(FILL) | {image: picture(), mask: halved()}))
+        opened(
+            await client.post(PATH, json=params(FILL) | {image: encoded_image(), mask: halved()})
+        )
     assert engine.submitted[0].mask == MASK
 
 
@@ -145,15 +152,15 @@ async def test_the_pictures_have_two_names(serving: Serving, image: str, mask: s
     "fields",
     [
         {"model_name": SDXL},
-        {"model": OTHER, "image": picture(), "input_image": picture(64, 64)},
+        {"model": OTHER, "image": encoded_image(), "input_image": encoded_image(64, 64)},
     ],
 )
 async def test_two_names_with_two_values_are_refused(
     serving: Serving, fields: dict[str, Any]
 ) -> None:
     async with serving(PlainEngine()) as client:
-        told = refused(await client.post(PATH, json=asked() | fields))
-    assert "two names of one field" in told
+        message = refused(await client.post(PATH, json=params() | fields))
+    assert "two names of one field" in message
 
 
 @pytest.mark.parametrize("seed", [-1, None])
@@ -161,7 +168,7 @@ async def test_a_seed_that_is_left_open_is_drawn_anew_each_time(
     serving: Serving, seed: int | None
 ) -> None:
     async with serving(PlainEngine()) as client:
-        replies = [await client.post(PATH, json=asked(seed=seed)) for _ in range(2)]
+        replies = [await client.post(PATH, json=params(seed=seed)) for _ in range(2)]
     first, second = (reply.headers["x-imagemill-seed"] for reply in replies)
     assert int(first) >= 0
     assert first != second
@@ -170,7 +177,7 @@ async def test_a_seed_that_is_left_open_is_drawn_anew_each_time(
 async def test_a_seed_that_is_named_gives_the_same_picture(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        first, second = [await client.post(PATH, json=asked(seed=7)) for _ in range(2)]
+        first, second = [await client.post(PATH, json=params(seed=7)) for _ in range(2)]
     assert first.json()["data"][0]["b64_json"] == second.json()["data"][0]["b64_json"]
     assert len(engine.submitted) == 1
 
@@ -183,13 +190,13 @@ async def test_what_asks_for_nothing_is_no_parameter(
     serving: Serving, model: str, nothing: dict[str, Any]
 ) -> None:
     async with serving(PlainEngine()) as client:
-        opened(await client.post(PATH, json=asked(model) | nothing))
+        opened(await client.post(PATH, json=params(model) | nothing))
 
 
 VALUES: dict[str, Any] = {
     "negative_prompt": "green",
     "seed": 7,
-    "image": picture(),
+    "image": encoded_image(),
     "mask": halved(),
 }
 
@@ -204,17 +211,17 @@ async def test_a_parameter_that_a_model_does_not_take_is_told(
 ) -> None:
     needed = {each: VALUES[each] for each in model.needs}
     async with serving(PlainEngine()) as client:
-        body = asked(model.id) | needed | {name: VALUES[name]}
-        told = refused(await client.post(PATH, json=body))
-    assert told.startswith(f"{model.id} takes no {name}; it takes prompt, ")
-    assert told.endswith(", ".join((*ALWAYS, *model.takes)))
+        body = params(model.id) | needed | {name: VALUES[name]}
+        message = refused(await client.post(PATH, json=body))
+    assert message.startswith(f"{model.id} takes no {name}; it takes prompt, ")
+    assert message.endswith(", ".join((*ALWAYS, *model.takes)))
 
 
 @pytest.mark.parametrize("lacking", ["image", "mask"])
 async def test_filling_needs_both_pictures(serving: Serving, lacking: str) -> None:
     async with serving(PlainEngine()) as client:
-        told = refused(await client.post(PATH, json=filling(**{lacking: None})))
-    assert told == f"{FILL} needs image and mask, in base64; {lacking} did not come"
+        message = refused(await client.post(PATH, json=filling(**{lacking: None})))
+    assert message == f"{FILL} needs image and mask, in base64; {lacking} did not come"
 
 
 async def test_another_model_takes_an_image_without_a_mask_but_no_mask_alone(
@@ -222,19 +229,19 @@ async def test_another_model_takes_an_image_without_a_mask_but_no_mask_alone(
 ) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        opened(await client.post(PATH, json=asked(OTHER, image=picture())))
-        told = refused(await client.post(PATH, json=asked(OTHER, mask=halved())))
+        opened(await client.post(PATH, json=params(OTHER, image=encoded_image())))
+        message = refused(await client.post(PATH, json=params(OTHER, mask=halved())))
     assert (engine.submitted[0].mask, engine.submitted[0].strength) == (None, 0.8)
-    assert "mask needs an image" in told
+    assert "mask needs an image" in message
 
 
 async def test_a_mask_has_all_of_it_painted_anew(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
         opened(await client.post(PATH, json=filling()))
-    (found,) = engine.submitted
+    (generation,) = engine.submitted
     mask = Image.open(io.BytesIO(engine.inputs[0][MASK]))
-    assert found.strength == 1.0
+    assert generation.strength == 1.0
     assert (mask.getpixel((10, 30)), mask.getpixel((90, 30))) == (0, 255)
 
 
@@ -252,14 +259,14 @@ async def test_a_mask_of_another_size_is_resized_without_greys(serving: Serving)
     ("fields", "size"),
     [
         ({}, (96, 64)),  # the image's own
-        ({"image": picture(100, 70)}, (96, 64)),
+        ({"image": encoded_image(100, 70)}, (96, 64)),
         ({"width": 200, "height": 100}, (192, 96)),
         ({"width": 79, "height": 64}, (64, 64)),
         ({"width": 192}, (192, 128)),  # in proportion
         ({"height": 127}, (176, 112)),
-        ({"image": picture(16, 32)}, (64, 128)),
-        ({"image": picture(4096, 3000)}, (2048, 1488)),
-        ({"image": picture(8192, 16)}, (2048, 64)),
+        ({"image": encoded_image(16, 32)}, (64, 128)),
+        ({"image": encoded_image(4096, 3000)}, (2048, 1488)),
+        ({"image": encoded_image(8192, 16)}, (2048, 64)),
     ],
 )
 async def test_filling_rounds_its_sides_down_to_multiples_of_16(
@@ -273,21 +280,24 @@ async def test_filling_rounds_its_sides_down_to_multiples_of_16(
 
 async def test_other_models_paint_the_size_that_is_asked(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(OTHER, image=picture(100, 70)))
+        reply = await client.post(PATH, json=params(OTHER, image=encoded_image(100, 70)))
         assert opened(reply).size == (100, 70)
-        assert opened(await client.post(PATH, json=asked(width=101, height=67))).size == (101, 67)
+        assert opened(await client.post(PATH, json=params(width=101, height=67))).size == (
+            101,
+            67,
+        )
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        picture(format="jpeg"),
-        picture(format="webp"),
-        f"data:image/png;base64,{picture()}",
-        f"DATA:image/jpeg;base64,{picture()}",  # its declared type is not believed
-        picture().rstrip("="),
-        "\n".join(picture()[i : i + 76] for i in range(0, len(picture()), 76)),
-        picture().replace("+", "-").replace("/", "_"),
+        encoded_image(format="jpeg"),
+        encoded_image(format="webp"),
+        f"data:image/png;base64,{encoded_image()}",
+        f"DATA:image/jpeg;base64,{encoded_image()}",  # its declared type is not believed
+        encoded_image().rstrip("="),
+        "\n".join(encoded_image()[i : i + 76] for i in range(0, len(encoded_image()), 76)),
+        encoded_image().replace("+", "-").replace("/", "_"),
     ],
 )
 async def test_pictures_come_in_base64_however_it_was_written(serving: Serving, text: str) -> None:
@@ -298,33 +308,33 @@ async def test_pictures_come_in_base64_however_it_was_written(serving: Serving, 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        (picture(format="gif"), "the image is a GIF picture; give JPG, JPEG, PNG or WebP"),
-        (picture(format="bmp"), "the image is a BMP picture; give JPG, JPEG, PNG or WebP"),
-        (picture(format="tiff"), "the image is a TIFF picture; give JPG, JPEG, PNG or WebP"),
+        (encoded_image(format="gif"), "the image is a GIF picture; give JPG, JPEG, PNG or WebP"),
+        (encoded_image(format="bmp"), "the image is a BMP picture; give JPG, JPEG, PNG or WebP"),
+        (encoded_image(format="tiff"), "the image is a TIFF picture; give JPG, JPEG, PNG or WebP"),
         (base64.b64encode(b"<svg/>").decode(), "the image is a web page or a drawing in XML"),
         (base64.b64encode(b"a cat").decode(), "the image is no picture; give JPG"),
         (" ", "the image is empty"),
         ("https://example.com/a.png", "the image is not base64; send the file itself"),
         ("data:image/png;base64,!", "the image is a data URI with broken content"),
-        (picture()[:80], "the image is a broken or truncated PNG file"),
-        (picture(8, 8), "the image has 8x8 pixels; 16 to 8192 a side"),
+        (encoded_image()[:80], "the image is a broken or truncated PNG file"),
+        (encoded_image(8, 8), "the image has 8x8 pixels; 16 to 8192 a side"),
     ],
 )
 async def test_what_is_no_picture_is_called_by_its_name(
-    serving: Serving, text: str, told: str
+    serving: Serving, text: str, message: str
 ) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
         reply = await client.post(PATH, json=filling(image=text))
     assert reply.status_code == 422
-    assert refused(reply).startswith(told)
+    assert refused(reply).startswith(message)
     assert not engine.submitted
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"prompt": ""}, "the prompt is empty; say what to paint"),
         ({"prompt": None}, "prompt: null is not a string"),
@@ -337,9 +347,11 @@ async def test_what_is_no_picture_is_called_by_its_name(
         ({"steps": 4}, "unknown field 'steps'; known are model, model_name, prompt"),
     ],
 )
-async def test_what_is_wrong_is_told(serving: Serving, fields: dict[str, Any], told: str) -> None:
+async def test_what_is_wrong_is_told(
+    serving: Serving, fields: dict[str, Any], message: str
+) -> None:
     async with serving(PlainEngine()) as client:
-        assert refused(await client.post(PATH, json=asked() | fields)).startswith(told)
+        assert refused(await client.post(PATH, json=params() | fields)).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -349,14 +361,14 @@ async def test_sides_out_of_range_are_not_adjusted(
     serving: Serving, fields: dict[str, int]
 ) -> None:
     async with serving(PlainEngine()) as client:
-        told = refused(await client.post(PATH, json=filling(**fields)))
-    assert "is out of range; give 64 to 2048" in told
+        message = refused(await client.post(PATH, json=filling(**fields)))
+    assert "is out of range; give 64 to 2048" in message
 
 
 @pytest.mark.parametrize("path", [PATH, MODELS_PATH])
 async def test_parameters_in_the_url_are_refused(serving: Serving, path: str) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.request("GET", path + "?seed=1", json=asked())
+        reply = await client.request("GET", path + "?seed=1", json=params())
     assert "parameters in the URL are not read here" in refused(reply)
 
 
@@ -370,7 +382,7 @@ async def test_any_bearer_token_will_do(
 ) -> None:
     async with serving(PlainEngine()) as client:
         headers = {"authorization": value}
-        reply = await client.request("GET", path, json=asked(), headers=headers)
+        reply = await client.request("GET", path, json=params(), headers=headers)
     assert reply.status_code == status
     if status == 401:
         assert refused(reply) == "authorization is not of the form 'Bearer KEY'; send a key so"
@@ -384,14 +396,14 @@ async def test_who_calls_while_the_model_loads_waits(serving: Serving) -> None:
 
     async with serving(engine) as client:
         client.event_hooks = {"request": [become_ready]}
-        opened(await client.post(PATH, json=asked()))
+        opened(await client.post(PATH, json=params()))
 
 
 async def test_a_call_of_a_name_is_painted_once(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
         headers = {"idempotency-key": "k1"}
-        replies = [await client.post(PATH, json=asked(), headers=headers) for _ in range(2)]
+        replies = [await client.post(PATH, json=params(), headers=headers) for _ in range(2)]
     assert replies[0].headers["x-imagemill-seed"] == replies[1].headers["x-imagemill-seed"]
     assert len(engine.submitted) == 1
 
@@ -402,9 +414,9 @@ async def test_the_list_has_the_models_of_the_page_and_those_of_this_server(
     async with serving(PlainEngine()) as client:
         body = (await client.get(MODELS_PATH)).json()
     assert (body["status"], body["message"]) == ("success", "Get models list successfully.")
-    found = body["data"]["models"]
-    assert [model["model_name"] for model in found] == [SDXL, SCHNELL, FILL, *OWN]
-    assert found[1] == {
+    listed = body["data"]["models"]
+    assert [model["model_name"] for model in listed] == [SDXL, SCHNELL, FILL, *OWN]
+    assert listed[1] == {
         "model_name": SCHNELL,
         "model_alias": "Flux.1 schnell",
         "model_type": "Image",
@@ -419,9 +431,9 @@ async def test_the_list_has_the_models_of_the_page_and_those_of_this_server(
 async def test_without_stand_ins_only_what_is_served_is_listed(serving: Serving) -> None:
     async with serving(PlainEngine(), stand_ins=False) as client:
         body = (await client.get(MODELS_PATH)).json()
-        told = refused(await client.post(PATH, json=asked()))
+        message = refused(await client.post(PATH, json=params()))
     assert [model["model_name"] for model in body["data"]["models"]] == [*OWN]
-    assert told.startswith(f"model {SCHNELL} is not available here")
+    assert message.startswith(f"model {SCHNELL} is not available here")
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -29,7 +29,7 @@ from imagemill.repeats import REPEATED
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.houses import opened as opened_house
+from tests.houses import opened_backend as opened_house
 
 pytestmark = pytest.mark.anyio
 
@@ -432,15 +432,17 @@ async def test_a_compressed_picture_is_there_for_who_calls_again_with_a_key(
 async def test_pictures_within_a_reply_are_kept_for_as_long_as_a_call_may_be_repeated(
     tmp_path: Path,
 ) -> None:
-    async with opened_house(tmp_path, PlainEngine()) as service:
+    async with opened_house(tmp_path, PlainEngine()) as backend:
         catalog = Catalog({}, True, lambda _: "1")
         app = FastAPI()
-        app.include_router(routes(AppContext(service, catalog, Telemetry(), 2**20, 2**20, False)))
+        service, files = backend.service, backend.objects
+        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20, False)
+        app.include_router(routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             body, headers = SMALL | {"model": "gpt-image-2"}, {"idempotency-key": "k"}
             first = told(await client.post(PATH, json=body, headers=headers))
-            service.objects.clock = lambda: time.time() + REPEATED
+            files.clock = lambda: time.time() + REPEATED
             assert told(await client.post(PATH, json=body, headers=headers)) == first
 
 

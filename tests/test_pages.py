@@ -10,16 +10,16 @@ from pydantic import BaseModel, ValidationError
 from imagemill.dialects.fal.pages import FAMILIES, PAGES
 from imagemill.dialects.fal.pages.omnigen import NEGATIVE
 from imagemill.generation import MAX_SEED
-from tests.printed import (
+from tests.documented_pages import (
     EDIT,
     EXAMPLES,
     F_LITE,
     FLUX,
     HIDREAM,
+    IMAGE,
     IMAGEN,
     MUST,
     OMNIGEN,
-    PICTURE,
     PRINTED,
     PRINTED_CHOICES,
     RECRAFT,
@@ -48,11 +48,11 @@ def test_no_two_pages_have_one_id() -> None:
 @every_page
 def test_the_example_is_taken_and_comes_back_the_same(id: str) -> None:
     page = PAGES[id]
-    asked = page.Input.model_validate(page.example)
-    given = asked.model_dump(exclude_unset=True)
-    assert given == page.example
-    assert page.Input.model_validate(given) == asked
-    assert page.Input.model_validate_json(json.dumps(page.example)) == asked
+    params = page.Input.model_validate(page.example)
+    values = params.model_dump(exclude_unset=True)
+    assert values == page.example
+    assert page.Input.model_validate(values) == params
+    assert page.Input.model_validate_json(json.dumps(page.example)) == params
 
 
 @pytest.mark.parametrize("id", EXAMPLES)
@@ -102,9 +102,9 @@ def test_every_printed_choice_is_taken_and_no_other(id: str, name: str) -> None:
 @every_page
 def test_null_leaves_open_what_may_be_left_open(id: str) -> None:
     open_ = {name: None for name, default in PRINTED[id].items() if default != MUST}
-    asked = ask(id, **open_)
-    assert asked == ask(id)
-    assert asked.model_fields_set == set(required(id))
+    params = ask(id, **open_)
+    assert params == ask(id)
+    assert params.model_fields_set == set(required(id))
 
 
 @every_page
@@ -148,11 +148,11 @@ def test_unknown_fields_are_named(id: str) -> None:
         (REMIX, {"strength": 0}, "strength", {"ge": 0.01}),
         (RECRAFT, {"colors": [{"r": 256}]}, "colors.0.r", {"le": 255}),
         (RECRAFT, {"colors": [{}] * 33}, "colors", {"max_length": 32}),
-        (V3, {"image_urls": [PICTURE] * 17}, "image_urls", {"max_length": 16}),
+        (V3, {"image_urls": [IMAGE] * 17}, "image_urls", {"max_length": 16}),
         (EDIT, {"mask_url": ""}, "mask_url", {"min_length": 1}),
         (OMNIGEN, {"cfg_range_end": 1.5}, "cfg_range_end", {"le": 1}),
         (OMNIGEN, {"cfg_range_start": 0.5, "cfg_range_end": 0.25}, "cfg_range_end", {"ge": 0.5}),
-        (OMNIGEN, {"input_image_urls": [PICTURE] * 4}, "input_image_urls", {"max_length": 3}),
+        (OMNIGEN, {"input_image_urls": [IMAGE] * 4}, "input_image_urls", {"max_length": 3}),
         (
             V3,
             {"color_palette": {"members": [{"rgb": {}, "color_weight": 2}]}},

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from imagemill.dialects.replicate import ids
-from imagemill.dialects.replicate.words import ERRORS, STATUSES, refuse
+from imagemill.dialects.replicate.vocabulary import ERRORS, STATUSES, refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.job import Status
@@ -41,21 +41,21 @@ async def create(
     body = {"input": SMALL | input}
     reply = await client.post(f"{path}/predictions", json=body, headers=headers)
     assert reply.status_code == code, reply.text
-    told: dict[str, Any] = reply.json()
-    return told
+    prediction: dict[str, Any] = reply.json()
+    return prediction
 
 
-async def ended(client: httpx.AsyncClient, told: dict[str, Any]) -> dict[str, Any]:
+async def ended(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
     """The prediction, when it will not change any more."""
     async with asyncio.timeout(30):
         while True:
-            found: dict[str, Any] = (await client.get(told["urls"]["get"], headers=KEY)).json()
-            if found["status"] in ("succeeded", "failed", "canceled"):
-                return found
+            body_now: dict[str, Any] = (await client.get(body["urls"]["get"], headers=KEY)).json()
+            if body_now["status"] in ("succeeded", "failed", "canceled"):
+                return body_now
             await asyncio.sleep(0)
 
 
-def picture(size: tuple[int, int] = (64, 64), colour: str = "white") -> str:
+def data_uri(size: tuple[int, int] = (64, 64), colour: str = "white") -> str:
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, "png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -73,13 +73,13 @@ def test_only_what_passes_is_a_503_which_some_clients_send_again_at_once() -> No
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_of_fault_has_words_of_this_dialect(kind: Kind) -> None:
     reply = refuse(Fault(kind, "steps 0 is out of range", "steps", retry_after=2.1))
-    told = json.loads(bytes(reply.body))
-    assert reply.status_code == told["status"] == ERRORS[kind].code
+    body = json.loads(bytes(reply.body))
+    assert reply.status_code == body["status"] == ERRORS[kind].code
     assert reply.headers["retry-after"] == "3"
-    assert told["title"] == ERRORS[kind].title
-    assert "steps 0 is out of range" in told["detail"]
-    assert isinstance(told["error"], str)
-    fields = [each["field"] for each in told.get("invalid_fields", [])]
+    assert body["title"] == ERRORS[kind].title
+    assert "steps 0 is out of range" in body["detail"]
+    assert isinstance(body["error"], str)
+    fields = [each["field"] for each in body.get("invalid_fields", [])]
     assert fields == (["input.num_inference_steps"] if kind is Kind.INVALID else [])
 
 
@@ -98,16 +98,16 @@ def test_an_id_of_another_form_is_not_found(id: str) -> None:
 
 async def test_who_waits_gets_the_whole_prediction(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client)
-        assert told["status"] == "succeeded"
-        assert (told["model"], told["error"]) == ("black-forest-labs/flux-schnell", None)
-        assert len(told["version"]) == 64
-        assert told["input"] == SMALL
-        assert told["metrics"]["predict_time"] >= 0
-        assert told["metrics"]["image_count"] == 1
-        assert told["created_at"] <= told["started_at"] <= told["completed_at"]
-        assert all(isinstance(url, str) for url in told["urls"].values())
-        (url,) = told["output"]
+        body = await create(client)
+        assert body["status"] == "succeeded"
+        assert (body["model"], body["error"]) == ("black-forest-labs/flux-schnell", None)
+        assert len(body["version"]) == 64
+        assert body["input"] == SMALL
+        assert body["metrics"]["predict_time"] >= 0
+        assert body["metrics"]["image_count"] == 1
+        assert body["created_at"] <= body["started_at"] <= body["completed_at"]
+        assert all(isinstance(url, str) for url in body["urls"].values())
+        (url,) = body["output"]
         file = await client.get(url)
         assert file.headers["content-type"] == "image/webp"
         assert Image.open(io.BytesIO(file.content)).size == (64, 64)
@@ -117,23 +117,23 @@ async def test_who_does_not_wait_asks_again(serving: Serving) -> None:
     engine = PlainEngine()
     engine.gate.clear()
     async with serving(engine) as client:
-        told = await create(client, headers=KEY)
-        assert (told["status"], told["output"], told["completed_at"]) == ("starting", None, None)
+        body = await create(client, headers=KEY)
+        assert (body["status"], body["output"], body["completed_at"]) == ("starting", None, None)
         await engine.asked(1)
-        running = (await client.get(told["urls"]["get"], headers=KEY)).json()
+        running = (await client.get(body["urls"]["get"], headers=KEY)).json()
         assert running["status"] == "processing"
         engine.gate.set()
-        assert (await ended(client, told))["status"] == "succeeded"
+        assert (await ended(client, body))["status"] == "succeeded"
 
 
 async def test_who_waited_for_long_enough_is_told_that_it_starts(serving: Serving) -> None:
     engine = PlainEngine()
     engine.gate.clear()
     async with serving(engine) as client:
-        told = await create(client, code=202, headers=KEY | {"prefer": "wait=1"})
-        assert (told["status"], told["output"]) == ("starting", None)
+        body = await create(client, code=202, headers=KEY | {"prefer": "wait=1"})
+        assert (body["status"], body["output"]) == ("starting", None)
         engine.gate.set()
-        assert (await ended(client, told))["status"] == "succeeded"
+        assert (await ended(client, body))["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ async def test_clients_that_never_ask_again_are_held_until_the_end(
     serving: Serving, agent: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client, headers=KEY | {"user-agent": agent})
-        assert told["status"] == "succeeded"
-        assert told["output"][0].startswith("http://")
+        body = await create(client, headers=KEY | {"user-agent": agent})
+        assert body["status"] == "succeeded"
+        assert body["output"][0].startswith("http://")
         broken = KEY | {"user-agent": agent}
-        told = await create(client, headers=broken, code=422, image="data:image/png;base64,AAAA")
-        assert told["error"]
+        body = await create(client, headers=broken, code=422, image="data:image/png;base64,AAAA")
+        assert body["error"]
 
 
 async def test_a_model_by_all_its_names(serving: Serving) -> None:
@@ -159,11 +159,11 @@ async def test_a_model_by_all_its_names(serving: Serving) -> None:
             body = {"version": named, "input": SMALL}
             reply = await client.post(f"{ROOT}/predictions", json=body, headers=WAIT)
             assert reply.status_code == 201, reply.text
-            told = reply.json()
-            assert (told["model"], told["version"]) == (name, version)
-            assert "not known here" not in told["logs"]
-        told = await create(client, f"{ROOT}/deployments/{name}")
-        assert told["model"] == name
+            prediction = reply.json()
+            assert (prediction["model"], prediction["version"]) == (name, version)
+            assert "not known here" not in prediction["logs"]
+        prediction = await create(client, f"{ROOT}/deployments/{name}")
+        assert prediction["model"] == name
 
 
 async def test_a_version_that_is_not_known_is_served_and_told_of(serving: Serving) -> None:
@@ -174,10 +174,10 @@ async def test_a_version_that_is_not_known_is_served_and_told_of(serving: Servin
         ):
             body = {"version": named, "input": SMALL}
             reply = await client.post(f"{ROOT}/predictions", json=body, headers=WAIT)
-            told = reply.json()
-            assert (told["model"], told["version"]) == (model, "ab" * 32)
-            assert "version abababababab" in told["logs"]
-            assert "is not known here" in told["logs"]
+            prediction = reply.json()
+            assert (prediction["model"], prediction["version"]) == (model, "ab" * 32)
+            assert "version abababababab" in prediction["logs"]
+            assert "is not known here" in prediction["logs"]
 
 
 async def test_without_stand_ins_an_unknown_version_is_refused(serving: Serving) -> None:
@@ -195,29 +195,29 @@ async def test_a_model_is_served_by_weights_that_are_configured(serving: Serving
     engine = PlainEngine()
     models = {"black-forest-labs/FLUX.1-schnell": "some/folder"}
     async with serving(engine, models=models, stand_ins=False) as client:
-        told = await create(client)
-    assert told["model"] == "black-forest-labs/flux-schnell"
+        body = await create(client)
+    assert body["model"] == "black-forest-labs/flux-schnell"
     assert engine.sources == ["some/folder"]
 
 
 async def test_the_log_tells_progress_that_clients_read(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client, num_inference_steps=4)
-    lines = told["logs"].splitlines()
+        body = await create(client, num_inference_steps=4)
+    lines = body["logs"].splitlines()
     assert lines[0] == "Using seed: 7"
-    found = [re.match(r"^\s*(\d+)%\s*\|.+?\|\s*(\d+)\/(\d+)", line) for line in lines]
-    assert [each.groups() for each in found if each][-1] == ("100", "4", "4")
+    matches = [re.match(r"^\s*(\d+)%\s*\|.+?\|\s*(\d+)\/(\d+)", line) for line in lines]
+    assert [each.groups() for each in matches if each][-1] == ("100", "4", "4")
 
 
 @pytest.mark.parametrize("agent", ["replicate-python/1.0.7", "replicate-javascript/1.4.0"])
 async def test_official_clients_get_data_over_plain_http(serving: Serving, agent: str) -> None:
     async with serving(PlainEngine(), behind_proxy=True) as client:
-        told = await create(client, headers=WAIT | {"user-agent": agent})
-        content = base64.b64decode(told["output"][0].partition("base64,")[2])
+        body = await create(client, headers=WAIT | {"user-agent": agent})
+        content = base64.b64decode(body["output"][0].partition("base64,")[2])
         assert Image.open(io.BytesIO(content)).format == "WEBP"
         secure = WAIT | {"user-agent": agent, "x-forwarded-proto": "https"}
-        told = await create(client, headers=secure)
-        assert told["output"][0].startswith("https://localhost/files/")
+        body = await create(client, headers=secure)
+        assert body["output"][0].startswith("https://localhost/files/")
 
 
 async def test_a_model_of_one_picture_gives_no_list(serving: Serving) -> None:
@@ -233,10 +233,10 @@ async def test_cancelling_in_every_state(serving: Serving) -> None:
         queued = await create(client, headers=KEY)
         await engine.reached("a cat", 1)
         engine.gate.set()
-        for told in (queued, running):
+        for body in (queued, running):
             # JavaScript's client announces JSON and sends nothing.
             announced = KEY | {"content-type": "application/json"}
-            reply = await client.post(told["urls"]["cancel"], headers=announced)
+            reply = await client.post(body["urls"]["cancel"], headers=announced)
             assert (reply.status_code, reply.json()["status"]) == (200, "canceled")
             assert reply.json()["error"] is None
         done = await create(client)
@@ -246,14 +246,14 @@ async def test_cancelling_in_every_state(serving: Serving) -> None:
 
 async def test_somebody_else_s_prediction_is_not_there(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client)
+        body = await create(client)
         for headers in ({}, {"authorization": "Bearer other"}):
-            assert (await client.get(told["urls"]["get"], headers=headers)).status_code == 404
-            gone = await client.post(told["urls"]["cancel"], headers=headers)
+            assert (await client.get(body["urls"]["get"], headers=headers)).status_code == 404
+            gone = await client.post(body["urls"]["cancel"], headers=headers)
             assert gone.status_code == 404
             listed = (await client.get(f"{ROOT}/predictions", headers=headers)).json()
             assert listed["results"] == []
-        token = await client.get(told["urls"]["get"], headers={"authorization": "Token r8_secret"})
+        token = await client.get(body["urls"]["get"], headers={"authorization": "Token r8_secret"})
         assert token.status_code == 200
 
 
@@ -278,15 +278,15 @@ async def test_predictions_are_listed_page_by_page(
 
 async def test_predictions_are_listed_by_time_and_source(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client)
+        body = await create(client)
 
-        async def found(**query: str) -> list[str]:
+        async def listed(**query: str) -> list[str]:
             reply = await client.get(f"{ROOT}/predictions", params=query, headers=KEY)
             return [each["id"] for each in reply.json()["results"]]
 
-        assert await found(created_after="2020-01-01T00:00:00Z") == [told["id"]]
-        assert await found(created_before="2020-01-01T00:00:00") == []
-        assert await found(source="web") == []
+        assert await listed(created_after="2020-01-01T00:00:00Z") == [body["id"]]
+        assert await listed(created_before="2020-01-01T00:00:00") == []
+        assert await listed(source="web") == []
         for wrong in ("source=moon", "created_after=soon", "cursor=x", "cursor=bmFu"):
             reply = await client.get(f"{ROOT}/predictions?{wrong}", headers=KEY)
             assert reply.status_code == 422
@@ -309,12 +309,12 @@ async def test_a_call_that_is_named_paints_once(serving: Serving) -> None:
 
 async def test_a_failed_prediction_tells_why(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client, image="data:image/png;base64,AAAA")
-    assert (told["status"], told["output"]) == ("failed", None)
-    assert "image" in told["error"]
+        body = await create(client, image="data:image/png;base64,AAAA")
+    assert (body["status"], body["output"]) == ("failed", None)
+    assert "image" in body["error"]
 
 
 async def test_a_dead_engine_leaves_the_prediction_as_it_is(serving: Serving) -> None:
     async with serving(PlainEngine(State.DEAD)) as client:
-        told = await create(client, headers=KEY)
-        assert told["status"] == "starting"
+        body = await create(client, headers=KEY)
+        assert body["status"] == "starting"

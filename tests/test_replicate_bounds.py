@@ -10,14 +10,14 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
-from imagemill.dialects.replicate import read, watchers
-from imagemill.dialects.replicate.watchers import Telling, Watchers
+from imagemill.dialects.replicate import progress_webhooks, read
+from imagemill.dialects.replicate.progress_webhooks import ProgressReporter, Watchers
 from imagemill.http.identity import caller_of
 from imagemill.threads import BODIES
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.houses import opened
-from tests.test_replicate import KEY, ROOT, SCHNELL, SMALL, WAIT, create, ended, picture
+from tests.houses import opened, opened_backend
+from tests.test_replicate import KEY, ROOT, SCHNELL, SMALL, WAIT, create, data_uri, ended
 from tests.test_replicate_files import upload
 from tests.test_replicate_jobs import ended_in, make_submission, receiving, submit
 
@@ -60,28 +60,28 @@ async def test_a_deadline_is_no_work_before_it_comes(tmp_path: Path) -> None:
 
 async def test_a_time_of_more_than_a_day_is_refused(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client, code=422, headers=KEY | {"cancel-after": "24h1s"})
-    assert "at most 24h" in told["detail"]
+        body = await create(client, code=422, headers=KEY | {"cancel-after": "24h1s"})
+    assert "at most 24h" in body["detail"]
 
 
 async def test_what_is_not_watched_any_more_is_told_in_the_log(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchers, "MOST", 1)
+    monkeypatch.setattr(progress_webhooks, "MOST", 1)
     engine = PlainEngine(hold_at=1)
     async with receiving() as receiver, serving(engine) as client:
-        asked: Any = {
+        params: Any = {
             "webhook": receiver.url,
             "webhook_events_filter": ["start", "logs", "completed"],
         }
-        watched, late = await submit(client, **asked), await submit(client, **asked)
+        watched, late = await submit(client, **params), await submit(client, **params)
         await receiver.messages(1)
         engine.gate.set()
-        told = [(await ended(client, each))["logs"] for each in (watched, late)]
+        logs = [(await ended(client, each))["logs"] for each in (watched, late)]
         while not any(late["id"] in headers["webhook-id"] for headers, _ in receiver.heard):
             await receiver.messages(len(receiver.heard) + 1)
-    assert "not told" not in told[0]
-    assert "webhook events not told: logs, start; 1 predictions are watched already" in told[1]
+    assert "not told" not in logs[0]
+    assert "webhook events not told: logs, start; 1 predictions are watched already" in logs[1]
     names = [head["webhook-id"] for head, _ in receiver.heard if late["id"] in head["webhook-id"]]
     assert names == [f"msg_{late['id']}_completed"]
 
@@ -89,7 +89,7 @@ async def test_what_is_not_watched_any_more_is_told_in_the_log(
 async def test_who_has_many_watched_leaves_half_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchers, "MOST", 4)
+    monkeypatch.setattr(progress_webhooks, "MOST", 4)
     engine = PlainEngine()
     engine.gate.clear()
     async with opened(tmp_path, engine) as service:
@@ -110,15 +110,16 @@ async def test_who_has_many_watched_leaves_half_to_others(
 async def test_what_ends_elsewhere_is_not_watched_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchers, "LOOK", 0.01)
+    monkeypatch.setattr(progress_webhooks, "LOOK", 0.01)
     engine = PlainEngine()
     engine.gate.clear()
-    async with opened(tmp_path, engine, running=1) as service, asyncio.timeout(30):
+    async with opened_backend(tmp_path, engine, running=1) as backend, asyncio.timeout(30):
+        service = backend.service
         running = await service.submit(make_submission())
         await engine.asked(1)
         queued = await service.submit(make_submission())
-        telling = asyncio.create_task(Telling(service, queued, frozenset({"logs"})).run())
-        await service.jobs.cancel(queued.id, service.now())  # as another server does
+        telling = asyncio.create_task(ProgressReporter(service, queued, frozenset({"logs"})).run())
+        await backend.jobs.cancel(queued.id, service.now())  # as another server does
         await telling
         engine.gate.set()
         await ended_in(service, running)
@@ -132,8 +133,8 @@ async def test_a_client_that_is_held_is_not_held_beyond_its_time(
     engine.gate.clear()
     async with serving(engine) as client, asyncio.timeout(30):
         headers = WAIT | HUGGING_FACE | {"cancel-after": "0s"}
-        told = await create(client, code=500, headers=headers)
-    assert told["detail"] == "the work was cancelled"
+        body = await create(client, code=500, headers=headers)
+    assert body["detail"] == "the work was cancelled"
 
 
 async def test_a_client_that_is_held_may_have_a_webhook(serving: Serving) -> None:
@@ -146,31 +147,31 @@ async def test_a_client_that_is_held_may_have_a_webhook(serving: Serving) -> Non
 
 @pytest.mark.parametrize("name", ["image", "mask", "lora_weights", "hf_lora", "extra_lora"])
 async def test_an_address_without_end_is_refused(serving: Serving, name: str) -> None:
-    long = {"image": picture()} | {name: f"http://a.example/{'a' * 9000}"}
+    long = {"image": data_uri()} | {name: f"http://a.example/{'a' * 9000}"}
     async with serving(PlainEngine()) as client:
-        told = await create(client, code=422, headers=KEY, **long)
-        assert told["invalid_fields"][0]["field"] == f"input.{name}"
-        assert "8192" in told["detail"]
+        body = await create(client, code=422, headers=KEY, **long)
+        assert body["invalid_fields"][0]["field"] == f"input.{name}"
+        assert "8192" in body["detail"]
         await listed(client, 0)
 
 
 async def test_a_picture_is_told_in_short_however_it_is_spelt(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        given = "DATA:" + picture((512, 512)).removeprefix("data:")
-        told = await create(client, image=given)
-    assert told["status"] == "succeeded"
-    assert told["input"]["image"].endswith(f"... ({len(given)} characters)")
+        uri = "DATA:" + data_uri((512, 512)).removeprefix("data:")
+        body = await create(client, image=uri)
+    assert body["status"] == "succeeded"
+    assert body["input"]["image"].endswith(f"... ({len(uri)} characters)")
 
 
 async def test_who_sends_no_token_sees_nothing_of_others_who_send_none(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        file, told = await upload(client, {}), await create(client, headers={})
+        file, body = await upload(client, {}), await create(client, headers={})
         for place in ("files", "predictions"):
             assert (await client.get(f"{ROOT}/{place}")).json()["results"] == []
         secret = await client.get(f"{ROOT}/webhooks/default/secret")
         assert (secret.status_code, "send a token" in secret.json()["detail"]) == (401, True)
         # The addresses, which cannot be guessed, suffice.
-        assert (await client.get(told["urls"]["get"])).status_code == 200
+        assert (await client.get(body["urls"]["get"])).status_code == 200
         assert (await client.get(file["urls"]["get"])).json() == file
         assert (await create(client, image=file["urls"]["get"], headers={}))["status"]
         assert (await client.delete(file["urls"]["get"])).status_code == 204
@@ -211,9 +212,9 @@ async def test_a_long_body_is_read_away_from_the_loop(
     threads = Recorder()
     monkeypatch.setattr(BODIES, "_threads", threads)
     async with serving(PlainEngine()) as client:
-        short = await create(client, headers=KEY, image=picture())
+        short = await create(client, headers=KEY, image=data_uri())
         assert not threads.done & {"parsed", "draft"}
-        long = picture()[:-4] + "A" * 2**19
+        long = data_uri()[:-4] + "A" * 2**19
         await create(client, headers=KEY, image=long)
         assert {"parsed", "draft"} <= threads.done
         await ended(client, short)

@@ -12,12 +12,12 @@ from PIL import Image
 from imagemill.dialects.replicate import ids
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.test_replicate import KEY, ROOT, SCHNELL, WAIT, create, picture
+from tests.test_replicate import KEY, ROOT, SCHNELL, WAIT, create, data_uri
 
 pytestmark = pytest.mark.anyio
 
 OTHER = {"authorization": "Bearer other"}
-CONTENT = base64.b64decode(picture((96, 64), "red").partition(",")[2])
+CONTENT = base64.b64decode(data_uri((96, 64), "red").partition(",")[2])
 
 
 async def upload(
@@ -26,20 +26,20 @@ async def upload(
     files = {"content": ("cat.png", CONTENT, "image/png")} | more
     reply = await client.post(f"{ROOT}/files", files=files, headers=headers)
     assert reply.status_code == 201, reply.text
-    told: dict[str, Any] = reply.json()
-    return told
+    record: dict[str, Any] = reply.json()
+    return record
 
 
 async def test_a_file_is_uploaded_told_of_and_downloaded(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await upload(client)
-        assert (told["name"], told["content_type"]) == ("cat.png", "image/png")
-        assert told["size"] == len(CONTENT)
-        assert len(told["checksums"]["sha256"]) == 64
-        assert told["metadata"] == {}
-        assert told["created_at"] < told["expires_at"]
-        assert (await client.get(told["urls"]["get"], headers=KEY)).json() == told
-        content = await client.get(f"{told['urls']['get']}/download", headers=KEY)
+        record = await upload(client)
+        assert (record["name"], record["content_type"]) == ("cat.png", "image/png")
+        assert record["size"] == len(CONTENT)
+        assert len(record["checksums"]["sha256"]) == 64
+        assert record["metadata"] == {}
+        assert record["created_at"] < record["expires_at"]
+        assert (await client.get(record["urls"]["get"], headers=KEY)).json() == record
+        content = await client.get(f"{record['urls']['get']}/download", headers=KEY)
         assert (content.content, content.headers["content-type"]) == (CONTENT, "image/png")
 
 
@@ -75,14 +75,14 @@ async def test_files_are_listed_and_deleted_by_their_owner(serving: Serving) -> 
 
 async def test_a_signed_address_admits_anybody_for_a_time(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await upload(client)
+        record = await upload(client)
         secret = (await client.get(f"{ROOT}/webhooks/default/secret", headers=KEY)).json()["key"]
         key = base64.b64decode(secret.removeprefix("whsec_"))
 
         async def status(expiry: str, signed: str) -> int:
-            signature = ids.signature(key, f"imagemill {told['id']} {signed}".encode())
+            signature = ids.signature(key, f"imagemill {record['id']} {signed}".encode())
             query = {"owner": "imagemill", "expiry": expiry, "signature": signature}
-            url = f"{told['urls']['get']}/download"
+            url = f"{record['urls']['get']}/download"
             return (await client.get(url, params=query)).status_code
 
         assert await status("9999999999", "9999999999") == 200
@@ -94,8 +94,8 @@ async def test_a_signed_address_admits_anybody_for_a_time(serving: Serving) -> N
 async def test_an_uploaded_file_is_an_input(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        told = await upload(client)
-        aliases = (told["urls"]["get"], f"https://api.replicate.com/v1/files/{told['id']}")
+        record = await upload(client)
+        aliases = (record["urls"]["get"], f"https://api.replicate.com/v1/files/{record['id']}")
         for url in aliases:
             assert (await create(client, image=url))["status"] == "succeeded"
         painted = (await create(client))["output"][0]
@@ -105,12 +105,12 @@ async def test_an_uploaded_file_is_an_input(serving: Serving) -> None:
         # It is its owner's, whoever names it.
         stolen = await create(client, headers=WAIT | OTHER, image=aliases[0])
         assert stolen["status"] == "failed"
-    found = engine.inputs[0][engine.submitted[0].image or ""]
-    assert Image.open(io.BytesIO(found)).size == (96, 64)
+    image = engine.inputs[0][engine.submitted[0].image or ""]
+    assert Image.open(io.BytesIO(image)).size == (96, 64)
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "message"),
     [
         ({"file": ("a", b"x")}, "unknown part 'file'"),
         ({"metadata": (None, "{}")}, "there is no part content"),
@@ -120,12 +120,12 @@ async def test_an_uploaded_file_is_an_input(serving: Serving) -> None:
     ],
 )
 async def test_an_upload_of_another_form_is_refused(
-    serving: Serving, files: Any, told: str
+    serving: Serving, files: Any, message: str
 ) -> None:
     async with serving(PlainEngine()) as client:
         reply = await client.post(f"{ROOT}/files", files=files)
     assert reply.status_code == 422
-    assert told in reply.json()["detail"]
+    assert message in reply.json()["detail"]
 
 
 async def test_an_upload_that_is_no_whole_form_is_refused(serving: Serving) -> None:
@@ -140,16 +140,16 @@ async def test_an_upload_that_is_no_whole_form_is_refused(serving: Serving) -> N
 async def test_models_are_listed_with_their_versions(serving: Serving) -> None:
     async with serving(PlainEngine(), models={"my/model": "folder"}) as client:
         page = (await client.get(f"{ROOT}/models", headers=KEY)).json()
-        found = {f"{each['owner']}/{each['name']}": each for each in page["results"]}
-        assert {"my/model", "imagemill/pico", "stability-ai/sdxl"} <= found.keys()
-        for id, model in found.items():
+        by_name = {f"{each['owner']}/{each['name']}": each for each in page["results"]}
+        assert {"my/model", "imagemill/pico", "stability-ai/sdxl"} <= by_name.keys()
+        for id, model in by_name.items():
             assert model == (await client.get(f"{ROOT}/models/{id}")).json()
             version = model["latest_version"]
             listed = (await client.get(f"{ROOT}/models/{id}/versions")).json()["results"]
             assert listed == [version]
             one = await client.get(f"{ROOT}/models/{id}/versions/{version['id']}")
             assert one.json() == version
-        assert len({each["latest_version"]["id"] for each in found.values()}) == len(found)
+        assert len({each["latest_version"]["id"] for each in by_name.values()}) == len(by_name)
 
 
 async def test_models_are_listed_page_by_page(
@@ -179,9 +179,9 @@ async def test_models_are_found_by_words(serving: Serving) -> None:
 
 async def test_any_version_of_a_model_is_told(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = (await client.get(f"{SCHNELL}/versions/{'ab' * 32}")).json()
-        assert told["id"] == "ab" * 32
-        assert told["openapi_schema"]["components"]["schemas"]["Output"]["type"] == "array"
+        body = (await client.get(f"{SCHNELL}/versions/{'ab' * 32}")).json()
+        assert body["id"] == "ab" * 32
+        assert body["openapi_schema"]["components"]["schemas"]["Output"]["type"] == "array"
         assert (await client.get(f"{SCHNELL}/versions/latest")).status_code == 404
 
 
@@ -200,16 +200,18 @@ async def test_the_rest_is_told(serving: Serving) -> None:
         assert (account["type"], account["username"]) == ("user", "imagemill")
         assert [each["sku"] for each in (await client.get(f"{ROOT}/hardware")).json()] == ["local"]
         (collection,) = (await client.get(f"{ROOT}/collections")).json()["results"]
-        found = (await client.get(f"{ROOT}/collections/{collection['slug']}")).json()
-        assert collection.items() <= found.items()
-        assert found["models"]
+        body = (await client.get(f"{ROOT}/collections/{collection['slug']}")).json()
+        assert collection.items() <= body.items()
+        assert body["models"]
         assert (await client.get(f"{ROOT}/collections/cats")).status_code == 404
 
 
 async def test_the_document_tells_of_every_call(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         document = (await client.get("/openapi.json")).json()
-    paths = {path: found for path, found in document["paths"].items() if path.startswith(ROOT)}
+    paths = {
+        path: operations for path, operations in document["paths"].items() if path.startswith(ROOT)
+    }
     assert f"{ROOT}/trainings" not in paths
     creation = paths[f"{ROOT}/predictions"]["post"]
     schema = creation["requestBody"]["content"]["application/json"]["schema"]

@@ -13,7 +13,7 @@ from imagemill.errors import Fault
 from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.test_replicate import ROOT, SMALL, WAIT, create, picture
+from tests.test_replicate import ROOT, SMALL, WAIT, create, data_uri
 
 pytestmark = pytest.mark.anyio
 
@@ -22,20 +22,20 @@ SDXL = f"{ROOT}/models/stability-ai/sdxl"
 ANY = f"{ROOT}/models/someone/something"
 
 
-async def asked(serving: Serving, path: str = ANY, **input: Any) -> tuple[Any, dict[str, Any]]:
+async def generated(serving: Serving, path: str = ANY, **input: Any) -> tuple[Any, dict[str, Any]]:
     """What reached the engine, and the prediction."""
     engine = PlainEngine()
     async with serving(engine) as client:
         body = {"input": {"prompt": "a cat"} | input}
         reply = await client.post(f"{path}/predictions", json=body, headers=WAIT)
         assert reply.status_code == 201, reply.text
-        told = reply.json()
-        assert told["status"] == "succeeded", told["error"]
-    return engine.submitted[0], told
+        prediction = reply.json()
+        assert prediction["status"] == "succeeded", prediction["error"]
+    return engine.submitted[0], prediction
 
 
 async def test_every_plain_field_reaches_the_engine(serving: Serving) -> None:
-    generation, _ = await asked(
+    generation, _ = await generated(
         serving,
         negative_prompt="green",
         width=192,
@@ -68,7 +68,7 @@ async def test_every_plain_field_reaches_the_engine(serving: Serving) -> None:
 async def test_what_is_left_open_is_as_the_model_has_it(
     serving: Serving, path: str, steps: int, guidance: float, size: tuple[int, int], format: str
 ) -> None:
-    generation, _ = await asked(serving, path, seed=None, image=None)
+    generation, _ = await generated(serving, path, seed=None, image=None)
     assert (generation.steps, generation.guidance_scale) == (steps, guidance)
     assert (generation.width, generation.height) == size
     assert (generation.format, generation.scheduler) == (format, None)
@@ -83,16 +83,16 @@ async def test_what_is_left_open_is_as_the_model_has_it(
         ({"aspect_ratio": "custom", "width": 128, "height": 64}, (128, 64)),
         ({"aspect_ratio": "16:9", "width": 128, "height": 64}, (128, 64)),
         ({"target_size": {"width": 128, "height": 64}}, (128, 64)),
-        ({"image": picture((96, 64))}, (96, 64)),
-        ({"image": picture((96, 64)), "aspect_ratio": "match_input_image"}, (96, 64)),
-        ({"image": picture((96, 64)), "aspect_ratio": "1:1"}, (1024, 1024)),
-        ({"image": picture((96, 64)), "target_size": {"width": 64, "height": 64}}, (64, 64)),
+        ({"image": data_uri((96, 64))}, (96, 64)),
+        ({"image": data_uri((96, 64)), "aspect_ratio": "match_input_image"}, (96, 64)),
+        ({"image": data_uri((96, 64)), "aspect_ratio": "1:1"}, (1024, 1024)),
+        ({"image": data_uri((96, 64)), "target_size": {"width": 64, "height": 64}}, (64, 64)),
     ],
 )
 async def test_the_size_follows_what_is_said_of_it(
     serving: Serving, input: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    generation, _ = await asked(serving, **input)
+    generation, _ = await generated(serving, **input)
     assert (generation.width, generation.height) == size
 
 
@@ -109,17 +109,17 @@ async def test_the_size_follows_what_is_said_of_it(
     ],
 )
 def test_what_has_no_say_in_the_size_is_told(input: dict[str, Any], ignored: set[str]) -> None:
-    asked: dict[str, Any] = {"prompt": "x", "aspect_ratio": "16:9", "megapixels": "1"} | input
-    _, remarks = predictor("a/b").read(Usual(**asked))
+    params: dict[str, Any] = {"prompt": "x", "aspect_ratio": "16:9", "megapixels": "1"} | input
+    _, remarks = predictor("a/b").read(Usual(**params))
     assert {each.partition(":")[0] for each in remarks} == ignored
 
 
 async def test_an_image_decides_the_shape_where_the_model_says_so(serving: Serving) -> None:
-    given = {"image": picture((96, 64)), "aspect_ratio": "1:1", "prompt_strength": 0.5}
-    generation, told = await asked(serving, DEV, **given)
+    params = {"image": data_uri((96, 64)), "aspect_ratio": "1:1", "prompt_strength": 0.5}
+    generation, body = await generated(serving, DEV, **params)
     assert (generation.width, generation.height) == (96, 64)
     assert generation.strength == 0.5
-    assert "ignored: aspect_ratio: the picture has the shape of the image" in told["logs"]
+    assert "ignored: aspect_ratio: the picture has the shape of the image" in body["logs"]
 
 
 @pytest.mark.parametrize(
@@ -137,24 +137,24 @@ async def test_an_image_decides_the_shape_where_the_model_says_so(serving: Servi
 async def test_an_image_is_found_under_all_its_names(
     serving: Serving, names: dict[str, Any]
 ) -> None:
-    given = picture((96, 64), "red")
-    input: dict[str, Any] = {name: [given] if kind == [] else given for name, kind in names.items()}
+    uri = data_uri((96, 64), "red")
+    input: dict[str, Any] = {name: [uri] if kind == [] else uri for name, kind in names.items()}
     engine = PlainEngine()
     async with serving(engine) as client:
-        told = await create(client, ANY, strength=0.4, **input)
+        body = await create(client, ANY, strength=0.4, **input)
     generation, (inputs,) = engine.submitted[0], engine.inputs
-    found = Image.open(io.BytesIO(inputs[generation.image or ""]))
-    assert found.getpixel((0, 0)) == (255, 0, 0)
+    image = Image.open(io.BytesIO(inputs[generation.image or ""]))
+    assert image.getpixel((0, 0)) == (255, 0, 0)
     assert generation.strength == 0.4
-    echoed = str(told["input"])
-    assert "characters)" in echoed or len(given) < 200
+    echoed = str(body["input"])
+    assert "characters)" in echoed or len(uri) < 200
 
 
 async def test_white_in_a_mask_is_repainted(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        await create(client, SDXL, image=picture(), mask=picture(colour="white"))
-        await create(client, SDXL, image=picture(), mask_image=picture(colour="black"))
+        await create(client, SDXL, image=data_uri(), mask=data_uri(colour="white"))
+        await create(client, SDXL, image=data_uri(), mask_image=data_uri(colour="black"))
     masks = [
         Image.open(io.BytesIO(inputs[generation.mask or ""])).getpixel((0, 0))
         for generation, inputs in zip(engine.submitted, engine.inputs, strict=True)
@@ -164,8 +164,8 @@ async def test_white_in_a_mask_is_repainted(serving: Serving) -> None:
 
 @pytest.mark.parametrize("name", [*SCHEDULERS, *OWN_SCHEDULERS])
 def test_every_scheduler_that_is_named_is_one_of_ours(name: str) -> None:
-    found, _ = predictor("a/b").read(Usual(prompt="x", scheduler=name))
-    assert found.scheduler in OWN_SCHEDULERS
+    draft, _ = predictor("a/b").read(Usual(prompt="x", scheduler=name))
+    assert draft.scheduler in OWN_SCHEDULERS
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_every_scheduler_that_is_named_is_one_of_ours(name: str) -> None:
     ],
 )
 def test_a_lora_is_found_where_it_is_named(path: str, address: str) -> None:
-    given = Usual(prompt="x", lora_weights=path, lora_scale=0.5, extra_lora="c/d")
-    found, _ = predictor("a/b").read(given)
-    assert (found.loras[0].path, found.loras[0].scale) == (address, 0.5)
-    assert (found.loras[1].path.split("/")[3], found.loras[1].scale) == ("c", 1.0)
+    params = Usual(prompt="x", lora_weights=path, lora_scale=0.5, extra_lora="c/d")
+    draft, _ = predictor("a/b").read(params)
+    assert (draft.loras[0].path, draft.loras[0].scale) == (address, 0.5)
+    assert (draft.loras[1].path.split("/")[3], draft.loras[1].scale) == ("c", 1.0)
 
 
 @pytest.mark.parametrize(
-    ("input", "told"),
+    ("input", "message"),
     [
         ({"lora_weights": "civitai.com/models/1"}, "is no LoRA; give the address"),
         ({"refine": "base_image_refiner"}, "there is no refiner here"),
@@ -206,13 +206,13 @@ def test_a_lora_is_found_where_it_is_named(path: str, address: str) -> None:
         ({"scheduler": "KLMS"}, "scheduler 'KLMS' is not served here; one of K_EULER"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused(input: dict[str, Any], told: str) -> None:
-    with pytest.raises(Fault, match=told):
+def test_what_cannot_be_honoured_is_refused(input: dict[str, Any], message: str) -> None:
+    with pytest.raises(Fault, match=message):
         predictor("a/b").read(Usual(prompt="x", **input))
 
 
 async def test_what_does_nothing_is_told_in_the_log(serving: Serving) -> None:
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "output_quality": 50,
         "go_fast": True,
         "disable_safety_checker": True,
@@ -222,29 +222,29 @@ async def test_what_does_nothing_is_told_in_the_log(serving: Serving) -> None:
         "refine_steps": 3,
         "model": "dev",
     }
-    assert given.keys() == IGNORED.keys()
-    _, told = await asked(serving, **given)
+    assert params.keys() == IGNORED.keys()
+    _, body = await generated(serving, **params)
     for name, why in IGNORED.items():
-        assert f"ignored: {name}: {why}" in told["logs"]
+        assert f"ignored: {name}: {why}" in body["logs"]
 
 
 async def test_a_prompt_is_enriched_where_that_is_asked_for(serving: Serving) -> None:
-    generation, _ = await asked(serving, **SMALL, prompt_upsampling=True)
+    generation, _ = await generated(serving, **SMALL, prompt_upsampling=True)
     assert generation.prompt != "a cat"
 
 
 @pytest.mark.parametrize("id", [*PREDICTORS, "someone/something"])
 def test_a_schema_tells_what_its_model_takes(id: str) -> None:
-    found = predictor(id)
-    schemas = found.openapi()["components"]["schemas"]
+    model = predictor(id)
+    schemas = model.openapi()["components"]["schemas"]
     properties = schemas["Input"]["properties"]
-    assert list(properties) == list(found.fields)
+    assert list(properties) == list(model.fields)
     assert [each["x-order"] for each in properties.values()] == list(range(len(properties)))
     assert all("anyOf" not in each and "type" in each for each in properties.values())
     assert ("prompt" in schemas["Input"]["required"]) == (id != "stability-ai/sdxl")
-    assert schemas["Output"]["type"] == ("string" if found.single else "array")
+    assert schemas["Output"]["type"] == ("string" if model.single else "array")
     defaults = {name: each["default"] for name, each in properties.items() if "default" in each}
-    found.Input.model_validate({"prompt": "x"} | defaults)
+    model.Input.model_validate({"prompt": "x"} | defaults)
 
 
 def test_every_ratio_has_about_a_megapixel_in_steps_that_models_like() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,9 +17,9 @@ from starlette.datastructures import Headers
 from imagemill.app import create_app
 from imagemill.catalog import Catalog
 from imagemill.dialects.replicate import ids, write
+from imagemill.dialects.replicate.progress_webhooks import Watchers, overdue
 from imagemill.dialects.replicate.read import Create, draft, submission
 from imagemill.dialects.replicate.targets import by_model
-from imagemill.dialects.replicate.watchers import Watchers, overdue
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Progress
 from imagemill.job import Job, Line, Status
@@ -73,23 +74,23 @@ async def receiving() -> AsyncIterator[Receiver]:
 
 
 async def key_of(client: httpx.AsyncClient) -> bytes:
-    told = (await client.get(f"{ROOT}/webhooks/default/secret", headers=KEY)).json()["key"]
-    assert told.count("_") == 1
-    return base64.b64decode(told.removeprefix("whsec_"))
+    key = (await client.get(f"{ROOT}/webhooks/default/secret", headers=KEY)).json()["key"]
+    assert key.count("_") == 1
+    return base64.b64decode(key.removeprefix("whsec_"))
 
 
 async def submit(client: httpx.AsyncClient, code: int = 201, **more: Any) -> dict[str, Any]:
     reply = await client.post(f"{SCHNELL}/predictions", json={"input": SMALL} | more, headers=KEY)
     assert reply.status_code == code, reply.text
-    told: dict[str, Any] = reply.json()
-    return told
+    body: dict[str, Any] = reply.json()
+    return body
 
 
 async def test_the_end_is_told_and_signed(serving: Serving) -> None:
     async with receiving() as receiver, serving(PlainEngine()) as client:
-        told = await submit(client, webhook=receiver.url)
+        prediction = await submit(client, webhook=receiver.url)
         (body,) = await receiver.messages(1)
-        assert body == await ended(client, told)
+        assert body == await ended(client, prediction)
         headers, content = receiver.heard[0]
         signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + content
         right = ids.signature(await key_of(client), signed)
@@ -115,28 +116,28 @@ async def test_what_happens_on_the_way_is_told_where_it_is_asked_for(serving: Se
         (first,) = await receiver.messages(1)
         assert (first["status"], first["output"]) == ("processing", None)
         engine.gate.set()
-        told = await receiver.messages(3)
+        messages = await receiver.messages(3)
         names = [headers["webhook-id"].split("_")[2] for headers, _ in receiver.heard]
         assert names[0] == "start"
         assert set(names) == set(events)
         assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == len(names)
-        assert told[-1]["status"] == "succeeded"
-        assert "100%" in told[-1]["logs"]
+        assert messages[-1]["status"] == "succeeded"
+        assert "100%" in messages[-1]["logs"]
 
 
 async def test_outputs_come_with_the_end_in_one_message(serving: Serving) -> None:
     async with receiving() as receiver, serving(PlainEngine()) as client:
         events = ["start", "output", "completed"]
         await submit(client, webhook=receiver.url, webhook_events_filter=events)
-        told = await receiver.messages(2)
-        assert sorted(each["status"] for each in told) == ["processing", "succeeded"]
+        messages = await receiver.messages(2)
+        assert sorted(each["status"] for each in messages) == ["processing", "succeeded"]
 
 
 async def test_the_older_form_tells_of_the_end_alone(serving: Serving) -> None:
     async with receiving() as receiver, serving(PlainEngine()) as client:
         await submit(client, webhook_completed=receiver.url)
-        (told,) = await receiver.messages(1)
-        assert told["status"] == "succeeded"
+        (message,) = await receiver.messages(1)
+        assert message["status"] == "succeeded"
         await submit(client, 422, webhook=receiver.url, webhook_completed="http://other")
 
 
@@ -145,67 +146,77 @@ async def test_a_receiver_in_a_private_network_is_refused(
     serving: Serving, events: list[str]
 ) -> None:
     async with serving(PlainEngine()) as client:
-        told = await submit(
+        body = await submit(
             client, 422, webhook="http://10.0.0.1/hook", webhook_events_filter=events
         )
-    assert "private network" in told["detail"]
+    assert "private network" in body["detail"]
 
 
 def events_of(text: str) -> list[tuple[str, str]]:
-    found = []
+    events = []
     for block in text.strip().split("\n\n"):
         fields = [line.partition(": ")[::2] for line in block.splitlines()]
         assert [name for name, _ in fields][:2] == ["event", "id"]
         data = "\n".join(value for name, value in fields if name == "data")
-        found.append((fields[0][1], data))
-    return found
+        events.append((fields[0][1], data))
+    return events
 
 
 async def test_a_stream_tells_the_log_the_files_and_the_end(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client, headers=KEY, num_outputs=2)
-        reply = await client.get(told["urls"]["stream"])  # as JavaScript does, without a token
+        body = await create(client, headers=KEY, num_outputs=2)
+        reply = await client.get(body["urls"]["stream"])  # as JavaScript does, without a token
         assert reply.headers["content-type"].startswith("text/event-stream")
-        late = await client.get(told["urls"]["stream"])
-        done = await ended(client, told)
+        late = await client.get(body["urls"]["stream"])
+        done = await ended(client, body)
     for each in (reply, late):
-        found = events_of(each.text)
-        assert found[0] == ("logs", "Using seed: 7")
-        assert [data for name, data in found if name == "output"] == done["output"]
-        logs = "".join(f"{data}\n" for name, data in found if name == "logs")
+        events = events_of(each.text)
+        assert events[0] == ("logs", "Using seed: 7")
+        assert [data for name, data in events if name == "output"] == done["output"]
+        logs = "".join(f"{data}\n" for name, data in events if name == "logs")
         assert logs == done["logs"]
-        assert found[-1] == ("done", "{}")
+        assert events[-1] == ("done", "{}")
 
 
 async def test_pythons_client_gets_its_files_in_the_stream(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client)
+        body = await create(client)
         headers = KEY | {"user-agent": "replicate-python/1.0.7"}
-        found = events_of((await client.get(told["urls"]["stream"], headers=headers)).text)
-    assert [data[:16] for name, data in found if name == "output"] == ["data:image/webp;"]
+        events = events_of((await client.get(body["urls"]["stream"], headers=headers)).text)
+    assert [data[:16] for name, data in events if name == "output"] == ["data:image/webp;"]
 
 
 async def test_a_stream_tells_what_went_wrong(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client, image="data:image/png;base64,AAAA")
-        found = events_of((await client.get(told["urls"]["stream"])).text)
-    assert found[-1] == ("done", '{"reason": "error"}')
-    assert found[-2][0] == "error"
-    assert json.loads(found[-2][1])["detail"] == told["error"]
+        body = await create(client, image="data:image/png;base64,AAAA")
+        events = events_of((await client.get(body["urls"]["stream"])).text)
+    assert events[-1] == ("done", '{"reason": "error"}')
+    assert events[-2][0] == "error"
+    assert json.loads(events[-2][1])["detail"] == body["error"]
 
 
 async def test_a_stream_needs_its_own_address(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await create(client)
-        for token in (told["id"], told["id"] + "0" * 32, "x", "é" * 58):
+        body = await create(client)
+        for token in (body["id"], body["id"] + "0" * 32, "x", "é" * 58):
             assert (await client.get(f"{ROOT}/streams/{token}")).status_code == 404
 
 
 def make_submission(life: str | None = None) -> Any:
     target = by_model(Catalog({}, True, lambda _: "1"), "black-forest-labs/flux-schnell")
     headers = Headers({"cancel-after": life} if life else {})
-    asked, remarks = draft(target, SMALL)
-    return submission(target, Create(input=SMALL), asked, remarks, headers, "http://server")
+    params, remarks = draft(target, SMALL)
+    return submission(target, Create(input=SMALL), params, remarks, headers, "http://server")
+
+
+@dataclass
+class Clock:
+    """The time of all, and what a test has let pass besides, in seconds."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
 
 
 async def ended_in(service: Service, job: Job) -> Job:
@@ -218,18 +229,19 @@ async def test_a_prediction_that_outlives_its_time_is_cancelled(tmp_path: Path, 
     engine = PlainEngine()
     if held:
         engine.gate.clear()
-    async with opened(tmp_path, engine, running=1) as service:
+    clock = Clock()
+    async with opened(tmp_path, engine, now=clock, running=1) as service:
         job = await service.submit(make_submission("1h30m"))
-        watchers, now = Watchers(service), service.now
+        watchers = Watchers(service)
         if held:
             await engine.asked(1)
-            assert not overdue(job, now())
-            service.now = lambda: now() + 5401
+            assert not overdue(job, clock())
+            clock.ahead = 5401.0
             assert overdue(job, service.now())
         watchers.begin(job)
         job = await ended_in(service, job)
         assert job.status is (Status.CANCELLED if held else Status.SUCCEEDED)
-        assert not overdue(job, now() + 9999)
+        assert not overdue(job, clock() + 9999)
 
 
 async def test_what_was_not_begun_in_its_time_is_canceled_too(tmp_path: Path) -> None:
@@ -237,8 +249,8 @@ async def test_what_was_not_begun_in_its_time_is_canceled_too(tmp_path: Path) ->
         job = await ended_in(service, await service.submit(make_submission()))
         running = await service.submit(make_submission())
         late = running.move(Status.FAILED, 9e9, fault=Fault(Kind.TIMEOUT, "too late"))
-        told = write.facts(service, late, "http://server")
-        assert (told["status"], told["error"]) == ("canceled", None)
+        facts = write.facts(service, late, "http://server")
+        assert (facts["status"], facts["error"]) == ("canceled", None)
         assert write.failure(late) == {"reason": "canceled"}
         assert write.failure(job) is None
 
@@ -247,8 +259,8 @@ async def test_a_line_of_progress_is_a_bar(tmp_path: Path) -> None:
     async with opened(tmp_path, PlainEngine()) as service:
         job = await ended_in(service, await service.submit(make_submission()))
     began = job.started or 0.0
-    told = write.said(job, Line(0, began + 2, "step 4 of 10", Progress(4, 10)))
-    assert told == " 40%|####      | 4/10 [00:02<00:03,  2.00it/s]"
+    line = write.said(job, Line(0, began + 2, "step 4 of 10", Progress(4, 10)))
+    assert line == " 40%|####      | 4/10 [00:02<00:03,  2.00it/s]"
     assert write.said(job, Line(0, began, "step 0 of 10", Progress(0, 10))).startswith(
         "  0%|          | 0/10 ["
     )
@@ -290,8 +302,8 @@ async def test_who_hangs_up_while_waiting_cancels_only_where_the_operator_says_s
         await engine.reached("a cat", 1)
         return {"type": "http.disconnect"}
 
-    async def send(told: MutableMapping[str, Any]) -> None:
-        sent.append(told)
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
 
     transport = httpx.ASGITransport(app)
     async with (

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("prefer", "wait=0", "wait=1 to wait=60"),
         ("prefer", "wait=61", "wait=1 to wait=60"),
@@ -24,12 +24,12 @@ pytestmark = pytest.mark.anyio
     ],
 )
 async def test_headers_of_another_form_are_refused(
-    serving: Serving, name: str, value: str, told: str
+    serving: Serving, name: str, value: str, message: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        found = await create(client, code=422, headers={name: value})
-    assert told in found["detail"]
-    assert found["invalid_fields"][0]["field"] == name
+        body = await create(client, code=422, headers={name: value})
+    assert message in body["detail"]
+    assert body["invalid_fields"][0]["field"] == name
 
 
 async def test_a_credential_of_another_form_is_refused_and_not_repeated(serving: Serving) -> None:
@@ -115,14 +115,16 @@ async def test_what_is_wrong_is_named(
         content = json.dumps(body).encode()
         reply = await client.post(f"{SCHNELL}/predictions", content=content)
     assert reply.status_code == 422, reply.text
-    told = reply.json()
-    assert told["title"] == "Input validation failed"
-    found = told["invalid_fields"]
-    assert [(each["type"], each["field"]) for each in found] == [each[:2] for each in wrong]
-    assert all(text in each["description"] for each, (_, _, text) in zip(found, wrong, strict=True))
-    for each in found:
+    refusal = reply.json()
+    assert refusal["title"] == "Input validation failed"
+    fields = refusal["invalid_fields"]
+    assert [(each["type"], each["field"]) for each in fields] == [each[:2] for each in wrong]
+    assert all(
+        text in each["description"] for each, (_, _, text) in zip(fields, wrong, strict=True)
+    )
+    for each in fields:
         line = f"- {each['field']}: " if each["field"] else "- "
-        assert line + each["description"] in told["detail"]
+        assert line + each["description"] in refusal["detail"]
 
 
 @pytest.mark.parametrize("body", [b"", b"nope", b"[1]", b'"a cat"', b"\xff\xfe"])

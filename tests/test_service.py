@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imagemill.assembly import Backend
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
@@ -16,10 +17,11 @@ from imagemill.generation import Draft
 from imagemill.job import Repeat, Submission
 from imagemill.service import Service
 from tests.engines import PlainEngine
-from tests.houses import opened
+from tests.houses import opened_backend
 
 pytestmark = pytest.mark.anyio
 Make = Callable[..., Awaitable[Service]]
+MakeBackend = Callable[..., Awaitable[Backend]]
 
 
 class Clock:
@@ -32,17 +34,27 @@ class Clock:
 
 
 @pytest.fixture
-async def make_service(tmp_path: Path) -> AsyncIterator[Make]:
-    """`await make_service(engine, queue=1)`: an open service, on the same folder each time; the one
-    before is closed.
+async def make_backend(tmp_path: Path) -> AsyncIterator[MakeBackend]:
+    """`await make_backend(engine, queue=1)`: open, on the same folder each time; the one before is
+    closed.
     """
     async with AsyncExitStack() as stack:
 
-        async def make(engine: PlainEngine, **options: Any) -> Service:
+        async def make(engine: PlainEngine, **options: Any) -> Backend:
             await stack.aclose()
-            return await stack.enter_async_context(opened(tmp_path, engine, **options))
+            return await stack.enter_async_context(opened_backend(tmp_path, engine, **options))
 
         yield make
+
+
+@pytest.fixture
+def make_service(make_backend: MakeBackend) -> Make:
+    """The same, for who needs no more than the service."""
+
+    async def make(engine: PlainEngine, **options: Any) -> Service:
+        return (await make_backend(engine, **options)).service
+
+    return make
 
 
 def make_submission(
@@ -66,8 +78,8 @@ def make_submission(
     )
 
 
-def metric(service: Service, name: str, **labels: str) -> float:
-    return service.telemetry.registry.get_sample_value(f"imagemill_{name}", labels) or 0.0
+def metric(backend: Backend, name: str, **labels: str) -> float:
+    return backend.telemetry.registry.get_sample_value(f"imagemill_{name}", labels) or 0.0
 
 
 async def hold(
@@ -194,9 +206,10 @@ async def test_a_cached_picture_is_given_when_the_queue_is_full(make_service: Ma
     await held
 
 
-async def test_a_hang_up_stops_the_work_within_two_steps(make_service: Make) -> None:
+async def test_a_hang_up_stops_the_work_within_two_steps(make_backend: MakeBackend) -> None:
     engine = PlainEngine()
-    service = await make_service(engine)
+    backend = await make_backend(engine)
+    service = backend.service
     caller = await hold(engine, service, make_submission(steps=100))
     before = engine.steps["a cat"]
     caller.cancel()
@@ -206,7 +219,7 @@ async def test_a_hang_up_stops_the_work_within_two_steps(make_service: Make) -> 
     await service.close(patience=60)
     assert engine.cancelled
     assert engine.steps["a cat"] <= before + 2
-    assert metric(service, "running") == 0
+    assert metric(backend, "running") == 0
 
 
 async def test_work_goes_on_while_somebody_waits_for_it(make_service: Make) -> None:
@@ -308,21 +321,22 @@ async def test_a_broken_cache_entry_is_painted_again(tmp_path: Path, make_servic
     assert not (await service.paint(make_submission(seed=first.seed))).hit
 
 
-async def test_metrics_tell_what_happened(make_service: Make) -> None:
+async def test_metrics_tell_what_happened(make_backend: MakeBackend) -> None:
     engine = PlainEngine()
-    service = await make_service(engine)
+    backend = await make_backend(engine)
+    service = backend.service
     held = await hold(engine, service, make_submission())
     waiting = asyncio.create_task(service.paint(make_submission("a dog")))
     await engine.asked(2)
-    assert (metric(service, "running"), metric(service, "queue_depth")) == (1, 1)
+    assert (metric(backend, "running"), metric(backend, "queue_depth")) == (1, 1)
     engine.gate.set()
     await asyncio.gather(held, waiting)
     await service.paint(make_submission())
-    assert (metric(service, "running"), metric(service, "queue_depth")) == (0, 0)
-    assert metric(service, "pictures_total", model="pico") == 2
-    assert metric(service, "cache_lookups_total", outcome="hit") == 1
-    assert metric(service, "cache_lookups_total", outcome="miss") == 2
-    assert metric(service, "engine_seconds_count") == 2
+    assert (metric(backend, "running"), metric(backend, "queue_depth")) == (0, 0)
+    assert metric(backend, "pictures_total", model="pico") == 2
+    assert metric(backend, "cache_lookups_total", outcome="hit") == 1
+    assert metric(backend, "cache_lookups_total", outcome="miss") == 2
+    assert metric(backend, "engine_seconds_count") == 2
 
 
 async def test_a_call_that_is_sent_again_after_a_time_out_is_painted_once(
@@ -375,16 +389,15 @@ async def test_work_may_be_wanted_though_its_caller_hangs_up(make_service: Make)
 
 async def test_who_hangs_up_while_the_job_is_written_leaves_nothing(make_service: Make) -> None:
     engine = PlainEngine()
-    service = await make_service(engine)
+    service = await make_service(engine, queue=1)
     begun = asyncio.create_task(service.begin(make_submission(cacheable=False)))
     await asyncio.sleep(0)
     begun.cancel()
     with pytest.raises(asyncio.CancelledError):
         await begun
-    await service.paint(make_submission("a dog"))
+    await service.paint(make_submission("a dog"))  # in the only place
     left = [each for each in engine.submitted if each.prompt != "a dog"]
     assert len(left) == len(engine.cancelled)  # it may have been claimed before it was given up
-    assert service._places.taken == 0
 
 
 @pytest.mark.parametrize("image", ["http://a/" + "b" * 9000, "x" * 9000])

@@ -27,7 +27,7 @@ from imagemill.store import Database, Jobs, dead_letters, opening
 from imagemill.store.opening import mark, newest
 from tests.databases import database_url, postgres
 from tests.engines import PlainEngine
-from tests.houses import opened
+from tests.houses import opened, opened_backend
 from tests.test_jobs import make_job
 from tests.test_worker import Clock, make_waiting
 
@@ -54,7 +54,7 @@ async def running(
     app = create_app(given, engine)
     config = server_config(given, app)
     config.lifespan = "off"
-    server = Server(config, app.state.service, given.shutdown_time, given.lock_wait)
+    server = Server(config, app.state.backend.service, given.shutdown_time, given.lock_wait)
     task = asyncio.create_task(server._serve())
     try:
         yield server, task
@@ -291,19 +291,21 @@ async def test_servers_of_one_database_must_see_the_same_files(
     database_url: str, tmp_path: Path
 ) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
-    async with opened(one, PlainEngine(), database=database_url) as first:
+    async with opened_backend(one, PlainEngine(), database=database_url) as first:
         file = await first.objects.put(b"x", "image/png")
         told = await refusal(other, database=database_url)
         assert "are not those of this database; set files to the place that all" in told
         known = (one / "files" / MARK).read_text()
         assert known in told
-        async with opened(
+        async with opened_backend(
             other, PlainEngine(), database=database_url, files=str(one / "files")
         ) as second:
             assert await second.objects.read(file.key) == b"x"
     moved = tmp_path / "moved"
     (one / "files").rename(moved)
-    async with opened(other, PlainEngine(), database=database_url, files=str(moved)) as second:
+    async with opened_backend(
+        other, PlainEngine(), database=database_url, files=str(moved)
+    ) as second:
         assert await second.objects.read(file.key) == b"x"
     (other / "files" / MARK).write_text(known)  # as the refusal says, where files were lost
     async with opened(other, PlainEngine(), database=database_url):
@@ -314,8 +316,8 @@ async def test_servers_of_one_database_must_see_the_same_files(
 async def test_the_files_of_one_database_are_not_another_s(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with opened(tmp_path, PlainEngine()) as service:
-        await service.objects.put(b"x", "image/png")
+    async with opened_backend(tmp_path, PlainEngine()) as backend:
+        await backend.objects.put(b"x", "image/png")
     told = await refusal(tmp_path, database=database_url)
     assert "belong to another database; give that one as the setting database" in told
     (tmp_path / "files" / MARK).unlink()
@@ -362,12 +364,13 @@ async def test_a_shutdown_has_one_time_for_all(tmp_path: Path) -> None:
         running(tmp_path, engine, shutdown_time=30) as (server, ending),
         httpx.AsyncClient(base_url=await started(server), timeout=60) as client,
     ):
-        server.service.clock = clock
+        app: Any = server.config.app
+        app.state.backend.lifecycle.clock = clock
         painting = asyncio.create_task(client.post("/models/a/b", json={"inputs": "a cat"}))
         await engine.reached("a cat", 1)
         server.service.drain(30)
         clock.now += 20
-        assert server.service.life.left == pytest.approx(30 - 20 - ENDING)
+        assert server.service.seconds_left() == pytest.approx(30 - 20 - ENDING)
         clock.now += 20
         server.handle_exit(signal.SIGTERM, None)  # which does not begin anew
         assert (await painting).status_code == 503

@@ -18,8 +18,8 @@ from imagemill.app import create_app
 from imagemill.catalog import Catalog
 from imagemill.dialects import nebius, together
 from imagemill.dialects.hub_models import UNSAID
-from imagemill.dialects.together import words
-from imagemill.dialects.together.read import Body, Ratio
+from imagemill.dialects.together import vocabulary
+from imagemill.dialects.together.read import Ratio, TogetherBody
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.http.context import AppContext
@@ -28,7 +28,7 @@ from imagemill.settings import Settings
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.houses import opened as opened_house
+from tests.houses import opened_backend as opened_house
 
 pytestmark = pytest.mark.anyio
 
@@ -40,21 +40,21 @@ HUGGING_FACE = [
 ]
 
 
-def asked(**fields: Any) -> dict[str, Any]:
+def params(**fields: Any) -> dict[str, Any]:
     return {"model": MODEL, "prompt": "a red cat", "steps": 2, "width": 96, "height": 64} | fields
 
 
-def picture(colour: str = "teal") -> str:
+def data_uri(colour: str = "teal") -> str:
     buffer = io.BytesIO()
     Image.new("RGB", (96, 64), colour).save(buffer, "png")
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def uri(colour: str = "teal") -> str:
-    return f"data:image/jpeg;base64,{picture(colour)}"  # a label that is wrong, as clients send it
+    return f"data:image/jpeg;base64,{data_uri(colour)}"  # a label that is wrong, as clients send it
 
 
-def pictures(reply: httpx.Response) -> list[Image.Image]:
+def images(reply: httpx.Response) -> list[Image.Image]:
     assert reply.status_code == 200, reply.text
     data = reply.json()["data"]
     assert [(each["index"], each["type"]) for each in data] == [
@@ -63,7 +63,7 @@ def pictures(reply: httpx.Response) -> list[Image.Image]:
     return [Image.open(io.BytesIO(base64.b64decode(each["b64_json"]))) for each in data]
 
 
-def told(reply: httpx.Response) -> dict[str, Any]:
+def error_of(reply: httpx.Response) -> dict[str, Any]:
     """The error of a call that was refused."""
     assert list(reply.json()) == ["error"]
     error: dict[str, Any] = reply.json()["error"]
@@ -77,7 +77,7 @@ async def painted(serving: Serving, **fields: Any) -> PlainEngine:
     """The engine, after it was asked for one picture."""
     engine = PlainEngine()
     async with serving(engine) as client:
-        pictures(await client.post(PATH, json=asked(response_format="base64", **fields)))
+        images(await client.post(PATH, json=params(response_format="base64", **fields)))
     return engine
 
 
@@ -85,16 +85,16 @@ async def refused(serving: Serving, status: int = 400, **fields: Any) -> dict[st
     """The error; nothing may have been painted."""
     engine = PlainEngine()
     async with serving(engine) as client:
-        reply = await client.post(PATH, json=asked(**fields))
+        reply = await client.post(PATH, json=params(**fields))
     assert reply.status_code == status, reply.text
     assert engine.submitted == []
-    return told(reply)
+    return error_of(reply)
 
 
 def test_there_is_a_word_for_every_error_and_a_size_for_every_ratio() -> None:
-    assert set(words.ERRORS) == set(Kind)
-    assert set(words.RATIOS) == set(get_args(Ratio))
-    assert set(words.IGNORED) <= set(Body.model_fields)
+    assert set(vocabulary.ERRORS) == set(Kind)
+    assert set(vocabulary.RATIOS) == set(get_args(Ratio))
+    assert set(vocabulary.IGNORED) <= set(TogetherBody.model_fields)
 
 
 async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:
@@ -121,8 +121,8 @@ async def test_pictures_come_within_the_reply_and_no_url_beside_them(
     serving: Serving, inline: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(n=2, response_format=inline))
-    assert [(each.size, each.format) for each in pictures(reply)] == [((96, 64), "JPEG")] * 2
+        reply = await client.post(PATH, json=params(n=2, response_format=inline))
+    assert [(each.size, each.format) for each in images(reply)] == [((96, 64), "JPEG")] * 2
     body = reply.json()
     assert list(body) == ["id", "object", "model", "data"]
     assert (body["object"], body["model"]) == ("list", MODEL)
@@ -136,20 +136,20 @@ async def test_where_nothing_is_said_pictures_come_as_addresses(
     async with serving(PlainEngine()) as client:
         reply = await client.post(
             PATH,
-            json=asked(output_format="png", seed=7, **fields),
+            json=params(output_format="png", seed=7, **fields),
             headers={"authorization": "Bearer somebody"},
         )
         (item,) = reply.json()["data"]
         assert list(item) == ["index", "type", "url"]
         assert item["url"].startswith("http://localhost/files/")
-        picture = await client.get(item["url"])  # without a key
-    assert Image.open(io.BytesIO(picture.content)).size == (96, 64)
+        file = await client.get(item["url"])  # without a key
+    assert Image.open(io.BytesIO(file.content)).size == (96, 64)
     assert reply.headers["x-imagemill-model"] == "pico"
     assert reply.headers["x-imagemill-seed"] == "7"
 
 
 async def test_what_is_null_is_left_open(serving: Serving) -> None:
-    optional = [name for name, each in Body.model_fields.items() if not each.is_required()]
+    optional = [name for name, each in TogetherBody.model_fields.items() if not each.is_required()]
     engine = await painted(serving, **dict.fromkeys(set(optional) - {"response_format"}))
     (generation,) = engine.submitted
     assert (generation.width, generation.height) == (512, 512)
@@ -210,8 +210,8 @@ async def test_a_size_said_twice_is_refused(serving: Serving, fields: dict[str, 
     [
         {"image_url": uri()},
         {"reference_images": [uri()]},
-        {"image_base64": picture()},
-        {"image_url": picture()},
+        {"image_base64": data_uri()},
+        {"image_url": data_uri()},
         {"image_url": uri(), "reference_images": [uri()]},
     ],
 )
@@ -240,10 +240,10 @@ async def test_what_was_painted_here_can_be_painted_over_and_serve_as_a_lora(
 ) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        first = (await client.post(PATH, json=asked())).json()["data"][0]["url"]
+        first = (await client.post(PATH, json=params())).json()["data"][0]["url"]
         loras = [{"path": first, "scale": 0.5}]
-        body = asked(image_url=first, image_loras=loras, response_format="base64")
-        pictures(await client.post(PATH, json=body))
+        body = params(image_url=first, image_loras=loras, response_format="base64")
+        images(await client.post(PATH, json=body))
     (lora,) = engine.submitted[1].loras
     assert lora.scale == 0.5
     assert set(engine.inputs[1]) == {engine.submitted[1].image, lora.path}
@@ -268,7 +268,7 @@ async def test_upsampling_enriches_the_prompt(serving: Serving) -> None:
 async def test_only_a_given_seed_may_be_answered_with_an_earlier_picture(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         replies = [
-            await client.post(PATH, json=asked(response_format="base64", **fields))
+            await client.post(PATH, json=params(response_format="base64", **fields))
             for fields in ({"seed": 7}, {"seed": 7}, {}, {})
         ]
     seeds = [each.headers["x-imagemill-seed"] for each in replies]
@@ -279,13 +279,13 @@ async def test_only_a_given_seed_may_be_answered_with_an_earlier_picture(serving
 
 async def test_an_image_that_lies_elsewhere_may_have_changed(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        lying = (await client.post(PATH, json=asked())).json()["data"][0]["url"]
-        told = [
-            (await client.post(PATH, json=asked(seed=7, response_format="base64", image_url=url)))
+        lying = (await client.post(PATH, json=params())).json()["data"][0]["url"]
+        hits = [
+            (await client.post(PATH, json=params(seed=7, response_format="base64", image_url=url)))
             .headers["x-imagemill-cache"]
             for url in (lying, lying, uri(), uri())
         ]  # fmt: skip
-    assert told == ["miss", "miss", "miss", "hit"]
+    assert hits == ["miss", "miss", "miss", "hit"]
 
 
 @pytest.mark.parametrize(
@@ -348,25 +348,25 @@ async def test_a_body_that_is_none_is_told(serving: Serving, content: bytes, mes
     async with serving(PlainEngine()) as client:
         reply = await client.post(PATH, content=content)
     assert reply.status_code == 400
-    assert message in told(reply)["message"]
+    assert message in error_of(reply)["message"]
 
 
 async def test_parameters_in_the_url_are_refused(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         replies = [
-            await client.post(f"{PATH}?steps=4", json=asked()),
+            await client.post(f"{PATH}?steps=4", json=params()),
             await client.get("/together/v1/models?type=image"),
             await client.get("/together/v1/models?dedicated=1"),
         ]
-    assert [(each.status_code, told(each)["param"]) for each in replies] == [(400, "query")] * 3
+    assert [(each.status_code, error_of(each)["param"]) for each in replies] == [(400, "query")] * 3
 
 
 async def test_a_key_of_the_wrong_form_is_refused_in_together_s_words(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         for wrong in ("Key abc", "Bearer", "abc"):
-            reply = await client.post(PATH, json=asked(), headers={"authorization": wrong})
-            assert (reply.status_code, told(reply)["code"]) == (401, "invalid_api_key")
-        reply = await client.post(PATH, json=asked(), headers={"authorization": "bearer abc"})
+            reply = await client.post(PATH, json=params(), headers={"authorization": wrong})
+            assert (reply.status_code, error_of(reply)["code"]) == (401, "invalid_api_key")
+        reply = await client.post(PATH, json=params(), headers={"authorization": "bearer abc"})
         assert reply.status_code == 200
 
 
@@ -375,35 +375,37 @@ async def test_hugging_face_s_clients_get_errors_that_they_can_show(
     serving: Serving, agent: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=asked(n=9), headers={"user-agent": agent})
+        reply = await client.post(PATH, json=params(n=9), headers={"user-agent": agent})
     assert reply.json() == {"error": "n: num_images 9 is out of range; give 1 to 8"}
 
 
 def test_who_asks_again_at_once_is_told_503_only_after_a_wait() -> None:
     agent = Headers({"user-agent": HUGGING_FACE[1]})
-    unavailable = [kind for kind in Kind if words.refuse(agent, Fault(kind, "")).status_code == 503]
+    unavailable = [
+        kind for kind in Kind if vocabulary.refuse(agent, Fault(kind, "")).status_code == 503
+    ]
     assert unavailable == [Kind.LOADING, Kind.UNAVAILABLE]
 
 
 async def test_a_loading_model_is_waited_for(serving: Serving) -> None:
     engine = PlainEngine(state=State.STARTING)
     async with serving(engine) as client:
-        call = asyncio.create_task(client.post(PATH, json=asked(response_format="base64")))
+        call = asyncio.create_task(client.post(PATH, json=params(response_format="base64")))
         await asyncio.sleep(0)
         engine.state = State.READY
-        assert pictures(await call)
+        assert images(await call)
 
 
 async def test_a_full_queue_says_when_to_come_again(serving: Serving) -> None:
     engine = PlainEngine()
     engine.gate.clear()
     async with serving(engine, queue=1) as client:
-        first = asyncio.create_task(client.post(PATH, json=asked()))
+        first = asyncio.create_task(client.post(PATH, json=params()))
         await engine.asked(1)
-        reply = await client.post(PATH, json=asked(prompt="a dog"))
+        reply = await client.post(PATH, json=params(prompt="a dog"))
         engine.gate.set()
         await first
-    assert (reply.status_code, told(reply)["type"]) == (429, "rate_limit")
+    assert (reply.status_code, error_of(reply)["type"]) == (429, "rate_limit")
     assert int(reply.headers["retry-after"]) >= 1
 
 
@@ -411,12 +413,12 @@ async def test_a_full_queue_says_when_to_come_again(serving: Serving) -> None:
 async def test_a_failure_while_painting_is_told(serving: Serving, inline: str) -> None:
     engine = PlainEngine(hold_at=1)
     async with serving(engine) as client:
-        call = asyncio.create_task(client.post(PATH, json=asked(response_format=inline)))
+        call = asyncio.create_task(client.post(PATH, json=params(response_format=inline)))
         await engine.reached("a red cat", 1)
         engine.state = State.DEAD
         engine.gate.set()
         reply = await call
-    assert (reply.status_code, told(reply)["type"]) == (500, "server_error")
+    assert (reply.status_code, error_of(reply)["type"]) == (500, "server_error")
 
 
 async def test_the_models_are_an_array_as_together_s_clients_want_it(serving: Serving) -> None:
@@ -438,7 +440,7 @@ async def test_the_models_are_an_array_as_together_s_clients_want_it(serving: Se
 async def test_together_s_own_names_of_models_lead_to_the_weights(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine, models={"mine/FLUX": "x", MODEL: "pico"}) as client:
-        reply = await client.post(PATH, json=asked(model=f"{MODEL}-Free"))
+        reply = await client.post(PATH, json=params(model=f"{MODEL}-Free"))
         assert reply.json()["model"] == f"{MODEL}-Free"
     assert engine.submitted[0].model == MODEL
 
@@ -446,7 +448,7 @@ async def test_together_s_own_names_of_models_lead_to_the_weights(serving: Servi
 @pytest.mark.parametrize("prefix", ["/together", "/together/v1", "/together/v1/v1"])
 async def test_a_base_url_with_or_without_v1_works(serving: Serving, prefix: str) -> None:
     async with serving(PlainEngine()) as client:
-        assert (await client.post(f"{prefix}/images/generations", json=asked())).status_code == 200
+        assert (await client.post(f"{prefix}/images/generations", json=params())).status_code == 200
         assert (await client.get(f"{prefix}/models")).status_code == 200
 
 
@@ -461,8 +463,9 @@ async def test_a_long_body_is_read_beside_the_loop_that_answers_everybody(
         return "1"
 
     app, name = FastAPI(), door.__name__.rpartition(".")[2]
-    async with opened_house(tmp_path, PlainEngine()) as service:
-        context = AppContext(service, Catalog({}, True, version), Telemetry(), 2**20, 2**20, False)
+    async with opened_house(tmp_path, PlainEngine()) as backend:
+        service, files, catalog = backend.service, backend.objects, Catalog({}, True, version)
+        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20, False)
         app.include_router(door.routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -506,7 +509,7 @@ async def test_what_is_asked_again_after_a_timeout_is_painted_once(
     app = create_app(Settings(data_dir=tmp_path), engine)
     async with app.router.lifespan_context(app):
         for count in range(3):
-            caller = Caller(asked(response_format=inline), count)
+            caller = Caller(params(response_format=inline), count)
             call = asyncio.create_task(app(caller.scope, caller.receive, caller.send))
             await engine.asked(1)
             if count < 2:
@@ -525,7 +528,7 @@ async def test_who_hangs_up_without_a_word_cancels_unless_the_operator_says_othe
 ) -> None:
     engine = PlainEngine(hold_at=1)
     app = create_app(Settings(data_dir=tmp_path, on_hang_up={"together": policy}), engine)
-    caller = Caller(asked(), 0)
+    caller = Caller(params(), 0)
     caller.scope["headers"] = [(b"host", b"localhost")]
     async with app.router.lifespan_context(app):
         call = asyncio.create_task(app(caller.scope, caller.receive, caller.send))

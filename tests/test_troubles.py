@@ -14,12 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from imagemill.app import create_app
+from imagemill.assembly import Backend
 from imagemill.errors import Fault, Kind
 from imagemill.files.contents import Contents
 from imagemill.files.objects import open_store
 from imagemill.job import Status
 from imagemill.retries import outlasting
-from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.store import Database, Jobs, at
 from imagemill.store.troubles import StoreFault, Trouble
@@ -93,7 +93,7 @@ async def served(folder: Path, engine: PlainEngine) -> AsyncIterator[tuple[httpx
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client,
     ):
-        yield client, app.state.service
+        yield client, app.state.backend
 
 
 async def test_a_statement_that_is_wrong_is_no_trouble_of_the_database(database: Opened) -> None:
@@ -197,13 +197,13 @@ async def test_names_that_postgresql_cannot_hold_are_looked_up_all_the_same(
         assert kept.submission.source == "a\ufffdb"
 
 
-def broken(service: Service) -> Callable[[], Awaitable[None]]:
+def broken(backend: Backend) -> Callable[[], Awaitable[None]]:
     """Makes an end of all connections of a database, from outside."""
 
     async def kill() -> None:
         others = "pid <> pg_backend_pid() AND datname = current_database()"
         kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
-        outside = Database(str(service.database._postgres.url.render_as_string(False)))
+        outside = Database(str(backend.database._postgres.url.render_as_string(False)))
         try:
             await ask(outside, kill)
         finally:
@@ -217,10 +217,11 @@ async def test_no_job_fails_for_connections_that_are_killed(
     database_url: str, tmp_path: Path
 ) -> None:
     engine = PlainEngine()
-    async with gateway(tmp_path, database_url, engine, Clock()) as service:
+    async with gateway(tmp_path, database_url, engine, Clock()) as backend:
+        service = backend.service
         jobs = [await service.submit(make_submission(f"cat {number}")) for number in range(12)]
         ended = [asyncio.create_task(service.ended(job.id)) for job in jobs]
-        kill = broken(service)
+        kill = broken(backend)
         while not all(each.done() for each in ended):
             await kill()
             await asyncio.wait(ended, timeout=0.05)
@@ -234,43 +235,45 @@ async def test_a_database_that_is_away_loses_nothing_and_sends_no_waiting_caller
     engine = PlainEngine(hold_at=1)
     async with (
         cabled(database_url) as (cable, url),
-        gateway(tmp_path, url, engine, Clock()) as service,
+        gateway(tmp_path, url, engine, Clock()) as backend,
     ):
+        service = backend.service
         waiting = asyncio.create_task(service.wait_for(make_waiting("a cat")))
         await engine.reached("a cat", 1)
         await cable.cut()
         with pytest.raises(Fault) as raised:
             await service.submit(make_submission("a dog"))
         assert raised.value.kind is Kind.UNAVAILABLE
-        assert service.stores == {"database": Trouble.UNREACHABLE, "files": None}
+        assert service.health().stores == {"database": Trouble.UNREACHABLE, "files": None}
         engine.gate.set()
         await engine.reached("a cat", 4)
         with pytest.raises(Fault):
-            await service.worker.renew()
+            await backend.worker.renew()
         await cable.mend()
         assert (await waiting).status is Status.SUCCEEDED
         assert len(engine.submitted) == 1
-        assert service.stores["database"] is None
+        assert service.health().stores["database"] is None
 
 
 async def test_what_was_painted_is_held_while_nothing_can_be_written(tmp_path: Path) -> None:
     engine = PlainEngine(hold_at=1)
-    async with gateway(tmp_path, at(tmp_path), engine, Clock()) as service:
+    async with gateway(tmp_path, at(tmp_path), engine, Clock()) as backend:
+        service = backend.service
         job = await service.submit(make_submission("a cat"))
         await engine.reached("a cat", 1)
-        await read_only(service.database, "ON")
+        await read_only(backend.database, "ON")
         engine.gate.set()
-        while service.stores["database"] is None:
+        while service.health().stores["database"] is None:
             await asyncio.sleep(0.01)
-        await read_only(service.database, "OFF")
+        await read_only(backend.database, "OFF")
         assert (await service.ended(job.id)).status is Status.SUCCEEDED
         assert len(engine.submitted) == 1
 
 
 async def test_every_door_says_that_there_is_no_room_and_health_does(tmp_path: Path) -> None:
-    async with served(tmp_path, PlainEngine()) as (client, service):
+    async with served(tmp_path, PlainEngine()) as (client, backend):
         with pytest.raises(StoreFault):
-            await full(service.database)
+            await full(backend.database)
         for path, body in CALLS.items():
             reply = await client.post(path, json=body, headers=key(path))
             assert reply.status_code == 507, (path, reply.text)
@@ -278,14 +281,14 @@ async def test_every_door_says_that_there_is_no_room_and_health_does(tmp_path: P
             assert "no room left" in reply.text
         health = await client.get("/health")
         assert (health.status_code, health.json()["database"]) == (503, "full")
-        await ask(service.database, "PRAGMA max_page_count = 100000")
-        await service.worker.renew()
+        await ask(backend.database, "PRAGMA max_page_count = 100000")
+        await backend.worker.renew()
         assert (await client.get("/health")).json()["database"] == "ready"
 
 
 async def test_every_door_says_when_to_come_again(tmp_path: Path) -> None:
-    async with served(tmp_path, PlainEngine()) as (client, service):
-        await read_only(service.database, "ON")
+    async with served(tmp_path, PlainEngine()) as (client, backend):
+        await read_only(backend.database, "ON")
         for path, body in CALLS.items():
             reply = await client.post(path, json=body, headers=key(path))
             assert reply.status_code == 503, (path, reply.text)

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import ColumnElement, Double, literal
 
-from imagemill.assembly import assemble
+from imagemill.assembly import Backend, assemble
 from imagemill.catalog import Catalog
 from imagemill.engine.events import State
 from imagemill.errors import Fault
 from imagemill.generation import Draft
 from imagemill.job import FINAL, Job, Line, Repeat, Result, Status, Submission
-from imagemill.service import Service
 from imagemill.settings import Settings
 from imagemill.store import Database, Jobs
 from imagemill.store.jobs import Claims
@@ -28,7 +27,7 @@ from tests.engines import PlainEngine
 __all__ = ["database_url", "postgres"]
 pytestmark = pytest.mark.anyio
 
-Make = Callable[[PlainEngine], Awaitable[Service]]
+Make = Callable[[PlainEngine], Awaitable[Backend]]
 LEASE = 300.0  # seconds of the tests' own time; the renewals between them are the tests' too
 
 
@@ -48,26 +47,25 @@ class Clock:
 @asynccontextmanager
 async def gateway(
     folder: Path, url: str, engine: PlainEngine, clock: Clock
-) -> AsyncIterator[Service]:
-    """A service that is one of several on a database and a folder of files."""
+) -> AsyncIterator[Backend]:
+    """A server that is one of several on a database and a folder of files."""
     settings = Settings(data_dir=folder, database=url, files=str(folder / "files"), running=2)
-    service = assemble(settings, Catalog({}, True, lambda _: "1"), Telemetry(), engine)
-    service.worker.lease, service.worker.monotonic = LEASE, clock
-    service.now = service.worker.clock = clock
-    service.database.clock = clock.sql
-    service.jobs = service.worker.jobs = SlowJobs(service.database)
-    await service.open()
+    catalog = Catalog({}, True, lambda _: "1")
+    backend = assemble(settings, catalog, Telemetry(), engine, jobs=SlowJobs, now=clock)
+    backend.worker.lease, backend.worker.monotonic = LEASE, clock
+    backend.worker.clock, backend.database.clock = clock, clock.sql
+    await backend.service.open()
     try:
-        yield service
+        yield backend
     finally:
-        await service.close(patience=0)
+        await backend.service.close(patience=0)
 
 
 @pytest.fixture
-async def make_service(database_url: str, tmp_path: Path) -> AsyncIterator[Make]:
+async def make_backend(database_url: str, tmp_path: Path) -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
-        async def make(engine: PlainEngine) -> Service:
+        async def make(engine: PlainEngine) -> Backend:
             return await stack.enter_async_context(gateway(tmp_path, database_url, engine, Clock()))
 
         yield make
@@ -116,9 +114,9 @@ class SlowJobs(Jobs):
         return found
 
 
-def slow(service: Service) -> SlowJobs:
-    assert isinstance(service.jobs, SlowJobs)
-    return service.jobs
+def slow(backend: Backend) -> SlowJobs:
+    assert isinstance(backend.jobs, SlowJobs)
+    return backend.jobs
 
 
 SMALL: Mapping[str, Any] = {"width": 64, "height": 64, "steps": 4}
@@ -135,14 +133,15 @@ def make_waiting(prompt: str, size: Mapping[str, Any] = SMALL, **changes: Any) -
     return make_submission(prompt, size, cancel_on_disconnect=True, **changes)
 
 
-async def test_a_job_claimed_while_a_renewal_is_answered_is_painted(make_service: Make) -> None:
+async def test_a_job_claimed_while_a_renewal_is_answered_is_painted(make_backend: Make) -> None:
     engine = PlainEngine(hold_at=1)
-    service = await make_service(engine)
+    backend = await make_backend(engine)
+    service = backend.service
     first = await service.submit(make_submission("first"))
     await engine.reached("first", 1)
-    answer = slow(service).hold("renew")
-    renewing = asyncio.create_task(service.worker.renew())
-    await slow(service).on_the_way.acquire()
+    answer = slow(backend).hold("renew")
+    renewing = asyncio.create_task(backend.worker.renew())
+    await slow(backend).on_the_way.acquire()
     second = await service.submit(make_submission("second"))
     await engine.asked(2)
     answer.set()
@@ -153,18 +152,19 @@ async def test_a_job_claimed_while_a_renewal_is_answered_is_painted(make_service
 
 
 async def test_a_job_that_ends_while_a_renewal_is_answered_is_told_at_once(
-    make_service: Make,
+    make_backend: Make,
 ) -> None:
     engine = PlainEngine(hold_at=1)
-    service = await make_service(engine)
+    backend = await make_backend(engine)
+    service = backend.service
     job = await service.submit(make_submission("a cat"))
     await engine.reached("a cat", 1)
-    ended, renewed = slow(service).hold("finish"), slow(service).hold("renew")
-    with service.news.listen(job.id) as heard:
+    ended, renewed = slow(backend).hold("finish"), slow(backend).hold("renew")
+    with backend.news.listen(job.id) as heard:
         engine.gate.set()
-        await slow(service).on_the_way.acquire()
-        renewing = asyncio.create_task(service.worker.renew())
-        await slow(service).on_the_way.acquire()
+        await slow(backend).on_the_way.acquire()
+        renewing = asyncio.create_task(backend.worker.renew())
+        await slow(backend).on_the_way.acquire()
         renewed.set()
         await renewing
         ended.set()
@@ -175,58 +175,62 @@ async def test_a_job_that_ends_while_a_renewal_is_answered_is_told_at_once(
 
 
 async def test_a_job_cancelled_while_its_claim_is_answered_is_not_painted(
-    make_service: Make,
+    make_backend: Make,
 ) -> None:
     engine = PlainEngine()
-    service = await make_service(engine)
-    answer = slow(service).hold("claim")
+    backend = await make_backend(engine)
+    service = backend.service
+    answer = slow(backend).hold("claim")
     job = await service.submit(make_submission("a cat"))
-    await slow(service).on_the_way.acquire()
+    await slow(backend).on_the_way.acquire()
     assert (await service.cancel(job)).status is Status.RUNNING
     answer.set()
     assert (await service.ended(job.id)).status is Status.CANCELLED
     assert engine.submitted == []
 
 
-async def test_a_job_cancelled_before_the_first_step_of_its_work_ends(make_service: Make) -> None:
+async def test_a_job_cancelled_before_the_first_step_of_its_work_ends(make_backend: Make) -> None:
     """A task that is cancelled before it ran would have left it claimed for ever."""
     engine = PlainEngine()
-    service = await make_service(engine)
-    slow(service).soon = service.worker.stop
+    backend = await make_backend(engine)
+    service = backend.service
+    slow(backend).soon = backend.worker.stop
     job = await service.submit(make_submission("a cat"))
     assert (await service.ended(job.id)).status is Status.CANCELLED
 
 
-async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_service: Make) -> None:
+async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_backend: Make) -> None:
     engine = PlainEngine(State.STARTING)  # so that nothing is claimed by itself
-    service = await make_service(engine)
+    backend = await make_backend(engine)
+    service = backend.service
     job = await service.submit(make_submission("a cat"))
-    lost = await Jobs(service.database).claim(service.worker.name, 1, service.now(), LEASE)
+    lost = await Jobs(backend.database).claim(backend.worker.name, 1, service.now(), LEASE)
     assert [each.id for each in lost] == [job.id]
     for _ in range(2):
-        await service.worker.renew()
+        await backend.worker.renew()
     engine.state = State.READY
-    service.news.submitted.set()
+    backend.news.submitted.set()
     assert (await service.ended(job.id)).status is Status.SUCCEEDED
 
 
 async def test_work_is_counted_as_begun_when_the_engine_has_it_and_not_when_it_is_given_back(
-    make_service: Make,
+    make_backend: Make,
 ) -> None:
     engine = PlainEngine(hold_at=1)
-    service = await make_service(engine)
+    backend = await make_backend(engine)
+    service = backend.service
     job = await service.submit(make_submission("a cat"))
     await engine.reached("a cat", 1)
 
     async def begun() -> int:
-        found = await service.jobs.get(job.id)
+        found = await backend.jobs.get(job.id)
         assert found is not None
         return found.begun
 
     while not await begun():
         await asyncio.sleep(0.01)  # it is written with the next lines of the log
     assert await begun() == 1
-    await service.worker._release()
+    await backend.worker._release()
     assert await begun() == 0
 
 
@@ -235,12 +239,13 @@ async def test_no_pause_and_no_step_of_the_clock_ends_the_work_of_who_is_alone(
     database_url: str, tmp_path: Path, step: float
 ) -> None:
     clock, engine = Clock(), PlainEngine(hold_at=1)
-    async with gateway(tmp_path, database_url, engine, clock) as service:
+    async with gateway(tmp_path, database_url, engine, clock) as backend:
+        service = backend.service
         waiting = asyncio.create_task(service.wait_for(make_waiting("a cat")))
         await engine.reached("a cat", 1)
         clock.now += step
         for _ in range(3):
-            await service.worker.renew()
+            await backend.worker.renew()
             clock.now += LEASE / 2
         engine.gate.set()
         assert (await waiting).status is Status.SUCCEEDED
@@ -257,15 +262,15 @@ async def test_a_gateway_that_was_stopped_takes_its_work_up_again(
         gateway(tmp_path, database_url, engine, clock) as stopped,
         gateway(tmp_path, database_url, busy, clock) as other,
     ):
-        waiting = asyncio.create_task(stopped.wait_for(make_waiting("a cat")))
-        queued = await stopped.submit(make_submission("a dog"))
+        waiting = asyncio.create_task(stopped.service.wait_for(make_waiting("a cat")))
+        queued = await stopped.service.submit(make_submission("a dog"))
         await engine.asked(2)
         for _ in range(3):
             await other.worker.renew()
             clock.now += LEASE / 2
         await other.worker.renew()
         busy.state = State.READY
-        assert (await other.ended(queued.id)).status is Status.SUCCEEDED
+        assert (await other.service.ended(queued.id)).status is Status.SUCCEEDED
         assert [each.prompt for each in busy.submitted] == ["a dog"]
         await stopped.worker.renew()
         engine.gate.set()
@@ -274,10 +279,10 @@ async def test_a_gateway_that_was_stopped_takes_its_work_up_again(
 
 
 async def test_long_jobs_that_fill_all_places_keep_out_neither_others_nor_short_ones(
-    make_service: Make,
+    make_backend: Make,
 ) -> None:
     engine = PlainEngine(hold_at=1)
-    service = await make_service(engine)  # with two places
+    service = (await make_backend(engine)).service  # with two places
     long = {"width": 1024, "height": 1024, "steps": 100}
     jobs = [
         await service.submit(make_submission(f"long {number}", caller="a", size=long))
@@ -294,17 +299,18 @@ async def test_long_jobs_that_fill_all_places_keep_out_neither_others_nor_short_
 
 
 async def test_what_the_engine_holds_back_takes_no_place_from_others_of_the_same_caller(
-    make_service: Make,
+    make_backend: Make,
 ) -> None:
     suspects = frozenset({"suspect 0", "suspect 1", "suspect 2"})
     engine = PlainEngine(suspects=suspects)
     engine.gate.clear()
-    service = await make_service(engine)  # with two places
+    backend = await make_backend(engine)  # with two places
+    service = backend.service
     prompts = [*sorted(suspects), "a cat", "a dog"]
     jobs = [await service.submit(make_submission(each, caller="a")) for each in prompts]
     await engine.asked(4)
     everybody = frozenset({flow(jobs[0])})
-    assert service.worker._room() == (1, everybody), "twice as many as there are places"
+    assert backend.worker._room() == (1, everybody), "twice as many as there are places"
     assert [each.prompt for each in engine.submitted] == prompts[:4]
     engine.gate.set()
     for job in jobs:
@@ -322,19 +328,19 @@ async def test_a_waiting_call_that_is_sent_again_to_another_gateway_is_painted_o
         gateway(tmp_path, database_url, other_engine, clock) as second,
     ):
         other_engine.state = State.DEAD  # so that the first claims
-        waiting = asyncio.create_task(first.wait_for(make_waiting("a cat", repeat=named)))
+        waiting = asyncio.create_task(first.service.wait_for(make_waiting("a cat", repeat=named)))
         await engine.reached("a cat", 1)
         other_engine.state = State.READY
-        repeated = asyncio.create_task(second.wait_for(make_waiting("a cat", repeat=named)))
+        repeated = asyncio.create_task(second.service.wait_for(make_waiting("a cat", repeat=named)))
         engine.gate.set()
         jobs = [await waiting, await repeated]
         assert jobs[0].id == jobs[1].id
         assert jobs[1].status is Status.SUCCEEDED
         again, drawn = replace(named, key="another"), {**SMALL, "seed": 2}
-        for service, size in ((first, SMALL), (second, drawn)):
-            answer = await service.paint(make_waiting("a cat", size, repeat=again))
+        for backend, size in ((first, SMALL), (second, drawn)):
+            answer = await backend.service.paint(make_waiting("a cat", size, repeat=again))
             assert answer.seed == 1
         other = replace(named, content="other")
         with pytest.raises(Fault, match="Idempotency-Key"):
-            await second.wait_for(make_waiting("a dog", repeat=other))
+            await second.service.wait_for(make_waiting("a dog", repeat=other))
     assert len(engine.submitted) + len(other_engine.submitted) == 2

@@ -19,7 +19,7 @@ from imagemill.catalog import Catalog
 from imagemill.connections import Connections, Limits, most_connections, protocols
 from imagemill.dialects import fal, hf_inference
 from imagemill.doors import DIALECTS, refuse
-from imagemill.engine.events import Engine, State
+from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
 from imagemill.exec import surroundings
 from imagemill.host_routing import HostRouting, path_of
@@ -49,9 +49,11 @@ def create_app(
     inputs = bodies or Bodies(
         Budget(settings.input_memory), Budget(settings.input_disk), settings.data_dir / "incoming"
     )
-    service = assemble(settings, catalog, metrics, engine, inputs.disk)
+    backend = assemble(settings, catalog, metrics, engine, inputs.disk)
+    service = backend.service
     context = AppContext(
         service,
+        backend.objects,
         catalog,
         metrics,
         settings.body_limit,
@@ -79,7 +81,7 @@ def create_app(
     metrics.inputs.labels("memory").set_function(lambda: inputs.memory.taken)
     metrics.inputs.labels("disk").set_function(lambda: inputs.disk.taken)
     app.state.metrics, app.state.inputs = metrics, inputs
-    app.state.service = service
+    app.state.backend = backend
     return app
 
 
@@ -91,7 +93,7 @@ def make_server(settings: Settings, engine: Engine | None = None) -> Server:
     app = create_app(settings, engine)
     config = server_config(settings, app)
     config.lifespan = "off"  # the server itself opens and closes what is behind it
-    return Server(config, app.state.service, settings.shutdown_time, settings.lock_wait)
+    return Server(config, app.state.backend.service, settings.shutdown_time, settings.lock_wait)
 
 
 def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
@@ -151,14 +153,12 @@ def _server_routes(context: AppContext) -> APIRouter:
 
     async def health() -> JSONResponse:
         """Whether the server lives, whether it is ready to paint and to keep, and why it is not."""
-        engine = context.service.engine
-        stores = context.service.stores
-        ready = engine.state is State.READY and not any(stores.values())
-        body = {"live": True, "ready": ready, "model": engine.state.value, "version": __version__}
-        body |= {name: trouble or "ready" for name, trouble in stores.items()}
-        if engine.trouble:
-            body["why"] = engine.trouble
-        return JSONResponse(body, 200 if ready else 503)
+        now = context.service.health()
+        body = {"live": True, "ready": now.ready, "model": now.state.value, "version": __version__}
+        body |= {name: trouble or "ready" for name, trouble in now.stores.items()}
+        if now.trouble:
+            body["why"] = now.trouble
+        return JSONResponse(body, 200 if now.ready else 503)
 
     async def metrics() -> Response:
         """Prometheus metrics."""

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from secrets import token_bytes
@@ -31,6 +31,7 @@ from imagemill.folders import keep_private
 from imagemill.input_files import InputFiles
 from imagemill.job import Job
 from imagemill.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
+from imagemill.lifecycle import Lifecycle
 from imagemill.lora_files import LoraFiles
 from imagemill.news import News
 from imagemill.recall import Recall
@@ -49,9 +50,25 @@ CHAT_SECONDS = 20.0
 
 # How each dialect words the webhook of a job.
 MESSAGES: dict[str, Callable[[Service, Signer, Job, float], Awaitable[Message]]] = {
-    fal.DOOR: fal.message,
-    replicate.DOOR: replicate.message,
+    fal.DIALECT: fal.message,
+    replicate.DIALECT: replicate.message,
 }
+
+
+@dataclass(frozen=True)
+class Backend:
+    """The service and what it works with, for whoever starts it and for tests."""
+
+    #: The only way in for dialects.
+    service: Service
+    database: Database
+    jobs: Jobs
+    objects: Objects
+    inputs: InputFiles
+    news: News
+    worker: Worker
+    lifecycle: Lifecycle
+    telemetry: Telemetry
 
 
 def assemble(
@@ -60,15 +77,19 @@ def assemble(
     telemetry: Telemetry,
     engine: Engine | None = None,
     disk: Budget | None = None,
-) -> Service:
-    """The service, not yet open; `engine` paints, a process of its own where none is given. disk:
-    the space that inputs have, where others draw on it as well.
+    jobs: Callable[[Database], Jobs] = Jobs,
+    now: Callable[[], float] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Backend:
+    """The service, not yet open, and what it works with; `engine` paints, a process of its own
+    where none is given. disk: the space that inputs have, where others draw on it as well. now:
+    what jobs are dated by, if not the clock of all else.
     """
     _make_folder(settings.data_dir)
     devices = () if engine else devices_for(settings, found(os.environ))
     engine = engine or engine_on(devices, settings, catalog)
     database = Database(settings.database or at(settings.data_dir))
-    jobs, table = Jobs(database), FileTable(database)
+    job_table, table = jobs(database), FileTable(database)
     place = settings.files or str(settings.data_dir / "files")
     clock = SteadyClock()
     room = Room(table, settings.upload_bytes_each, settings.upload_bytes)
@@ -83,7 +104,7 @@ def assemble(
     news = News()
 
     async def render(id: str) -> Message | None:
-        job = await jobs.get(id)
+        job = await job_table.get(id)
         if job is None or job.submission.dialect not in MESSAGES:
             return None
         # Receivers compare the time with their own: it is that of the wall.
@@ -99,7 +120,7 @@ def assemble(
     courier = Courier(DeliveryTable(database), render, fetcher.post, clock)
     worker = Worker(
         engine,
-        jobs,
+        job_table,
         Holds(database),
         objects,
         InputGatherer(files, loras, _expander(settings), Budget(IMAGE_MEMORY)),
@@ -115,26 +136,28 @@ def assemble(
     )
     pictures = settings.data_dir / "pictures"
     cache = Cache(pictures, settings.cache_bytes, settings.cache_age, clock)
-    service = Service(
-        engine,
-        Recall(cache, telemetry),
-        telemetry,
-        database,
-        jobs,
-        objects,
-        news,
-        fetcher,
-        worker,
-        courier,
-        Repeats(RepeatTable(database), jobs, clock),
-        settings.queue,
-        settings.wait_time,
-        place.partition("?")[0],
-        tokens,
-        files,
-        now=clock,
+    lifecycle = Lifecycle(
+        engine, database, objects, fetcher, worker, courier, place.partition("?")[0], monotonic
     )
-    return service
+    service = Service(
+        engine=engine,
+        recall=Recall(cache, telemetry),
+        database=database,
+        jobs=job_table,
+        objects=objects,
+        inputs=files,
+        news=news,
+        fetcher=fetcher,
+        worker=worker,
+        lifecycle=lifecycle,
+        repeats=Repeats(RepeatTable(database), job_table, clock),
+        secret=tokens,
+        queue=settings.queue,
+        wait_time=settings.wait_time,
+        now=now or clock,
+        monotonic=monotonic,
+    )
+    return Backend(service, database, job_table, objects, files, news, worker, lifecycle, telemetry)
 
 
 def _make_folder(folder: Path) -> None:

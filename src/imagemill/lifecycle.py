@@ -2,21 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagemill.engine.events import Engine
+from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.store import Database
 from imagemill.store.opening import telling
+from imagemill.store.troubles import Trouble
 from imagemill.webhooks import Courier
 from imagemill.worker import Worker
 
 ENDING = 1.0  # seconds of a shutdown for writing down how far all is, and for the engine to end
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a server is, for who asks and for the operator."""
+
+    #: Of the engine.
+    state: State
+    #: What keeps the engine from painting; empty where nothing does.
+    trouble: str
+    #: By "database" and "files", what keeps that from working, if anything does.
+    stores: Mapping[str, Trouble | None]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can paint and keep what it paints."""
+        return self.state is State.READY and not any(self.stores.values())
 
 
 @dataclass
@@ -82,6 +100,14 @@ class Lifecycle:
         """Seconds for which work may go on since `drain`."""
         assert self._deadline is not None
         return max(0.0, self._deadline - self.clock() - ENDING)
+
+    def health(self) -> Health:
+        """Whether the engine and the stores work."""
+        stores = {
+            "database": self.database.condition.trouble,
+            "files": self.objects.contents.condition.trouble,
+        }
+        return Health(self.engine.state, self.engine.trouble, stores)
 
     async def close(self, patience: float, waited_for: Sequence[asyncio.Task[Any]]) -> None:
         """Lets running work finish for `patience` seconds, or for what is left since `drain`; takes

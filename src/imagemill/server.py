@@ -66,9 +66,9 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()  # a successor may have the port before our callers are answered
         with suppress(Fault):
-            await self.service.worker.turn_away()
+            await self.service.turn_away()
         # Until then connections end by themselves.
-        self.config.timeout_graceful_shutdown = self.service.life.left  # type: ignore[assignment]
+        self.config.timeout_graceful_shutdown = self.service.seconds_left()  # type: ignore[assignment]
         await super().shutdown(sockets=sockets)
         await self.service.close(0.0 if self.force_exit else self.shutdown_time)
 

@@ -6,7 +6,6 @@ cancelled, unless the submission says otherwise.
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import (
     AsyncIterator,
@@ -17,36 +16,31 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from imagemill.engine.events import Engine, State
+from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.flights import Flights
 from imagemill.generation import LONGEST_URL, Answer, Generation, Painted, check_length
 from imagemill.input_files import Caller, Inline, InputFiles
-from imagemill.job import FINAL, Job, Line, Status, Submission
-from imagemill.lifecycle import Lifecycle
+from imagemill.job import FINAL, File, Job, Line, Status, Submission
+from imagemill.lifecycle import Health, Lifecycle
 from imagemill.news import Item, News
 from imagemill.places import Place, Places
+from imagemill.readiness import STARTING_SECONDS, Readiness
 from imagemill.recall import Recall, key_of, seeded
 from imagemill.repeats import REPEATED, Repeats
 from imagemill.retries import outlasting
 from imagemill.store import Database, Jobs
-from imagemill.store.troubles import Trouble
-from imagemill.telemetry import Telemetry
 from imagemill.watching import watch
-from imagemill.webhooks import Courier, Signer, signing_key
+from imagemill.webhooks import Signer, signing_key
 from imagemill.worker import Worker
 
-STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for who asks meanwhile
-LOADING = "the model is currently loading"
-ON_ITS_WAY = frozenset({State.STARTING, State.DEGRADED})
-LOOK_EVERY = 0.05  # seconds between looks at an engine that starts
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
 NO_IMAGES: Mapping[str, Inline] = {}
 READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that could not be read
@@ -54,66 +48,116 @@ READ_AGAIN = 30.0  # seconds in which the file of a picture is read again that c
 T = TypeVar("T")
 
 
-@dataclass
 class Service:
-    """place: where the files are, for the operator. `queue` bounds the raw calls accepted at a
-    time. `wait_time` is in seconds. secrets: gives what signs for this server, on whatever machine.
-    """
+    """What a dialect may ask of the server. What stands behind it is nobody else's."""
 
-    engine: Engine
-    recall: Recall
-    telemetry: Telemetry
-    database: Database
-    jobs: Jobs
-    objects: Objects
-    news: News
-    fetcher: Fetcher
-    worker: Worker
-    courier: Courier
-    repeats: Repeats
-    queue: int
-    wait_time: float
-    place: str
-    secrets: Callable[[], Awaitable[bytes]]
-    inputs: InputFiles
-    secret: bytes = b""
-    clock: Callable[[], float] = time.monotonic
-    now: Callable[[], float] = time.time
-    _flights: Flights = field(default_factory=Flights)
-    _places: Places = field(init=False)
-    _opened: float | None = None
-    _watched: dict[str, list[Place]] = field(default_factory=dict)  # by job
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        recall: Recall,
+        database: Database,
+        jobs: Jobs,
+        objects: Objects,
+        inputs: InputFiles,
+        news: News,
+        fetcher: Fetcher,
+        worker: Worker,
+        lifecycle: Lifecycle,
+        repeats: Repeats,
+        secret: Callable[[], Awaitable[bytes]],
+        queue: int,
+        wait_time: float,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """queue: how many raw calls are accepted at a time. wait_time: seconds for which one waits
+        for the engine. secret: gives what signs for this server, on whatever machine.
+        """
+        self._engine, self._worker, self._lifecycle = engine, worker, lifecycle
+        self._database, self._jobs, self._repeats = database, jobs, repeats
+        self._objects, self._inputs, self._recall = objects, inputs, recall
+        self._news, self._fetcher = news, fetcher
+        self._learn_secret, self._secret = secret, b""
+        self._now, self._monotonic = now, monotonic
+        self._flights, self._places = Flights(), Places(queue)
+        self._readiness = Readiness(engine, wait_time, monotonic)
+        self._watched = dict[str, list[Place]]()  # by job
 
-    def __post_init__(self) -> None:
-        self._places = Places(self.queue)
-        self.life = Lifecycle(
-            self.engine, self.database, self.objects, self.fetcher, self.worker, self.courier,
-            self.place, clock=lambda: self.clock(),
-        )  # fmt: skip
+    def now(self) -> float:
+        """The time that jobs are dated by, in seconds since 1970."""
+        return self._now()
+
+    def monotonic(self) -> float:
+        """Seconds by a clock that nobody sets."""
+        return self._monotonic()
 
     async def open(self, wait: float = 0.0) -> None:
         """Begins to work on what the database holds, as `Lifecycle.open` does."""
-        self._opened = self.clock()
-        await self.life.open(self._learn, wait)
+        self._readiness.opened()
+        await self._lifecycle.open(self._learn, wait)
 
     async def _learn(self) -> None:
-        self.secret = await self.secrets()
+        self._secret = await self._learn_secret()
 
     def drain(self, seconds: float) -> None:
         """Takes nothing new from now on, as `Lifecycle.drain` does."""
-        self.life.drain(seconds)
+        self._lifecycle.drain(seconds)
+
+    def seconds_left(self) -> float:
+        """Seconds for which work may go on since `drain`."""
+        return self._lifecycle.left
+
+    async def turn_away(self) -> None:
+        """Tells those whose work is not begun that the server ends, as `Worker.turn_away` does."""
+        await self._worker.turn_away()
 
     async def close(self, patience: float) -> None:
         """Lets running work finish for `patience` seconds, or for what is left since `drain`."""
-        await self.life.close(patience, self._flights.tasks)
+        await self._lifecycle.close(patience, self._flights.tasks)
 
-    @property
-    def stores(self) -> dict[str, Trouble | None]:
-        """What keeps the database and the files from working, if anything does."""
-        return {
-            "database": self.database.condition.trouble,
-            "files": self.objects.contents.condition.trouble,
-        }
+    def health(self) -> Health:
+        """Whether the engine and the stores work."""
+        return self._lifecycle.health()
+
+    def signing_secret(self) -> bytes:
+        """What signs addresses and tokens of this server, on whatever machine it runs."""
+        return self._secret
+
+    def subscribe(self, id: str) -> AbstractContextManager[asyncio.Queue[Item]]:
+        """All that happens to a job from now on, in a queue, for as long as the `with` lasts."""
+        return self._news.listen(id)
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], seconds: float,
+        local: bool = False, caller: str = "",
+    ) -> int:  # fmt: skip
+        """The status with which a receiver of webhooks replies, as `Fetcher.post` gives it."""
+        return await self._fetcher.post(url, body, headers, seconds, local, caller)
+
+    async def read_file(self, key: str) -> bytes:
+        """The content of a stored file; a Fault where there is none, or no longer."""
+        return await self._objects.read(key)
+
+    async def store_variant(self, job: Job, file: File, content: bytes, name: str) -> str:
+        """The key of another form of a job's file, which is public and kept for as long. It is the
+        same for the same name, and that of the file itself where that is gone.
+        """
+        stored = await self._objects.get(file.key)
+        if stored is None:
+            return file.key
+        stem, _, suffix = file.key.rpartition(".")
+        key, ends = f"{stem}_{name}.{suffix}", stored.expires
+        await self._objects.put(
+            content,
+            file.content_type,
+            job=job.id,
+            caller=job.submission.caller,
+            keep=None if ends is None else ends - self._objects.clock(),
+            public=True,
+            key=key,
+        )
+        return key
 
     async def submit(self, submission: Submission, previews: bool = False) -> Job:
         """The job, once it cannot be lost any more. Raises a Fault where its webhook may not be.
@@ -124,41 +168,40 @@ class Service:
 
     async def once(self, submission: Submission, previews: bool = False) -> tuple[Job, bool]:
         """The same; whether the job is new, and not that of the call that this one repeats."""
-        if self.worker.closing:
-            raise _closing()
+        self._check_open()
         if (url := submission.webhook_url) is not None:
             await self.check_receiver(url, submission.local, submission.caller)
-        return await self.repeats.once(submission, partial(self._submit, submission, previews))
+        return await self._repeats.once(submission, partial(self._submit, submission, previews))
 
     async def _submit(self, submission: Submission, previews: bool, id: str) -> Job:
-        if refusal := self.engine.refusal(submission.source):
+        if refusal := self._engine.refusal(submission.source):
             raise refusal  # which it would hear when it has waited, else
-        now, attended = self.now(), submission.cancel_on_disconnect
+        now, attended = self._now(), submission.cancel_on_disconnect
         generation = await self.keep_inputs(submission.generation, submission.caller)
         submission = replace(submission, generation=generation)
-        job = Job(id, submission, now, self.worker.name if attended else None)
+        job = Job(id, submission, now, self._worker.name if attended else None)
         if previews:
-            self.news.preview(job.id)
+            self._news.preview(job.id)
         try:
-            await self.jobs.add(job)
+            await self._jobs.add(job)
         except BaseException as error:
-            self.news.left(job.id)
+            self._news.left(job.id)
             if attended and isinstance(error, asyncio.CancelledError):  # it may be written
                 await asyncio.shield(self._give_up(job))
             raise
-        self.worker.wake(job)
+        self._worker.wake(job)
         return job
 
     async def _give_up(self, job: Job) -> None:
         """Of a caller who hung up while their job was being written."""
-        await self.jobs.settled()
+        await self._jobs.settled()
         await self.cancel(job)
 
     async def check_receiver(self, url: str, local: bool, caller: str) -> None:
         """Refuses a place that may not be told; one that is away may be back in time."""
         check_length("webhook", url, LONGEST_URL)
         try:
-            await self.fetcher.check(url, local, caller)
+            await self._fetcher.check(url, local, caller)
         except Fault as fault:
             if fault.kind is not Kind.UNREACHABLE:
                 raise Fault(fault.kind, fault.message, "webhook") from None
@@ -167,11 +210,11 @@ class Service:
         self, reference: str, field: str, caller: Caller
     ) -> AbstractAsyncContextManager[bytes]:
         """An image that a caller names who waits for it, as `InputFiles.read` does."""
-        return self.inputs.read(reference, field, caller)
+        return self._inputs.read(reference, field, caller)
 
     async def store_input(self, image: Inline, field: str, caller: str) -> str:
         """The reference to an image that came within a request, or was made of one."""
-        return await self.inputs.keep(image, field, caller)
+        return await self._inputs.keep(image, field, caller)
 
     async def keep_inputs(
         self, generation: Generation, caller: str, images: Mapping[str, Inline] = NO_IMAGES
@@ -179,29 +222,29 @@ class Service:
         """The generation with what came within the request as files of our own. images: by field,
         those that are bytes already.
         """
-        return await self.inputs.kept(generation, images, caller)
+        return await self._inputs.kept(generation, images, caller)
 
     async def jobs_of(
         self, caller: str, door: str, before: float | None = None, after: float | None = None,
         limit: int = 100,
     ) -> list[Job]:  # fmt: skip
         """A caller's jobs at one door, the newest first: created before and after those times."""
-        return await self.jobs.of(caller, door, before, after, limit)
+        return await self._jobs.of(caller, door, before, after, limit)
 
     async def signer(self) -> Signer:
         """What signs webhooks."""
-        return await signing_key(self.database)
+        return await signing_key(self._database)
 
     async def job(self, id: str, caller: str) -> Job:
         """Raises a Fault where there is none, or it is somebody else's."""
-        job = await self.jobs.get(id)
+        job = await self._jobs.get(id)
         if job is None or job.submission.caller != caller:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         return job
 
     def watch(self, id: str) -> AsyncIterator[Item]:
         """The job as it is, all that happens to it, and every second the job again, to its end."""
-        return watch(self.jobs, self.news, id)
+        return watch(self._jobs, self._news, id)
 
     async def ended(self, id: str) -> Job:
         """The job, once it has ended."""
@@ -211,54 +254,53 @@ class Service:
         raise Fault(Kind.NOT_FOUND, "the request was removed", "request_id")
 
     async def lines(self, job: Job, after: int = 0) -> list[Line]:
-        return await self.jobs.lines(job.id, after)
+        return await self._jobs.lines(job.id, after)
 
     async def waiting(self) -> int:
         """How many jobs are queued."""
-        return await self.jobs.waiting()
+        return await self._jobs.waiting()
 
     async def position(self, job: Job) -> int:
-        return await self.jobs.position(job)
+        return await self._jobs.position(job)
 
     async def cancel(self, job: Job) -> Job:
         """The job as it is then; running work stops within two steps."""
-        self.worker.stop(job.id)
-        found = await self.jobs.cancel(job.id, self.now())
+        self._worker.stop(job.id)
+        found = await self._jobs.cancel(job.id, self._now())
         if found is None:
             return job
         if found.status is Status.RUNNING:
-            self.worker.stop(job.id)  # it may have been claimed since
+            self._worker.stop(job.id)  # it may have been claimed since
         if found.status in FINAL:
-            self.worker.tell(found)
+            self._worker.tell(found)
         return found
 
     async def paint(self, submission: Submission, place: Place | None = None) -> Answer:
         """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up. place: taken before."""
-        if self.worker.closing:
-            raise _closing()
+        self._check_open()
         key: Hashable = uuid.uuid4()
         if submission.cacheable:
             key = key_of(submission), submission.wait_for_model
         # What is kept needs no flight, each step of which waits for all that a crowd has begun.
         if submission.repeat is None and key not in self._flights:
-            submission, kept = await self.recall.find(submission)
+            submission, kept = await self._recall.find(submission)
             if kept:
                 return kept
         return await self._flights.board(key, submission, lambda: self._fly(submission, place))
 
     async def _fly(self, submission: Submission, place: Place | None) -> Answer:
-        submission, kept = await self.recall.find(submission)  # it may be painted since
+        submission, kept = await self._recall.find(submission)  # it may be painted since
         if kept:
             return kept
-        self.recall.missed(submission)
+        self._recall.missed(submission)
         ttl = max(RAW_KEPT, REPEATED if submission.named else 0.0)
         with self._seated(submission, place):
-            await self._ready(submission)
+            await self._readiness.wait(submission)
             job = await self._attend(replace(submission, ttl_seconds=ttl, public=False))
             painted = await self.painted(job)
         seed = job.generation.seed  # of the job that this call repeats, if it was drawn
         if submission.cacheable:
-            await self.recall.keep(seeded(submission, seed), painted)
+            await self._recall.keep(seeded(submission, seed), painted)
         return Answer(painted, seed, hit=False)
 
     def admit(self, person: str, wait: bool = True) -> Place:
@@ -266,10 +308,9 @@ class Service:
         for it, as decoding a picture is. Raises a Fault where there is none. wait: for a model that
         is loading.
         """
-        if self.worker.closing:
-            raise _closing()
-        if self.engine.state in ON_ITS_WAY and not wait:
-            raise self._loading()
+        self._check_open()
+        if not wait:
+            self._readiness.check()
         return self._places.take(person)
 
     @contextmanager
@@ -282,33 +323,9 @@ class Service:
         finally:
             place.leave()
 
-    async def _ready(self, submission: Submission) -> None:
-        """Who does not wait for the model is told how long it takes, and finds it there later."""
-        try:
-            async with asyncio.timeout(self.wait_time):
-                while self.engine.state in ON_ITS_WAY:
-                    if self.engine.resting:
-                        raise self._loading()
-                    await asyncio.sleep(LOOK_EVERY)
-        except TimeoutError:
-            raise self._loading() from None
-        if self.engine.state is State.DEAD:
-            raise Fault(Kind.FAILED, "the engine has stopped; the operator must restart the server")
-        if not submission.wait_for_model and (left := self.engine.warm(submission.source)):
-            raise Fault(Kind.LOADING, LOADING, retry_after=round(left, 1))
-
-    def _loading(self) -> Fault:
-        if self.engine.state is State.DEGRADED:
-            again = round(self.engine.resting + STARTING_SECONDS, 1)
-            return Fault(Kind.LOADING, self.engine.trouble, retry_after=again)
-        since = self.clock() - (self.clock() if self._opened is None else self._opened)
-        left = max(1.0, STARTING_SECONDS - since)
-        return Fault(Kind.LOADING, LOADING, retry_after=round(left, 1))
-
     async def wait_for(self, submission: Submission, place: Place | None = None) -> Job:
         """Submits and waits; the job has ended then. Cancelling hangs up. place: taken before."""
-        if self.worker.closing:
-            raise _closing()
+        self._check_open()
         work = partial(self._wait, submission, place)
         return await self._flights.board(uuid.uuid4(), submission, work)
 
@@ -318,12 +335,12 @@ class Service:
 
     async def _wait(self, submission: Submission, place: Place | None) -> Job:
         with self._seated(submission, place):
-            await self._ready(submission)
+            await self._readiness.wait(submission)
             return await self._attend(submission)
 
     async def _attend(self, submission: Submission) -> Job:
         """Its flight is shared within this server, its name with all on the same database."""
-        began, new, job = self.clock(), False, None
+        began, new, job = self._monotonic(), False, None
         if not submission.named:
             submission = replace(submission, repeat=None)
         while job is None or (not new and job.status is Status.CANCELLED):
@@ -335,8 +352,8 @@ class Service:
                     await asyncio.shield(self.cancel(job))
                 raise
         if new and job.status is not Status.SUCCEEDED:
-            await self.repeats.forget(submission, job)
-        self._places.learn(self.clock() - began)
+            await self._repeats.forget(submission, job)
+        self._places.learn(self._monotonic() - began)
         return job
 
     async def begin(
@@ -348,7 +365,7 @@ class Service:
         taken before.
         """
         with place or self.admit(submission.person, submission.wait_for_model) as mine:
-            await self._ready(submission)
+            await self._readiness.wait(submission)
             job, _ = await self.once(submission, previews)
             self._watched.setdefault(job.id, []).append(mine.keep())
         return job
@@ -360,7 +377,7 @@ class Service:
         if watched:
             return  # somebody who sent the same call again still watches
         del self._watched[job.id]
-        self.news.left(job.id)
+        self._news.left(job.id)
         if job.submission.cancel_on_disconnect:
             await self.cancel(job)
 
@@ -372,11 +389,11 @@ class Service:
         assert job.status is Status.SUCCEEDED
         result = job.result
         pictures = [
-            await outlasting(partial(self.objects.read, file.key), READ_AGAIN)
+            await outlasting(partial(self._objects.read, file.key), READ_AGAIN)
             for file in result.files
         ]
         return Painted(tuple(pictures), result.seconds, result.served_by, result.ignored)
 
-
-def _closing() -> Fault:
-    return Fault(Kind.BUSY, "the server is shutting down", retry_after=STARTING_SECONDS)
+    def _check_open(self) -> None:
+        if self._worker.closing:
+            raise Fault(Kind.BUSY, "the server is shutting down", retry_after=STARTING_SECONDS)

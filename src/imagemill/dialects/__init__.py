@@ -1,1 +1,1 @@
-"""Wire formats, one module each: words, read, write, routes. None imports another."""
+"""Wire formats, one module each: vocabulary, read, write, routes. None imports another."""

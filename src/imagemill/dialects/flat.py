@@ -16,14 +16,14 @@ from imagemill.http.identity import caller_of
 from imagemill.http.json_body import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
 from imagemill.job import Submission
 
-NAME = "flat"
+DIALECT = "flat"
 STATUSES = replies.STATUSES
 NAMES: dict[str, str] = {"steps": "inference_steps"}
 DEFAULT_STEPS = 25  # where the caller leaves them open, whatever the model
 PROMPTS = ("inputs", "prompt", "s")  # `s` is what the printed JavaScript sends
 
 
-class Body(Strict):
+class FlatBody(Strict, title="Body"):
     """One of `inputs`, `prompt` and `s` is required; all else may be left open."""
 
     inputs: Prompt | None = None
@@ -37,11 +37,11 @@ class Body(Strict):
     seed: Seed = None
 
 
-class Reply(json_body.Reply):
+class FlatReply(json_body.Reply, title="Reply"):
     image: str  # a PNG in base64
 
 
-class ErrorBody(json_body.Reply):
+class FlatErrorBody(json_body.Reply, title="ErrorBody"):
     error: str
 
 
@@ -56,34 +56,34 @@ EXAMPLE: dict[str, Any] = {
 
 
 def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
-    asked = json_body.take(Body, json_body.parse(json_body.text(body)))
+    params = json_body.take(FlatBody, json_body.parse(json_body.text(body)))
     draft = Draft(
-        _prompt(asked),
-        negative_prompt=asked.negative_prompt or "",
-        width=asked.width,
-        height=asked.height,
-        steps=DEFAULT_STEPS if asked.inference_steps is None else asked.inference_steps,
-        guidance_scale=asked.guidance_scale,
-        seed=asked.seed,
+        _prompt(params),
+        negative_prompt=params.negative_prompt or "",
+        width=params.width,
+        height=params.height,
+        steps=DEFAULT_STEPS if params.inference_steps is None else params.inference_steps,
+        guidance_scale=params.guidance_scale,
+        seed=params.seed,
     )
     # Without a seed every call is meant to give another picture.
-    cacheable = asked.seed is not None
+    cacheable = params.seed is not None
     return Submission(
         endpoint.generation(draft),
         endpoint.source,
-        dialect=NAME,
+        dialect=DIALECT,
         caller=caller_of(headers),
         version=endpoint.version,
         cacheable=cacheable,
     )
 
 
-def _prompt(asked: Body) -> str:
-    given = [name for name in PROMPTS if getattr(asked, name) is not None]
-    if len(given) != 1:
-        came = " and ".join(given) or "none"
+def _prompt(params: FlatBody) -> str:
+    names = [name for name in PROMPTS if getattr(params, name) is not None]
+    if len(names) != 1:
+        came = " and ".join(names) or "none"
         raise invalid("prompt", f"the prompt goes into one of {', '.join(PROMPTS)}; {came} came")
-    return str(getattr(asked, given[0]))
+    return str(getattr(params, names[0]))
 
 
 def write(submission: Submission, answer: Answer) -> Response:
@@ -93,8 +93,8 @@ def write(submission: Submission, answer: Answer) -> Response:
 
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
-    told = f"{name}: {fault.message}" if name else fault.message
-    return JSONResponse({"error": told}, STATUSES[fault.kind], replies.retry_header(fault))
+    message = f"{name}: {fault.message}" if name else fault.message
+    return JSONResponse({"error": message}, STATUSES[fault.kind], replies.retry_header(fault))
 
 
 async def _read(call: operation.Call) -> Submission:
@@ -103,7 +103,7 @@ async def _read(call: operation.Call) -> Submission:
 
 
 PAINT = operation.Operation(
-    NAME,
+    DIALECT,
     operation.no_query,
     _read,
     operation.painting(write),
@@ -138,14 +138,14 @@ def routes(context: AppContext) -> APIRouter:
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
+        "content": {"application/json": {"schema": json_body.schema(FlatBody), "example": EXAMPLE}},
     }
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture",
         "headers": replies.HEADERS,
-        "content": {"application/json": {"schema": json_body.schema(Reply)}},
+        "content": {"application/json": {"schema": json_body.schema(FlatReply)}},
     },
-    **replies.responses(STATUSES, json_body.schema(ErrorBody)),
+    **replies.responses(STATUSES, json_body.schema(FlatErrorBody)),
 }

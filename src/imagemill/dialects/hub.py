@@ -16,7 +16,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.http import operation, replies
 from imagemill.http.context import AppContext
 
-DOOR = "hub"
+DIALECT = "hub"
 STATUSES: dict[Kind, int] = {
     **replies.STATUSES,
     Kind.LOADING: 500,  # never 503, which the JavaScript client sends again at once, for ever
@@ -111,7 +111,7 @@ def routes(context: AppContext) -> APIRouter:
     ):
         router.add_api_route(
             path,
-            operation.answering(context, DOOR, refuse, handler),
+            operation.answering(context, DIALECT, refuse, handler),
             methods=["GET"],
             response_class=JSONResponse,
             summary=summary,
@@ -180,7 +180,7 @@ def _tagged(id: str, query: QueryParams) -> bool:
     return {tag for each in wanted for tag in each.split(",")} <= {*FACTS["tags"](id)}
 
 
-def _found(id: str, query: QueryParams) -> bool:
+def _searched(id: str, query: QueryParams) -> bool:
     author, words = query.get("author"), query.get("search", "").lower().split()
     return (author is None or author == FACTS["author"](id)) and all(
         word in id.lower() for word in words
@@ -192,7 +192,7 @@ def _warm(_: str, query: QueryParams) -> bool:
 
 
 # By what a list of models is narrowed; all else in a query is passed over, as there.
-FITS = (_provided, _tagged, _found, _warm)
+FITS = (_provided, _tagged, _searched, _warm)
 
 
 def _task(catalog: Catalog, task: Task) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from imagemill.catalog import Catalog
+from imagemill.files.objects import Objects
 from imagemill.http.identity import base_of
 from imagemill.service import Service
 from imagemill.telemetry import Telemetry
@@ -17,6 +18,8 @@ class AppContext:
 
     #: The only way in for whoever submits, waits, watches or cancels.
     service: Service
+    #: Every file that is kept: uploads, and what came of jobs.
+    files: Objects
     #: Which models there are.
     catalog: Catalog
     #: Counts what was answered.

@@ -26,7 +26,7 @@ _RANGE = re.compile(r"bytes=(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))", re.ASCII)
 
 def routes(context: AppContext) -> APIRouter:
     """Every file that is public at its own address, others for who made them."""
-    router, objects = APIRouter(tags=["files"]), context.service.objects
+    router, objects = APIRouter(tags=["files"]), context.files
 
     async def file(request: Request, rest: str) -> Response:
         found = await objects.get(f"files/{rest}") if KEY.fullmatch(f"files/{rest}") else None

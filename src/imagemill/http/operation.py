@@ -4,7 +4,8 @@ import asyncio
 import errno
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
@@ -17,11 +18,11 @@ from starlette.requests import ClientDisconnect
 from imagemill.catalog import stands_in
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Answer
-from imagemill.http import replies, request_body
+from imagemill.http import replies, request_body, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import is_local, person_of
 from imagemill.input_files import Inline
-from imagemill.job import Priority, Repeat, Submission
+from imagemill.job import Job, Priority, Repeat, Submission
 from imagemill.places import Place
 from imagemill.repeats import FIELD
 from imagemill.service import NO_IMAGES
@@ -62,6 +63,12 @@ class Call:
     place: Place | None = None
     #: By field, those that came within the request and are bytes already.
     images: Mapping[str, Inline] = field(default_factory=dict)
+    #: Tells the call from its caller's others; empty where the body does.
+    identity: bytes = b""
+    #: When its body was there, in the seconds of `time.monotonic`.
+    began: float = field(default_factory=time.monotonic)
+    #: What the dialect's `read` leaves for its `reply`.
+    state: object = None
 
     @property
     def headers(self) -> Headers:
@@ -82,9 +89,14 @@ Read = Callable[[Call], Awaitable[Submission]]
 Reply = Callable[[Call, Submission], Awaitable[Response]]
 
 
+def always(call: Call, submission: Submission) -> bool:
+    """Every caller waits for the reply."""
+    return True
+
+
 @dataclass(frozen=True)
 class Operation:
-    """How one dialect answers a request for images while its caller waits."""
+    """How one dialect answers a request for images."""
 
     #: Its name, as the operator knows it.
     dialect: str
@@ -92,17 +104,23 @@ class Operation:
     check: Callable[[Request], None]
     #: What a call asks for; raises a Fault for what is wrong with it.
     read: Read
-    #: Waits for the images, and tells of them.
+    #: Tells of the images, or, where nobody waits for them, of their job.
     reply: Reply
     #: Tells of a fault, to who sent the headers.
     refuse: Callable[[Headers, Fault], Response]
     #: The body may carry images, and be longer for that.
     carries_images: bool = True
+    #: Whether the caller waits on this connection for the images.
+    waits: Callable[[Call, Submission], bool] = always
+    #: Work is usually wanted whose caller has hung up.
+    finishes: bool = False
+    #: A hang-up ends the whole; else `reply` listens for itself, where it waits.
+    listens: bool = True
 
     async def answer(self, context: AppContext, request: Request, model: str = "") -> Response:
         """The reply to one request; model: as the path names it."""
         refuse = partial(self.refuse, request.headers)
-        return await _answered(context, self.dialect, refuse, self._run(context, request, model))
+        return await _answered(context, self.dialect, refuse, self.run(context, request, model))
 
     def handler(self, context: AppContext) -> Handler:
         """The same as a route without a model in its path."""
@@ -112,21 +130,32 @@ class Operation:
 
         return handle
 
-    async def _run(self, context: AppContext, request: Request, model: str) -> Response:
+    async def run(self, context: AppContext, request: Request, model: str = "") -> Response:
+        """The same within a handler that tells of faults itself."""
         limit = context.input_limit if self.carries_images else context.body_limit
         body = await read_body(request, limit)
         self.check(request)
         with ExitStack() as held:
             call = Call(context, request, body, model, held)
             del body  # which is not kept while the image is painted
-            return await while_listening(request, self._replied(call))
+            work = self._replied(call)
+            return await (while_listening(request, work) if self.listens else work)
 
     async def _replied(self, call: Call) -> Response:
         submission = await self.read(call)
+        identity = call.identity or call.body
         submission = await called(
-            call.context, call.request, call.body, submission, images=call.images
+            call.context,
+            call.request,
+            identity,
+            submission,
+            self.waits(call, submission),
+            self.finishes,
+            call.images,
         )
-        call.body, call.images = b"", NO_IMAGES  # not kept while the image is painted
+        del identity
+        call.body = call.identity = b""  # not kept while the image is painted
+        call.images = NO_IMAGES
         return await self.reply(call, submission)
 
 
@@ -139,6 +168,21 @@ def painting(write: Callable[[Submission, Answer], Response]) -> Reply:
         return write(submission, answer)
 
     return reply
+
+
+async def streamed(
+    call: Call,
+    submission: Submission,
+    events: Callable[[Job], AsyncGenerator[str]],
+    previews: bool = False,
+) -> Response:
+    """A reply in events, which come of a job that is begun now and left when they end.
+
+    previews: whether images on their way are wanted.
+    """
+    service = call.context.service
+    job = await service.begin(submission, previews, call.place)
+    return sse.Watched(events(job), {}, lambda: service.leave(job))
 
 
 def no_query(request: Request) -> None:

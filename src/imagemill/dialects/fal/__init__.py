@@ -6,8 +6,8 @@ rely on one, it is kept.
 """
 
 from imagemill.dialects.fal import proxy
-from imagemill.dialects.fal.read import DOOR
+from imagemill.dialects.fal.read import DIALECT
 from imagemill.dialects.fal.routes import refuse, routes
 from imagemill.dialects.fal.write import message
 
-__all__ = ["DOOR", "message", "proxy", "refuse", "routes"]
+__all__ = ["DIALECT", "message", "proxy", "refuse", "routes"]

@@ -1,4 +1,4 @@
-"""What can be asked of fal's door, told to programs; and the keys that sign its webhooks."""
+"""What can be asked of fal's dialect, told to programs; and the keys that sign its webhooks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
 from imagemill.dialects.fal.pages import listing, openapi
-from imagemill.dialects.fal.read import DOOR, page_of
-from imagemill.dialects.fal.words import STATUSES
+from imagemill.dialects.fal.read import DIALECT, page_of
+from imagemill.dialects.fal.vocabulary import STATUSES
 from imagemill.errors import Fault
 from imagemill.http import operation
 from imagemill.http.context import AppContext
@@ -23,7 +23,7 @@ MOST = 50  # models of one page of the list
 def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
     """refuse: tells of a fault in fal's words."""
     router = APIRouter(tags=["fal"])
-    answering = partial(operation.answering_by, context, DOOR, refuse)
+    answering = partial(operation.answering_by, context, DIALECT, refuse)
 
     @router.get("/fal/openapi.json", operation_id="fal_openapi")
     @answering
@@ -59,7 +59,7 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
         start = int(cursor) if cursor.isascii() and cursor.isdigit() else 0
         more = str(start + limit) if len(wanted) > start + limit else None
         base = base_of(request, context.behind_proxy)
-        told = listing(
+        body = listing(
             wanted[start : start + limit],
             f"{base}/fal/run",
             more,
@@ -67,7 +67,7 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
             f"{base}/fal/queue",
             statuses=WORDS,
         )
-        return JSONResponse(told)
+        return JSONResponse(body)
 
     @router.get("/fal/rest/.well-known/jwks.json", operation_id="fal_jwks")
     async def keys() -> JSONResponse:

@@ -40,11 +40,11 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-NOT_ASKED = HOP_BY_HOP | {b"cookie", TARGET}
-NOT_ANSWERED = HOP_BY_HOP | {b"set-cookie"}
+NOT_FORWARDED = HOP_BY_HOP | {b"cookie", TARGET}
+NOT_RETURNED = HOP_BY_HOP | {b"set-cookie"}
 
 # What the router that found us has written down of the way.
-FOUND = frozenset({"endpoint", "path_params", "route", "router"})
+ROUTING_KEYS = frozenset({"endpoint", "path_params", "route", "router"})
 
 _URL = re.compile(r"[!-~]+")  # no space, no control character, nothing outside ASCII
 _KNOWN = ", ".join(f"https://{host}" for host in PREFIXES)
@@ -52,7 +52,7 @@ _KNOWN = ", ".join(f"https://{host}" for host in PREFIXES)
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-class Proxy:
+class FalProxy:
     """Passes what comes in to `inner`, under the path that the target has there."""
 
     def __init__(self, inner: ASGIApp) -> None:
@@ -64,10 +64,10 @@ class Proxy:
         async def answer(message: Message) -> None:
             nonlocal begun
             begun = True
-            await send(_answered(message))
+            await send(_returned(message))
 
         try:
-            await self._inner(_asked(scope), receive, answer)
+            await self._inner(_forwarded(scope), receive, answer)
         except HTTPException as error:
             if begun:
                 raise
@@ -77,50 +77,52 @@ class Proxy:
 
 def routes(inner: ASGIApp) -> APIRouter:
     """The proxy before `inner`, which has the routes below the prefixes."""
-    return APIRouter(routes=[Route(PATH, Proxy(inner), name="fal_proxy", include_in_schema=False)])
+    return APIRouter(
+        routes=[Route(PATH, FalProxy(inner), name="fal_proxy", include_in_schema=False)]
+    )
 
 
-def _asked(scope: Scope) -> Scope:
+def _forwarded(scope: Scope) -> Scope:
     """The request as if it had been sent to our own route; raises an HTTPException."""
     if scope["method"] not in VERBS:
         allowed = ", ".join(VERBS)
-        told = f"{scope['method'][:20]} is not passed on; use one of {allowed}"
-        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, told, {"allow": allowed})
+        detail = f"{scope['method'][:20]} is not passed on; use one of {allowed}"
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"allow": allowed})
     target = _target(scope["headers"])
     root = scope.get("root_path", "")
     path = root + PREFIXES[target.netloc.lower()] + (target.path or "/")
-    return {name: value for name, value in scope.items() if name not in FOUND} | {
+    return {name: value for name, value in scope.items() if name not in ROUTING_KEYS} | {
         "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": target.query.encode(),
-        "headers": _without(NOT_ASKED, scope["headers"]),
+        "headers": _without(NOT_FORWARDED, scope["headers"]),
     }
 
 
 def _target(headers: Headers) -> SplitResult:
     """The address in the header, where it is one of fal's."""
-    given = [value.decode("latin-1") for name, value in headers if name == TARGET]
-    if len(given) != 1:
-        told = f"the header x-fal-target-url came {len(given)} times; send the address to call once"
-        raise HTTPException(HTTPStatus.BAD_REQUEST, told)
+    targets = [value.decode("latin-1") for name, value in headers if name == TARGET]
+    if len(targets) != 1:
+        detail = f"the header x-fal-target-url came {len(targets)} times"
+        raise HTTPException(HTTPStatus.BAD_REQUEST, f"{detail}; send the address to call once")
     try:
-        target = urlsplit(given[0] if _URL.fullmatch(given[0]) else "")
+        target = urlsplit(targets[0] if _URL.fullmatch(targets[0]) else "")
     except ValueError:
         target = urlsplit("")
     # The whole of it is compared: with a user, a port or a dot behind, it is not the host of fal.
     if target.scheme != "https" or target.netloc.lower() not in PREFIXES:
-        told = f"x-fal-target-url {given[0]!r:.200} is not below one of {_KNOWN}"
-        raise HTTPException(HTTPStatus.PRECONDITION_FAILED, told)
+        detail = f"x-fal-target-url {targets[0]!r:.200} is not below one of {_KNOWN}"
+        raise HTTPException(HTTPStatus.PRECONDITION_FAILED, detail)
     if {".", ".."} & set(unquote(target.path).split("/")):
-        told = f"x-fal-target-url {given[0]!r:.200} has steps such as '..'; send the path without"
-        raise HTTPException(HTTPStatus.PRECONDITION_FAILED, told)
+        detail = f"x-fal-target-url {targets[0]!r:.200} has steps such as '..'"
+        raise HTTPException(HTTPStatus.PRECONDITION_FAILED, f"{detail}; send the path without")
     return target
 
 
-def _answered(message: Message) -> Message:
+def _returned(message: Message) -> Message:
     if message["type"] != "http.response.start":
         return message
-    return {**message, "headers": _without(NOT_ANSWERED, message.get("headers", ()))}
+    return {**message, "headers": _without(NOT_RETURNED, message.get("headers", ()))}
 
 
 def _without(dropped: frozenset[bytes], headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -11,17 +11,17 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.models import named_by
 from imagemill.dialects import hub_models
+from imagemill.dialects.fal.lifecycle import formed, lifecycle_of
 from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
 from imagemill.dialects.fal.router_input import router_page
-from imagemill.dialects.fal.terms import formed, lifecycle_of
-from imagemill.dialects.fal.words import Detail, Refused
+from imagemill.dialects.fal.vocabulary import InputError, InvalidInput
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft, Generation
 from imagemill.http import json_body
 from imagemill.http.identity import own
 from imagemill.job import Priority, Submission
 
-DOOR = "fal"
+DIALECT = "fal"
 LEAST_TIMEOUT = 0.1  # seconds
 SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
 PRIORITIES = {"normal": Priority.NORMAL, "low": Priority.LOW}
@@ -37,14 +37,15 @@ TYPES = {
 
 @dataclass(frozen=True)
 class App:
-    """An application, and the path below it that was asked for.
+    """An application, and the path below it that was asked for."""
 
-    wide: the page to read by where its own does not know all fields.
-    """
-
+    #: Of the application; read by where it knows all fields.
     page: ModelPage[Any]
+    #: What serves it.
     endpoint: Endpoint
+    #: The path below; empty where the application itself is meant.
     rest: str
+    #: The page to read by where the application's own does not know all fields.
     wide: ModelPage[Any] | None = None
 
     def page_for(self, value: Any) -> ModelPage[Any]:
@@ -86,14 +87,14 @@ def routed(catalog: Catalog, path: str) -> App:
     if "/" not in model:
         raise Fault(Kind.NOT_FOUND, f'Application "{model:.80}" not found')
     endpoint = catalog.find(hub_models.weights(model))
-    page = replace(PAGES[USUAL], id=model, read=lambda asked: Draft(asked.prompt, format="jpeg"))
+    page = replace(PAGES[USUAL], id=model, read=lambda body: Draft(body.prompt, format="jpeg"))
     return App(router_page(page), endpoint, "")
 
 
 def read(
     app: App, headers: Headers, body: bytes, base: str, caller: str, webhook_url: str | None
 ) -> Submission:
-    """Raises Refused for a wrong input, a Fault for all else."""
+    """Raises InvalidInput for a wrong input, a Fault for all else."""
     if app.rest:
         raise Fault(Kind.NOT_FOUND, f"Path /{app.rest:.80} not found")
     ttl_seconds, public = lifecycle_of(headers)
@@ -101,7 +102,7 @@ def read(
     return Submission(
         generation,
         app.endpoint.source,
-        dialect=DOOR,
+        dialect=DIALECT,
         caller=caller,
         priority=PRIORITIES.get(headers.get("x-fal-queue-priority", ""), Priority.NORMAL),
         begin_within=_start_timeout(headers),
@@ -121,7 +122,7 @@ def spoken(app: App, value: Any, caller: str, local: bool) -> Submission:
     return Submission(
         generation,
         app.endpoint.source,
-        dialect=DOOR,
+        dialect=DIALECT,
         caller=caller,
         priority=Priority.INTERACTIVE,
         cancel_on_disconnect=True,
@@ -152,30 +153,30 @@ def _params(page: ModelPage[Any], value: Any) -> BaseModel:
         params: BaseModel = page.Input.model_validate(value)
     except ValidationError as error:
         known = ", ".join(page.Input.model_fields)
-        raise Refused([_detail(each, known) for each in error.errors()]) from None
+        raise InvalidInput([_detail(each, known) for each in error.errors()]) from None
     if lacking := page.unsupported(params):
-        raise Refused([Detail(loc, why, "feature_not_supported") for loc, why in lacking])
+        raise InvalidInput([InputError(loc, why, "feature_not_supported") for loc, why in lacking])
     return params
 
 
-def _detail(error: Any, known: str) -> Detail:
+def _detail(error: Any, known: str) -> InputError:
     loc, type = tuple(error["loc"]), error["type"]
     if type == "extra_forbidden":
         name = str(loc[-1])
         message = f"unknown field {name!r:.80}"
-        return Detail(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
-    return Detail(
+        return InputError(loc, f"{message}; known are {known}" if len(loc) == 1 else message, type)
+    return InputError(
         loc, json_body.wrong(error), TYPES.get(type, type), _context(type, error.get("ctx"))
     )
 
 
-def _context(type: str, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if not given:
+def _context(type: str, facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if not facts:
         return None
     if type == "literal_error":
-        return {"expected": re.findall(r"'([^']*)'", str(given["expected"]))}
+        return {"expected": re.findall(r"'([^']*)'", str(facts["expected"]))}
     return {
-        name: value for name, value in given.items() if isinstance(value, str | int | float | list)
+        name: value for name, value in facts.items() if isinstance(value, str | int | float | list)
     }
 
 

@@ -1,6 +1,6 @@
 """fal's realtime: one WebSocket, an input in each frame, an output for each input that was begun.
 
-Inputs wait in a small box, where the newest drive out the oldest: who draws while we paint wants
+Inputs wait in a small buffer, where the newest drive out the oldest: who draws while we paint wants
 the last stroke answered, not every one. A browser has no way to send a credential with a socket,
 so it brings a token of a short life instead.
 """
@@ -21,7 +21,7 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.websockets import WebSocketDisconnect
 
 from imagemill.budget import Budget, Share
-from imagemill.dialects.fal.terms import check_form
+from imagemill.dialects.fal.lifecycle import check_form
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.dialects.fal.tokens import routes as token_routes
 from imagemill.errors import Fault, Kind, invalid
@@ -36,10 +36,10 @@ log = logging.getLogger(__name__)
 
 Run = Callable[[str, dict[str, Any], str, bool], Awaitable[dict[str, Any]]]
 Frame = bytes | str
-Word = Literal["INVALID_PAYLOAD", "INTERNAL_ERROR", "TIMEOUT", "Unauthorized"]
+RealtimeError = Literal["INVALID_PAYLOAD", "INTERNAL_ERROR", "TIMEOUT", "Unauthorized"]
 
 # TIMEOUT is not among them: the JavaScript client passes over it, as it tells of silence only.
-ERRORS: dict[Kind, Word] = {
+ERRORS: dict[Kind, RealtimeError] = {
     Kind.INVALID: "INVALID_PAYLOAD",
     Kind.NOT_FOUND: "INVALID_PAYLOAD",
     Kind.TOO_LARGE: "INVALID_PAYLOAD",
@@ -77,7 +77,7 @@ SILENCE = 60.0  # seconds without an input
 NO_ROOM = "the inputs of other calls fill the memory that is kept for them; send it again"
 
 
-class Box:
+class InputBuffer:
     """Inputs that wait: the newest `room` of them, within the memory that all inputs share."""
 
     def __init__(self, room: int, memory: Budget) -> None:
@@ -86,7 +86,7 @@ class Box:
         self._filled = asyncio.Event()
 
     def put(self, frame: Frame) -> bool:
-        """Whether there was memory for it, be it that of older inputs of this box."""
+        """Whether there was memory for it, be it that of older inputs of its own."""
         size = sys.getsizeof(frame)
         while self._frames and (len(self._frames) >= self._room or self._size + size > HELD_BYTES):
             self._drop()
@@ -118,50 +118,55 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Talk:
+class Session:
     """One open socket: who talks about which application."""
 
+    #: Accepted.
     socket: WebSocket
+    #: The application's name, as the URL has it.
     app: str
+    #: Whose credential or token it is.
     caller: str
+    #: Answers one input.
     run: Run
+    #: Seconds without an input, after which the socket is closed.
     silence: float
 
-    async def hold(self, box: Box) -> None:
+    async def hold(self, buffer: InputBuffer) -> None:
         """Until either side has had enough; what runs then is cancelled."""
-        tasks = [asyncio.create_task(self._listen(box)), asyncio.create_task(self._work(box))]
+        tasks = [asyncio.create_task(self._listen(buffer)), asyncio.create_task(self._work(buffer))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-            box.clear()
+            buffer.clear()
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect):
                 raise end
 
-    async def _listen(self, box: Box) -> None:
+    async def _listen(self, buffer: InputBuffer) -> None:
         while (message := await self.socket.receive())["type"] == "websocket.receive":
             binary = message.get("bytes")
-            if not box.put(message["text"] if binary is None else binary):
+            if not buffer.put(message["text"] if binary is None else binary):
                 await _tell(self.socket, ERRORS[Kind.BUSY], NO_ROOM)
 
-    async def _work(self, box: Box) -> None:
+    async def _work(self, buffer: InputBuffer) -> None:
         while True:
             try:
-                frame, share = await asyncio.wait_for(box.take(), self.silence)
+                frame, share = await asyncio.wait_for(buffer.take(), self.silence)
             except TimeoutError:
-                told = f"no inputs for {self.silence:g} seconds, reconnect when needed"
-                return await _end(self.socket, DONE, "TIMEOUT", told)
+                reason = f"no inputs for {self.silence:g} seconds, reconnect when needed"
+                return await _end(self.socket, DONE, "TIMEOUT", reason)
             try:
                 await self._answer(frame)
             except WebSocketDisconnect:
                 raise
             except Exception:
                 log.exception("a realtime input for %.200r failed", self.app)
-                told = operation.UNEXPECTED.message
-                return await _end(self.socket, BROKEN, "INTERNAL_ERROR", told)
+                reason = operation.UNEXPECTED.message
+                return await _end(self.socket, BROKEN, "INTERNAL_ERROR", reason)
             finally:
                 share.release()
 
@@ -181,8 +186,8 @@ class Talk:
 def read(frame: Frame) -> dict[str, Any]:
     """The input in a frame: msgpack where it is binary, JSON where it is text."""
     if len(frame) > FRAME_BYTES:
-        told = f"the input is larger than {FRAME_BYTES} bytes; send at most that"
-        raise Fault(Kind.TOO_LARGE, told, "body")
+        message = f"the input is larger than {FRAME_BYTES} bytes; send at most that"
+        raise Fault(Kind.TOO_LARGE, message, "body")
     value = _of_text(frame) if isinstance(frame, str) else _of_bytes(frame)
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise invalid("body", "the input is not an object with names; send one")
@@ -228,38 +233,38 @@ def _echoed(arguments: dict[str, Any]) -> dict[str, Any]:
     if id is None:
         return {}
     if not isinstance(id, str) or len(id) > ID_LENGTH:
-        told = f"request_id is not a string of at most {ID_LENGTH} characters; shorten it"
-        raise invalid("request_id", told)
+        message = f"request_id is not a string of at most {ID_LENGTH} characters; shorten it"
+        raise invalid("request_id", message)
     return {"request_id": id}
 
 
 async def _tell(
-    socket: WebSocket, word: Word, reason: str, echoed: dict[str, Any] | None = None
+    socket: WebSocket, error: RealtimeError, reason: str, echoed: dict[str, Any] | None = None
 ) -> None:
     """An error, as both clients read it; JavaScript's looks for `status` when a token is bad."""
-    told = {"type": "x-fal-error", "status": "error", "error": word, "reason": reason}
-    await socket.send_text(json.dumps(told | (echoed or {})))
+    body = {"type": "x-fal-error", "status": "error", "error": error, "reason": reason}
+    await socket.send_text(json.dumps(body | (echoed or {})))
 
 
-async def _end(socket: WebSocket, code: int, word: Word, reason: str) -> None:
-    await _tell(socket, word, reason)
+async def _end(socket: WebSocket, code: int, error: RealtimeError, reason: str) -> None:
+    await _tell(socket, error, reason)
     await socket.close(code)
 
 
 def _caller(headers: Headers, query: QueryParams, app: str, tokens: Tokens) -> str:
     if not query.get("fal_jwt_token") and "authorization" not in headers:
-        told = "there is no credential; bring fal_jwt_token in the URL, or the header Authorization"
-        raise Fault(Kind.DENIED, told)
+        way_out = "bring fal_jwt_token in the URL, or the header Authorization"
+        raise Fault(Kind.DENIED, f"there is no credential; {way_out}")
     check_form(headers)
     return tokens.caller(headers, query, app)
 
 
 def _room(query: QueryParams) -> int:
-    given = query.get("max_buffering", str(MOST_WAITING))
-    if given not in ROOMS:
-        told = f"max_buffering {given!r:.80} is out of range; give 1 to {MOST_WAITING}"
-        raise invalid("max_buffering", told)
-    return ROOMS[given]
+    buffering = query.get("max_buffering", str(MOST_WAITING))
+    if buffering not in ROOMS:
+        message = f"max_buffering {buffering!r:.80} is out of range; give 1 to {MOST_WAITING}"
+        raise invalid("max_buffering", message)
+    return ROOMS[buffering]
 
 
 def routes(run: Run, tokens: Tokens, silence: float = SILENCE) -> APIRouter:
@@ -268,7 +273,7 @@ def routes(run: Run, tokens: Tokens, silence: float = SILENCE) -> APIRouter:
     """
     router = APIRouter()
 
-    async def talk(socket: WebSocket, app: str) -> None:
+    async def converse(socket: WebSocket, app: str) -> None:
         with suppress(WebSocketDisconnect):
             # Nobody refuses before this: a browser does not tell its page why a socket was refused.
             query = socket.query_params
@@ -279,9 +284,9 @@ def routes(run: Run, tokens: Tokens, silence: float = SILENCE) -> APIRouter:
             except Fault as fault:
                 await _end(socket, REFUSED, ERRORS[fault.kind], fault.message)
                 return
-            box = Box(room, bodies_of(socket.scope).memory)
-            await Talk(socket, app, caller, run, silence).hold(box)
+            buffer = InputBuffer(room, bodies_of(socket.scope).memory)
+            await Session(socket, app, caller, run, silence).hold(buffer)
 
-    router.add_api_websocket_route("/fal/run/{app:path}/realtime", talk)
+    router.add_api_websocket_route("/fal/run/{app:path}/realtime", converse)
     router.include_router(token_routes(tokens))
     return router

@@ -15,11 +15,11 @@ from imagemill.dialects.fal.pages.types import (
     Acceleration,
     FileUrl,
     ImageSize,
-    Input,
     NamedLoras,
     Negative,
     NumImages,
     OutputFormat,
+    PageInput,
     References,
     SafetyChecker,
     Seed,
@@ -39,7 +39,7 @@ SAME = (
 )
 
 
-class WideInput(Input):
+class WideInput(PageInput):
     """What is left open is as the page has it, or as the model likes it."""
 
     prompt: Annotated[str, Field(max_length=MAX_PROMPT)] = ""

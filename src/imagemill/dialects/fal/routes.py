@@ -3,27 +3,30 @@
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects.fal import describe, realtime, storage, words, write
-from imagemill.dialects.fal.read import DOOR, App, app, credential, read, routed, spoken
+from imagemill.dialects.fal import describe, realtime, storage, vocabulary, write
+from imagemill.dialects.fal.read import DIALECT, App, app, credential, read, routed, spoken
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
 from imagemill.http import operation, replies, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import of_hugging_face
+from imagemill.http.operation import Call, Operation, Reply
 from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.news import Preview
 
-_ASKED = re.compile(
+_REQUEST_PATH = re.compile(
     r"(?P<app>.+?)/requests/(?P<id>[\w-]{1,64})(?P<end>|/response|/status|/status/stream|/cancel)/?"
 )
 LOGS = {"1", "true", "True"}
 Handler = Callable[[Request, str], Awaitable[Response]]
+Waits = Callable[[Call, Submission], bool]
 
 
 class Fal:
@@ -48,33 +51,42 @@ class Fal:
         """Waits for the output, or streams what happens until it is there."""
         path = path.rstrip("/")
         streams = path.endswith("/stream")
-        found = self._app(request, path.removesuffix("/stream"))
-        submission = await self._submission(request, found)
-        base = str(submission.dialect_state["base"])
-        if streams:
-            job = await self.service.begin(submission)
-            stream, headers = self._events(job, base), {"x-fal-request-id": job.id}
-            return sse.Watched(stream, headers, lambda: self.service.leave(job))
-        job = await operation.while_listening(request, self.service.wait_for(submission))
-        body = await write.output(self.service, job, base)
-        return JSONResponse(body, headers=_told(job))
+        app = self._app(request, path.removesuffix("/stream"))
+        reply = self._streamed if streams else self._output
+        return await self._operation(app, reply).run(self.context, request)
+
+    async def _output(self, call: Call, submission: Submission) -> Response:
+        job = await operation.while_listening(call.request, self.service.wait_for(submission))
+        body = await write.output(self.service, job, str(submission.dialect_state["base"]))
+        return JSONResponse(body, headers=_headers(job))
+
+    async def _streamed(self, call: Call, submission: Submission) -> Response:
+        job = await self.service.begin(submission)
+        stream = self._events(job, str(submission.dialect_state["base"]))
+        headers = {"x-fal-request-id": job.id}
+        return sse.Watched(stream, headers, lambda: self.service.leave(job))
 
     async def converse(
-        self, path: str, asked: dict[str, Any], caller: str, local: bool
+        self, path: str, value: dict[str, Any], caller: str, local: bool
     ) -> dict[str, Any]:
-        """One answer of a realtime connection, with its pictures as bytes."""
-        submission = spoken(app(self.context.catalog, path), asked, caller, local)
+        """One answer of a realtime connection, with its images as bytes."""
+        submission = spoken(app(self.context.catalog, path), value, caller, local)
         job = await self.service.wait_for(submission)
         return await write.spoken(self.service, job)
 
     async def submit(self, request: Request, path: str) -> Response:
-        found = self._app(request, path)
-        held = words.HELD.search(request.headers.get("user-agent", "")) is not None
+        """Puts a request into the queue."""
+        app = self._app(request, path)
         webhook_url = request.query_params.get("fal_webhook") or None
-        submission = await self._submission(request, found, webhook_url, waits=held)
+        return await self._operation(app, self._queued, webhook_url, _held).run(
+            self.context, request
+        )
+
+    async def _queued(self, call: Call, submission: Submission) -> Response:
+        request = call.request
         await self._check_length(request.query_params.get("fal_max_queue_length"))
-        if held:
-            return await self._held(request, submission)
+        if _held(call, submission):
+            return await self._at_the_end(request, submission)
         job = await self.service.submit(submission)
         if await request.is_disconnected():  # and will send the same again
             await self.service.cancel(job)
@@ -84,54 +96,69 @@ class Fal:
         body |= self._urls(request, job)
         return JSONResponse(body, headers={"x-fal-request-id": job.id})
 
-    async def _held(self, request: Request, submission: Submission) -> Response:
+    async def _at_the_end(self, request: Request, submission: Submission) -> Response:
         """Answers when all is done, so that nothing is left to wait for."""
         job = await operation.while_listening(request, self.service.wait_for(submission))
         if job.fault is not None:
             raise job.fault
         body = write.submitted(job, 0, str(submission.dialect_state["base"]))
-        body |= {"status": words.STATUSES[job.status]} | self._urls(request, job)
-        return JSONResponse(body, headers=_told(job))
+        body |= {"status": vocabulary.STATUSES[job.status]} | self._urls(request, job)
+        return JSONResponse(body, headers=_headers(job))
 
-    async def _submission(
-        self, request: Request, found: App, webhook_url: str | None = None, waits: bool = True
-    ) -> Submission:
-        body = await operation.read_body(request, self.context.input_limit)
-        caller = self._caller(request, found.page.id)
-        headers, base = request.headers, self.context.base(request)
-        submission = await operation.reading(
-            body, read, found, headers, body, base, caller, webhook_url
+    def _operation(
+        self,
+        app: App,
+        reply: Reply,
+        webhook_url: str | None = None,
+        waits: Waits = operation.always,
+    ) -> Operation:
+        return Operation(
+            DIALECT,
+            lambda request: credential(request.headers),
+            partial(self._read, app, webhook_url),
+            reply,
+            refuse,
+            waits=waits,
+            listens=False,  # who queues has gone by then, who streams is listened to by the stream
         )
-        return await operation.called(self.context, request, body, submission, waits)
 
-    async def _check_length(self, given: str | None) -> None:
-        if given is None or not given.isascii() or not given.isdigit():
+    async def _read(self, app: App, webhook_url: str | None, call: Call) -> Submission:
+        caller = self.tokens.caller(call.headers, call.request.query_params, app.page.id)
+        return await operation.reading(
+            call.body, read, app, call.headers, call.body, call.base(), caller, webhook_url
+        )
+
+    async def _check_length(self, limit: str | None) -> None:
+        if limit is None or not limit.isascii() or not limit.isdigit():
             return
         waiting = await self.service.waiting()
-        if waiting > int(given):
+        if waiting > int(limit):
             raise Fault(
-                Kind.BUSY, f"{waiting} requests wait, more than {given[:20]}", retry_after=10
+                Kind.BUSY, f"{waiting} requests wait, more than {limit[:20]}", retry_after=10
             )
 
     async def ask(self, request: Request, path: str) -> Response:
         """Status, result or cancel of a request, by what follows its id."""
-        asked = _ASKED.fullmatch(path)
-        if asked is None:
+        match = _REQUEST_PATH.fullmatch(path)
+        if match is None:
             raise Fault(Kind.NOT_FOUND, f"Path /{path:.200} not found")
-        job = await self.service.job(asked["id"], self._caller(request, asked["app"]))
-        if job.submission.dialect != DOOR:
+        job = await self.service.job(match["id"], self._caller(request, match["app"]))
+        if job.submission.dialect != DIALECT:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
-        verb, answer = ANSWERS[asked["end"]]
+        verb, answer = ANSWERS[match["end"]]
         if request.method != verb:
             return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": verb})
         return await answer(self, request, job)
 
     async def _status(self, request: Request, job: Job) -> Response:
         logs = request.query_params.get("logs") in LOGS
-        code, body = await self._told(job, await self.service.lines(job) if logs else None, request)
+        lines = await self.service.lines(job) if logs else None
+        code, body = await self._status_body(job, lines, request)
         return JSONResponse(body, code, {"x-fal-request-id": job.id})
 
-    async def _told(self, job: Job, lines: list[Line] | None, request: Request) -> tuple[int, Any]:
+    async def _status_body(
+        self, job: Job, lines: list[Line] | None, request: Request
+    ) -> tuple[int, Any]:
         queued = job.status is Status.QUEUED
         position = await self.service.position(job) if queued else 0
         code, body = write.status(job, position, lines, self.context.base(request))
@@ -139,27 +166,28 @@ class Fal:
 
     def _urls(self, request: Request, job: Job) -> dict[str, str]:
         """Where the router has a request; none for others, who are told fal's own places."""
-        found = words.router_urls(self.context.base(request), job.generation.model, job.id)
-        return found if _by_router(request) else {}
+        if not _by_router(request):
+            return {}
+        return vocabulary.router_urls(self.context.base(request), job.generation.model, job.id)
 
     async def _result(self, request: Request, job: Job) -> Response:
         body = await write.output(self.service, job, self.context.base(request))
-        return JSONResponse(body, headers=_told(job))
+        return JSONResponse(body, headers=_headers(job))
 
     async def _cancel(self, request: Request, job: Job) -> Response:
         headers = {"x-fal-request-id": job.id}
         if job.status in FINAL:
             return JSONResponse({"status": "ALREADY_COMPLETED"}, 400, headers)
-        found = await self.service.cancel(job)
-        if found.status is Status.CANCELLED:
+        job = await self.service.cancel(job)
+        if job.status is Status.CANCELLED:
             return JSONResponse({"status": "OK"}, 200, headers)
-        if found.status in FINAL:
+        if job.status in FINAL:
             return JSONResponse({"status": "ALREADY_COMPLETED"}, 400, headers)
         return JSONResponse({"status": "CANCELLATION_REQUESTED"}, 202, headers)
 
     async def _status_stream(self, request: Request, job: Job) -> Response:
         logs = request.query_params.get("logs") in LOGS
-        return _stream(self._statuses(request, job, logs), job)
+        return sse.Events(self._statuses(request, job, logs), {"x-fal-request-id": job.id})
 
     async def _statuses(self, request: Request, job: Job, logs: bool) -> AsyncGenerator[str]:
         """A status whenever it differs from the last; each brings the lines that are new."""
@@ -172,7 +200,7 @@ class Fal:
             if logs and job.status is not Status.QUEUED:
                 lines = await self.service.lines(job, next_line)
                 next_line = max([next_line, *(line.number + 1 for line in lines)])
-            _, body = await self._told(job, lines, request)
+            _, body = await self._status_body(job, lines, request)
             if lines or body != last:
                 pulse.beat()
                 yield sse.event(body)
@@ -181,7 +209,7 @@ class Fal:
             last = body | ({"logs": []} if lines is not None else {})
 
     async def _events(self, job: Job, base: str) -> AsyncGenerator[str]:
-        """Pictures on their way, at last the output; who hangs up cancels."""
+        """Images on their way, at last the output; who hangs up cancels."""
         pulse = sse.Pulse()
         async for item in self.service.watch(job.id):
             if isinstance(item, Preview):
@@ -196,7 +224,7 @@ class Fal:
         try:
             return await write.output(self.service, job, base)
         except Fault as fault:
-            return words.error_body(fault)
+            return vocabulary.error_body(fault)
 
 
 ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]]] = {
@@ -208,30 +236,31 @@ ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]
 }
 
 
+def _held(call: Call, _: Submission) -> bool:
+    """Whether the caller ends where it has to look at the queue, so is held to the end."""
+    return vocabulary.HELD.search(call.headers.get("user-agent", "")) is not None
+
+
 def _by_router(request: Request) -> bool:
     """Whether Hugging Face's clients ask, or somebody asks as they do."""
-    place = f"{words.ROUTER}/"
+    place = f"{vocabulary.ROUTER}/"
     return request.url.path.startswith(place) or of_hugging_face(request.headers)
 
 
-def _told(job: Job) -> dict[str, str]:
+def _headers(job: Job) -> dict[str, str]:
     assert job.result is not None
-    told = {"x-fal-request-id": job.id, "x-imagemill-model": job.result.served_by}
+    headers = {"x-fal-request-id": job.id, "x-imagemill-model": job.result.served_by}
     if job.result.ignored:
-        told["x-imagemill-ignored"] = replies.listed(job.result.ignored)
-    return told
-
-
-def _stream(told: AsyncGenerator[str], job: Job) -> Response:
-    return sse.Events(told, {"x-fal-request-id": job.id})
+        headers["x-imagemill-ignored"] = replies.listed(job.result.ignored)
+    return headers
 
 
 def answering(context: AppContext, handler: Handler) -> Handler:
     """A handler whose faults are told in fal's words, and which is counted."""
-    told = operation.answering_by(context, DOOR, refuse, handler)
+    answering = operation.answering_by(context, DIALECT, refuse, handler)
 
     async def answer(request: Request, path: str) -> Response:
-        response = await told(request, path)
+        response = await answering(request, path)
         response.headers.setdefault("x-fal-request-id", request.headers.get("x-request-id", ""))
         return response
 
@@ -239,11 +268,11 @@ def answering(context: AppContext, handler: Handler) -> Handler:
 
 
 def refuse(headers: Headers, fault: Fault) -> Response:
-    told = words.error_headers(fault) | replies.retry_header(fault)
-    body = words.error_body(fault)
+    error_headers = vocabulary.error_headers(fault) | replies.retry_header(fault)
+    body = vocabulary.error_body(fault)
     if of_hugging_face(headers):  # whose clients show no error but one in a string
-        body = {"error": words.plainly(body)} | body
-    return JSONResponse(body, words.ERRORS[fault.kind].code, told)
+        body = {"error": vocabulary.plainly(body)} | body
+    return JSONResponse(body, vocabulary.ERRORS[fault.kind].code, error_headers)
 
 
 _REQUEST: dict[str, Any] = {
@@ -253,20 +282,20 @@ _REQUEST: dict[str, Any] = {
     }
 }
 _ERROR = {"type": "object", "required": ["detail"], "properties": {"detail": {}}}
-_CODES = {kind: word.code for kind, word in words.ERRORS.items()}
+_CODES = {kind: word.code for kind, word in vocabulary.ERRORS.items()}
 
 
 def routes(context: AppContext) -> APIRouter:
-    tokens = Tokens(lambda: context.service.secret, time.time)
+    tokens = Tokens(context.service.signing_secret, time.time)
     router, fal = APIRouter(tags=["fal"]), Fal(context, tokens)
     for verb, place, name, handler in (
         ("POST", "/fal/run", "Run an application, or stream from it", fal.run),
         ("POST", "/fal/queue", "Submit a request", fal.submit),
         ("GET", "/fal/queue", "Status or result of a request", fal.ask),
         ("PUT", "/fal/queue", "Cancel a request", fal.ask),
-        ("POST", words.ROUTER, "Run or submit, as Hugging Face's router", fal.route),
-        ("GET", words.ROUTER, "Status or result, as the router", fal.ask),
-        ("PUT", words.ROUTER, "Cancel, as the router", fal.ask),
+        ("POST", vocabulary.ROUTER, "Run or submit, as Hugging Face's router", fal.route),
+        ("GET", vocabulary.ROUTER, "Status or result, as the router", fal.ask),
+        ("PUT", vocabulary.ROUTER, "Cancel, as the router", fal.ask),
     ):
         router.add_api_route(
             f"{place}/{{path:path}}",
@@ -279,9 +308,7 @@ def routes(context: AppContext) -> APIRouter:
             openapi_extra=_REQUEST if verb == "POST" else None,
             responses=replies.responses(_CODES, _ERROR),
         )
-    router.include_router(
-        storage.routes(context.service.objects, behind_proxy=context.behind_proxy)
-    )
+    router.include_router(storage.routes(context.files, behind_proxy=context.behind_proxy))
     router.include_router(describe.routes(context, refuse))
     router.include_router(realtime.routes(fal.converse, tokens))
     return router

@@ -14,9 +14,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 
-from imagemill.dialects.fal import bodies
-from imagemill.dialects.fal.bodies import Limits
-from imagemill.dialects.fal.terms import bearer, check_form, terms_of
+from imagemill.dialects.fal import upload_body
+from imagemill.dialects.fal.lifecycle import bearer, check_form, file_lifecycle
+from imagemill.dialects.fal.upload_body import UploadLimits
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.files import keys
 from imagemill.files.objects import Objects
@@ -29,24 +29,29 @@ _NO_FILE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
 _NO_UPLOAD = Fault(Kind.NOT_FOUND, "there is no such upload, or no longer; begin a new one")
 
 
-class Announced(json_body.Strict):
+class AnnouncedFile(json_body.Strict):
     file_name: str | None = None
     content_type: str | None = None
 
 
-class Part(json_body.Strict):
+class UploadedPart(json_body.Strict):
     number: Annotated[int, Field(alias="partNumber")]
     etag: str
 
 
-class Parts(json_body.Strict):
-    parts: list[Part]
+class UploadedParts(json_body.Strict):
+    parts: list[UploadedPart]
 
 
 @dataclass(frozen=True)
 class Storage:
+    """The handlers of uploads and of files."""
+
+    #: Where files are kept.
     objects: Objects
-    limits: Limits
+    #: Of what is sent.
+    limits: UploadLimits
+    #: A proxy says under which address callers know us, and may be believed.
     behind_proxy: bool
 
     async def token(self, request: Request) -> Response:
@@ -100,7 +105,7 @@ class Storage:
 
     async def complete(self, request: Request, id: str) -> Response:
         """Makes one file of its parts."""
-        parts = _parts(await bodies.json(request, self.limits))
+        parts = _parts(await upload_body.json(request, self.limits))
         file = await self.objects.complete(id, parts, self.limits.multipart)
         return JSONResponse({"access_url": self._url(request, file.key)})
 
@@ -119,8 +124,8 @@ class Storage:
             return await file_responses.serve(self.objects, file, request)
         if not keys.guarded(key):
             raise _NO_FILE
-        told = "this file is private; send the credential that it was made with"
-        return JSONResponse({"detail": told}, 403)
+        message = "this file is private; send the credential that it was made with"
+        return JSONResponse({"detail": message}, 403)
 
     async def _initiate(self, request: Request, parts: bool) -> Response:
         kind = request.query_params.get("storage_type", STORAGE_TYPES[0])
@@ -129,15 +134,15 @@ class Storage:
             raise invalid("storage_type", f"storage_type {kind!r:.80} is not one of {known}")
         check_form(request.headers)
         caller = caller_of(request.headers)
-        terms = terms_of(request.headers, caller)
-        said = json_body.take(Announced, await bodies.json(request, self.limits))
+        lifecycle = file_lifecycle(request.headers, caller)
+        announced = json_body.take(AnnouncedFile, await upload_body.json(request, self.limits))
         begun = await self.objects.begin(
-            said.content_type or "",
-            said.file_name or "",
+            announced.content_type or "",
+            announced.file_name or "",
             caller=caller,
-            keep=terms.keep,
-            public=terms.public,
-            told=terms.told,
+            keep=lifecycle.ttl_seconds,
+            public=lifecycle.public,
+            told=lifecycle.listed,
             parts=parts,
         )
         upload_url = f"{self._base(request)}/fal/cdn/uploads/{begun.id}"
@@ -147,14 +152,14 @@ class Storage:
     async def _announced(self, request: Request) -> dict[str, Any]:
         """What the headers of an upload to the CDN say of the file."""
         caller = await self._uploader(request)
-        terms = terms_of(request.headers, caller)
+        lifecycle = file_lifecycle(request.headers, caller)
         return {
             "content_type": request.headers.get("content-type", ""),
             "name": _text(request.headers.get("x-fal-file-name", "")),
             "caller": caller,
-            "keep": terms.keep,
-            "public": terms.public,
-            "told": terms.told,
+            "keep": lifecycle.ttl_seconds,
+            "public": lifecycle.public,
+            "told": lifecycle.listed,
         }
 
     async def _uploader(self, request: Request) -> str:
@@ -185,12 +190,14 @@ class Storage:
 
     def _body(self, request: Request, room: int | None = None) -> AsyncIterator[bytes]:
         limit = self.limits.upload if room is None else min(room, self.limits.upload)
-        return bodies.pieces(request, limit, self.limits.silence)
+        return upload_body.pieces(request, limit, self.limits.silence)
 
 
-def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = False) -> APIRouter:
+def routes(
+    objects: Objects, limits: UploadLimits | None = None, behind_proxy: bool = False
+) -> APIRouter:
     """behind_proxy: a proxy says under which address callers know us, and may be believed."""
-    limits = limits or Limits()
+    limits = limits or UploadLimits()
     router, storage = APIRouter(tags=["fal storage"]), Storage(objects, limits, behind_proxy)
     rest, uploads, files = (
         "/fal/rest/storage",
@@ -213,7 +220,7 @@ def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = 
     ):
         router.add_api_route(
             path,
-            bodies.answering(handler, limits, shown=path == files),
+            upload_body.answering(handler, limits, shown=path == files),
             methods=[verb],
             response_class=Response,
             operation_id=f"fal_storage_{handler.__name__}",
@@ -224,12 +231,12 @@ def routes(objects: Objects, limits: Limits | None = None, behind_proxy: bool = 
 
 def _parts(value: Any) -> list[tuple[int, str]]:
     try:
-        named = Parts.model_validate(value).parts
+        named = UploadedParts.model_validate(value).parts
     except ValidationError:
-        told = (
+        message = (
             'the body is not of the form {"parts": [{"partNumber": 1, "etag": "..."}]}; send that'
         )
-        raise invalid("parts", told) from None
+        raise invalid("parts", message) from None
     return [(part.number, part.etag) for part in named]
 
 

@@ -12,8 +12,8 @@ from pydantic import Field
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import ClientDisconnect
 
-from imagemill.dialects.fal import words
-from imagemill.dialects.fal.terms import check_form
+from imagemill.dialects.fal import vocabulary
+from imagemill.dialects.fal.lifecycle import check_form
 from imagemill.errors import Fault, Kind
 from imagemill.http import json_body, operation
 from imagemill.http.identity import caller_of
@@ -65,12 +65,12 @@ class Tokens:
         genuine = hmac.compare_digest(self._signature(signed).encode(), signature.encode())
         if not genuine or head != _HEAD:
             raise Fault(Kind.DENIED, "fal_jwt_token is no token of this server; ask for a new one")
-        told = _claims(claims)
-        if told["exp"] <= self._clock():
+        payload = _claims(claims)
+        if payload["exp"] <= self._clock():
             raise Fault(Kind.DENIED, "fal_jwt_token has expired; ask for a new one")
-        if not any(_opens(allowed, app) for allowed in told["allowed_apps"]):
+        if not any(_opens(allowed, app) for allowed in payload["allowed_apps"]):
             raise Fault(Kind.DENIED, f"fal_jwt_token is not for {app:.200}; ask for one that is")
-        return str(told["sub"])
+        return str(payload["sub"])
 
     def _signature(self, signed: str) -> str:
         return _encoded(hmac.digest(self._key, signed.encode(), "sha256"))
@@ -153,13 +153,13 @@ def _answering(tokens: Tokens, form: Form) -> Callable[[Request], Any]:
         try:
             check_form(request.headers)
             body = await operation.read_body(request, BODY)
-            asked = json_body.take(form, json_body.parse(json_body.text(body)))
+            params = json_body.take(form, json_body.parse(json_body.text(body)))
         except ClientDisconnect:
             return Response(status_code=operation.GONE)
         except Fault as fault:
-            headers = words.error_headers(fault)
-            return JSONResponse(words.error_body(fault), words.ERRORS[fault.kind].code, headers)
-        token = tokens.issue(asked.allowed_apps, asked.seconds, caller_of(request.headers))
-        return JSONResponse(asked.reply(token), 201)
+            error, headers = vocabulary.error_body(fault), vocabulary.error_headers(fault)
+            return JSONResponse(error, vocabulary.ERRORS[fault.kind].code, headers)
+        token = tokens.issue(params.allowed_apps, params.seconds, caller_of(request.headers))
+        return JSONResponse(params.reply(token), 201)
 
     return answer

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from imagemill.dialects.fal.pages import PAGES, ModelPage
 from imagemill.dialects.fal.signing import signed_headers
-from imagemill.dialects.fal.words import CODES, STATUSES, error_body
+from imagemill.dialects.fal.vocabulary import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
 from imagemill.news import Preview
@@ -48,9 +48,9 @@ def status(job: Job, position: int, lines: list[Line] | None, base: str) -> tupl
     if job.status in FINAL and job.result is not None:
         body["metrics"] = {"inference_time": round(job.result.seconds, 3)}
     if job.fault is not None:
-        told = error_body(job.fault)
+        error = error_body(job.fault)
         body["error"] = job.fault.message
-        body["error_type"] = told.get("error_type") or told["detail"][0]["type"]
+        body["error_type"] = error.get("error_type") or error["detail"][0]["type"]
     return CODES[job.status], body
 
 
@@ -75,11 +75,11 @@ async def spoken(service: Service, job: Job) -> dict[str, Any]:
     """The output for a socket: pictures as bytes."""
     whole = await output(service, job, "", inline=False)
     assert job.result is not None
-    pictures = [
-        {"content": await service.objects.read(file.key), "content_type": file.content_type}
+    images = [
+        {"content": await service.read_file(file.key), "content_type": file.content_type}
         for file in job.result.files
     ]
-    return whole | {"images": pictures}
+    return whole | {"images": images}
 
 
 async def output(
@@ -100,7 +100,7 @@ async def output(
     for file in result.files:
         url = f"{base}/fal/cdn/{file.key}"
         if inline:
-            content = await service.objects.read(file.key)
+            content = await service.read_file(file.key)
             url = f"data:{file.content_type};base64,{base64.b64encode(content).decode()}"
         images.append(
             {
@@ -139,8 +139,8 @@ async def message(service: Service, signer: Signer, job: Job, now: float) -> Mes
             "payload": await output(service, job, str(job.submission.dialect_state["base"])),
         }
     except Fault as fault:
-        told = error_body(fault)
-        body |= {"status": "ERROR", "error": fault.message, "payload": told}
+        payload = error_body(fault)
+        body |= {"status": "ERROR", "error": fault.message, "payload": payload}
     content = json.dumps(body).encode()
     submission = job.submission
     headers = signed_headers(signer, job.id, submission.caller or "anonymous", content, now)

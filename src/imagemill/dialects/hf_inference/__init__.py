@@ -4,14 +4,14 @@ What `inputs` is decides the task: a text is painted, a picture is painted over.
 """
 
 from imagemill.dialects.hf_inference.accept import accepted
-from imagemill.dialects.hf_inference.read import IMPATIENT, Body, Parameters, read
+from imagemill.dialects.hf_inference.read import IMPATIENT, InferenceBody, Parameters, read
 from imagemill.dialects.hf_inference.routes import routes
 from imagemill.dialects.hf_inference.write import STATUSES, refuse, write
 
 __all__ = [
     "IMPATIENT",
     "STATUSES",
-    "Body",
+    "InferenceBody",
     "Parameters",
     "accepted",
     "read",

@@ -10,7 +10,7 @@ PREFERRED: tuple[Format, ...] = ("jpeg", "png", "webp")
 MEDIA_TYPES = {format: encode.MEDIA_TYPES[format] for format in PREFERRED}
 FORMATS = {media_type: format for format, media_type in MEDIA_TYPES.items()} | {"image/jpg": "jpeg"}
 
-_GIVEN = f"accept one of {', '.join(MEDIA_TYPES.values())}"
+_OFFERED = f"accept one of {', '.join(MEDIA_TYPES.values())}"
 _QUALITY = re.compile(r"(0(\.\d*)?|1(\.0*)?)")
 
 
@@ -24,7 +24,7 @@ def accepted(accept: str) -> Format:
         if quality
     ]
     if not offers:
-        raise invalid("accept", f"nothing in {accept!r:.200} can be given; {_GIVEN}")
+        raise invalid("accept", f"nothing in {accept!r:.200} can be given; {_OFFERED}")
     return min(offers, key=lambda offer: offer[:2])[2]
 
 

@@ -29,23 +29,23 @@ from imagemill.http.json_body import (
 from imagemill.images.data_uris import unbroken
 from imagemill.job import Submission
 
-NAME = "hf-inference"
+DIALECT = "hf-inference"
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 # Re-sends a 503 at once and for ever, so it waits whether it says so or not.
 IMPATIENT = "@huggingface/inference"
 # How the pictures begin that are read.
-PICTURE = re.compile(
+IMAGE = re.compile(
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a|BM....\0\0\0\0", re.DOTALL
 )
 # What goes with a picture only.
-WITH_PICTURE = ("prompt", "strength", "mask_image")
+WITH_IMAGE = ("prompt", "strength", "mask_image")
 
 _DATA = re.compile(r"data:[\w.+-]+/[\w.+-]+[;,]", re.ASCII | re.IGNORECASE)
 _WEB = re.compile(r"https?://\S+", re.IGNORECASE)
 _HEAD = 48  # characters of base64 that tell a picture
 
 
-class TargetSize(Strict):
+class InferenceSize(Strict, title="TargetSize"):
     width: Annotated[int, Field(json_schema_extra={"minimum": MIN_SIDE, "maximum": MAX_SIDE})]
     height: Annotated[int, Field(json_schema_extra={"minimum": MIN_SIDE, "maximum": MAX_SIDE})]
 
@@ -60,7 +60,7 @@ class Parameters(Strict):
     height: Side = None
     scheduler: Scheduler = None
     seed: Seed = None
-    target_size: TargetSize | None = None
+    target_size: InferenceSize | None = None
     prompt: Annotated[str | None, Field(description="What to paint over the picture.")] = None
     strength: Annotated[
         float | None,
@@ -74,7 +74,7 @@ class Parameters(Strict):
     ] = None
 
 
-class Options(Strict):
+class InferenceOptions(Strict, title="Options"):
     """The older form of the two headers, which win. The last three change nothing: old clients
     send them for themselves, or for other hardware.
     """
@@ -86,22 +86,26 @@ class Options(Strict):
     retry_on_error: bool | None = None
 
 
-class Body(Strict):
+class InferenceBody(Strict, title="Body"):
     """inputs: what to paint, or a picture in base64 to paint over."""
 
     inputs: Prompt
     parameters: Parameters | None = None
-    options: Options | None = None
+    options: InferenceOptions | None = None
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a body says, whatever its form. image: a URL; DATA alone where it is the body itself."""
+class TaskInput:
+    """What a body says, whatever its form."""
 
+    #: What to paint.
     prompt: str
+    #: A URL; DATA alone where it is the body itself; None where there is none.
     image: str | None
+    #: Empty where the body has none.
     parameters: Parameters
-    options: Options
+    #: Empty where the body has none.
+    options: InferenceOptions
 
 
 def read(
@@ -114,15 +118,15 @@ def read(
     """text_limit: bytes of a body without a picture. base: gives the address of this server."""
     _check_authorization(headers.get("authorization"))
     format = accepted(", ".join(headers.getlist("accept")))
-    asked = read_body(headers.get("content-type", ""), body)
-    if asked.image is None and text_limit is not None and len(body) > text_limit:
+    task = read_body(headers.get("content-type", ""), body)
+    if task.image is None and text_limit is not None and len(body) > text_limit:
         raise request_body.too_large(text_limit)
-    parameters, options = asked.parameters, asked.options
+    parameters, options = task.parameters, task.options
     use_cache = _switch(headers, "x-use-cache", options.use_cache, default=True)
     wait = _switch(headers, "x-wait-for-model", options.wait_for_model, default=False)
     width, height = _size(parameters)
     draft = Draft(
-        asked.prompt,
+        task.prompt,
         format=format,
         negative_prompt=parameters.negative_prompt or "",
         width=width,
@@ -132,11 +136,11 @@ def read(
         scheduler=parameters.scheduler,
         seed=parameters.seed,
     )
-    draft = _over(draft, asked)
+    draft = _over(draft, task)
     return Submission(
         endpoint.generation(_ours(draft, base)),
         endpoint.source,
-        dialect=NAME,
+        dialect=DIALECT,
         caller=caller_of(headers),
         version=endpoint.version,
         # What is behind an address may have changed since.
@@ -146,37 +150,43 @@ def read(
     )
 
 
-def read_body(content_type: str, body: bytes) -> Asked:
+def read_body(content_type: str, body: bytes) -> TaskInput:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
-    if PICTURE.match(body):
-        return Asked(UNSAID, DATA, Parameters(), Options())
+    if IMAGE.match(body):
+        return TaskInput(UNSAID, DATA, Parameters(), InferenceOptions())
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(("image/", "multipart/")):
-        told = f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "
-        raise invalid("body", f"{told}BMP picture; send one, or a prompt as JSON or text")
+        message = (
+            f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "
+        )
+        raise invalid("body", f"{message}BMP picture; send one, or a prompt as JSON or text")
     text = json_body.text(body)
     announced = media_type == "application/json" or media_type.endswith("+json")
     if not announced and text.strip() and text.lstrip()[0] not in '{["':
-        return _asked(Body(inputs=text))
+        return _task_input(InferenceBody(inputs=text))
     value = json_body.parse(text)
-    return _asked(Body(inputs=value) if isinstance(value, str) else json_body.take(Body, value))
+    return _task_input(
+        InferenceBody(inputs=value)
+        if isinstance(value, str)
+        else json_body.take(InferenceBody, value)
+    )
 
 
-def _asked(body: Body) -> Asked:
-    parameters, options = body.parameters or Parameters(), body.options or Options()
-    image = _picture(body.inputs)
+def _task_input(body: InferenceBody) -> TaskInput:
+    parameters, options = body.parameters or Parameters(), body.options or InferenceOptions()
+    image = _image_url(body.inputs)
     if image is None and parameters.prompt is not None and _is_web(body.inputs):
         image = body.inputs
     if image is not None:
-        return Asked(parameters.prompt or UNSAID, image, parameters, options)
-    for name in WITH_PICTURE:
+        return TaskInput(parameters.prompt or UNSAID, image, parameters, options)
+    for name in WITH_IMAGE:
         if getattr(parameters, name) is not None:
-            told = f"unknown field 'parameters.{name}' where inputs is a text"
-            raise invalid("body", f"{told}; it goes with a picture, in base64, as inputs")
-    return Asked(body.inputs, None, parameters, options)
+            message = f"unknown field 'parameters.{name}' where inputs is a text"
+            raise invalid("body", f"{message}; it goes with a picture, in base64, as inputs")
+    return TaskInput(body.inputs, None, parameters, options)
 
 
-def _picture(text: str) -> str | None:
+def _image_url(text: str) -> str | None:
     """A data URI of a picture that is given in base64 or as one."""
     if _DATA.match(text):
         return text
@@ -184,7 +194,7 @@ def _picture(text: str) -> str | None:
         head = binascii.a2b_base64(text.lstrip()[:_HEAD])
     except ValueError:
         return None
-    return f"data:image/png;base64,{unbroken(text)}" if PICTURE.match(head) else None
+    return f"data:image/png;base64,{unbroken(text)}" if IMAGE.match(head) else None
 
 
 def _ours(draft: Draft, base: Callable[[], str]) -> Draft:
@@ -195,20 +205,20 @@ def _ours(draft: Draft, base: Callable[[], str]) -> Draft:
     return replace(draft, image=own(draft.image, address), mask=own(draft.mask, address))
 
 
-def _over(draft: Draft, asked: Asked) -> Draft:
+def _over(draft: Draft, task: TaskInput) -> Draft:
     """The draft with the picture that is painted over, if one came."""
-    if asked.image is None:
+    if task.image is None:
         return draft
-    if (asked.parameters.width is None) != (asked.parameters.height is None):
+    if (task.parameters.width is None) != (task.parameters.height is None):
         raise invalid("body", "a picture is given both width and height, or none to keep its own")
-    mask = asked.parameters.mask_image
+    mask = task.parameters.mask_image
     if mask is not None and not _is_web(mask):
-        mask = _picture(mask) or f"data:;base64,{mask}"
+        mask = _image_url(mask) or f"data:;base64,{mask}"
     return replace(
         draft,
-        image=asked.image,
+        image=task.image,
         mask=mask,
-        strength=asked.parameters.strength,
+        strength=task.parameters.strength,
         image_sized=draft.width is None,
     )
 

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from imagemill.dialects import hub_models
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
-from imagemill.dialects.hf_inference.read import NAME, Body, read
-from imagemill.dialects.hf_inference.write import STATUSES, ErrorBody, refuse, write
+from imagemill.dialects.hf_inference.read import DIALECT, InferenceBody, read
+from imagemill.dialects.hf_inference.write import STATUSES, InferenceErrorBody, refuse, write
 from imagemill.generation import DATA
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
@@ -36,16 +36,16 @@ EXAMPLES: dict[str, Any] = {
 def routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["hf-inference"])
 
-    async def picture(owner: str, name: str, request: Request) -> Response:
+    async def of_owner(owner: str, name: str, request: Request) -> Response:
         return await PAINT.answer(context, request, f"{owner}/{name}".lstrip("/"))
 
-    async def bare(name: str, request: Request) -> Response:
-        return await picture("", name, request)
+    async def of_nobody(name: str, request: Request) -> Response:
+        return await of_owner("", name, request)
 
     for path in ("/hf-inference/models/{owner}/{name}", "/models/{owner}/{name}"):
         router.add_api_route(
             path,
-            picture,
+            of_owner,
             methods=["POST"],
             response_class=Response,
             summary="Text to image, image to image",
@@ -55,7 +55,7 @@ def routes(context: AppContext) -> APIRouter:
         )
     router.add_api_route(  # ids without an owner, which the Hub has not
         "/hf-inference/models/{name}",
-        bare,
+        of_nobody,
         methods=["POST"],
         response_class=Response,
         include_in_schema=False,
@@ -75,7 +75,7 @@ async def _read(call: operation.Call) -> Submission:
 
 
 PAINT = operation.Operation(
-    NAME,
+    DIALECT,
     operation.no_query,
     _read,
     operation.painting(write),
@@ -83,14 +83,14 @@ PAINT = operation.Operation(
 )
 
 _FLAGS = {"type": "boolean"}
-_PICTURE = {"schema": {"type": "string", "format": "binary"}}
+_IMAGE = {"schema": {"type": "string", "format": "binary"}}
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": json_body.schema(Body), "examples": EXAMPLES},
+            "application/json": {"schema": json_body.schema(InferenceBody), "examples": EXAMPLES},
             "text/plain": {"schema": {"type": "string"}, "example": "a red cat"},
-            **dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
+            **dict.fromkeys(MEDIA_TYPES.values(), _IMAGE),
         },
     },
     "parameters": [
@@ -102,7 +102,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture, in the format that Accept asks for",
         "headers": replies.HEADERS,
-        "content": dict.fromkeys(MEDIA_TYPES.values(), _PICTURE),
+        "content": dict.fromkeys(MEDIA_TYPES.values(), _IMAGE),
     },
-    **replies.responses(STATUSES, json_body.schema(ErrorBody)),
+    **replies.responses(STATUSES, json_body.schema(InferenceErrorBody)),
 }

@@ -20,7 +20,7 @@ NAMES: dict[str, str] = {
 }
 
 
-class ErrorBody(json_body.Reply):
+class InferenceErrorBody(json_body.Reply, title="ErrorBody"):
     error: str
     estimated_time: float | None = None  # seconds, while a model is loading
 
@@ -37,8 +37,8 @@ def write(submission: Submission, answer: Answer) -> Response:
 
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
-    told = f"{name}: {fault.message}" if name else fault.message
-    body: dict[str, Any] = {"error": told}
+    message = f"{name}: {fault.message}" if name else fault.message
+    body: dict[str, Any] = {"error": message}
     if fault.kind is Kind.LOADING:
         body["estimated_time"] = fault.retry_after
     return JSONResponse(body, STATUSES[fault.kind], replies.retry_header(fault))

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog
 from imagemill.catalog.models import named_by
-from imagemill.dialects.nebius.words import DOOR, WRONG, Refused, detail
+from imagemill.dialects.nebius.vocabulary import DIALECT, WRONG, InvalidRequest, detail
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Format
 from imagemill.generation import Lora as Adapter
@@ -25,12 +25,12 @@ RANDOM = -1  # as a seed
 Side = Annotated[int | None, replace(SIDE, description="In px; 512 where left open.").checked()]
 
 
-class Lora(Strict):
+class NebiusLora(Strict, title="Lora"):
     url: Annotated[str, Field(min_length=1, description="Address of a safetensors file.")]
     scale: Annotated[float, Field(description="How strongly it is applied, -4 to 4.")] = 1.0
 
 
-class Body(Strict):
+class NebiusBody(Strict, title="Body"):
     model: Annotated[str, Field(description="Id of a model.")]
     prompt: Annotated[str, Field(min_length=1, max_length=2000, description="What to paint.")]
     negative_prompt: Negative = None
@@ -40,62 +40,62 @@ class Body(Strict):
     guidance_scale: Guidance = None
     seed: Annotated[int | None, Field(ge=RANDOM, description="-1 draws one.")] = None
     scheduler: Scheduler = None
-    loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
+    loras: Annotated[list[NebiusLora] | None, Field(max_length=MAX_LORAS)] = None
     n: Annotated[int | None, Field(ge=1, le=MAX_IMAGES)] = None
     response_extension: Literal["webp", "png", "jpg", "jpeg"] | None = None
     response_format: Literal["b64_json", "url"] | None = None
 
 
 def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
-    asked = _take(json_body.parse(json_body.text(body)))
-    endpoint = catalog.find(_known_as(catalog, asked.model))
-    seed = None if asked.seed == RANDOM else asked.seed
+    params = _take(json_body.parse(json_body.text(body)))
+    endpoint = catalog.find(_known_as(catalog, params.model))
+    seed = None if params.seed == RANDOM else params.seed
     draft = Draft(
-        asked.prompt,
-        format=EXTENSIONS[asked.response_extension or "webp"],
-        negative_prompt=asked.negative_prompt or "",
-        width=SIZE if asked.width is None else asked.width,
-        height=SIZE if asked.height is None else asked.height,
-        steps=asked.num_inference_steps,
-        guidance_scale=asked.guidance_scale,
-        scheduler=asked.scheduler,
+        params.prompt,
+        format=EXTENSIONS[params.response_extension or "webp"],
+        negative_prompt=params.negative_prompt or "",
+        width=SIZE if params.width is None else params.width,
+        height=SIZE if params.height is None else params.height,
+        steps=params.num_inference_steps,
+        guidance_scale=params.guidance_scale,
+        scheduler=params.scheduler,
         seed=seed,
-        num_images=1 if asked.n is None else asked.n,
-        loras=tuple(Adapter(str(own(each.url, base)), each.scale) for each in asked.loras or ()),
+        num_images=1 if params.n is None else params.n,
+        loras=tuple(Adapter(str(own(each.url, base)), each.scale) for each in params.loras or ()),
     )
     return Submission(
         endpoint.generation(draft),
         endpoint.source,
         version=endpoint.version,
-        cacheable=seed is not None and not asked.loras,  # whose files may change
+        cacheable=seed is not None and not params.loras,  # whose files may change
         wait_for_model=True,
-        dialect=DOOR,
+        dialect=DIALECT,
         caller=caller_of(headers),
-        dialect_state={"format": asked.response_format},
+        dialect_state={"format": params.response_format},
     )
 
 
 def _known_as(catalog: Catalog, model: str) -> str:
     """A name that the operator gave goes before Nebius' own."""
-    return model if catalog.model(model) else named_by(DOOR, model) or model
+    return model if catalog.model(model) else named_by(DIALECT, model) or model
 
 
-def _take(value: Any) -> Body:
+def _take(value: Any) -> NebiusBody:
     try:
-        return Body.model_validate(value)
+        return NebiusBody.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
-        raise Refused([_detail(each) for each in found]) from None
+        errors = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
+        raise InvalidRequest([_detail(each) for each in errors]) from None
 
 
 def _detail(error: Any) -> dict[str, Any]:
     loc, type = error["loc"], error["type"]
     if type not in WRONG:
         return detail(loc, error["msg"], type)
-    known = Body.model_fields if len(loc) == 1 else Lora.model_fields
-    given = error["input"]
-    facts = {"value": json_body.shown(given), "known": ", ".join(known)}
-    facts["length"] = f"{len(given)} characters" if isinstance(given, str) else ""
+    known = NebiusBody.model_fields if len(loc) == 1 else NebiusLora.model_fields
+    value = error["input"]
+    facts = {"value": json_body.shown(value), "known": ", ".join(known)}
+    facts["length"] = f"{len(value)} characters" if isinstance(value, str) else ""
     return detail(loc, WRONG[type].format(**facts, **error.get("ctx", {})), type)
 
 

@@ -7,9 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects.nebius import words, write
-from imagemill.dialects.nebius.read import Body, credential, read
-from imagemill.dialects.nebius.words import DOOR
+from imagemill.dialects.nebius import write
+from imagemill.dialects.nebius.read import NebiusBody, credential, read
+from imagemill.dialects.nebius.vocabulary import (
+    DIALECT,
+    IGNORED,
+    STATUSES,
+    InvalidRequest,
+    detail,
+    refuse,
+)
 from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
@@ -31,7 +38,7 @@ def routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["nebius"])
 
     def answering(handler: operation.Handler) -> operation.Handler:
-        return operation.answering_by(context, DOOR, words.refuse, partial(handler, context))
+        return operation.answering_by(context, DIALECT, refuse, partial(handler, context))
 
     for verb, path, name, handler, more in (
         ("POST", "images/generations", "Create images", GENERATE.handler(context), _REQUEST),
@@ -55,11 +62,10 @@ def _check(request: Request) -> None:
     """Raises a Fault for what is wrong outside the body."""
     credential(request.headers)
     for name in request.query_params:
-        if name not in words.IGNORED:
-            told = (
-                f"unknown parameter {name!r:.80} in the URL; known are {', '.join(words.IGNORED)}"
-            )
-            raise words.Refused([words.detail((name,), told, "extra_forbidden", "query")])
+        if name not in IGNORED:
+            known = ", ".join(IGNORED)
+            message = f"unknown parameter {name!r:.80} in the URL; known are {known}"
+            raise InvalidRequest([detail((name,), message, "extra_forbidden", "query")])
 
 
 async def _read(call: operation.Call) -> Submission:
@@ -76,13 +82,13 @@ async def _reply(call: operation.Call, submission: Submission) -> Response:
         job = await service.wait_for(submission)
         painted = await service.painted(job)
         answer = Answer(painted, job.generation.seed, hit=False)
-        pictures = () if format == "url" else painted.pictures
-        body = write.reply(job.id, job.created, pictures, write.urls(job, call.base()))
+        images = () if format == "url" else painted.pictures
+        body = write.reply(job.id, job.created, images, write.urls(job, call.base()))
     operation.report(submission, answer)
     return JSONResponse(body, headers=replies.headers(answer))
 
 
-GENERATE = operation.Operation(DOOR, _check, _read, _reply, words.refuse, carries_images=False)
+GENERATE = operation.Operation(DIALECT, _check, _read, _reply, refuse, carries_images=False)
 
 
 async def _models(context: AppContext, request: Request) -> Response:
@@ -99,7 +105,7 @@ _STRING = {"type": ["string", "null"]}
 _QUERY: dict[str, Any] = {
     "parameters": [
         {"name": name, "in": "query", "description": f"Ignored: {why}", "schema": _STRING}
-        for name, why in words.IGNORED.items()
+        for name, why in IGNORED.items()
     ]
 }
 _ID: dict[str, Any] = {
@@ -111,7 +117,9 @@ _ID: dict[str, Any] = {
 _REQUEST: dict[str, Any] = _QUERY | {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
+        "content": {
+            "application/json": {"schema": json_body.schema(NebiusBody), "example": EXAMPLE}
+        },
     },
 }
 _REPLY = {
@@ -134,6 +142,6 @@ _IMAGES: dict[int | str, Any] = {
     }
 }
 _ERRORS = replies.responses(
-    words.STATUSES,
+    STATUSES,
     {"type": "object", "required": ["error"], "properties": {"detail": {}, "error": {}}},
 )

@@ -7,14 +7,14 @@ from typing import Any
 
 from imagemill.catalog import Catalog
 from imagemill.dialects import hub_models
-from imagemill.dialects.nebius.words import DOOR
+from imagemill.dialects.nebius.vocabulary import DIALECT
 from imagemill.errors import Fault, Kind
 from imagemill.job import Job
 
 
-def reply(id: str, created: float, pictures: tuple[bytes, ...], urls: list[str]) -> dict[str, Any]:
+def reply(id: str, created: float, images: tuple[bytes, ...], urls: list[str]) -> dict[str, Any]:
     """Pictures, or where they lie, or both; `created` is for OpenAI's clients, which read it."""
-    texts = [base64.b64encode(each).decode() for each in pictures]
+    texts = [base64.b64encode(each).decode() for each in images]
     data = [{"b64_json": text, "url": url} for text, url in zip_longest(texts, urls)]
     return {"id": id, "created": int(created), "data": data}
 
@@ -40,7 +40,7 @@ def model(catalog: Catalog, name: str) -> dict[str, Any]:
 def _names(catalog: Catalog) -> Iterator[str]:
     for id in catalog.models():
         if catalog.serves(id):  # fal's applications have no name that Nebius could say
-            yield hub_models.mapped(id).get(DOOR, id)
+            yield hub_models.mapped(id).get(DIALECT, id)
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _FORMATS: tuple[tuple[bytes, str], ...] = (
     (rb"\xff\xd8\xff", "image/jpeg"),
     (rb"RIFF....WEBP", "image/webp"),
 )
-# What else people send, some of which other doors read.
+# What else people send, some of which other dialects read.
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"GIF8[79]a", "a GIF picture"),
     (rb"BM", "a BMP picture"),

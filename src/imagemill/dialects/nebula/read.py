@@ -7,14 +7,14 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog
 from imagemill.dialects.nebula import image_fields
-from imagemill.dialects.nebula.words import (
+from imagemill.dialects.nebula.vocabulary import (
     ALWAYS,
-    DOOR,
+    DIALECT,
     NOTHING,
     OPTIONAL,
     SPELLINGS,
-    Body,
-    Model,
+    ModelFields,
+    NebulaBody,
     model_of,
 )
 from imagemill.errors import Fault, Kind, invalid
@@ -26,34 +26,36 @@ from imagemill.input_files import Inline
 from imagemill.job import Submission
 
 
-def parsed(headers: Headers, body: bytes) -> Body:
+def parsed(headers: Headers, body: bytes) -> NebulaBody:
     credential(headers)
-    return json_body.take(Body, json_body.parse(json_body.text(body)))
+    return json_body.take(NebulaBody, json_body.parse(json_body.text(body)))
 
 
-def with_images(asked: Body) -> bool:
-    return any(_given(asked, name) is not None for name in ("image", "mask"))
+def with_images(body: NebulaBody) -> bool:
+    return any(_value(body, name) is not None for name in ("image", "mask"))
 
 
-def read(catalog: Catalog, headers: Headers, asked: Body) -> tuple[Submission, dict[str, Inline]]:
+def read(
+    catalog: Catalog, headers: Headers, body: NebulaBody
+) -> tuple[Submission, dict[str, Inline]]:
     """The submission, and its images by their fields. Decodes these: where there are some, it
     belongs into a thread.
     """
-    model = model_of(_model(asked))
-    given = {name: _given(asked, name) for name in OPTIONAL}
-    _check(model, given)
+    model = model_of(_model(body))
+    optional = {name: _value(body, name) for name in OPTIONAL}
+    _check(model, optional)
     endpoint = catalog.find(model.id)
-    images, size = _images(given)
-    image, mask = (DATA if name in images else given[name] for name in ("image", "mask"))
-    width, height = _sides(asked.width, asked.height, size)
+    images, size = _images(optional)
+    image, mask = (DATA if name in images else optional[name] for name in ("image", "mask"))
+    width, height = _sides(body.width, body.height, size)
     draft = Draft(
-        asked.prompt,
-        negative_prompt=given["negative_prompt"] or "",
+        body.prompt,
+        negative_prompt=optional["negative_prompt"] or "",
         width=width,
         height=height,
-        steps=asked.num_steps,
-        guidance_scale=asked.guidance_scale,
-        seed=given["seed"],
+        steps=body.num_steps,
+        guidance_scale=body.guidance_scale,
+        seed=optional["seed"],
         image=image,
         mask=mask,
         # What the mask shows is missing, not to be kept in part.
@@ -63,9 +65,9 @@ def read(catalog: Catalog, headers: Headers, asked: Body) -> tuple[Submission, d
         _adjusted(endpoint.generation(draft), model.multiple_of),
         endpoint.source,
         version=endpoint.version,
-        cacheable=given["seed"] is not None,  # else every call is meant to give another picture
+        cacheable=optional["seed"] is not None,  # else every call is meant to give another picture
         wait_for_model=True,
-        dialect=DOOR,
+        dialect=DIALECT,
         caller=caller_of(headers),
     )
     return submission, images
@@ -77,42 +79,42 @@ def credential(headers: Headers) -> None:
         raise Fault(Kind.DENIED, "authorization is not of the form 'Bearer KEY'; send a key so")
 
 
-def _model(asked: Body) -> str:
-    id: str | None = _given(asked, "model")
+def _model(body: NebulaBody) -> str:
+    id: str | None = _value(body, "model")
     if id is None:
         raise invalid("model", "model is required; name one of GET /serverless/models")
     return id
 
 
-def _given(asked: Body, name: str) -> Any:
+def _value(body: NebulaBody, name: str) -> Any:
     """The value of a field under whichever name it came; None where nothing is asked for."""
     names = SPELLINGS.get(name, (name,))
-    values = [value for each in names if (value := getattr(asked, each)) is not None]
+    values = [value for each in names if (value := getattr(body, each)) is not None]
     if len(values) > 1 and values[0] != values[1]:
-        told = f"{' and '.join(names)} are two names of one field, and came with two values"
-        raise invalid(name, f"{told}; send {names[0]} alone")
+        message = f"{' and '.join(names)} are two names of one field, and came with two values"
+        raise invalid(name, f"{message}; send {names[0]} alone")
     return None if not values or values[0] == NOTHING.get(name) else values[0]
 
 
-def _check(model: Model, given: dict[str, Any]) -> None:
-    came = [name for name, value in given.items() if value is not None]
+def _check(model: ModelFields, optional: dict[str, Any]) -> None:
+    came = [name for name, value in optional.items() if value is not None]
     if wrong := [name for name in came if name not in model.takes]:
-        told = f"{model.id:.200} takes no {' and no '.join(wrong)}"
+        message = f"{model.id:.200} takes no {' and no '.join(wrong)}"
         known = ", ".join((*ALWAYS, *model.takes))
-        raise Fault(Kind.UNSUPPORTED, f"{told}; it takes {known}", wrong[0])
-    if lacking := [name for name in model.needs if given[name] is None]:
-        told = f"{model.id} needs {' and '.join(model.needs)}, in base64"
-        raise invalid(lacking[0], f"{told}; {' and '.join(lacking)} did not come")
+        raise Fault(Kind.UNSUPPORTED, f"{message}; it takes {known}", wrong[0])
+    if lacking := [name for name in model.needs if optional[name] is None]:
+        message = f"{model.id} needs {' and '.join(model.needs)}, in base64"
+        raise invalid(lacking[0], f"{message}; {' and '.join(lacking)} did not come")
 
 
-def _images(given: dict[str, Any]) -> tuple[dict[str, Inline], Size | None]:
+def _images(optional: dict[str, Any]) -> tuple[dict[str, Inline], Size | None]:
     """Image and mask, this in the image's size, and that size."""
-    if given["image"] is None:
+    if optional["image"] is None:
         return {}, None  # a mask alone is refused by Generation
-    image, size = image_fields.image(given["image"])
-    if given["mask"] is None:
+    image, size = image_fields.image(optional["image"])
+    if optional["mask"] is None:
         return {"image": image}, size
-    return {"image": image, "mask": image_fields.mask(given["mask"], size)}, size
+    return {"image": image, "mask": image_fields.mask(optional["mask"], size)}, size
 
 
 def _sides(

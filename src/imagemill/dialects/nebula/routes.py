@@ -8,14 +8,14 @@ from fastapi.responses import JSONResponse
 
 from imagemill.dialects.nebula import write
 from imagemill.dialects.nebula.read import credential, parsed, read, with_images
-from imagemill.dialects.nebula.words import (
-    DOOR,
+from imagemill.dialects.nebula.vocabulary import (
+    DIALECT,
     GENERATION,
     PREFIX,
     STATUSES,
-    ErrorBody,
+    ImagesReply,
     ModelsReply,
-    Reply,
+    NebulaErrorBody,
 )
 from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
@@ -24,7 +24,7 @@ from imagemill.job import Submission
 from imagemill.threads import DECODING
 
 GENERATION_PATH = "/images/generation"
-_ERRORS = replies.responses(STATUSES, json_body.schema(ErrorBody))
+_ERRORS = replies.responses(STATUSES, json_body.schema(NebulaErrorBody))
 
 
 def routes(context: AppContext) -> APIRouter:
@@ -37,10 +37,10 @@ def routes(context: AppContext) -> APIRouter:
         credential(request.headers)
         return write.models(context.catalog)
 
-    answering = partial(operation.answering, context, DOOR, write.refuse)
+    answering = partial(operation.answering, context, DIALECT, write.refuse)
     for verb, path, handler, summary, extra, reply in (
-        ("POST", GENERATION_PATH, generate, "Text or image to image", GENERATION, _PICTURE),
-        ("GET", GENERATION_PATH, generate, "The same with the printed verb", {}, _PICTURE),
+        ("POST", GENERATION_PATH, generate, "Text or image to image", GENERATION, _IMAGE),
+        ("GET", GENERATION_PATH, generate, "The same with the printed verb", {}, _IMAGE),
         ("GET", "/serverless/models", answering(models), "The models", {}, _MODELS),
     ):
         router.add_api_route(
@@ -74,14 +74,14 @@ async def _read(call: operation.Call) -> Submission:
 
 
 GENERATE = operation.Operation(
-    DOOR,
+    DIALECT,
     _check_query,
     _read,
     operation.painting(write.painted),
     lambda _, fault: write.refuse(fault),
 )
 
-_PICTURE: dict[str, Any] = {
+_IMAGE: dict[str, Any] = {
     "description": "The picture",
     "headers": replies.HEADERS
     | {
@@ -90,7 +90,7 @@ _PICTURE: dict[str, Any] = {
             "schema": {"type": "string"},
         }
     },
-    "content": {"application/json": {"schema": json_body.schema(Reply)}},
+    "content": {"application/json": {"schema": json_body.schema(ImagesReply)}},
 }
 _MODELS: dict[str, Any] = {
     "description": "The models",

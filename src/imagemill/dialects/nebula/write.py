@@ -6,20 +6,20 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from imagemill.catalog import Catalog
-from imagemill.dialects.nebula.words import (
+from imagemill.dialects.nebula.vocabulary import (
     LISTED,
     MODELS,
     NAMES,
     PAINTED,
     STATUSES,
     Datum,
-    ErrorBody,
+    DatumTimings,
+    ImagesReply,
     Listed,
     Lists,
-    Model,
+    ModelFields,
     ModelsReply,
-    Reply,
-    Timings,
+    NebulaErrorBody,
 )
 from imagemill.errors import Fault
 from imagemill.generation import Answer
@@ -31,10 +31,10 @@ HUB = "https://huggingface.co/"
 
 
 def painted(submission: Submission, answer: Answer) -> Response:
-    (picture,), generation = answer.painted.pictures, submission.generation
-    timings = Timings(inference=answer.painted.seconds)
-    datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(picture).decode())
-    body = Reply(
+    (image,), generation = answer.painted.pictures, submission.generation
+    timings = DatumTimings(inference=answer.painted.seconds)
+    datum = Datum(timings=timings, index=0, b64_json=base64.b64encode(image).decode())
+    body = ImagesReply(
         model=generation.model, object="list", data=[datum], message=PAINTED, status="success"
     )
     size = {SIZE: f"{generation.width}x{generation.height}"}
@@ -56,11 +56,11 @@ def models(catalog: Catalog) -> Response:
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message
-    body = ErrorBody(message=message, status="failed")
+    body = NebulaErrorBody(message=message, status="failed")
     return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.retry_header(fault))
 
 
-def _listed(model: Model) -> Listed:
+def _listed(model: ModelFields) -> Listed:
     return Listed(
         model_name=model.id,
         model_alias=model.alias,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,97 +14,86 @@ from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, r
 from imagemill.errors import Fault
 from imagemill.http import json_body, operation, replies, sse
 from imagemill.http.context import AppContext
-from imagemill.http.identity import named_by, person_of
+from imagemill.http.identity import named_by
 from imagemill.job import FINAL, Job, Submission
 from imagemill.news import Preview
+from imagemill.service import Service
 from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"
-Reading = Callable[[bytes, str], Awaitable[bodies.Sent]]
+Parse = Callable[[bytes, str], Awaitable[bodies.Sent]]
 
 
-class OpenAI:
-    """The dialect at work for one server."""
+def _check(request: Request) -> None:
+    credential(request.headers)
+    if request.url.query:
+        raise Wrong("Parameters in the URL are not read; put them into the body.", None)
 
-    def __init__(self, context: AppContext) -> None:
-        self.context, self.service = context, context.service
 
-    async def generations(self, request: Request) -> Response:
-        return await self._paint(request, "generations", bodies.generate, self.context.body_limit)
+async def _read(task: str, parse: Parse, call: operation.Call) -> Submission:
+    call.admit()
+    sent = await parse(call.body, call.headers.get("content-type", ""))
+    inputs = ImageInputs(call.context.service, named_by(call.request), call.base())
+    submission, call.state = await read(call.context.catalog, task, sent, inputs)
+    call.identity = sent.identity
+    return submission
 
-    async def edits(self, request: Request) -> Response:
-        return await self._paint(request, "edits", bodies.edit, self.context.input_limit)
 
-    async def variations(self, request: Request) -> Response:
-        return await self._paint(request, "variations", bodies.vary, self.context.input_limit)
+async def _reply(call: operation.Call, submission: Submission) -> Response:
+    terms, service = call.state, call.context.service
+    assert isinstance(terms, Terms), "as read leaves it"
+    if terms.stream:
+        events = partial(_events, service, terms)
+        return await operation.streamed(call, submission, events, terms.partials > 0)
+    job = await service.wait_for(submission, call.place)
+    answer = await write.finished(service, job, terms)
+    operation.report(submission, answer)
+    body = await write.reply(service, job, terms, answer, call.base())
+    milliseconds = round((time.monotonic() - call.began) * 1000)
+    headers = replies.headers(answer) | {"openai-processing-ms": str(milliseconds)}
+    return Told(body, headers=headers)
 
-    async def models(self, request: Request) -> Response:
-        credential(request.headers)
-        return Told(write.models(self.context.catalog, self.context.base(request)))
 
-    async def model(self, request: Request, id: str) -> Response:
-        credential(request.headers)
-        endpoint_of(self.context.catalog, id)
-        return Told(write.model(id))
+async def _events(service: Service, terms: Terms, job: Job) -> AsyncGenerator[str]:
+    """Images on their way, at last the finished ones."""
+    pulse, sent = sse.Pulse(), 0
+    async for item in service.watch(job.id):
+        if isinstance(item, Preview):
+            if write.wanted(terms, item, sent):
+                yield await ENCODING.run(write.partial, terms, item, sent, service.now())
+                sent += 1
+                pulse.beat()
+        elif isinstance(item, Job) and item.status in FINAL:
+            async for event in _last(service, terms, item, sent):
+                yield event
+        elif pulse.due():
+            yield sse.ALIVE
 
-    async def _paint(self, request: Request, task: str, reading: Reading, limit: int) -> Response:
-        body = await operation.read_body(request, limit)
-        credential(request.headers)
-        if request.url.query:
-            raise Wrong("Parameters in the URL are not read; put them into the body.", None)
-        answer = self._answer(request, task, reading, body)
-        del body  # which is not kept while the picture is painted
-        return await operation.while_listening(request, answer)
 
-    async def _submission(
-        self, request: Request, task: str, reading: Reading, body: bytes, base: str
-    ) -> tuple[Submission, Terms]:
-        sent = await reading(body, request.headers.get("content-type", ""))
-        inputs = ImageInputs(self.service, named_by(request), base)
-        submission, terms = await read(self.context.catalog, task, sent, inputs)
-        return await operation.called(self.context, request, sent.identity, submission), terms
+async def _last(service: Service, terms: Terms, job: Job, sent: int) -> AsyncGenerator[str]:
+    try:
+        answer = await write.finished(service, job, terms)
+    except Fault as fault:
+        yield write.failed(fault)
+        return
+    for event in write.completed(job, terms, answer, sent):
+        yield event
 
-    async def _answer(self, request: Request, task: str, reading: Reading, body: bytes) -> Response:
-        began, base = time.monotonic(), self.context.base(request)
-        with self.service.admit(person_of(request)) as place:
-            submission, terms = await self._submission(request, task, reading, body, base)
-            del body
-            if terms.stream:
-                job = await self.service.begin(submission, terms.partials > 0, place)
-                told = self._events(job, terms)
-                return sse.Watched(told, {}, lambda: self.service.leave(job))
-            job = await self.service.wait_for(submission, place)
-        answer = await write.finished(self.service, job, terms)
-        operation.report(submission, answer)
-        whole = await write.reply(self.service, job, terms, answer, base)
-        taken = round((time.monotonic() - began) * 1000)
-        headers = replies.headers(answer) | {"openai-processing-ms": str(taken)}
-        return Told(whole, headers=headers)
 
-    async def _events(self, job: Job, terms: Terms) -> AsyncGenerator[str]:
-        """Pictures on their way, at last the finished ones."""
-        pulse, sent = sse.Pulse(), 0
-        async for item in self.service.watch(job.id):
-            if isinstance(item, Preview):
-                if write.wanted(terms, item, sent):
-                    now = self.service.now()
-                    yield await ENCODING.run(write.partial, terms, item, sent, now)
-                    sent += 1
-                    pulse.beat()
-            elif isinstance(item, Job) and item.status in FINAL:
-                async for told in self._last(item, terms, sent):
-                    yield told
-            elif pulse.due():
-                yield sse.ALIVE
+def _operation(task: str, parse: Parse, carries_images: bool) -> operation.Operation:
+    return operation.Operation(
+        DOOR,
+        _check,
+        partial(_read, task, parse),
+        _reply,
+        lambda _, fault: refuse(fault),
+        carries_images,
+    )
 
-    async def _last(self, job: Job, terms: Terms, sent: int) -> AsyncGenerator[str]:
-        try:
-            answer = await write.finished(self.service, job, terms)
-        except Fault as fault:
-            yield write.failed(fault)
-            return
-        for event in write.completed(job, terms, answer, sent):
-            yield event
+
+GENERATE = _operation("generations", bodies.generate, carries_images=False)
+EDIT = _operation("edits", bodies.edit, carries_images=True)
+VARY = _operation("variations", bodies.vary, carries_images=True)
 
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -162,37 +152,46 @@ def _request(**schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def routes(context: AppContext) -> APIRouter:
-    router, openai = APIRouter(tags=["openai"]), OpenAI(context)
+    router = APIRouter(tags=["openai"])
     generate, edit = json_body.schema(bodies.Generate), json_body.schema(bodies.Edit)
     refused = replies.responses(STATUSES, _ERROR)
-    for path, handler, summary, asked in (
-        ("generations", openai.generations, "Text to image", _request(json=generate)),
-        ("edits", openai.edits, "Images and text to image",
+    for path, paint, summary, body in (
+        ("generations", GENERATE, "Text to image", _request(json=generate)),
+        ("edits", EDIT, "Images and text to image",
          _request(form=_form(bodies.Edit, "image[]", "mask"), json=edit)),
-        ("variations", openai.variations, "Another like this image",
-         _request(form=_form(bodies.Vary))),
+        ("variations", VARY, "Another like this image", _request(form=_form(bodies.Vary))),
     ):  # fmt: skip
         router.add_api_route(
             f"{PREFIX}/images/{path}",
-            operation.answering(context, DOOR, refuse, handler),
+            paint.handler(context),
             methods=["POST"],
             response_class=Told,
             summary=summary,
             operation_id=f"openai_{path}",
-            openapi_extra=asked,
+            openapi_extra=body,
             responses={200: _PAINTED, **refused},
         )
-    for path, found, summary in (
-        ("/models", openai.models, "All models"),
-        ("/models/{id:path}", openai.model, "One model"),
+
+    async def models(request: Request) -> Response:
+        credential(request.headers)
+        return Told(write.models(context.catalog, context.base(request)))
+
+    async def model(request: Request, id: str) -> Response:
+        credential(request.headers)
+        endpoint_of(context.catalog, id)
+        return Told(write.model(id))
+
+    for path, handler, summary in (
+        ("/models", models, "All models"),
+        ("/models/{id:path}", model, "One model"),
     ):
         router.add_api_route(
             PREFIX + path,
-            operation.answering(context, DOOR, refuse, found),
+            operation.answering(context, DOOR, refuse, handler),
             methods=["GET"],
             response_class=Told,
             summary=summary,
-            operation_id=f"openai_{found.__name__}",
+            operation_id=f"openai_{handler.__name__}",
             responses={200: _MODELS, **refused},
         )
     return router

@@ -116,22 +116,9 @@ async def _key(service: Service, job: Job, file: File, picture: bytes, terms: Te
     """Of the file as it is sent: compressed, it lies beside the first, under the same key each time
     that a call is repeated.
     """
-    stored = await service.objects.get(file.key)
-    if stored is None or terms.compression >= QUALITY:
+    if terms.compression >= QUALITY:
         return file.key
-    keep = None if stored.expires is None else stored.expires - service.objects.clock()
-    stem, _, suffix = file.key.rpartition(".")
-    key = f"{stem}_{terms.compression}.{suffix}"
-    await service.objects.put(
-        picture,
-        file.content_type,
-        job=job.id,
-        caller=job.submission.caller,
-        keep=keep,
-        public=True,
-        key=key,
-    )
-    return key
+    return await service.store_variant(job, file, picture, str(terms.compression))
 
 
 def models(catalog: Catalog, base: str) -> dict[str, Any]:

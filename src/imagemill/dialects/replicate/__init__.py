@@ -1,8 +1,8 @@
 """Replicate: predictions are jobs; models, versions, files and webhooks."""
 
-from imagemill.dialects.replicate.read import DOOR
+from imagemill.dialects.replicate.read import DIALECT
 from imagemill.dialects.replicate.routes import routes
-from imagemill.dialects.replicate.words import refuse
+from imagemill.dialects.replicate.vocabulary import refuse
 from imagemill.dialects.replicate.write import message
 
-__all__ = ["DOOR", "message", "refuse", "routes"]
+__all__ = ["DIALECT", "message", "refuse", "routes"]

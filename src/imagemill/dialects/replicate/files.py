@@ -38,22 +38,32 @@ _GONE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
 
 @dataclass(frozen=True)
 class Record:
-    """What is told of a file. key: of its content."""
+    """What is known of a file."""
 
+    #: 26 characters, as Replicate's.
     id: str
+    #: Of its content.
     key: str
+    #: As it was uploaded.
     name: str
+    #: As it was uploaded.
     content_type: str
+    #: In bytes.
     size: int
+    #: Of its content, in hexadecimal digits.
     sha256: str
+    #: The caller's own.
     metadata: dict[str, Any]
+    #: Seconds since 1970.
     created: float
+    #: Seconds since 1970.
     expires: float
+    #: Whose it is; empty where no credential came.
     caller: str
 
 
 @dataclass
-class Shelf:
+class FileIndex:
     """Every file has a record beside it, and every caller a list of theirs, but for nobody: who
     sends no credential would read all the others' who send none.
 
@@ -61,6 +71,7 @@ class Shelf:
     files themselves are found by their ids all the same.
     """
 
+    #: Where files and records are kept.
     objects: Objects
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -92,23 +103,23 @@ class Shelf:
 
     async def find(self, id: str, caller: str | None = None) -> tuple[Record, StoredFile]:
         """A file with its record. caller: whose it has to be, None for anybody's."""
-        told = await self._read(_place(id)) if ids.FORM.fullmatch(id) else None
-        if told is None or caller not in (None, told["caller"]):
+        row = await self._read(_place(id)) if ids.FORM.fullmatch(id) else None
+        if row is None or caller not in (None, row["caller"]):
             raise _GONE
-        file = await self.objects.get(told["key"])
+        file = await self.objects.get(row["key"])
         if file is None:
             raise _GONE
-        return Record(**told), file
+        return Record(**row), file
 
     async def of(self, caller: str) -> list[Record]:
         """A caller's files, the newest first."""
-        found = []
+        records = []
         for id in await self._listed(caller) if caller else ():
             try:
-                found.append((await self.find(id, caller))[0])
+                records.append((await self.find(id, caller))[0])
             except Fault:
                 continue  # deleted, or too old
-        return found
+        return records
 
     async def remove(self, id: str, caller: str) -> None:
         record, _ = await self.find(id, caller)
@@ -117,10 +128,10 @@ class Shelf:
 
     async def named(self, url: str | None, base: str) -> str | None:
         """A file of ours by its name instead of its address, so that it is read without HTTP."""
-        found = _URL.fullmatch(url or "")
-        if found is None or found["host"] not in (base.partition("://")[2], "api.replicate.com"):
+        match = _URL.fullmatch(url or "")
+        if match is None or match["host"] not in (base.partition("://")[2], "api.replicate.com"):
             return own(url, base)
-        record, _ = await self.find(found["id"])
+        record, _ = await self.find(match["id"])
         return STORED + record.key
 
     async def _listed(self, caller: str) -> list[str]:
@@ -131,8 +142,8 @@ class Shelf:
             return None
         return json.loads(await self.objects.read(key))
 
-    async def _write(self, key: str, told: Any, caller: str) -> None:
-        content = json.dumps(told).encode()
+    async def _write(self, key: str, value: Any, caller: str) -> None:
+        content = json.dumps(value).encode()
         await self.objects.put(
             content, "application/json", key=key, caller=caller, keep=KEPT, public=False
         )
@@ -150,65 +161,69 @@ def _list_place(caller: str) -> str:
 class Files:
     """The routes of files."""
 
+    #: Of the server.
     context: AppContext
-    shelf: Shelf
+    #: Of all files.
+    index: FileIndex
 
     async def create(self, request: Request) -> Response:
         """Takes a file: a part `content`, and perhaps a part `metadata` with JSON."""
         body = await operation.read_body(request, self.context.input_limit)
         credential(request.headers)
         parts = await multipart.parts(request.headers.get("content-type", ""), body)
-        found = {part.name: part for part in parts}
-        if unknown := found.keys() - {"content", "metadata"}:
-            told = f"unknown part {min(unknown)!r:.80}; known are content and metadata"
-            raise invalid("body", told)
-        if "content" not in found:
+        by_name = {part.name: part for part in parts}
+        if unknown := by_name.keys() - {"content", "metadata"}:
+            message = f"unknown part {min(unknown)!r:.80}; known are content and metadata"
+            raise invalid("body", message)
+        if "content" not in by_name:
             raise invalid("body", "there is no part content; send the file in it")
-        if len(found) < len(parts):
+        if len(by_name) < len(parts):
             raise invalid("body", "a part comes twice; send one file at a time")
-        metadata = _metadata(found.get("metadata"))
-        record = await self.shelf.add(found["content"], metadata, caller_of(request.headers))
-        return JSONResponse(self._told(request, record), 201)
+        metadata = _metadata(by_name.get("metadata"))
+        record = await self.index.add(by_name["content"], metadata, caller_of(request.headers))
+        return JSONResponse(self._body(request, record), 201)
 
     async def list(self, request: Request) -> Response:
         """The caller's files, the newest first: at most the last hundred."""
         credential(request.headers)
-        found = await self.shelf.of(caller_of(request.headers))
-        results = [self._told(request, record) for record in found]
+        records = await self.index.of(caller_of(request.headers))
+        results = [self._body(request, record) for record in records]
         return JSONResponse({"previous": None, "next": None, "results": results})
 
     async def get(self, request: Request, file_id: str) -> Response:
         """What is known of a file."""
         credential(request.headers)
-        record, _ = await self.shelf.find(file_id, caller_of(request.headers))
-        return JSONResponse(self._told(request, record))
+        record, _ = await self.index.find(file_id, caller_of(request.headers))
+        return JSONResponse(self._body(request, record))
 
     async def delete(self, request: Request, file_id: str) -> Response:
         """Deletes a file."""
         credential(request.headers)
-        await self.shelf.remove(file_id, caller_of(request.headers))
+        await self.index.remove(file_id, caller_of(request.headers))
         return Response(status_code=204)
 
     async def download(self, request: Request, file_id: str) -> Response:
         """The content of a file, for its owner or for who has a signed address."""
         credential(request.headers)
-        record, file = await self.shelf.find(file_id)
+        record, file = await self.index.find(file_id)
         if caller_of(request.headers) != record.caller and not self._signed(request, record):
             raise _GONE
-        return await file_responses.serve(self.shelf.objects, file, request)
+        return await file_responses.serve(self.index.objects, file, request)
 
     def _signed(self, request: Request, record: Record) -> bool:
         """Whether the address carries what the owner's signing key makes of it, in time."""
         query = request.query_params
-        owner, expiry, given = (query.get(name, "") for name in ("owner", "expiry", "signature"))
+        owner, expiry, signature = (
+            query.get(name, "") for name in ("owner", "expiry", "signature")
+        )
         if not (expiry.isascii() and expiry.isdigit() and len(expiry) < 16):
             return False
-        key = ids.signing_key(self.context.service.secret, record.caller)
+        key = ids.signing_key(self.context.service.signing_secret(), record.caller)
         right = ids.signature(key, f"{owner} {record.id} {expiry}".encode())
         in_time = int(expiry) >= self.context.service.now()
-        return in_time and hmac.compare_digest(given.encode(), right.encode())
+        return in_time and hmac.compare_digest(signature.encode(), right.encode())
 
-    def _told(self, request: Request, record: Record) -> dict[str, Any]:
+    def _body(self, request: Request, record: Record) -> dict[str, Any]:
         base = self.context.base(request)
         return {
             "id": record.id,
@@ -229,8 +244,8 @@ def _metadata(part: Part | None) -> dict[str, Any]:
         return {}
     text = json_body.text(part.content)
     if len(text) > MAX_METADATA:
-        told = f"metadata has {len(text)} characters; at most {MAX_METADATA} are kept"
-        raise invalid("metadata", told)
+        message = f"metadata has {len(text)} characters; at most {MAX_METADATA} are kept"
+        raise invalid("metadata", message)
     value = json_body.parse(text)
     if not isinstance(value, dict):
         raise invalid("metadata", f"metadata is {json_body.shown(value)}; give an object")

@@ -21,10 +21,10 @@ def encode(id: str) -> str:
 
 def decode(id: str) -> str:
     """The UUID behind an id; a Fault where it is none of ours."""
-    found = _decoded(id) if FORM.fullmatch(id) else None
-    if found is None or encode(found) != id:
+    decoded = _decoded(id) if FORM.fullmatch(id) else None
+    if decoded is None or encode(decoded) != id:
         raise Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
-    return found
+    return decoded
 
 
 def _decoded(id: str) -> str:
@@ -57,7 +57,7 @@ def signing_key(secret: bytes, caller: str) -> bytes:
     return hmac.digest(secret, f"replicate webhooks {caller}".encode(), hashlib.sha256)
 
 
-def told_key(key: bytes) -> str:
+def encoded_key(key: bytes) -> str:
     # In the standard alphabet: the Python client splits at underscores.
     return f"whsec_{base64.b64encode(key).decode()}"
 

@@ -38,18 +38,19 @@ COLLECTIONS: dict[str, dict[str, str]] = {
 class Models:
     """The routes that tell."""
 
+    #: Of the server.
     context: AppContext
 
     async def list(self, request: Request) -> Response:
         """The models that this server knows by name; it answers for others, too."""
         credential(request.headers)
-        found, start = model_ids(self.context.catalog), _start(request)
-        more = start + PAGE < len(found)
+        names, start = model_ids(self.context.catalog), _start(request)
+        more = start + PAGE < len(names)
         path = f"{self.context.base(request)}{PREFIX}/models"
         body = {
             "previous": f"{path}?cursor={_cursor(max(0, start - PAGE))}" if start else None,
             "next": f"{path}?cursor={_cursor(start + PAGE)}" if more else None,
-            "results": [self._model(request, id) for id in found[start : start + PAGE]],
+            "results": [self._model(request, id) for id in names[start : start + PAGE]],
         }
         return JSONResponse(body)
 
@@ -59,8 +60,8 @@ class Models:
         text = json_body.text(await operation.read_body(request, MAX_QUERY))
         words = text.strip().strip('"').lower().split()
         every = [self._model(request, id) for id in model_ids(self.context.catalog)]
-        found = [each for each in every if all(word in _searched(each) for word in words)]
-        return JSONResponse({"previous": None, "next": None, "results": found})
+        matching = [each for each in every if all(word in _searched(each) for word in words)]
+        return JSONResponse({"previous": None, "next": None, "results": matching})
 
     async def get(self, request: Request, owner: str, name: str) -> Response:
         """A model with its latest version."""
@@ -70,8 +71,8 @@ class Models:
     async def versions(self, request: Request, owner: str, name: str) -> Response:
         """The versions of a model: the one that its weights make."""
         credential(request.headers)
-        found = by_model(self.context.catalog, f"{owner}/{name}")
-        return JSONResponse({"previous": None, "next": None, "results": [_version(found)]})
+        target = by_model(self.context.catalog, f"{owner}/{name}")
+        return JSONResponse({"previous": None, "next": None, "results": [_version(target)]})
 
     async def version(self, request: Request, owner: str, name: str, version_id: str) -> Response:
         """A version with its schema; one that is not known is told as it would be served."""
@@ -103,8 +104,8 @@ class Models:
         if slug not in COLLECTIONS:
             known = ", ".join(COLLECTIONS)
             raise Fault(Kind.NOT_FOUND, f"there is no collection {slug!r:.80}; there is {known}")
-        found = [self._model(request, id) for id in model_ids(self.context.catalog)]
-        return JSONResponse(COLLECTIONS[slug] | {"models": found})
+        models = [self._model(request, id) for id in model_ids(self.context.catalog)]
+        return JSONResponse(COLLECTIONS[slug] | {"models": models})
 
     async def hardware(self, request: Request) -> Response:
         """The hardware that there is."""
@@ -122,17 +123,17 @@ class Models:
         caller = caller_of(request.headers)
         if not caller:  # one key for all of them would let each forge what the others are told
             raise Fault(Kind.DENIED, "a key belongs to a token; send a token, which may be any")
-        key = ids.signing_key(self.context.service.secret, caller)
-        return JSONResponse({"key": ids.told_key(key)})
+        key = ids.signing_key(self.context.service.signing_secret(), caller)
+        return JSONResponse({"key": ids.encoded_key(key)})
 
     def _model(self, request: Request, id: str) -> dict[str, Any]:
-        found = by_model(self.context.catalog, id)
+        target = by_model(self.context.catalog, id)
         owner, _, name = id.partition("/")
         return {
             "url": f"{self.context.base(request)}{PREFIX}/models/{id}",
             "owner": owner,
             "name": name,
-            "description": found.predictor.description,
+            "description": target.predictor.description,
             "visibility": "public",
             "github_url": None,
             "paper_url": None,
@@ -140,11 +141,11 @@ class Models:
             "run_count": 0,  # nobody counts
             "cover_image_url": None,
             "default_example": None,
-            "latest_version": _version(found),
+            "latest_version": _version(target),
         }
 
     def _deployment(self, id: str) -> dict[str, Any]:
-        found = by_model(self.context.catalog, id)
+        target = by_model(self.context.catalog, id)
         owner, _, name = id.partition("/")
         return {
             "owner": owner,
@@ -152,7 +153,7 @@ class Models:
             "current_release": {
                 "number": 1,
                 "model": id,
-                "version": version_of(found.endpoint),
+                "version": version_of(target.endpoint),
                 "created_at": WRITTEN,
                 "created_by": ACCOUNT,
                 "configuration": {
@@ -168,12 +169,12 @@ def _searched(model: dict[str, Any]) -> str:
     return f"{model['owner']}/{model['name']} {model['description']}".lower()
 
 
-def _version(found: Target) -> dict[str, Any]:
+def _version(target: Target) -> dict[str, Any]:
     return {
-        "id": found.version,
+        "id": target.version,
         "created_at": WRITTEN,
         "cog_version": COG_VERSION,
-        "openapi_schema": found.predictor.openapi(),
+        "openapi_schema": target.predictor.openapi(),
     }
 
 
@@ -182,13 +183,13 @@ def _cursor(start: int) -> str:
 
 
 def _start(request: Request) -> int:
-    given = request.query_params.get("cursor")
-    if given is None:
+    cursor = request.query_params.get("cursor")
+    if cursor is None:
         return 0
     try:
-        told = base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)).decode("ascii")
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except ValueError:
-        told = ""
-    if not (told.isdigit() and len(told) < 10):
-        raise invalid("cursor", f"cursor {given!r:.80} was not given here; begin without one")
-    return int(told)
+        text = ""
+    if not (text.isdigit() and len(text) < 10):
+        raise invalid("cursor", f"cursor {cursor!r:.80} was not given here; begin without one")
+    return int(text)

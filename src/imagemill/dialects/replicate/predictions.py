@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -14,24 +15,25 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from imagemill.dialects.replicate import ids, read, write
-from imagemill.dialects.replicate.files import Shelf
-from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
+from imagemill.dialects.replicate.files import FileIndex
+from imagemill.dialects.replicate.progress_webhooks import Watchers, overdue, watched
+from imagemill.dialects.replicate.read import DIALECT, Create, CreateByVersion
 from imagemill.dialects.replicate.streams import Stream
 from imagemill.dialects.replicate.targets import Target, by_model, by_version
-from imagemill.dialects.replicate.watchers import Watchers, overdue, watched
-from imagemill.dialects.replicate.words import STATUSES
+from imagemill.dialects.replicate.vocabulary import STATUSES, refuse
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft
 from imagemill.http import operation, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of, of_hugging_face
+from imagemill.http.operation import Call, Operation
 from imagemill.job import Job, Status, Submission
 
 PAGE = 100  # predictions of one page
 DEEPEST = 100  # pages that lead back
 STOPPING = 5.0  # seconds in which cancelled work may come to its end
 SOURCES = ("api", "web")
-Asked = TypeVar("Asked", bound=Create)
+Body = TypeVar("Body", bound=Create)
 
 _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 
@@ -40,17 +42,20 @@ _NONE = Fault(Kind.NOT_FOUND, "there is no such prediction, or no longer")
 class Predictions:
     """The routes of predictions."""
 
+    #: Of the server.
     context: AppContext
-    shelf: Shelf
+    #: Knows the files that inputs name.
+    file_index: FileIndex
+    #: Look after predictions while nobody waits.
     watchers: Watchers
 
     async def by_version(self, request: Request) -> Response:
         """Creates a prediction with a version."""
 
-        def target(asked: CreateByVersion) -> Target:
-            return by_version(self._catalog, asked.version)
+        def target(body: CreateByVersion) -> Target:
+            return by_version(self._catalog, body.version)
 
-        return await self._create(request, await self._submission(request, CreateByVersion, target))
+        return await self._creation(CreateByVersion, target).run(self.context, request)
 
     async def by_model(self, request: Request, owner: str, name: str) -> Response:
         """Creates a prediction with a model."""
@@ -58,7 +63,7 @@ class Predictions:
         def target(_: Create) -> Target:
             return by_model(self._catalog, f"{owner}/{name}")
 
-        return await self._create(request, await self._submission(request, Create, target))
+        return await self._creation(Create, target).run(self.context, request)
 
     async def get(self, request: Request, prediction_id: str) -> Response:
         """A prediction as it is."""
@@ -78,23 +83,23 @@ class Predictions:
         query, base = request.query_params, self.context.base(request)
         trail, caller = _trail(query.get("cursor")), caller_of(request.headers)
         after, before = _time(query, "created_after"), _time(query, "created_before")
-        found = list[Job]()
+        jobs = list[Job]()
         if _source(query) != "web" and caller:
             earliest = min([*trail[-1:], *([before] if before is not None else [])], default=None)
             service = self.context.service
-            found = await service.jobs_of(caller, DOOR, earliest, after, PAGE + 1)
-        onward = [*trail, found[PAGE - 1].created] if len(found) > PAGE else None
+            jobs = await service.jobs_of(caller, DIALECT, earliest, after, PAGE + 1)
+        onward = [*trail, jobs[PAGE - 1].created] if len(jobs) > PAGE else None
         body = {
             "previous": _page(request, base, trail[:-1]) if trail else None,
             "next": _page(request, base, onward) if onward else None,
-            "results": [await self._listed(job, base) for job in found[:PAGE]],
+            "results": [await self._listed(job, base) for job in jobs[:PAGE]],
         }
         return JSONResponse(body)
 
     async def stream(self, request: Request, token: str) -> Response:
         """What happens to a prediction; the address alone admits, as some clients send no token."""
         base, service = self.context.base(request), self.context.service
-        id = ids.unsealed(service.secret, token)
+        id = ids.unsealed(service.signing_secret(), token)
         data = read.wants_data(request.headers, base)
         return sse.Events(Stream(service, base, data).run(id), {})
 
@@ -102,7 +107,29 @@ class Predictions:
     def _catalog(self) -> Any:
         return self.context.catalog
 
-    async def _create(self, request: Request, submission: Submission) -> Response:
+    def _creation(self, model: type[Body], target_of: Callable[[Body], Target]) -> Operation:
+        return Operation(
+            DIALECT,
+            lambda request: read.credential(request.headers),
+            partial(self._read, model, target_of),
+            self._reply,
+            lambda _, fault: refuse(fault),
+            waits=_waits,
+            finishes=True,
+            listens=False,  # by its own terms: Prefer tells for how long
+        )
+
+    async def _read(
+        self, model: type[Body], target_of: Callable[[Body], Target], call: Call
+    ) -> Submission:
+        body = await operation.reading(call.body, read.parsed, model, call.body)
+        base, target = call.base(), target_of(body)
+        draft, remarks = await operation.reading(call.body, read.draft, target, body.input)
+        draft = await self._by_key(draft, base)
+        return read.submission(target, body, draft, remarks, call.headers, base)
+
+    async def _reply(self, call: Call, submission: Submission) -> Response:
+        request = call.request
         seconds = read.waits(request.headers)
         if of_hugging_face(request.headers):  # whose clients take any status for the last word
             job = await self._finished(request, submission)
@@ -126,30 +153,17 @@ class Predictions:
             )
         return await self._wait(request, submission, await self._submit(submission), None)
 
-    async def _submission(
-        self, request: Request, model: type[Asked], target_of: Callable[[Asked], Target]
-    ) -> Submission:
-        body = await operation.read_body(request, self.context.input_limit)
-        read.credential(request.headers)
-        asked = await operation.reading(body, read.parsed, model, body)
-        base, target = self.context.base(request), target_of(asked)
-        draft, remarks = await operation.reading(body, read.draft, target, asked.input)
-        draft = await self._found(draft, base)
-        submission = read.submission(target, asked, draft, remarks, request.headers, base)
-        waits = of_hugging_face(request.headers) and not watched(submission.dialect_state)
-        return await operation.called(self.context, request, body, submission, waits, finishes=True)
-
-    async def _found(self, draft: Draft, base: str) -> Draft:
+    async def _by_key(self, draft: Draft, base: str) -> Draft:
         """The draft with files of ours by their names."""
-        found = [
-            await self.shelf.named(read.reference(each, name), base)
+        image, mask = [
+            await self.file_index.named(read.reference(each, name), base)
             for name, each in (("image", draft.image), ("mask", draft.mask))
         ]
         loras = [
-            replace(lora, path=await self.shelf.named(lora.path, base) or lora.path)
+            replace(lora, path=await self.file_index.named(lora.path, base) or lora.path)
             for lora in draft.loras
         ]
-        return replace(draft, image=found[0], mask=found[1], loras=tuple(loras))
+        return replace(draft, image=image, mask=mask, loras=tuple(loras))
 
     async def _submit(self, submission: Submission) -> Job:
         """The job of a call, or of the one that it repeats."""
@@ -167,7 +181,7 @@ class Predictions:
         try:
             return await operation.while_listening(request, self._within(job, seconds))
         except operation.Gone:
-            if not self.context.finishes(DOOR, usual=True) and submission.repeat is None:
+            if not self.context.finishes(DIALECT, usual=True) and submission.repeat is None:
                 await self.context.service.cancel(job)
             raise
 
@@ -184,7 +198,7 @@ class Predictions:
             job = await self.context.service.job(ids.decode(id), caller_of(request.headers))
         except Fault:
             raise _NONE from None
-        if job.submission.dialect != DOOR:
+        if job.submission.dialect != DIALECT:
             raise _NONE
         return job
 
@@ -205,28 +219,33 @@ class Predictions:
 
     async def _listed(self, job: Job, base: str) -> dict[str, Any]:
         """Without the log and with addresses, so that a page stays small."""
-        told = await write.output(self.context.service, job, base, data=False)
-        return write.facts(self.context.service, job, base) | {"output": told}
+        output = await write.output(self.context.service, job, base, data=False)
+        return write.facts(self.context.service, job, base) | {"output": output}
+
+
+def _waits(call: Call, submission: Submission) -> bool:
+    """Whether nobody but the caller, who asks only once, looks after the prediction."""
+    return of_hugging_face(call.headers) and not watched(submission.dialect_state)
 
 
 def _source(query: Any) -> str | None:
-    given = query.get("source")
-    if given is not None and given not in SOURCES:
-        raise invalid("query", f"source {given!r:.80} is none; one of {', '.join(SOURCES)}")
-    return str(given) if given is not None else None
+    source = query.get("source")
+    if source is not None and source not in SOURCES:
+        raise invalid("query", f"source {source!r:.80} is none; one of {', '.join(SOURCES)}")
+    return str(source) if source is not None else None
 
 
 def _time(query: Any, name: str) -> float | None:
-    given = query.get(name)
-    if given is None:
+    text = query.get(name)
+    if text is None:
         return None
     try:
         # A plus that was not escaped comes as a space.
-        told = datetime.fromisoformat(given.strip().replace(" ", "+"))
-        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         way_out = "write 2026-01-31T12:00:00Z"
-        raise invalid("query", f"{name} {given!r:.80} is no time; {way_out}") from None
+        raise invalid("query", f"{name} {text!r:.80} is no time; {way_out}") from None
 
 
 def _trail(cursor: str | None) -> list[float]:
@@ -234,8 +253,8 @@ def _trail(cursor: str | None) -> list[float]:
     if cursor is None:
         return []
     try:
-        told = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-        times = [float(each) for each in told.split(",")]
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        times = [float(each) for each in text.split(",")]
     except ValueError:
         times = [math.nan]
     if not all(math.isfinite(each) for each in times):
@@ -246,7 +265,7 @@ def _trail(cursor: str | None) -> list[float]:
 def _page(request: Request, base: str, trail: list[float]) -> str:
     kept = {name: each for name, each in request.query_params.items() if name != "cursor"}
     if trail:
-        told = ",".join(map(repr, trail[-DEEPEST:]))
-        kept["cursor"] = base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
+        text = ",".join(map(repr, trail[-DEEPEST:]))
+        kept["cursor"] = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
     query = f"?{urlencode(kept)}" if kept else ""
     return f"{base}{write.PREFIX}/predictions{query}"

@@ -8,14 +8,14 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
 
 from imagemill.dialects.replicate.targets import Target
-from imagemill.dialects.replicate.words import Invalid, Refused, refused
+from imagemill.dialects.replicate.vocabulary import InvalidField, InvalidFields, refused
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, Draft
 from imagemill.http import json_body
 from imagemill.http.identity import caller_of
 from imagemill.job import Submission
 
-DOOR = "replicate"
+DIALECT = "replicate"
 LONGEST_WAIT = 60.0  # seconds
 LEAST_LIFE, LONGEST_LIFE = 5, 86_400  # seconds
 SHOWN_DATA = 200  # characters of a data URI that are told again
@@ -49,7 +49,7 @@ class CreateByVersion(Create):
 
 
 def take(model: type[Body], value: Any, prefix: str = "") -> Body:
-    """`value` as a `model`; Refused names everything that is wrong with it."""
+    """`value` as a `model`; InvalidFields names everything that is wrong with it."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -60,20 +60,20 @@ def parsed(model: type[Body], body: bytes) -> Body:
     return take(model, json_body.parse(json_body.text(body)))
 
 
-def draft(target: Target, given: Mapping[str, Any]) -> tuple[Draft, list[str]]:
-    return target.predictor.read(take(target.predictor.Input, dict(given), "input"))
+def draft(target: Target, params: Mapping[str, Any]) -> tuple[Draft, list[str]]:
+    return target.predictor.read(take(target.predictor.Input, dict(params), "input"))
 
 
 def submission(
-    target: Target, asked: Create, draft: Draft, remarks: list[str], headers: Headers, base: str
+    target: Target, body: Create, draft: Draft, remarks: list[str], headers: Headers, base: str
 ) -> Submission:
     """What a call asks for; the references in the draft have been looked up."""
-    url, events = _webhook(asked)
+    url, events = _webhook(body)
     life = lifetime(headers)
     return Submission(
         target.endpoint.generation(draft),
         target.endpoint.source,
-        dialect=DOOR,
+        dialect=DIALECT,
         caller=caller_of(headers),
         begin_within=life,
         webhook_url=url if "completed" in events else None,
@@ -81,7 +81,7 @@ def submission(
             "model": target.model,
             "version": target.version,
             "single": target.predictor.single,
-            "input": echo(asked.input),
+            "input": echo(body.input),
             "base": base,
             "webhook": url,
             "events": list(events),
@@ -93,17 +93,17 @@ def submission(
     )
 
 
-def _webhook(asked: Create) -> tuple[str | None, tuple[Event, ...]]:
+def _webhook(body: Create) -> tuple[str | None, tuple[Event, ...]]:
     """Where to, and of what, is told."""
-    if asked.webhook is None:
-        if asked.webhook_events_filter and asked.webhook_completed is None:
-            told = "webhook_events_filter needs a webhook; give both"
-            raise Refused([Invalid("invalid", "webhook_events_filter", told)])
-        return asked.webhook_completed, ("completed",) if asked.webhook_completed else ()
-    if asked.webhook_completed not in (None, asked.webhook):
-        told = "webhook and webhook_completed differ; give one"
-        raise Refused([Invalid("invalid", "webhook_completed", told)])
-    return asked.webhook, tuple(asked.webhook_events_filter or USUAL_EVENTS)
+    if body.webhook is None:
+        if body.webhook_events_filter and body.webhook_completed is None:
+            message = "webhook_events_filter needs a webhook; give both"
+            raise InvalidFields([InvalidField("invalid", "webhook_events_filter", message)])
+        return body.webhook_completed, ("completed",) if body.webhook_completed else ()
+    if body.webhook_completed not in (None, body.webhook):
+        message = "webhook and webhook_completed differ; give one"
+        raise InvalidFields([InvalidField("invalid", "webhook_completed", message)])
+    return body.webhook, tuple(body.webhook_events_filter or USUAL_EVENTS)
 
 
 def echo(value: Any) -> Any:
@@ -120,8 +120,10 @@ def echo(value: Any) -> Any:
 def reference(url: str | None, name: str) -> str | None:
     """The address of a picture; a Fault where it is none."""
     if url is not None and not _ADDRESS.match(url):
-        told = f"{name} {url!r:.40} is no address of a picture"
-        raise invalid(name, f"{told}; give http(s), a data URI, or a file that was uploaded here")
+        message = f"{name} {url!r:.40} is no address of a picture"
+        raise invalid(
+            name, f"{message}; give http(s), a data URI, or a file that was uploaded here"
+        )
     return url
 
 
@@ -131,26 +133,26 @@ def waits(headers: Headers) -> float | None:
         preference = preference.strip()
         if not preference.startswith("wait"):
             continue  # others are wishes that a server may pass over
-        found = _WAIT.fullmatch(preference)
-        if found is None:
+        match = _WAIT.fullmatch(preference)
+        if match is None:
             raise invalid("prefer", f"Prefer: {preference!r:.40}; give wait, or wait=1 to wait=60")
-        return float(found[1] or LONGEST_WAIT)
+        return float(match[1] or LONGEST_WAIT)
     return None
 
 
 def lifetime(headers: Headers) -> float | None:
     """Seconds after which a prediction is cancelled that has not ended."""
-    given = headers.get("cancel-after")
-    if given is None:
+    value = headers.get("cancel-after")
+    if value is None:
         return None
-    found = _LIFE.fullmatch(given.strip())
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    match = _LIFE.fullmatch(value.strip())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if total < LEAST_LIFE:
-        told = f"Cancel-After: {given!r:.40} is no time of at least {LEAST_LIFE} s"
-        raise invalid("cancel-after", f"{told}; give for example 30s, 5m or 1h30m")
+        message = f"Cancel-After: {value!r:.40} is no time of at least {LEAST_LIFE} s"
+        raise invalid("cancel-after", f"{message}; give for example 30s, 5m or 1h30m")
     if total > LONGEST_LIFE:
-        raise invalid("cancel-after", f"Cancel-After: {given!r:.40} is too long; give at most 24h")
+        raise invalid("cancel-after", f"Cancel-After: {value!r:.40} is too long; give at most 24h")
     return float(total)
 
 
@@ -164,5 +166,5 @@ def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not of the right form; there may be none."""
     value = headers.get("authorization")
     if value is not None and not re.fullmatch(r"(?i:bearer|token)\s+\S+", value.strip()):
-        told = "You did not pass an authentication token; send 'Authorization: Bearer <token>'"
-        raise Fault(Kind.DENIED, told)
+        message = "You did not pass an authentication token; send 'Authorization: Bearer <token>'"
+        raise Fault(Kind.DENIED, message)

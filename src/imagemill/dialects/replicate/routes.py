@@ -6,13 +6,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.dialects.replicate import words
-from imagemill.dialects.replicate.files import Files, Shelf
+from imagemill.dialects.replicate import vocabulary
+from imagemill.dialects.replicate.files import FileIndex, Files
 from imagemill.dialects.replicate.models import Models
 from imagemill.dialects.replicate.predictions import Predictions
 from imagemill.dialects.replicate.predictors import PREDICTORS
-from imagemill.dialects.replicate.read import DOOR, Create, CreateByVersion
-from imagemill.dialects.replicate.watchers import Watchers
+from imagemill.dialects.replicate.progress_webhooks import Watchers
+from imagemill.dialects.replicate.read import DIALECT, Create, CreateByVersion
 from imagemill.dialects.replicate.write import PREFIX
 from imagemill.errors import Fault, Kind
 from imagemill.http import json_body, operation, replies
@@ -42,7 +42,7 @@ ABSENT: tuple[tuple[str, str, str], ...] = (
 
 
 def routes(context: AppContext) -> APIRouter:
-    shelf, watchers = Shelf(context.service.objects), Watchers(context.service)
+    file_index, watchers = FileIndex(context.files), Watchers(context.service)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -52,8 +52,8 @@ def routes(context: AppContext) -> APIRouter:
             await watchers.close()
 
     router = APIRouter(prefix=PREFIX, tags=["replicate"], lifespan=lifespan)
-    predictions = Predictions(context, shelf, watchers)
-    files, models = Files(context, shelf), Models(context)
+    predictions = Predictions(context, file_index, watchers)
+    files, models = Files(context, file_index), Models(context)
     for row in (*_of_predictions(predictions), *_of_models(models), *_of_files(files)):
         _add(router, context, *row)
     for verb, path, why in ABSENT:
@@ -107,22 +107,24 @@ def _add(
     path: str,
     handler: operation.Handler,
     summary: str,
-    told: dict[str, Any] | None,
+    document: dict[str, Any] | None,
 ) -> None:
-    """told: what the OpenAPI document says beyond the path; None for nothing at all."""
-    answers = (told or {}).get("responses", {})
+    """document: what the OpenAPI document says beyond the path; None for nothing at all."""
+    answers = (document or {}).get("responses", {})
     router.add_api_route(
         path,
-        operation.answering(context, DOOR, words.refuse, handler),
+        operation.answering(context, DIALECT, vocabulary.refuse, handler),
         methods=[verb],
         response_class=Response,
         status_code=min([code for code in answers if code < 300], default=200),
         summary=summary,
         operation_id=f"replicate_{verb.lower()}_{_plain(path)}",
         # OpenAPI 3.1 has no word for the method QUERY.
-        include_in_schema=told is not None and verb != "QUERY",
-        openapi_extra={name: each for name, each in (told or {}).items() if name != "responses"},
-        responses=replies.responses(words.CODES, ERROR) | answers,
+        include_in_schema=document is not None and verb != "QUERY",
+        openapi_extra={
+            name: each for name, each in (document or {}).items() if name != "responses"
+        },
+        responses=replies.responses(vocabulary.CODES, ERROR) | answers,
     )
 
 

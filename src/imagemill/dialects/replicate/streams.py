@@ -12,12 +12,17 @@ from imagemill.service import Service
 
 @dataclass
 class Stream:
-    """data: whether files go as data URIs. Python's client drops events without an id."""
+    """The events of one prediction."""
 
+    #: Knows the job, and what happens to it.
     service: Service
+    #: The address under which the caller knows this server.
     base: str
+    #: Files go as data URIs.
     data: bool
-    told: set[int] = field(default_factory=set)  # numbers of lines
+    #: Numbers of lines.
+    sent: set[int] = field(default_factory=set)
+    #: Events so far, as an id of each: Python's client drops events without one.
     count: int = 0
 
     async def run(self, id: str) -> AsyncGenerator[str]:
@@ -31,9 +36,9 @@ class Stream:
             else:
                 lines = [item] if isinstance(item, Line) else []
             assert job is not None  # it comes first
-            new = [line for line in lines if line.number not in self.told]
+            new = [line for line in lines if line.number not in self.sent]
             for line in new:
-                self.told.add(line.number)
+                self.sent.add(line.number)
                 yield self._event("logs", write.said(job, line))
             if new:
                 pulse.beat()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects.replicate.predictors import PREDICTORS, Predictor, predictor
-from imagemill.dialects.replicate.words import Invalid, Refused
+from imagemill.dialects.replicate.vocabulary import InvalidField, InvalidFields
 from imagemill.errors import Fault, Kind
 
 HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -17,11 +17,15 @@ NO_VERSION = (
 
 @dataclass(frozen=True)
 class Target:
-    """A model and what serves it. version: as asked for, or its own. remarks: for the log."""
+    """A model and what serves it."""
 
+    #: What serves it.
     endpoint: Endpoint
+    #: How its input is read.
     predictor: Predictor
+    #: 64 hexadecimal digits: as asked for, or its own.
     version: str
+    #: For the log.
     remarks: tuple[str, ...] = ()
 
     @property
@@ -31,21 +35,21 @@ class Target:
 
 def by_model(catalog: Catalog, id: str) -> Target:
     """Raises a Fault where nothing serves the model."""
-    found = predictor(id)
-    endpoint = _endpoint(catalog, found)
-    return Target(endpoint, found, version_of(endpoint))
+    model = predictor(id)
+    endpoint = _endpoint(catalog, model)
+    return Target(endpoint, model, version_of(endpoint))
 
 
-def _endpoint(catalog: Catalog, found: Predictor) -> Endpoint:
+def _endpoint(catalog: Catalog, model: Predictor) -> Endpoint:
     """Where the operator has configured a model by the name of its weights, those serve it."""
     try:
-        endpoint = catalog.find(found.id)
+        endpoint = catalog.find(model.id)
     except Fault:
-        if found.weights is None:
+        if model.weights is None:
             raise
-        return replace(catalog.find(found.weights), id=found.id)
-    if endpoint.stands_in and found.weights is not None:
-        return replace(catalog.find(found.weights), id=found.id)
+        return replace(catalog.find(model.weights), id=model.id)
+    if endpoint.stands_in and model.weights is not None:
+        return replace(catalog.find(model.weights), id=model.id)
     return endpoint
 
 
@@ -60,8 +64,10 @@ def by_version(catalog: Catalog, version: str) -> Target:
     if not model and "/" in version:
         return by_model(catalog, version)
     if not HASH.fullmatch(digits):
-        told = f"version {version!r:.80} is none; give 64 hexadecimal digits, owner/name, or both"
-        raise Refused([Invalid("invalid", "version", f"{told} with a colon between")])
+        message = (
+            f"version {version!r:.80} is none; give 64 hexadecimal digits, owner/name, or both"
+        )
+        raise InvalidFields([InvalidField("invalid", "version", f"{message} with a colon between")])
     return at_version(catalog, model, digits) if model else _of_digits(catalog, digits)
 
 
@@ -69,22 +75,22 @@ def at_version(catalog: Catalog, model: str, digits: str) -> Target:
     """A model at a version; its own stands in for one that is not known."""
     if not HASH.fullmatch(digits):
         raise Fault(Kind.NOT_FOUND, f"{digits!r:.80} is no version; there is the latest one")
-    found = by_model(catalog, model)
-    if found.version == digits:
-        return found
+    target = by_model(catalog, model)
+    if target.version == digits:
+        return target
     _check_strangers(catalog, digits)
-    remark = f"version {digits[:12]} of {model} is not known here; {found.version[:12]} serves it"
-    return replace(found, version=digits, remarks=(remark,))
+    remark = f"version {digits[:12]} of {model} is not known here; {target.version[:12]} serves it"
+    return replace(target, version=digits, remarks=(remark,))
 
 
 def _of_digits(catalog: Catalog, digits: str) -> Target:
     for id in ids(catalog):
-        if (found := by_model(catalog, id)).version == digits:
-            return found
+        if (target := by_model(catalog, id)).version == digits:
+            return target
     _check_strangers(catalog, digits)
-    found = by_model(catalog, catalog.default)
-    remark = f"version {digits[:12]} is not known here; {found.model} serves it"
-    return replace(found, version=digits, remarks=(remark,))
+    target = by_model(catalog, catalog.default)
+    remark = f"version {digits[:12]} is not known here; {target.model} serves it"
+    return replace(target, version=digits, remarks=(remark,))
 
 
 def _check_strangers(catalog: Catalog, digits: str) -> None:
@@ -92,7 +98,7 @@ def _check_strangers(catalog: Catalog, digits: str) -> None:
     try:
         catalog.find(f"unknown/{digits}")
     except Fault:
-        raise Refused([Invalid("invalid", "version", NO_VERSION)]) from None
+        raise InvalidFields([InvalidField("invalid", "version", NO_VERSION)]) from None
 
 
 def ids(catalog: Catalog) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imagemill.dialects.replicate import ids
-from imagemill.dialects.replicate.words import STATUSES, word
+from imagemill.dialects.replicate.vocabulary import STATUSES, status_of
 from imagemill.errors import Kind
 from imagemill.job import FINAL, Job, Line, Status
 from imagemill.service import Service
@@ -20,8 +20,8 @@ BAR = 10  # signs of a bar of progress
 def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
-    told = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return told.replace("+00:00", "Z")
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def urls(service: Service, job: Job, base: str) -> dict[str, str]:
@@ -30,7 +30,7 @@ def urls(service: Service, job: Job, base: str) -> dict[str, str]:
     return {
         "get": get,
         "cancel": f"{get}/cancel",
-        "stream": f"{base}{PREFIX}/streams/{ids.sealed(service.secret, id)}",
+        "stream": f"{base}{PREFIX}/streams/{ids.sealed(service.signing_secret(), id)}",
         "web": get,
     }
 
@@ -65,28 +65,28 @@ async def output(service: Service, job: Job, base: str, data: bool) -> Any:
     """The files of a job: as addresses or data URIs, a list or a single one; None without any."""
     if job.result is None:
         return None
-    told = [f"{base}/{file.key}" for file in job.result.files]
+    values = [f"{base}/{file.key}" for file in job.result.files]
     if data:
-        told = [await _data(service, file.key, file.content_type) for file in job.result.files]
-    return told[0] if job.submission.dialect_state["single"] else told
+        values = [await _data(service, file.key, file.content_type) for file in job.result.files]
+    return values[0] if job.submission.dialect_state["single"] else values
 
 
 async def _data(service: Service, key: str, content_type: str) -> str:
-    content = await service.objects.read(key)
+    content = await service.read_file(key)
     return f"data:{content_type};base64,{base64.b64encode(content).decode()}"
 
 
 def facts(service: Service, job: Job, base: str) -> dict[str, Any]:
     """All of a prediction but its output and its log."""
     failed = job.status is Status.FAILED and job.fault is not None
-    late = word(job) == STATUSES[Status.CANCELLED]
+    late = status_of(job) == STATUSES[Status.CANCELLED]
     return {
         "id": ids.encode(job.id),
         "model": job.submission.dialect_state["model"],
         "version": job.submission.dialect_state["version"],
         "input": job.submission.dialect_state["input"],
         "error": str(job.fault) if failed and not late else None,
-        "status": word(job),
+        "status": status_of(job),
         "data_removed": False,
         "source": "api",
         "created_at": moment(job.created),
@@ -100,29 +100,29 @@ def facts(service: Service, job: Job, base: str) -> dict[str, Any]:
 def _metrics(job: Job) -> dict[str, float]:
     if job.finished is None:
         return {}
-    told = {"total_time": round(job.finished - job.created, 6)}
+    metrics = {"total_time": round(job.finished - job.created, 6)}
     if job.started is not None:
-        told["predict_time"] = round(job.finished - job.started, 6)
+        metrics["predict_time"] = round(job.finished - job.started, 6)
     if job.result is not None:
-        told["image_count"] = len(job.result.files)
-    return told
+        metrics["image_count"] = len(job.result.files)
+    return metrics
 
 
 async def prediction(
     service: Service, job: Job, base: str, data: bool = False, lines: Iterable[Line] | None = None
 ) -> dict[str, Any]:
     """lines: of the log, where the caller knows more than the database does yet."""
-    told = await service.lines(job) if lines is None else lines
+    lines = await service.lines(job) if lines is None else lines
     return facts(service, job, base) | {
         "output": await output(service, job, base, data),
-        "logs": logs(job, told),
+        "logs": logs(job, lines),
     }
 
 
 def message_of(service: Service, job: Job, name: str, body: Any, now: float) -> Message:
     """A webhook about an event of a prediction, signed."""
     content = json.dumps(body).encode()
-    key, id = ids.signing_key(service.secret, job.submission.caller), ids.encode(job.id)
+    key, id = ids.signing_key(service.signing_secret(), job.submission.caller), ids.encode(job.id)
     return Message(
         str(job.submission.dialect_state["webhook"]),
         ids.headers(key, f"msg_{id}_{name}", content, now),

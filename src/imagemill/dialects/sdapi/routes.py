@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -31,11 +31,10 @@ from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by, person_of
 from imagemill.images.decode import texts_of
 from imagemill.images.provenance import provenance
-from imagemill.job import FINAL
+from imagemill.job import FINAL, Submission
 from imagemill.places import Place
 from imagemill.threads import DECODING, ENCODING
 
-T = TypeVar("T")
 Handler = Callable[..., Awaitable[Response]]
 
 QUEUE = "/queue/status"  # of A1111's page, which Krita's plug-in asks to learn whether it lives
@@ -48,51 +47,41 @@ class Sdapi:
         self.context, self.service = context, context.service
         self.options, self.board = options.Options(), live.Board()
 
-    async def txt2img(self, request: Request) -> Response:
-        return await self._paint(request, bodies.Txt2imgBody)
+    def painting(self, model: type[bodies.Asked]) -> Handler:
+        """What answers calls whose body is a `model`."""
+        paint = operation.Operation(
+            DOOR,
+            lambda request: read.credential(request.headers),
+            partial(self._read, model),
+            self._reply,
+            lambda _, fault: refuse(fault),
+        )
+        return paint.handler(self.context)
 
-    async def img2img(self, request: Request) -> Response:
-        return await self._paint(request, bodies.Img2imgBody)
-
-    async def _paint(self, request: Request, model: type[bodies.Asked]) -> Response:
-        def asked(body: bytes) -> bodies.Asked:
+    async def _read(self, model: type[bodies.Asked], call: operation.Call) -> Submission:
+        def parsed(body: bytes) -> bodies.Asked:
             return bodies.take(model, read.value(body))
 
-        person, body, found = await self._body(request, asked)
-        answer = self._answer(request, person, body, found)
-        del body, found  # which are not kept while the picture is painted
-        return await operation.while_listening(request, answer)
+        body = await operation.reading(call.body, parsed, call.body)
+        call.admit()
+        sources = init_images.InitImages(self.service, call.base(), named_by(call.request))
+        kept = self.options.of(person_of(call.request))
+        plan = await read.plan(self.context, body, sources, kept)
+        call.images, call.state = init_images.inline(plan.canvas), read.lightened(plan)
+        return plan.submission
 
-    async def _plan(
-        self, request: Request, person: str, body: bytes, asked: bodies.Asked
-    ) -> read.Plan:
-        base, kept = self.context.base(request), self.options.of(person)
-        sources = init_images.InitImages(self.service, base, named_by(request))
-        plan = await read.plan(self.context, asked, sources, kept)
-        images = init_images.inline(plan.canvas)
-        submission = await operation.called(
-            self.context, request, body, plan.submission, images=images
-        )
-        del images
-        plan = read.lightened(replace(plan, submission=submission))
-        await operation.hold(request, plan.memory)
-        return plan
-
-    async def _answer(
-        self, request: Request, person: str, body: bytes, asked: bodies.Asked
-    ) -> Response:
-        base = self.context.base(request)
-        with self.service.admit(person) as place:
-            plan = await self._plan(request, person, body, asked)
-            del body, asked
-            if plan.asked.override_settings_restore_afterwards is False:
-                self.options.set(person, plan.set)
-            work = partial(self._painted, person, plan, base, place)
-            told, headers = await self.service.share(plan.submission, work)
-        return Told(told, headers=headers)
+    async def _reply(self, call: operation.Call, submission: Submission) -> Response:
+        assert isinstance(call.state, read.Plan), "as read leaves it"
+        plan, person = replace(call.state, submission=submission), person_of(call.request)
+        await operation.hold(call.request, plan.memory)
+        if plan.asked.override_settings_restore_afterwards is False:
+            self.options.set(person, plan.set)
+        work = partial(self._painted, person, plan, call.base(), call.place)
+        body, headers = await self.service.share(submission, work)
+        return Told(body, headers=headers)
 
     async def _painted(
-        self, person: str, plan: read.Plan, base: str, place: Place
+        self, person: str, plan: read.Plan, base: str, place: Place | None
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """What is told of a call that somebody waits for, and in which headers."""
         submission = replace(plan.submission, repeat=None)  # this work is shared
@@ -155,20 +144,20 @@ class Sdapi:
         return Told(write.options(kept, title))
 
     async def set_options(self, request: Request) -> Response:
-        person, _, body = await self._body(request, _object)
+        body = await self._body(request)
         given = options.checked(body)
         if given.get(options.CHECKPOINT):
             found = checkpoints.find(self.context.catalog, given[options.CHECKPOINT])
             given[options.CHECKPOINT] = found.id
-        self.options.set(person, given)
+        self.options.set(person_of(request), given)
         return Told(None)
 
     async def png_info(self, request: Request) -> Response:
-        person, _, body = await self._body(request, _object)
+        body = await self._body(request)
         given = body.get("image")
         if not isinstance(given, str) or not given.strip():
             raise words.Wrong([words.detail("png", "the image is missing", "missing")])
-        with self.service.admit(person):
+        with self.service.admit(person_of(request)):
             return Told(await DECODING.run(_png_info, given))
 
     def _person(self, request: Request) -> str:
@@ -176,10 +165,10 @@ class Sdapi:
         read.credential(request.headers)
         return person_of(request)
 
-    async def _body(self, request: Request, work: Callable[[bytes], T]) -> tuple[str, bytes, T]:
-        """Who calls, the body, and what `work` makes of it."""
+    async def _body(self, request: Request) -> dict[str, Any]:
         body = await operation.read_body(request, self.context.input_limit)
-        return self._person(request), body, await operation.reading(body, work, body)
+        read.credential(request.headers)
+        return await operation.reading(body, _object, body)
 
     def listing(self, name: str) -> Handler:
         async def told(request: Request) -> Response:
@@ -255,9 +244,12 @@ _SETTING = {"type": "object", "properties": {name: {} for name in options.DEFAUL
 
 def routes(context: AppContext) -> APIRouter:
     router, sdapi = APIRouter(tags=["sdapi"]), Sdapi(context)
-    asked: list[tuple[str, str, Handler, dict[str, Any] | None]] = [
-        ("POST", "txt2img", sdapi.txt2img, json_body.schema(bodies.Txt2imgBody)),
-        ("POST", "img2img", sdapi.img2img, json_body.schema(bodies.Img2imgBody)),
+    answering = partial(operation.answering, context, DOOR, refuse)
+    images = [
+        (name, sdapi.painting(model), json_body.schema(model))
+        for name, model in (("txt2img", bodies.Txt2imgBody), ("img2img", bodies.Img2imgBody))
+    ]
+    others: list[tuple[str, str, Handler, dict[str, Any] | None]] = [
         ("GET", "progress", sdapi.progress, None),
         ("POST", "interrupt", sdapi.interrupt, None),
         ("POST", "skip", sdapi.skip, None),
@@ -269,15 +261,18 @@ def routes(context: AppContext) -> APIRouter:
         *(("POST", name, sdapi.refusing(name), None) for name in lists.REFUSED),
         ("GET", QUEUE, sdapi.queue_status, None),
     ]
-    for verb, name, handler, schema in asked:
-        words_of_it = name.strip("/").replace("-", " ").replace("/", " ")
+    for verb, name, handler, schema in (
+        *(("POST", *each) for each in images),
+        *((verb, name, answering(handler), schema) for verb, name, handler, schema in others),
+    ):
+        spoken = name.strip("/").replace("-", " ").replace("/", " ")
         router.add_api_route(
             name if name == QUEUE else f"/sdapi/v1/{name}",
-            operation.answering(context, DOOR, refuse, handler),
+            handler,
             methods=[verb],
             response_class=Told,
-            summary=words_of_it.capitalize(),
-            operation_id=f"sdapi_{verb.lower()}_{words_of_it.replace(' ', '_')}",
+            summary=spoken.capitalize(),
+            operation_id=f"sdapi_{verb.lower()}_{spoken.replace(' ', '_')}",
             openapi_extra=_request(schema) if schema else None,
             responses=replies.responses(words.STATUSES, _ERROR),
         )

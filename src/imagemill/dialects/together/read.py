@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.models import named_by
 from imagemill.dialects.hub_models import UNSAID
-from imagemill.dialects.together.words import DOOR, RATIOS
+from imagemill.dialects.together.vocabulary import DIALECT, RATIOS
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Draft, Generation
 from imagemill.generation import Lora as Adapter
@@ -41,7 +41,7 @@ class Size(Strict):
     height: int
 
 
-class Lora(Strict):
+class TogetherLora(Strict, title="Lora"):
     path: Annotated[str, Field(min_length=1, description="Address of a safetensors file.")]
     scale: Annotated[float, Field(description="How strongly it is applied, -4 to 4.")] = 1.0
 
@@ -50,12 +50,12 @@ class Lora(Strict):
     def _known(cls, value: Any) -> Any:
         for name in value if isinstance(value, dict) else ():
             if name not in cls.model_fields:
-                told = "unknown field {name}; known are path, scale"
-                raise PydanticCustomError("unknown_field", told, {"name": f"{name!r:.80}"})
+                template = "unknown field {name}; known are path, scale"
+                raise PydanticCustomError("unknown_field", template, {"name": f"{name!r:.80}"})
         return value
 
 
-class Body(Strict):
+class TogetherBody(Strict, title="Body"):
     """Names beside `steps` and `guidance_scale` are those of other clients and of older ones."""
 
     model: Annotated[str, Field(description="Id of a model.")]
@@ -81,7 +81,7 @@ class Body(Strict):
     ] = None
     mask_image: Annotated[str | None, json_body.picture("White is painted over.")] = None
     strength: Annotated[float | None, Field(description="How much is painted over, 0 to 1.")] = None
-    image_loras: Annotated[list[Lora] | None, Field(max_length=MAX_LORAS)] = None
+    image_loras: Annotated[list[TogetherLora] | None, Field(max_length=MAX_LORAS)] = None
     response_format: Literal["url", "base64", "b64_json"] | None = None
     output_format: Literal["jpeg", "png"] | None = None
     disable_safety_checker: bool | None = None
@@ -90,80 +90,80 @@ class Body(Strict):
 def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not of Together's form; there may be none."""
     if not bearer_formed(headers):
-        told = "Invalid API key provided: authorization is not of the form 'Bearer <key>'."
-        raise Fault(Kind.DENIED, told, "authorization")
+        message = "Invalid API key provided: authorization is not of the form 'Bearer <key>'."
+        raise Fault(Kind.DENIED, message, "authorization")
 
 
 def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
-    asked = json_body.take(Body, json_body.parse(json_body.text(body)))
-    endpoint = catalog.find(_known_as(catalog, asked.model))
-    generation = endpoint.generation(_draft(asked, endpoint, base))
+    params = json_body.take(TogetherBody, json_body.parse(json_body.text(body)))
+    endpoint = catalog.find(_known_as(catalog, params.model))
+    generation = endpoint.generation(_draft(params, endpoint, base))
     return Submission(
         generation,
         endpoint.source,
         version=endpoint.version,
-        cacheable=asked.seed is not None and _lasting(generation),
+        cacheable=params.seed is not None and _lasting(generation),
         wait_for_model=True,
-        dialect=DOOR,
+        dialect=DIALECT,
         caller=caller_of(headers),
         dialect_state={
-            "model": asked.model,
-            "inline": asked.response_format in ("base64", "b64_json"),
+            "model": params.model,
+            "inline": params.response_format in ("base64", "b64_json"),
         },
     )
 
 
 def _known_as(catalog: Catalog, model: str) -> str:
     """A name that the operator gave goes before Together's own."""
-    return model if catalog.model(model) else named_by(DOOR, model) or model
+    return model if catalog.model(model) else named_by(DIALECT, model) or model
 
 
-def _draft(asked: Body, endpoint: Endpoint, base: str) -> Draft:
-    width, height = _size(asked, endpoint)
-    image = _image(asked, base)
-    if asked.strength is not None and image is None:
+def _draft(params: TogetherBody, endpoint: Endpoint, base: str) -> Draft:
+    width, height = _size(params, endpoint)
+    image = _image(params, base)
+    if params.strength is not None and image is None:
         raise invalid("strength", "strength needs an image that it belongs to; give both")
     return Draft(
-        asked.prompt or (UNSAID if image else ""),
-        format=asked.output_format or "jpeg",
-        negative_prompt=asked.negative_prompt or "",
+        params.prompt or (UNSAID if image else ""),
+        format=params.output_format or "jpeg",
+        negative_prompt=params.negative_prompt or "",
         width=width,
         height=height,
-        steps=_either(asked, "steps", "num_inference_steps"),
-        guidance_scale=_either(asked, "guidance_scale", "guidance"),
-        scheduler=asked.scheduler,
-        seed=asked.seed,
-        num_images=1 if asked.n is None else asked.n,
+        steps=_either(params, "steps", "num_inference_steps"),
+        guidance_scale=_either(params, "guidance_scale", "guidance"),
+        scheduler=params.scheduler,
+        seed=params.seed,
+        num_images=1 if params.n is None else params.n,
         image=image,
-        mask=None if asked.mask_image is None else _reference(asked.mask_image, base),
-        strength=asked.strength,
+        mask=None if params.mask_image is None else _reference(params.mask_image, base),
+        strength=params.strength,
         image_sized=image is not None and (width, height) == (None, None),
         loras=tuple(
-            Adapter(str(own(each.path, base)), each.scale) for each in asked.image_loras or ()
+            Adapter(str(own(each.path, base)), each.scale) for each in params.image_loras or ()
         ),
-        expand=bool(asked.prompt_upsampling),
+        expand=bool(params.prompt_upsampling),
     )
 
 
-def _either(asked: Body, *names: str) -> Any:
+def _either(params: TogetherBody, *names: str) -> Any:
     """The value of what has several names."""
-    given = {name: value for name in names if (value := getattr(asked, name)) is not None}
-    if len(set(given.values())) > 1:
-        told = " and ".join(f"{name} {value}" for name, value in given.items())
-        raise invalid(names[0], f"{told} contradict each other; give one of them")
-    return next(iter(given.values()), None)
+    values = {name: value for name in names if (value := getattr(params, name)) is not None}
+    if len(set(values.values())) > 1:
+        message = " and ".join(f"{name} {value}" for name, value in values.items())
+        raise invalid(names[0], f"{message} contradict each other; give one of them")
+    return next(iter(values.values()), None)
 
 
-def _size(asked: Body, endpoint: Endpoint) -> tuple[int | None, int | None]:
-    sides, target, ratio = (asked.width, asked.height), asked.target_size, asked.aspect_ratio
+def _size(params: TogetherBody, endpoint: Endpoint) -> tuple[int | None, int | None]:
+    sides, target, ratio = (params.width, params.height), params.target_size, params.aspect_ratio
     wanted = [(target.width, target.height)] if target else []
     wanted += [_shaped(ratio, endpoint)] if ratio else []
     if not wanted:
         return sides
     if len(wanted) == 1 and sides in ((None, None), UNASKED, wanted[0]):
         return wanted[0]
-    told = "width and height, target_size and aspect_ratio exclude one another; give one of them"
-    raise invalid("aspect_ratio" if ratio else "target_size", told)
+    message = "width and height, target_size and aspect_ratio exclude one another; give one of them"
+    raise invalid("aspect_ratio" if ratio else "target_size", message)
 
 
 def _shaped(ratio: Ratio, endpoint: Endpoint) -> tuple[int, int]:
@@ -173,18 +173,18 @@ def _shaped(ratio: Ratio, endpoint: Endpoint) -> tuple[int, int]:
     return width, height
 
 
-def _image(asked: Body, base: str) -> str | None:
-    names = asked.image_url, asked.image_base64, *(asked.reference_images or ())
-    given = dict.fromkeys(_reference(name, base) for name in names if name is not None)
-    if len(given) > 1:
-        told = f"{len(given)} images are given; one can be painted over here; give that one"
-        raise Fault(Kind.UNSUPPORTED, told, "image")
-    return next(iter(given), None)
+def _image(params: TogetherBody, base: str) -> str | None:
+    names = params.image_url, params.image_base64, *(params.reference_images or ())
+    images = dict.fromkeys(_reference(name, base) for name in names if name is not None)
+    if len(images) > 1:
+        message = f"{len(images)} images are given; one can be painted over here; give that one"
+        raise Fault(Kind.UNSUPPORTED, message, "image")
+    return next(iter(images), None)
 
 
-def _reference(given: str, base: str) -> str:
+def _reference(text: str, base: str) -> str:
     """A URL; what has no scheme is base64 by itself."""
-    return str(own(given, base)) if ":" in given else f"{DATA}image/png;base64,{given}"
+    return str(own(text, base)) if ":" in text else f"{DATA}image/png;base64,{text}"
 
 
 def _lasting(generation: Generation) -> bool:

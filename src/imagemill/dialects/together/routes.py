@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from imagemill.dialects.together import words, write
-from imagemill.dialects.together.read import Body, credential, read
-from imagemill.dialects.together.words import DOOR
+from imagemill.dialects.together import vocabulary, write
+from imagemill.dialects.together.read import TogetherBody, credential, read
+from imagemill.dialects.together.vocabulary import DIALECT
 from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
@@ -32,7 +32,7 @@ EXAMPLE = {
 def routes(context: AppContext) -> APIRouter:
     router = APIRouter(tags=["together"])
 
-    models = operation.answering_by(context, DOOR, words.refuse, partial(_models, context))
+    models = operation.answering_by(context, DIALECT, vocabulary.refuse, partial(_models, context))
     for prefix in PREFIXES:
         router.add_api_route(
             f"{prefix}/images/generations",
@@ -82,7 +82,7 @@ async def _reply(call: operation.Call, submission: Submission) -> Response:
     return JSONResponse(body, headers=replies.headers(answer))
 
 
-GENERATE = operation.Operation(DOOR, _check, _read, _reply, words.refuse)
+GENERATE = operation.Operation(DIALECT, _check, _read, _reply, vocabulary.refuse)
 
 
 async def _models(context: AppContext, request: Request) -> Response:
@@ -98,7 +98,9 @@ _STRING = {"type": "string"}
 _REQUEST: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "example": EXAMPLE}},
+        "content": {
+            "application/json": {"schema": json_body.schema(TogetherBody), "example": EXAMPLE}
+        },
     },
 }
 _DEDICATED = {"name": "dedicated", "in": "query", "schema": {"type": "boolean", "default": False}}
@@ -136,6 +138,6 @@ _MODELS: dict[int | str, Any] = {
     }
 }
 _ERRORS = replies.responses(
-    {kind: word.status for kind, word in words.ERRORS.items()},
+    {kind: word.status for kind, word in vocabulary.ERRORS.items()},
     {"type": "object", "required": ["error"], "properties": {"error": {}}},
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from imagemill.catalog import Catalog, Model
 from imagemill.dialects import hub_models
-from imagemill.dialects.together.words import DOOR
+from imagemill.dialects.together.vocabulary import DIALECT
 from imagemill.generation import Answer, Painted
 from imagemill.job import Job, Submission
 
@@ -16,8 +16,8 @@ FREE: dict[str, float] = dict.fromkeys(("base", "finetune", "hourly", "input", "
 
 def inline(submission: Submission, answer: Answer) -> dict[str, Any]:
     """The pictures themselves, and no `url`: who finds one takes that."""
-    pictures = [base64.b64encode(each).decode() for each in answer.painted.pictures]
-    return _reply(submission, str(uuid.uuid4()), "b64_json", pictures)
+    images = [base64.b64encode(each).decode() for each in answer.painted.pictures]
+    return _reply(submission, str(uuid.uuid4()), "b64_json", images)
 
 
 def linked(submission: Submission, job: Job, base: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def models(catalog: Catalog, dedicated: bool) -> list[dict[str, Any]]:
 
 
 def _model(model: Model) -> dict[str, Any]:
-    name = hub_models.mapped(model.id).get(DOOR, model.id)
+    name = hub_models.mapped(model.id).get(DIALECT, model.id)
     owner, _, own = name.rpartition("/")
     return {
         "id": name,

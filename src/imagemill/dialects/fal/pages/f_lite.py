@@ -6,9 +6,9 @@ from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Guidance,
-    Input,
     Negative,
     NumImages,
+    PageInput,
     Prompt,
     SafetyChecker,
     Seed,
@@ -39,7 +39,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class TextToImageInput(Input):
+class TextToImageInput(PageInput):
     prompt: Prompt
     negative_prompt: Negative = ""
     image_size: Size = "landscape_4_3"

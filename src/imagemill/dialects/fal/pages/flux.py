@@ -8,9 +8,9 @@ from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Acceleration,
     Guidance,
-    Input,
     NumImages,
     OutputFormat,
+    PageInput,
     Prompt,
     SafetyChecker,
     Seed,
@@ -29,7 +29,7 @@ PROMPT = (
 )
 
 
-class TextToImageInputFlux1Schnell(Input):
+class TextToImageInputFlux1Schnell(PageInput):
     """Distilled: there is no guidance to set."""
 
     prompt: Prompt
@@ -43,7 +43,7 @@ class TextToImageInputFlux1Schnell(Input):
     acceleration: Acceleration = "regular"
 
 
-class TextToImageInputSchnell(Input):
+class TextToImageInputSchnell(PageInput):
     prompt: Prompt
     image_size: Size = "landscape_4_3"
     num_inference_steps: Steps = 4
@@ -56,7 +56,7 @@ class TextToImageInputSchnell(Input):
     acceleration: Acceleration = "regular"
 
 
-class TextToImageInputDev(Input):
+class TextToImageInputDev(PageInput):
     prompt: Prompt
     image_size: Size = "landscape_4_3"
     num_inference_steps: Steps = 28

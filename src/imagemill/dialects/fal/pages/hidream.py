@@ -10,11 +10,11 @@ from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     Guidance,
     ImageSize,
-    Input,
     NamedLoras,
     Negative,
     NumImages,
     OutputFormat,
+    PageInput,
     Prompt,
     SafetyChecker,
     Seed,
@@ -30,7 +30,7 @@ SIZE = ImageSize(width=1024, height=1024)
 PROMPT = "a cat holding a skateboard which has 'fal' written on it in red spray paint"
 
 
-class TextToImageInputFull(Input):
+class TextToImageInputFull(PageInput):
     prompt: Prompt
     negative_prompt: Negative = ""
     image_size: Size = SIZE
@@ -44,7 +44,7 @@ class TextToImageInputFull(Input):
     loras: NamedLoras = Field(default=[])
 
 
-class TextToImageInputFast(Input):
+class TextToImageInputFast(PageInput):
     """Distilled: there is no guidance to set."""
 
     prompt: Prompt

@@ -19,7 +19,7 @@ from imagemill.dialects.fal.pages.ideogram_schema import (
     TextToImageOutputV2,
 )
 from imagemill.dialects.fal.pages.model_page import ModelPage
-from imagemill.dialects.fal.pages.types import RATIOS, Input, Output, sides
+from imagemill.dialects.fal.pages.types import RATIOS, Output, PageInput, sides
 from imagemill.generation import Draft
 
 STEPS: dict[str, int] = {"TURBO": 12, "BALANCED": 28, "QUALITY": 50}
@@ -41,7 +41,7 @@ InputV3 = (
     | ReframeImageInputV3
     | ReplaceBackgroundInputV3
 )
-TakenInput = TypeVar("TakenInput", bound=Input)
+TakenInput = TypeVar("TakenInput", bound=PageInput)
 
 
 def _v2(body: TextToImageInputV2) -> Draft:

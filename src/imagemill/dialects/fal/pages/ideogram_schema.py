@@ -7,12 +7,12 @@ from pydantic import Field
 from imagemill.dialects.fal.pages.palettes import ColorPalette
 from imagemill.dialects.fal.pages.types import (
     ExpandPrompt,
-    File,
+    FalFile,
     FileUrl,
-    Input,
     Negative,
     NumImages,
     Output,
+    PageInput,
     Prompt,
     References,
     Seed,
@@ -35,7 +35,7 @@ Style = Annotated[
 ImageUrl = Annotated[FileUrl, Field(description="The image that is worked on.")]
 
 
-class TextToImageInputV2(Input):
+class TextToImageInputV2(PageInput):
     prompt: Prompt
     aspect_ratio: Annotated[
         Literal["10:16", "16:10", "9:16", "16:9", "4:3", "3:4", "1:1", "1:3", "3:1", "3:2", "2:3"],
@@ -51,7 +51,7 @@ class TextToImageInputV2(Input):
     negative_prompt: Negative = ""
 
 
-class BaseTextToImageInputV3(Input):
+class BaseTextToImageInputV3(PageInput):
     image_urls: StyleImages = None
     rendering_speed: RenderingSpeed = "BALANCED"
     color_palette: Palette = None
@@ -66,7 +66,7 @@ class BaseTextToImageInputV3(Input):
     negative_prompt: Negative = ""
 
 
-class RemixImageInputV3(Input):
+class RemixImageInputV3(PageInput):
     image_urls: StyleImages = None
     rendering_speed: RenderingSpeed = "BALANCED"
     color_palette: Palette = None
@@ -85,7 +85,7 @@ class RemixImageInputV3(Input):
     negative_prompt: Negative = ""
 
 
-class EditImageInputV3(Input):
+class EditImageInputV3(PageInput):
     image_urls: StyleImages = None
     rendering_speed: RenderingSpeed = "BALANCED"
     color_palette: Palette = None
@@ -99,7 +99,7 @@ class EditImageInputV3(Input):
     mask_url: Annotated[FileUrl, Field(description="Of the image's size, white where to paint.")]
 
 
-class ReframeImageInputV3(Input):
+class ReframeImageInputV3(PageInput):
     image_urls: StyleImages = None
     rendering_speed: RenderingSpeed = "BALANCED"
     color_palette: Palette = None
@@ -112,7 +112,7 @@ class ReframeImageInputV3(Input):
     image_size: Size
 
 
-class ReplaceBackgroundInputV3(Input):
+class ReplaceBackgroundInputV3(PageInput):
     image_urls: StyleImages = None
     rendering_speed: RenderingSpeed = "BALANCED"
     color_palette: Palette = None
@@ -127,7 +127,7 @@ class ReplaceBackgroundInputV3(Input):
 
 
 class TextToImageOutputV2(Output):
-    images: list[File]
+    images: list[FalFile]
     seed: Annotated[int, Field(description="Given or drawn: gives these pictures again.")]
 
 

@@ -8,10 +8,10 @@ from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     RATIOS,
     FileWithData,
-    Input,
     Negative,
     NumImages,
     Output,
+    PageInput,
     Prompt,
     Seed,
 )
@@ -53,7 +53,7 @@ DINER = (
 )
 
 
-class TextToImageInput(Input):
+class TextToImageInput(PageInput):
     prompt: Prompt
     negative_prompt: Negative = ""
     aspect_ratio: Annotated[

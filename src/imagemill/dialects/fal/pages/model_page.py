@@ -24,8 +24,11 @@ class ModelPage(Generic[TakenInput]):
 
     #: The endpoint's name, as fal-ai/flux/dev.
     id: str
+    #: A sentence.
     description: str
+    #: What it takes.
     Input: type[TakenInput]
+    #: What comes out.
     Output: type[BaseModel]
     #: An input, as the endpoint's documentation prints it.
     example: dict[str, Any]

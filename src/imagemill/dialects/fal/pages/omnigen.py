@@ -10,10 +10,10 @@ from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     FileUrl,
     Guidance,
-    Input,
     Negative,
     NumImages,
     OutputFormat,
+    PageInput,
     Prompt,
     SafetyChecker,
     Seed,
@@ -37,7 +37,7 @@ SCHEDULERS: dict[str, str] = {
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class TextToImageInput(Input):
+class TextToImageInput(PageInput):
     prompt: Prompt
     input_image_urls: Annotated[
         list[FileUrl] | None,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from imagemill.dialects.fal.pages.types import Input, RGBColor
+from imagemill.dialects.fal.pages.types import PageInput, RGBColor
 from imagemill.generation import MAX_SWATCHES, Swatch
 
 Name = Literal["EMBER", "FRESH", "JUNGLE", "MAGIC", "MELON", "MOSAIC", "PASTEL", "ULTRAMARINE"]
@@ -23,14 +23,14 @@ COLOURS: dict[str, str] = {  # RRGGBB
 WEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)
 
 
-class ColorPaletteMember(Input):
+class ColorPaletteMember(PageInput):
     rgb: Annotated[RGBColor, Field(description="The colour.")]
     color_weight: Annotated[
         float, Field(ge=0, le=1, description="Its share, against those of the others.")
     ] = 0.5
 
 
-class ColorPalette(Input):
+class ColorPalette(PageInput):
     members: Annotated[
         list[ColorPaletteMember] | None,
         Field(max_length=MAX_SWATCHES, description="Colours of one's own."),

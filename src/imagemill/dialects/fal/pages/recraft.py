@@ -7,8 +7,8 @@ from pydantic import Field
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     FileWithData,
-    Input,
     Output,
+    PageInput,
     Prompt,
     RGBColor,
     SafetyChecker,
@@ -70,7 +70,7 @@ NO_STYLE = "any"
 VECTOR = ("vector_illustration", "icon")  # the first words of styles that come as SVG
 
 
-class TextToImageInput(Input):
+class TextToImageInput(PageInput):
     prompt: Prompt
     image_size: Size = "square_hd"
     style: Annotated[Style, Field(description="Vector and icon styles come as SVG.")] = (

@@ -9,11 +9,11 @@ from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
     FileUrl,
     Guidance,
-    Input,
     Loras,
     Negative,
     NumImages,
     OutputFormat,
+    PageInput,
     Prompt,
     SafetyChecker,
     Seed,
@@ -33,7 +33,7 @@ def _said(text: str) -> Any:
     return Field(description=text)
 
 
-class ControlNet(Input):
+class ControlNet(PageInput):
     path: Annotated[str, _said("An address or a Hub id of the network's weights.")]
     control_image_url: Annotated[FileUrl, _said("The image that controls.")]
     conditioning_scale: Scale = 1.0
@@ -41,7 +41,7 @@ class ControlNet(Input):
     end_percentage: Annotated[Share, _said("To which share of the steps.")] = 1.0
 
 
-class IPAdapter(Input):
+class IPAdapter(PageInput):
     path: Annotated[str, _said("A Hub id of the adapter.")]
     subfolder: Annotated[str | None, _said("Where in it the weights are.")] = None
     weight_name: Annotated[str | None, _said("Which file the weights are in.")] = None
@@ -54,7 +54,7 @@ class IPAdapter(Input):
     scale: Scale
 
 
-class TextToImageInput(Input):
+class TextToImageInput(PageInput):
     prompt: Prompt
     negative_prompt: Negative = ""
     num_inference_steps: Steps = 28

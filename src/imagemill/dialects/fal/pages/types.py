@@ -70,7 +70,7 @@ def _tell_order_and_nulls(schema: dict[str, Any]) -> None:
         properties[name] = _nullable(properties[name])
 
 
-class Input(fields.Input):
+class PageInput(fields.Input):
     """What a caller sends; its schema has the fields in the order of the page, and nulls."""
 
     model_config = ConfigDict(json_schema_extra=_tell_order_and_nulls)
@@ -112,7 +112,7 @@ FileUrl = Annotated[
 References = Annotated[list[FileUrl], Field(max_length=MAX_REFERENCES)]
 
 
-class ImageSize(Input):
+class ImageSize(PageInput):
     width: Side = 512
     height: Side = 512
 
@@ -144,7 +144,7 @@ LoraPath = Annotated[
 ]
 
 
-class LoraWeight(Input):
+class LoraWeight(PageInput):
     path: LoraPath
     scale: LoraScale = 1.0
 
@@ -152,7 +152,7 @@ class LoraWeight(Input):
         return Lora(self.path, self.scale)
 
 
-class NamedLoraWeight(Input):  # LoraWeight too, on pages that let a file be named
+class NamedLoraWeight(PageInput):  # LoraWeight too, on pages that let a file be named
     model_config = ConfigDict(title="LoraWeight")
 
     path: LoraPath
@@ -175,20 +175,20 @@ NamedLoras = Annotated[
 Part = Annotated[int, Field(ge=0, le=255)]
 
 
-class RGBColor(Input):
+class RGBColor(PageInput):
     r: Annotated[Part, _described("Red.")] = 0
     g: Annotated[Part, _described("Green.")] = 0
     b: Annotated[Part, _described("Blue.")] = 0
 
 
-class File(Output):
+class FalFile(Output, title="File"):
     url: str
     content_type: str | None = None
     file_name: str | None = None
     file_size: Annotated[int | None, _described("In bytes.")] = None
 
 
-class FileWithData(File):
+class FileWithData(FalFile, title="FileWithData"):
     model_config = ConfigDict(title="File")
 
     file_data: str | None = None

@@ -58,28 +58,28 @@ def _said(text: str, **limits: Any) -> Any:
     return Field(description=text, **limits)
 
 
-def _of_picture(schema: dict[str, Any]) -> None:
+def _of_image(schema: dict[str, Any]) -> None:
     without_length(schema)
     schema["format"] = "uri"
 
 
-Picture = Annotated[
+ImageUrl = Annotated[
     str,
     _said(
         "A picture to paint over: an address, a data URI, or a file that was uploaded here.",
         min_length=1,
         max_length=LONGEST_PICTURE,
-        json_schema_extra=_of_picture,
+        json_schema_extra=_of_image,
     ),
 ]
-Pictures = Annotated[list[Picture], _said("As image; all must be the same one.", max_length=16)]
+ImageUrls = Annotated[list[ImageUrl], _said("As image; all must be the same one.", max_length=16)]
 Mask = Annotated[
     str,
     _said(
         "Where the image is repainted: white is, black is not.",
         min_length=1,
         max_length=LONGEST_PICTURE,
-        json_schema_extra=_of_picture,
+        json_schema_extra=_of_image,
     ),
 ]
 Ratio = Annotated[
@@ -131,11 +131,11 @@ class Usual(Input):
 
     prompt: Prompt
     negative_prompt: Negative = ""
-    image: Picture | None = None
-    images: Pictures = Field(default=[])
-    input_image: Picture | None = None
-    input_images: Pictures = Field(default=[])
-    image_input: Pictures = Field(default=[])
+    image: ImageUrl | None = None
+    images: ImageUrls = Field(default=[])
+    input_image: ImageUrl | None = None
+    input_images: ImageUrls = Field(default=[])
+    image_input: ImageUrls = Field(default=[])
     mask: Mask | None = None
     mask_image: Mask | None = None
     prompt_strength: Strength | None = None

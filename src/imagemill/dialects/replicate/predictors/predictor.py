@@ -7,23 +7,26 @@ from imagemill.dialects.replicate.predictors import drafts
 from imagemill.dialects.replicate.predictors.inputs import Usual
 from imagemill.generation import Draft
 
-_PICTURE = {"type": "string", "format": "uri"}
+_FILE = {"type": "string", "format": "uri"}
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """told: the fields that the model's own page names, in its order; all others are read as well.
+    """A model, as its page at Replicate has it."""
 
-    id: as at Replicate. single: one picture comes out, not a list. weights: the Hub id of open
-    weights. follows: an image decides the shape of the picture, whatever aspect_ratio says.
-    """
-
+    #: As at Replicate.
     id: str
+    #: A sentence.
     description: str
+    #: What it takes.
     Input: type[Usual]
+    #: Those that the model's own page names, in its order; all others are read as well.
     fields: tuple[str, ...]
+    #: One image comes out, not a list.
     single: bool = False
+    #: The Hub id of open weights; None where there are none.
     weights: str | None = None
+    #: An image decides the shape of the result, whatever aspect_ratio says.
     follows: bool = False
 
     def read(self, body: Usual) -> tuple[Draft, list[str]]:
@@ -32,8 +35,8 @@ class Predictor:
 
     def openapi(self) -> dict[str, Any]:
         """The schema of a version, as Cog writes it."""
-        pictures = {"type": "array", "items": _PICTURE}
-        output = (_PICTURE if self.single else pictures) | {"title": "Output"}
+        files = {"type": "array", "items": _FILE}
+        output = (_FILE if self.single else files) | {"title": "Output"}
         return {
             "openapi": "3.0.2",
             "info": {"title": "Cog", "version": "0.1.0"},

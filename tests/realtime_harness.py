@@ -32,12 +32,12 @@ class Painter:
     """Stands for the service: remembers what was asked, answers or fails."""
 
     fault: Exception | None = None
-    asked: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
 
     async def __call__(
         self, app: str, arguments: dict[str, Any], caller: str, local: bool
     ) -> dict[str, Any]:
-        self.asked.append((app, arguments, caller))
+        self.calls.append((app, arguments, caller))
         if self.fault is not None:
             raise self.fault
         return OUTPUT | {"prompt": arguments.get("prompt")}

@@ -1,7 +1,7 @@
 """Nebula Block's words: what each model takes, what a body holds, how errors are told.
 
 The table of models is that of its page. Which codes go with its errors is told nowhere, so they are
-those of our other doors.
+those of our other dialects.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from imagemill.http import json_body, replies
 from imagemill.http.fields import SEED
 from imagemill.http.json_body import Guidance, Negative, Prompt, Side, Steps, Strict
 
-DOOR = "nebula"
+DIALECT = "nebula"
 PREFIX = "/nebula/api/v1"
 
 STATUSES = replies.STATUSES
@@ -35,35 +35,39 @@ OPTIONAL = ("negative_prompt", "seed", "image", "mask")
 
 
 @dataclass(frozen=True)
-class Model:
-    """takes: what it takes besides what all do. needs: what it cannot do without. multiple_of:
-    what its sides are multiples of.
-    """
+class ModelFields:
+    """A model of the page, and the fields that it takes."""
 
+    #: On the Hub.
     id: str
+    #: As the page calls it.
     alias: str = ""
+    #: A sentence.
     description: str = ""
+    #: What it takes besides what all do.
     takes: tuple[str, ...] = OPTIONAL
+    #: What it cannot do without.
     needs: tuple[str, ...] = ()
+    #: What its sides are multiples of, in px.
     multiple_of: int = 1
 
 
-MODELS: dict[str, Model] = {
+MODELS: dict[str, ModelFields] = {
     model.id: model
     for model in (
-        Model(
+        ModelFields(
             "stabilityai/stable-diffusion-xl-base-1.0",
             "StableDiffusion XL 1.0",
             "Text to image, with a prompt for what to keep out.",
             takes=("negative_prompt",),
         ),
-        Model(
+        ModelFields(
             "black-forest-labs/FLUX.1-schnell",
             "Flux.1 schnell",
             "Text to image in a few steps.",
             takes=("seed",),
         ),
-        Model(
+        ModelFields(
             "black-forest-labs/FLUX.1-Fill-dev",
             "Flux.1 Fill Dev",
             "Paints anew what a mask shows of a picture.",
@@ -75,9 +79,9 @@ MODELS: dict[str, Model] = {
 }
 
 
-def model_of(id: str) -> Model:
+def model_of(id: str) -> ModelFields:
     """What is known of a model; one that the page does not know takes everything."""
-    return MODELS.get(id) or Model(id)
+    return MODELS.get(id) or ModelFields(id)
 
 
 _SEED = replace(
@@ -93,7 +97,7 @@ Mask = Annotated[
 ]
 
 
-class Body(Strict):
+class NebulaBody(Strict, title="Body"):
     model: Id = None
     model_name: Id = None
     prompt: Prompt
@@ -109,17 +113,17 @@ class Body(Strict):
     mask_image: Mask = None
 
 
-class Timings(json_body.Reply):
+class DatumTimings(json_body.Reply, title="Timings"):
     inference: float  # seconds
 
 
 class Datum(json_body.Reply):
-    timings: Timings
+    timings: DatumTimings
     index: int
     b64_json: str  # a PNG
 
 
-class Reply(json_body.Reply):
+class ImagesReply(json_body.Reply, title="Reply"):
     model: str
     object: Literal["list"]
     data: list[Datum]
@@ -150,7 +154,7 @@ class ModelsReply(json_body.Reply):
     status: Literal["success"]
 
 
-class ErrorBody(json_body.Reply):
+class NebulaErrorBody(json_body.Reply, title="ErrorBody"):
     message: str
     status: Literal["failed"]
 
@@ -171,6 +175,8 @@ EXAMPLES: dict[str, Any] = {
 GENERATION: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": json_body.schema(Body), "examples": EXAMPLES}},
+        "content": {
+            "application/json": {"schema": json_body.schema(NebulaBody), "examples": EXAMPLES}
+        },
     }
 }

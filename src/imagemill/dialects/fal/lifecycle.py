@@ -31,7 +31,7 @@ class Acl(BaseModel):
     rules: list[Rule] | None = None
 
 
-class Lifecycle(BaseModel):
+class LifecycleHeader(BaseModel):
     """Words of fal's that are not here are passed over, so that one more does not open a file."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -40,12 +40,15 @@ class Lifecycle(BaseModel):
 
 
 @dataclass(frozen=True)
-class Terms:
-    """keep: seconds. told: strangers may know that a private file exists."""
+class FileLifecycle:
+    """How long a file is kept, and who may read it."""
 
-    keep: float | None = None
+    #: Above 0; None where nothing is said.
+    ttl_seconds: float | None = None
+    #: Anybody may read it; else its owner alone.
     public: bool = True
-    told: bool = False
+    #: Strangers may know that a private file exists.
+    listed: bool = False
 
 
 def bearer(headers: Headers) -> str | None:
@@ -68,21 +71,21 @@ def check_form(headers: Headers) -> None:
 
 def lifecycle_of(headers: Headers) -> tuple[float | None, bool]:
     """Seconds that files are to be kept, None where nothing is said; whether they are public."""
-    terms = terms_of(headers, caller_of(headers))
-    return terms.keep, terms.public
+    lifecycle = file_lifecycle(headers, caller_of(headers))
+    return lifecycle.ttl_seconds, lifecycle.public
 
 
-def terms_of(headers: Headers, caller: str) -> Terms:
+def file_lifecycle(headers: Headers, caller: str) -> FileLifecycle:
     """What a caller wishes for a file; what cannot be read or kept is logged, and no error."""
     name = next((each for each in LIFECYCLE if each in headers), None)
     if name is None:
-        return Terms()
+        return FileLifecycle()
     try:
-        asked = Lifecycle.model_validate_json(headers[name])
+        wishes = LifecycleHeader.model_validate_json(headers[name])
     except ValidationError:
         log.info("the header %s cannot be read, so it is ignored: %.200r", name, headers[name])
-        return Terms()
-    acl = asked.initial_acl or Acl()
+        return FileLifecycle()
+    acl = wishes.initial_acl or Acl()
     if acl.rules:
         log.info("the rules in %s are ignored: here are no users to tell apart", name)
     access = acl.default or "allow"
@@ -90,4 +93,5 @@ def terms_of(headers: Headers, caller: str) -> Terms:
         log.info("%r in %s is ignored: without a credential the file is nobody's", access, name)
         access = "allow"
     # fal's clients leave out what is to be kept for ever; a 0 means the same there.
-    return Terms(asked.expiration_duration_seconds or None, access == "allow", access == "forbid")
+    ttl_seconds = wishes.expiration_duration_seconds or None
+    return FileLifecycle(ttl_seconds, public=access == "allow", listed=access == "forbid")

@@ -10,43 +10,46 @@ from imagemill.errors import Fault, Kind
 from imagemill.http import replies
 from imagemill.http.identity import of_hugging_face
 
-DOOR = "together"
+DIALECT = "together"
 
 
 @dataclass(frozen=True)
-class Word:
+class ErrorCode:
     """How an error of one kind is told."""
 
+    #: Of HTTP.
     status: int
+    #: A word of OpenAI's documentation.
     type: str = "invalid_request_error"
+    #: A word of OpenAI's documentation; None where there is none.
     code: str | None = None
 
 
 # Its clients send anything again that is told with 408, 409, 429 or 5xx.
-ERRORS: dict[Kind, Word] = {
-    Kind.INVALID: Word(400),
-    Kind.NOT_FOUND: Word(404, code="model_not_available"),
-    Kind.TOO_LARGE: Word(413),
-    Kind.SLOW: Word(408, "timeout"),
-    Kind.BUSY: Word(429, "rate_limit"),
-    Kind.LOADING: Word(503, "service_unavailable"),
-    Kind.CANCELLED: Word(500, "server_error"),  # not 503: see refuse
-    Kind.DENIED: Word(401, code="invalid_api_key"),
-    Kind.CONFLICT: Word(422, code="idempotency_conflict"),
-    Kind.EARLY: Word(400),
-    Kind.TIMEOUT: Word(504, "timeout"),
-    Kind.NO_PATH: Word(404),
-    Kind.NO_VERB: Word(405),
-    Kind.MALFORMED: Word(400),
-    Kind.MISDIRECTED: Word(421),
-    Kind.FOREIGN: Word(403),
-    Kind.FORBIDDEN: Word(422),
-    Kind.UNREACHABLE: Word(422),
-    Kind.UNREADABLE: Word(422),
-    Kind.UNSUPPORTED: Word(422),
-    Kind.UNAVAILABLE: Word(503, "service_unavailable"),
-    Kind.FULL: Word(507, "server_error"),
-    Kind.FAILED: Word(500, "server_error"),
+ERRORS: dict[Kind, ErrorCode] = {
+    Kind.INVALID: ErrorCode(400),
+    Kind.NOT_FOUND: ErrorCode(404, code="model_not_available"),
+    Kind.TOO_LARGE: ErrorCode(413),
+    Kind.SLOW: ErrorCode(408, "timeout"),
+    Kind.BUSY: ErrorCode(429, "rate_limit"),
+    Kind.LOADING: ErrorCode(503, "service_unavailable"),
+    Kind.CANCELLED: ErrorCode(500, "server_error"),  # not 503: see refuse
+    Kind.DENIED: ErrorCode(401, code="invalid_api_key"),
+    Kind.CONFLICT: ErrorCode(422, code="idempotency_conflict"),
+    Kind.EARLY: ErrorCode(400),
+    Kind.TIMEOUT: ErrorCode(504, "timeout"),
+    Kind.NO_PATH: ErrorCode(404),
+    Kind.NO_VERB: ErrorCode(405),
+    Kind.MALFORMED: ErrorCode(400),
+    Kind.MISDIRECTED: ErrorCode(421),
+    Kind.FOREIGN: ErrorCode(403),
+    Kind.FORBIDDEN: ErrorCode(422),
+    Kind.UNREACHABLE: ErrorCode(422),
+    Kind.UNREADABLE: ErrorCode(422),
+    Kind.UNSUPPORTED: ErrorCode(422),
+    Kind.UNAVAILABLE: ErrorCode(503, "service_unavailable"),
+    Kind.FULL: ErrorCode(507, "server_error"),
+    Kind.FAILED: ErrorCode(500, "server_error"),
 }
 
 # Canonical names that Together calls otherwise.

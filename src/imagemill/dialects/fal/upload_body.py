@@ -41,17 +41,20 @@ _UNEXPECTED = Fault(Kind.FAILED, "something went wrong here; the server's log te
 
 
 @dataclass(frozen=True)
-class Limits:
-    """In bytes: of one body, of all parts of a file, of JSON. In seconds: of a token, of silence.
+class UploadLimits:
+    """How much is taken, and how slowly it may come."""
 
-    drained: bytes of a refused body that are read all the same, so that its sender hears why.
-    """
-
+    #: Bytes of one body.
     upload: int = 100 * 2**20
+    #: Bytes of all parts of a file.
     multipart: int = 2 * 2**30
-    json: int = 2 * 2**20  # ten thousand parts take half of it
+    #: Bytes of JSON; ten thousand parts take half of it.
+    json: int = 2 * 2**20
+    #: Seconds that a token for uploads is good.
     token: int = 3600
+    #: Seconds without a byte.
     silence: float = 60.0
+    #: Bytes of a refused body that are read all the same, so that its sender hears why.
     drained: int = 200 * 2**20
 
 
@@ -71,13 +74,13 @@ async def pieces(request: Request, limit: int, silence: float) -> AsyncIterator[
         yield piece
 
 
-async def json(request: Request, limits: Limits) -> Any:
+async def json(request: Request, limits: UploadLimits) -> Any:
     """The value of a body that is JSON."""
     coming = pieces(request, limits.json, limits.silence)
     return json_body.parse(json_body.text(b"".join([piece async for piece in coming])))
 
 
-def answering(handler: Handler, limits: Limits, shown: bool = False) -> Handler:
+def answering(handler: Handler, limits: UploadLimits, shown: bool = False) -> Handler:
     """A handler whose faults are told in fal's words. shown: pages of any origin may read it."""
 
     @wraps(handler)
@@ -97,14 +100,14 @@ def answering(handler: Handler, limits: Limits, shown: bool = False) -> Handler:
     return answer
 
 
-async def _refuse(request: Request, fault: Fault, limits: Limits) -> Response:
+async def _refuse(request: Request, fault: Fault, limits: UploadLimits) -> Response:
     if "expect" not in request.headers:  # else nothing was sent yet
         await _drain(request, limits)
     status, headers = STATUSES.get(fault.kind, 500), replies.retry_header(fault)
     return JSONResponse({"detail": fault.message}, status, headers)
 
 
-async def _drain(request: Request, limits: Limits) -> None:
+async def _drain(request: Request, limits: UploadLimits) -> None:
     arrival = _arrival(request, limits.silence)
     most = arrival.size + limits.drained
     with suppress(ClientDisconnect, TimeoutError, Fault):
@@ -117,5 +120,5 @@ async def _drain(request: Request, limits: Limits) -> None:
 def _arrival(request: Request, silence: float) -> Arrival:
     """The body of a request, as far as it has come."""
     pace = replace(USUAL, silence=silence)
-    found: Arrival = request.scope.setdefault(ARRIVAL, Arrival(request.receive, pace))
-    return found
+    arrival: Arrival = request.scope.setdefault(ARRIVAL, Arrival(request.receive, pace))
+    return arrival

@@ -27,6 +27,9 @@ ANSWER = 10.0  # seconds that a receiver has
 
 @dataclass
 class Watchers:
+    """All who look after a prediction."""
+
+    #: Knows the jobs, and what happens to them.
     service: Service
     _tasks: dict[asyncio.Task[None], str | None] = field(default_factory=dict)  # callers watched
     _deadlines: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
@@ -54,7 +57,7 @@ class Watchers:
     def begin(self, job: Job) -> None:
         events = wanted(job.submission.dialect_state)
         if events:
-            telling = Telling(self.service, job, events).run()
+            telling = ProgressReporter(self.service, job, events).run()
             self._keep(asyncio.create_task(telling), job.submission.caller)
         if job.submission.dialect_state["life"] is not None:
             self._deadlines[job.id] = asyncio.get_running_loop().call_later(
@@ -114,20 +117,28 @@ def overdue(job: Job, now: float) -> bool:
 
 
 @dataclass
-class Telling:
+class ProgressReporter:
     """The messages about one job."""
 
+    #: Knows the job, and what happens to it.
     service: Service
+    #: As it was last heard of.
     job: Job
+    #: Those that are told here.
     events: frozenset[str]
+    #: Of the log, by number: those heard of.
     lines: dict[int, Line] = field(default_factory=dict)
+    #: That the job has begun is told.
     begun: bool = False
-    unsaid: bool = False  # lines that no message has told of
+    #: There are lines that no message has told of.
+    unsaid: bool = False
+    #: When lines were last told of: seconds of the service's clock.
     last: float = 0.0
+    #: Messages so far.
     sent: int = 0
 
     async def run(self) -> None:
-        with self.service.news.listen(self.job.id) as heard:
+        with self.service.subscribe(self.job.id) as heard:
             item: Item | None = await self._look()
             while True:
                 for event in self._events(item):
@@ -149,24 +160,24 @@ class Telling:
 
     def _events(self, item: Item | None) -> list[str]:
         """What an item is a reason to tell of."""
-        found = []
+        names = []
         if isinstance(item, Line):
             self.lines[item.number], self.unsaid = item, "logs" in self.events
         elif isinstance(item, Job):
             self.job = item
             if item.started is not None and not self.begun:
                 self.begun = True
-                found.append("start")
+                names.append("start")
             if item.status is Status.SUCCEEDED:
-                found.append("output")
-        due = write.ended(self.job) or self.service.clock() - self.last >= PAUSE
+                names.append("output")
+        due = write.ended(self.job) or self.service.monotonic() - self.last >= PAUSE
         if self.unsaid and due:
-            found.append("logs")
-        return [event for event in found if event in self.events]
+            names.append("logs")
+        return [event for event in names if event in self.events]
 
     async def _tell(self, event: str) -> None:
         if event == "logs":
-            self.unsaid, self.last = False, self.service.clock()
+            self.unsaid, self.last = False, self.service.monotonic()
         self.sent += 1
         known = {line.number: line for line in await self.service.lines(self.job)} | self.lines
         lines = [known[number] for number in sorted(known)]
@@ -176,7 +187,7 @@ class Telling:
         name, now = f"{event}_{self.sent}", self.service.now()
         message = write.message_of(self.service, self.job, name, body, now)
         try:
-            await self.service.fetcher.post(
+            await self.service.post(
                 message.url,
                 message.body,
                 message.headers,

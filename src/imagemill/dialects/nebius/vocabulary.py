@@ -10,7 +10,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.http import json_body, replies
 from imagemill.http.identity import of_hugging_face
 
-DOOR = "nebius"
+DIALECT = "nebius"
 
 STATUSES = {
     **replies.STATUSES,
@@ -47,12 +47,12 @@ def detail(
     return {"loc": [where, *places], "msg": message, "type": type}
 
 
-class Refused(Fault):
+class InvalidRequest(Fault):
     """A request with everything that is wrong with it."""
 
     def __init__(self, details: list[dict[str, Any]]) -> None:
-        told = [".".join(map(str, each["loc"][1:])) or "the body" for each in details]
-        pairs = zip(told, details, strict=True)
+        places = [".".join(map(str, each["loc"][1:])) or "the body" for each in details]
+        pairs = zip(places, details, strict=True)
         super().__init__(Kind.INVALID, "; ".join(f"{at}: {each['msg']}" for at, each in pairs))
         self.details = details
 
@@ -69,7 +69,7 @@ def refuse(headers: Headers, fault: Fault) -> Response:
 
 
 def _details(fault: Fault) -> str | list[dict[str, Any]]:
-    if isinstance(fault, Refused):
+    if isinstance(fault, InvalidRequest):
         return fault.details
     if STATUSES[fault.kind] != STATUSES[Kind.INVALID]:
         return fault.message

@@ -20,7 +20,7 @@ EDIT, REMIX, REFRAME, BACKGROUND = (
     f"{V3}/{task}" for task in ("edit", "remix", "reframe", "replace-background")
 )
 MUST = "required"
-PICTURE, MASK = "https://example.com/image.png", "https://example.com/mask.png"
+IMAGE, MASK = "https://example.com/image.png", "https://example.com/mask.png"
 
 # Every field in the order in which the documentation prints it, with its default.
 PRINTED: dict[str, dict[str, Any]] = {
@@ -225,11 +225,11 @@ PRINTED_CHOICES: dict[tuple[str, str], str] = {
 
 def required(id: str) -> dict[str, Any]:
     """The least that a page takes."""
-    least = {"prompt": "p", "image_url": PICTURE, "mask_url": MASK, "image_size": "landscape_16_9"}
+    least = {"prompt": "p", "image_url": IMAGE, "mask_url": MASK, "image_size": "landscape_16_9"}
     return {name: least[name] for name, default in PRINTED[id].items() if default == MUST}
 
 
 def ask(id: str, **changed: Any) -> BaseModel:
     """The least of a page, with something more or something else."""
-    asked: BaseModel = PAGES[id].Input.model_validate({**required(id), **changed})
-    return asked
+    params: BaseModel = PAGES[id].Input.model_validate({**required(id), **changed})
+    return params

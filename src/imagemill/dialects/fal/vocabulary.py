@@ -28,39 +28,43 @@ ERROR_PAGE = "https://docs.fal.ai/errors/#"
 
 
 @dataclass(frozen=True)
-class Word:
-    """How an error of one kind is told. of_model: as a list of what is wrong with the input."""
+class ErrorType:
+    """How an error of one kind is told."""
 
+    #: The HTTP status.
     code: int
+    #: The word of fal's documentation.
     type: str
+    #: It is told as a list of what is wrong with the input.
     of_model: bool = False
-    again: bool = False  # the same request may succeed later
+    #: The same request may succeed later.
+    again: bool = False
 
 
-ERRORS: dict[Kind, Word] = {
-    Kind.INVALID: Word(422, "value_error", of_model=True),
-    Kind.NOT_FOUND: Word(404, "not_found"),
-    Kind.TOO_LARGE: Word(413, "file_too_large"),
-    Kind.SLOW: Word(408, "request_timeout", again=True),
-    Kind.BUSY: Word(429, "concurrent_requests_limit", again=True),
-    Kind.LOADING: Word(503, "runner_scheduling_failure", again=True),
-    Kind.CANCELLED: Word(499, "client_cancelled"),
-    Kind.DENIED: Word(401, "unauthorized"),
-    Kind.CONFLICT: Word(409, "conflict"),
-    Kind.EARLY: Word(400, "bad_request"),
-    Kind.TIMEOUT: Word(504, "request_timeout"),
-    Kind.NO_PATH: Word(404, "not_found"),
-    Kind.NO_VERB: Word(405, "bad_request"),
-    Kind.MALFORMED: Word(400, "bad_request"),
-    Kind.MISDIRECTED: Word(421, "bad_request"),
-    Kind.FOREIGN: Word(403, "unauthorized"),
-    Kind.FORBIDDEN: Word(422, "file_download_error", of_model=True),
-    Kind.UNREACHABLE: Word(422, "file_download_error", of_model=True),
-    Kind.UNREADABLE: Word(422, "image_load_error", of_model=True),
-    Kind.UNSUPPORTED: Word(422, "feature_not_supported", of_model=True),
-    Kind.UNAVAILABLE: Word(503, "runner_connection_error", again=True),
-    Kind.FULL: Word(507, "internal_server_error", again=True),
-    Kind.FAILED: Word(500, "internal_server_error"),
+ERRORS: dict[Kind, ErrorType] = {
+    Kind.INVALID: ErrorType(422, "value_error", of_model=True),
+    Kind.NOT_FOUND: ErrorType(404, "not_found"),
+    Kind.TOO_LARGE: ErrorType(413, "file_too_large"),
+    Kind.SLOW: ErrorType(408, "request_timeout", again=True),
+    Kind.BUSY: ErrorType(429, "concurrent_requests_limit", again=True),
+    Kind.LOADING: ErrorType(503, "runner_scheduling_failure", again=True),
+    Kind.CANCELLED: ErrorType(499, "client_cancelled"),
+    Kind.DENIED: ErrorType(401, "unauthorized"),
+    Kind.CONFLICT: ErrorType(409, "conflict"),
+    Kind.EARLY: ErrorType(400, "bad_request"),
+    Kind.TIMEOUT: ErrorType(504, "request_timeout"),
+    Kind.NO_PATH: ErrorType(404, "not_found"),
+    Kind.NO_VERB: ErrorType(405, "bad_request"),
+    Kind.MALFORMED: ErrorType(400, "bad_request"),
+    Kind.MISDIRECTED: ErrorType(421, "bad_request"),
+    Kind.FOREIGN: ErrorType(403, "unauthorized"),
+    Kind.FORBIDDEN: ErrorType(422, "file_download_error", of_model=True),
+    Kind.UNREACHABLE: ErrorType(422, "file_download_error", of_model=True),
+    Kind.UNREADABLE: ErrorType(422, "image_load_error", of_model=True),
+    Kind.UNSUPPORTED: ErrorType(422, "feature_not_supported", of_model=True),
+    Kind.UNAVAILABLE: ErrorType(503, "runner_connection_error", again=True),
+    Kind.FULL: ErrorType(507, "internal_server_error", again=True),
+    Kind.FAILED: ErrorType(500, "internal_server_error"),
 }
 
 # Canonical names that fal's pages call otherwise.
@@ -75,41 +79,45 @@ NAMES: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Detail:
+class InputError:
     """One thing that is wrong with an input."""
 
+    #: The way to the field, below the body.
     loc: tuple[str | int, ...]
+    #: What is wrong, and the way out.
     message: str
+    #: The word of fal's documentation, or pydantic's.
     type: str
+    #: The limits that are broken; None where there are none.
     ctx: dict[str, Any] | None = None
 
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+    def row(self) -> dict[str, Any]:
+        row: dict[str, Any] = {
             "loc": ["body", *self.loc],
             "msg": self.message,
             "type": self.type,
             "url": ERROR_PAGE + self.type,
         }
-        return told if self.ctx is None else told | {"ctx": self.ctx}
+        return row if self.ctx is None else row | {"ctx": self.ctx}
 
 
-class Refused(Fault):
+class InvalidInput(Fault):
     """An input with everything that is wrong with it."""
 
-    def __init__(self, details: list[Detail]) -> None:
+    def __init__(self, details: list[InputError]) -> None:
         wrong = (f"{'.'.join(map(str, each.loc))}: {each.message}" for each in details)
         super().__init__(Kind.INVALID, "; ".join(wrong))
         self.details = details
 
 
 def error_body(fault: Fault) -> dict[str, Any]:
-    if isinstance(fault, Refused):
-        return {"detail": [detail.told() for detail in fault.details]}
-    word = ERRORS[fault.kind]
-    if not word.of_model:
-        return {"detail": fault.message, "error_type": word.type}
+    if isinstance(fault, InvalidInput):
+        return {"detail": [detail.row() for detail in fault.details]}
+    error = ERRORS[fault.kind]
+    if not error.of_model:
+        return {"detail": fault.message, "error_type": error.type}
     loc = () if fault.field in (None, "body") else (NAMES.get(fault.field, fault.field),)
-    return {"detail": [Detail(loc, fault.message, word.type).told()]}
+    return {"detail": [InputError(loc, fault.message, error.type).row()]}
 
 
 def router_urls(base: str, model: str, id: str) -> dict[str, str]:
@@ -132,13 +140,13 @@ def plainly(body: dict[str, Any]) -> str:
 
 
 def error_headers(fault: Fault) -> dict[str, str]:
-    if isinstance(fault, Refused):  # each detail has a type of its own
+    if isinstance(fault, InvalidInput):  # each detail has a type of its own
         return {}
-    word = ERRORS[fault.kind]
-    again = "true" if word.again else "false"
+    error = ERRORS[fault.kind]
+    again = "true" if error.again else "false"
     headers = {
-        "x-fal-error-type": word.type,
-        "x-fal-needs-retry": "1" if word.again else "0",
+        "x-fal-error-type": error.type,
+        "x-fal-needs-retry": "1" if error.again else "0",
         "x-fal-retryable": again,
     }
     if fault.kind is Kind.TIMEOUT:
