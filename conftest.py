@@ -9,17 +9,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
-# Files that take more than three seconds of a processor: they load torch or the embedded model,
-# start processes, or ask every route. Measured with the whole suite; a new file that loads torch
-# belongs here.
+# Files below tests that took more than about three seconds of a processor: they load torch or the
+# embedded model, start processes, or ask many routes. All others take about 100 s together.
 SLOW = frozenset({
     "admission", "app", "bad_input", "benchmarks", "cli", "company", "contract", "contributing",
     "crash", "degraded", "docs", "doors", "engine", "engine_adapters", "engine_guidance",
     "engine_images", "engine_inputs", "engines", "examples", "fal", "fal_storage", "families",
-    "finishing", "finishing_tracing", "first_block", "gathering", "hf_inference",
-    "host_routing", "hub", "input_access", "input_files", "jobs", "library", "local_callers",
-    "lora_factors", "lora_layers", "lora_layouts", "models", "models_commands", "nebius",
-    "nebula", "objects", "openai", "openai_edits", "openai_fetches", "openai_streams",
+    "finishing", "finishing_tracing", "first_block", "hf_inference", "host_routing", "hub",
+    "input_access", "input_files", "jobs", "library", "local_callers", "lora_factors",
+    "lora_layers", "lora_layouts", "models", "models_commands", "nebius", "nebula", "objects",
+    "openai", "openai_edits", "openai_fetches", "openai_streams", "out_of_memory", "overload",
+    "pico", "pico_judges", "pico_model", "pico_reading", "process", "process_memory", "queue",
+    "repeats", "replicate", "replicate_bounds", "replicate_files", "replicate_inputs",
+    "replicate_refusals", "replies", "schedulers", "sdapi", "sdapi_limits", "sdapi_live",
+    "sdapi_pictures", "starting", "supervision", "testing", "together", "weights_faults",
+    "weights_options", "weights_singles", "wrapped",
 })  # fmt: skip
 # By what a test needs.
 FIXTURES: Mapping[str, str] = {"browser": "browser", "postgres": "slow"}
