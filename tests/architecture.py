@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -104,7 +105,8 @@ def graph(source: Path) -> Graph:
 
 
 def nodes(source: Path, arrows: Graph) -> dict[str, Node]:
-    """By room, the node that it is in."""
+    """By room, the node that it is in; a CycleError names the rooms that import in a circle."""
+    TopologicalSorter(arrows).prepare()
 
     @cache
     def height(room: str) -> int:

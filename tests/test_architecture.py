@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import CycleError
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,10 @@ def test_what_only_type_checkers_import_is_no_arrow(tmp_path: Path) -> None:
     (tmp_path / "painting.py").write_text(text, "utf-8")
     (tmp_path / "worker.py").write_text("from imagemill import painting", "utf-8")
     assert graph(tmp_path) == {"painting": frozenset(), "worker": {"painting"}}
+
+
+def test_rooms_that_import_in_a_circle_are_named(tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text("from imagemill import service", "utf-8")
+    (tmp_path / "service.py").write_text("from imagemill import worker", "utf-8")
+    with pytest.raises(CycleError, match=r"service.*worker|worker.*service"):
+        nodes(tmp_path, graph(tmp_path))

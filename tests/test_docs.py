@@ -1,5 +1,6 @@
 """Runs every block that the documents print, against a live server or the command line."""
 
+import ast
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import requests
 from PIL import Image
 
 from imagemill.dialects import flat, hf_inference
+from imagemill.doors import DIALECTS
 from imagemill.errors import Kind
 from imagemill.generation import Generation
 from imagemill.images.decode import provenance_of, size_of
@@ -31,6 +33,7 @@ LINKED = (*DOCUMENTS, *sorted((ROOT / "docs" / "decisions").glob("*.md")))
 PRINTED_ADDRESS = "http://127.0.0.1:8000"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 README = (ROOT / "README.md").read_text("utf-8")
+CLIENTS = ROOT / "docs" / "clients.md"
 
 # Not run here: it runs this test.
 ITSELF = "sh scripts/test\n"
@@ -148,8 +151,8 @@ def test_printed_settings_are_settings(block: Block, tmp_path: Path) -> None:
     assert load(file) != load()
 
 
-def test_the_readme_asks_for_one_picture_in_several_dialects(address: str, tree: Path) -> None:
-    for block in blocks(ROOT / "README.md"):
+def test_one_picture_is_asked_for_in_several_dialects(address: str, tree: Path) -> None:
+    for block in (*blocks(ROOT / "README.md"), *blocks(CLIENTS)):
         if PRINTED_ADDRESS in block.text:
             execute(block, address, tree)
     files = {path.name: path.read_bytes() for path in tree.glob("astronaut-*")}
@@ -166,10 +169,26 @@ def test_the_readme_asks_for_one_picture_in_several_dialects(address: str, tree:
 
 def test_the_readme_begins_with_what_a_visitor_needs() -> None:
     beginning = "\n".join(README.splitlines()[:40])
-    for needed in ("# imagemill", "![", "scripts/paint", "scripts/test", "benchmarks/RESULTS.md"):
+    for needed in ("# imagemill", "![", "scripts/paint", "scripts/test", "docs/clients.md"):
         assert needed in beginning
-    assert beginning.count(PRINTED_ADDRESS) >= 3
-    assert README.count(PRINTED_ADDRESS) == 6
+    assert README.count(PRINTED_ADDRESS) == 1
+    assert CLIENTS.read_text("utf-8").count(PRINTED_ADDRESS) == 5
+
+
+def test_the_readme_lists_every_dialect_and_where_its_page_is() -> None:
+    listed = set(re.findall(r"^\| [^|]+ \| `(/[a-z-]+/)`", README, re.MULTILINE))
+    begins = {dialect.below[0] or "/flat/" for dialect in DIALECTS}
+    assert listed == begins
+
+
+def test_what_the_readme_says_was_measured_stands_in_the_results() -> None:
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8")
+    serving = results.split("<!-- serving -->")[1].split("<!-- ")[0]
+    measured = README.split("(benchmarks/RESULTS.md)")[1].split("## ")[0]
+    lines = [line for line in measured.splitlines() if line.startswith("|") or "commit" in line]
+    assert len(lines) > 5
+    for line in lines:
+        assert line.removesuffix(".") in serving, "copy it from benchmarks/RESULTS.md"
 
 
 def test_the_picture_of_the_readme_is_painted_by_the_command_beneath_it(tree: Path) -> None:
@@ -226,8 +245,22 @@ def test_links_between_documents_lead_somewhere() -> None:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
+def words() -> list[list[str]]:
+    """The rows of the glossary, without the heads of its tables."""
+    return [row for row in rows("glossary.md") if row[0] != "word" and row[0].strip("-")]
+
+
 def test_the_words_name_modules_that_exist() -> None:
-    for row in rows("glossary.md")[2:]:
+    for row in words():
         for module in re.findall(r"`([a-z._]+)`", row[2]):
             place = ROOT / "src" / "imagemill" / module.replace(".", "/")
             assert place.is_dir() or place.with_suffix(".py").is_file(), module
+
+
+@pytest.mark.parametrize("room", ["errors", "generation", "job"])
+def test_every_noun_of_the_rooms_of_words_has_its_meaning(room: str) -> None:
+    explained = " ".join(f"{word}; {meaning}" for word, meaning, _ in words())
+    tree = ast.parse((ROOT / "src" / "imagemill" / f"{room}.py").read_text("utf-8"))
+    for name in (node.name for node in tree.body if isinstance(node, ast.ClassDef)):
+        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).capitalize()
+        assert spaced in explained, f"docs/glossary.md does not say what a {name} is"

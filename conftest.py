@@ -1,0 +1,53 @@
+"""Which tests are slow, need the published clients, or need a browser: by file and fixture.
+
+`sh scripts/check` leaves these out, files that are slow as a whole unread.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+# Files that take more than three seconds of a processor: they load torch or the embedded model,
+# start processes, or ask every route. Measured with the whole suite; a new file that loads torch
+# belongs here.
+SLOW = frozenset({
+    "admission", "app", "bad_input", "benchmarks", "cli", "company", "contract", "contributing",
+    "crash", "degraded", "docs", "doors", "engine", "engine_adapters", "engine_guidance",
+    "engine_images", "engine_inputs", "engines", "examples", "fal", "fal_storage", "families",
+    "finishing", "finishing_tracing", "first_block", "gathering", "hf_inference",
+    "host_routing", "hub", "input_access", "input_files", "jobs", "library", "local_callers",
+    "lora_factors", "lora_layers", "lora_layouts", "models", "models_commands", "nebius",
+    "nebula", "objects", "openai", "openai_edits", "openai_fetches", "openai_streams",
+})  # fmt: skip
+# By what a test needs.
+FIXTURES: Mapping[str, str] = {"browser": "browser", "postgres": "slow"}
+
+
+def marks_of(path: Path, fixtures: frozenset[str]) -> set[str]:
+    """The markers of a test, by the file that it is in and the fixtures that it needs."""
+    marks = {FIXTURES[name] for name in fixtures & FIXTURES.keys()}
+    if path.parent == ROOT / "conformance":
+        marks.add("conformance")
+    if path.parent == ROOT / "tests" and path.stem.removeprefix("test_") in SLOW:
+        marks.add("slow")
+    return marks
+
+
+def needed(item: pytest.Item) -> frozenset[str]:
+    """The fixtures of a test, and of the databases that one stands for the one that it is."""
+    params: Mapping[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    return frozenset([*getattr(item, "fixturenames", ()), str(params.get("database_url"))])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in sorted(marks_of(item.path, needed(item))):
+            item.add_marker(mark)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Reads no file all of whose tests are left out; some take seconds to be imported."""
+    left_out = {f"not {mark}" for mark in marks_of(collection_path, frozenset())}
+    return True if left_out & set(config.option.markexpr.split(" and ")) else None
