@@ -68,7 +68,6 @@ SHARED_STILL: Mapping[str, str] = {
     "Outcome": "of a wrapped command and of a delivery",
     "Painting": "to become JobRun and ActiveGeneration",
     "Part": "of a form, of an upload, of a pipeline",
-    "Patience": "of shared work and of deliveries: the first is renamed",
     "Place": "in the queue, and where a wrapped command finds things",
     "Places": "in the queue, and of a pipeline's inputs",
     "Policy": "of fetching and of intercepting",

@@ -1,7 +1,7 @@
 """The only door for dialects: every call becomes a Job, which is told of, waited for or cancelled.
 
 A raw call (`paint`) waits for its job on an open connection: identical ones of a caller share one
-flight, with one look-up, one job, one file. When the last one who waits hangs up, the job is
+piece of work, with one look-up, one job, one file. When the last one who waits hangs up, the job is
 cancelled, unless the submission says otherwise.
 """
 
@@ -25,7 +25,6 @@ from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
-from imagemill.flights import Flights
 from imagemill.generation import LONGEST_URL, Answer, Generation, Painted, check_length
 from imagemill.input_files import Caller, Inline, InputFiles
 from imagemill.job import FINAL, File, Job, Line, Status, Submission
@@ -36,6 +35,7 @@ from imagemill.readiness import STARTING_SECONDS, Readiness
 from imagemill.recall import Recall, key_of, seeded
 from imagemill.repeats import REPEATED, Repeats
 from imagemill.retries import outlasting
+from imagemill.singleflight import SingleFlight
 from imagemill.store import Database, Jobs
 from imagemill.watching import watch
 from imagemill.webhooks import Signer, signing_key
@@ -80,7 +80,7 @@ class Service:
         self._news, self._fetcher = news, fetcher
         self._learn_secret, self._secret = secret, b""
         self._now, self._monotonic = now, monotonic
-        self._flights, self._places = Flights(), Places(queue)
+        self._in_flight, self._places = SingleFlight(), Places(queue)
         self._readiness = Readiness(engine, wait_time, monotonic)
         self._watched = dict[str, list[Place]]()  # by job
 
@@ -114,7 +114,7 @@ class Service:
 
     async def close(self, patience: float) -> None:
         """Lets running work finish for `patience` seconds, or for what is left since `drain`."""
-        await self._lifecycle.close(patience, self._flights.tasks)
+        await self._lifecycle.close(patience, self._in_flight.tasks)
 
     def health(self) -> Health:
         """Whether the engine and the stores work."""
@@ -281,14 +281,14 @@ class Service:
         key: Hashable = uuid.uuid4()
         if submission.cacheable:
             key = key_of(submission), submission.wait_for_model
-        # What is kept needs no flight, each step of which waits for all that a crowd has begun.
-        if submission.repeat is None and key not in self._flights:
+        # What is kept need not be shared, each step of which waits for all that a crowd has begun.
+        if submission.repeat is None and key not in self._in_flight:
             submission, kept = await self._recall.find(submission)
             if kept:
                 return kept
-        return await self._flights.board(key, submission, lambda: self._fly(submission, place))
+        return await self._in_flight.run(key, submission, lambda: self._paint(submission, place))
 
-    async def _fly(self, submission: Submission, place: Place | None) -> Answer:
+    async def _paint(self, submission: Submission, place: Place | None) -> Answer:
         submission, kept = await self._recall.find(submission)  # it may be painted since
         if kept:
             return kept
@@ -327,11 +327,11 @@ class Service:
         """Submits and waits; the job has ended then. Cancelling hangs up. place: taken before."""
         self._check_open()
         work = partial(self._wait, submission, place)
-        return await self._flights.board(uuid.uuid4(), submission, work)
+        return await self._in_flight.run(uuid.uuid4(), submission, work)
 
     async def share(self, submission: Submission, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What a dialect makes of a call, or made of the one that this repeats."""
-        return await self._flights.board(uuid.uuid4(), submission, work)
+        return await self._in_flight.run(uuid.uuid4(), submission, work)
 
     async def _wait(self, submission: Submission, place: Place | None) -> Job:
         with self._seated(submission, place):
@@ -339,7 +339,7 @@ class Service:
             return await self._attend(submission)
 
     async def _attend(self, submission: Submission) -> Job:
-        """Its flight is shared within this server, its name with all on the same database."""
+        """Its work is shared within this server, its name with all on the same database."""
         began, new, job = self._monotonic(), False, None
         if not submission.named:
             submission = replace(submission, repeat=None)
