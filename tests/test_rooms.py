@@ -49,8 +49,8 @@ LEVELS = (
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service singleflight places worker gathering painting job_inputs news recall "
-        "input_files lora_files repeats watching lifecycle readiness",
+        "catalog service singleflight places worker gathering painting job_inputs job_events "
+        "recall input_files lora_files repeats watching lifecycle readiness",
         ROUTES | TENSORS | PIXELS | {"dialects"},
     ),
     level("http", EDGE | {"dialects"}),

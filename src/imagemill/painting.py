@@ -76,7 +76,7 @@ class Painting:
 
     async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> Painted:
         job, worker = self.job, self.worker
-        previews = worker.news.previewed(job.id)
+        previews = worker.events.previews_wanted(job.id)
         running = False
         painted: Painted | None = None
         try:
@@ -90,7 +90,7 @@ class Painting:
                         running = running or self._counted()
                         self._log_progress(event)
                     case Preview():
-                        worker.news.tell(job.id, event)
+                        worker.events.publish(job.id, event)
                     case Finished(painted):
                         pass
                     case Failed(fault):
@@ -107,7 +107,7 @@ class Painting:
     async def _handed(self, event: Begun | HeldBack) -> None:
         self.held_back = isinstance(event, HeldBack)
         if self.held_back:
-            self.worker.news.submitted.set()  # there is room for others
+            self.worker.events.submitted.set()  # there is room for others
         elif not self.in_hand:
             await self.worker.count_begun(self)
 

@@ -28,8 +28,8 @@ from imagemill.files.objects import Objects
 from imagemill.generation import LONGEST_URL, Answer, Generation, Painted, check_length
 from imagemill.input_files import Caller, Inline, InputFiles
 from imagemill.job import FINAL, File, Job, Line, Status, Submission
+from imagemill.job_events import Item, JobEvents
 from imagemill.lifecycle import Health, Lifecycle
-from imagemill.news import Item, News
 from imagemill.places import Place, Places
 from imagemill.readiness import STARTING_SECONDS, Readiness
 from imagemill.recall import Recall, key_of, seeded
@@ -60,7 +60,7 @@ class Service:
         jobs: Jobs,
         objects: Objects,
         inputs: InputFiles,
-        news: News,
+        events: JobEvents,
         fetcher: Fetcher,
         worker: Worker,
         lifecycle: Lifecycle,
@@ -77,7 +77,7 @@ class Service:
         self._engine, self._worker, self._lifecycle = engine, worker, lifecycle
         self._database, self._jobs, self._repeats = database, jobs, repeats
         self._objects, self._inputs, self._recall = objects, inputs, recall
-        self._news, self._fetcher = news, fetcher
+        self._events, self._fetcher = events, fetcher
         self._learn_secret, self._secret = secret, b""
         self._now, self._monotonic = now, monotonic
         self._in_flight, self._places = SingleFlight(), Places(queue)
@@ -126,7 +126,7 @@ class Service:
 
     def subscribe(self, id: str) -> AbstractContextManager[asyncio.Queue[Item]]:
         """All that happens to a job from now on, in a queue, for as long as the `with` lasts."""
-        return self._news.listen(id)
+        return self._events.subscribe(id)
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], seconds: float,
@@ -181,11 +181,11 @@ class Service:
         submission = replace(submission, generation=generation)
         job = Job(id, submission, now, self._worker.name if attended else None)
         if previews:
-            self._news.preview(job.id)
+            self._events.want_previews(job.id)
         try:
             await self._jobs.add(job)
         except BaseException as error:
-            self._news.left(job.id)
+            self._events.drop_previews(job.id)
             if attended and isinstance(error, asyncio.CancelledError):  # it may be written
                 await asyncio.shield(self._give_up(job))
             raise
@@ -244,7 +244,7 @@ class Service:
 
     def watch(self, id: str) -> AsyncIterator[Item]:
         """The job as it is, all that happens to it, and every second the job again, to its end."""
-        return watch(self._jobs, self._news, id)
+        return watch(self._jobs, self._events, id)
 
     async def ended(self, id: str) -> Job:
         """The job, once it has ended."""
@@ -272,7 +272,7 @@ class Service:
         if found.status is Status.RUNNING:
             self._worker.stop(job.id)  # it may have been claimed since
         if found.status in FINAL:
-            self._worker.tell(found)
+            self._worker.publish_end(found)
         return found
 
     async def paint(self, submission: Submission, place: Place | None = None) -> Answer:
@@ -377,7 +377,7 @@ class Service:
         if watched:
             return  # somebody who sent the same call again still watches
         del self._watched[job.id]
-        self._news.left(job.id)
+        self._events.drop_previews(job.id)
         if job.submission.cancel_on_disconnect:
             await self.cancel(job)
 

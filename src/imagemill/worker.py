@@ -19,8 +19,8 @@ from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
 from imagemill.gathering import UNEXPECTED, Gathering
 from imagemill.job import FINAL, Job, Line, Result, Status
+from imagemill.job_events import JobEvents
 from imagemill.job_inputs import InputGatherer
-from imagemill.news import News
 from imagemill.pacing import Pacer
 from imagemill.painting import Painting
 from imagemill.retries import PASSING, outlasting
@@ -61,7 +61,7 @@ class Worker:
     holds: Holds
     objects: Objects
     inputs: InputGatherer
-    news: News
+    events: JobEvents
     telemetry: Telemetry
     clock: Callable[[], float]
     at_once: int
@@ -119,7 +119,7 @@ class Worker:
         """
         if self.jobs.alone:
             for job in await self.jobs.turn_away(self.name, self.clock()):
-                self.tell(job)
+                self.publish_end(job)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         return [painting.task for painting in self._running.values()]
@@ -134,14 +134,14 @@ class Worker:
 
     async def _claim(self) -> None:
         began = self.monotonic()
-        self.news.submitted.clear()
+        self.events.submitted.clear()
         limit, full = self._room()
         claimed = list[Job]()
         # While there is no engine, who comes waits in the queue: another server may take it.
         if limit and not self.closing and self.engine.state is State.READY:
             claimed = await self._claimed(limit, full)
         for job in claimed:
-            self.news.tell(job.id, job)
+            self.events.publish(job.id, job)
             painting = self._running[job.id] = Painting(self, job, job.id in self._unwanted)
             painting.task = asyncio.create_task(self._work(painting))
             painting.task.add_done_callback(partial(self._done, job.id))
@@ -149,7 +149,7 @@ class Worker:
         # A claim that takes long, as when many jobs end, is one for many of them.
         await asyncio.sleep(min(RESTS * (self.monotonic() - began), LONGEST_REST))
         if len(claimed) < limit or not limit:
-            await _until(self.news.submitted, LOOK)
+            await _until(self.events.submitted, LOOK)
 
     def _room(self) -> tuple[int, frozenset[str]]:
         """How many jobs may be claimed, and flows of which none may.
@@ -171,7 +171,7 @@ class Worker:
 
     def wake(self, job: Job) -> None:
         """A job has come, of this process."""
-        (self.gathering.wake if job.generation.needs_inputs else self.news.submitted).set()
+        (self.gathering.wake if job.generation.needs_inputs else self.events.submitted).set()
 
     async def _gather(self) -> None:
         await self.gathering.begin_all()
@@ -193,7 +193,7 @@ class Worker:
         if not task.cancelled() and (error := task.exception()) is not None:
             # It is claimed still, and goes back to the queue when that is found out.
             log.error("the end of job %s could not be written: %s", id, error)
-        self.news.submitted.set()  # there is room again
+        self.events.submitted.set()  # there is room again
 
     async def _renew(self) -> None:
         await asyncio.sleep(self.lease / RENEWED)
@@ -217,7 +217,7 @@ class Worker:
         if self.jobs.alone or self._on_time():
             for job in await self.jobs.recover(self.name, self.clock()):
                 self.gathering.stop(job.id)
-                self.tell(job)
+                self.publish_end(job)
         self._queued = await self.jobs.waiting()
 
     def _on_time(self) -> bool:
@@ -337,7 +337,7 @@ class Worker:
         # One that is not there was ended by another, or by a try whose answer was lost.
         job = await self.outlasting(write) or await self.outlasting(partial(self.jobs.get, id))
         if job is not None and job.status in (status, *FINAL):
-            self.tell(job)
+            self.publish_end(job)
 
     async def fail(self, job: Job, fault: Fault) -> None:
         """Ends a job whose inputs cannot be had."""
@@ -345,17 +345,17 @@ class Worker:
             self.jobs.finish, job.id, self.name, Status.FAILED, self.clock(), None, fault
         )
         if (ended := await self.outlasting(write)) is not None:
-            self.tell(ended)
+            self.publish_end(ended)
 
-    def tell(self, job: Job) -> None:
+    def publish_end(self, job: Job) -> None:
         """Tells who waits for a job that it has ended, and who sends its webhook."""
-        self.news.tell(job.id, job)
+        self.events.publish(job.id, job)
         if job.submission.webhook_url is not None:
             self.ended()
 
     def log(self, job: Job, line: Line) -> None:
         self._unwritten.append((job.id, line))
-        self.news.tell(job.id, line)
+        self.events.publish(job.id, line)
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:
