@@ -32,7 +32,6 @@ VAGUE_STILL: Mapping[str, str] = {
     "lora_files": "not yet renamed",
     "models_commands": "not yet renamed",
     "names": "not yet renamed",
-    "painting": "not yet renamed",
     "repeats": "not yet renamed",
     "server": "not yet renamed",
     "service": "not yet renamed",
@@ -66,7 +65,7 @@ SHARED_STILL: Mapping[str, str] = {
     "Names": "that may be called by, and that models have",
     "Options": "of the engine's process, and two dialects' own",
     "Outcome": "of a wrapped command and of a delivery",
-    "Painting": "to become JobRun and ActiveGeneration",
+    "Painting": "to become ActiveGeneration; one dialect is being renamed",
     "Part": "of a form, of an upload, of a pipeline",
     "Place": "in the queue, and where a wrapped command finds things",
     "Places": "in the queue, and of a pipeline's inputs",
@@ -104,7 +103,6 @@ REACHED_STILL: Mapping[tuple[str, str], str] = {
     ("engine.in_thread", "_drop_cancelled"): "the runner's loop is driven step by step",
     ("engine.in_thread", "_lanes"): "the runner's loop is driven step by step",
     ("store.database", "_database"): "of every table of the store, in a decorator of their methods",
-    ("painting", "_begun"): "the worker counts what runs",
 }
 
 SERVICE = Path(__file__).parent.parent / "src" / "imagemill" / "service.py"

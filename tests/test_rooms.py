@@ -49,7 +49,7 @@ LEVELS = (
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog service singleflight places worker gathering painting job_inputs job_events "
+        "catalog service singleflight places worker gathering job_run job_inputs job_events "
         "recall input_files lora_files repeats watching lifecycle readiness",
         ROUTES | TENSORS | PIXELS | {"dialects"},
     ),

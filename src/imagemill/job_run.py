@@ -1,4 +1,4 @@
-"""Painting: one attempt at one job, from its inputs to the files that came of it."""
+"""Job run: one attempt at one job, from its inputs to the files that came of it."""
 
 import asyncio
 import hashlib
@@ -18,28 +18,33 @@ from imagemill.job import File, Job, Line, Result
 if TYPE_CHECKING:
     from imagemill.worker import Worker
 
-TOLD = 10  # lines of progress in a job's log, about
+LOG_LINES = 10  # lines of progress in a job's log, about
 
 
 @dataclass
-class Painting:
-    """One attempt at one job.
-
-    unwanted: nobody wants the picture any more. lost: the job is another worker's by now, or has
-    ended. ending: all that is left is to write how it ended. in_hand: the engine has had the job.
-    held_back: it takes no place there, as it is tried again later.
-    """
+class JobRun:
+    """One attempt at one job."""
 
     worker: "Worker"
     job: Job
+    #: Nobody wants the images any more.
     unwanted: bool = False
+    #: The job is another worker's by now, or has ended.
     lost: bool = False
+    #: All that is left is to write how it ended.
     ending: bool = False
+    #: The engine has had the job.
     in_hand: bool = False
+    #: It takes no place at the engine, as it is tried again later.
     held_back: bool = False
+    #: Its task has taken its first step.
     begun: bool = False
+    #: The engine computes it.
+    painting: bool = False
+    #: Lines of its log so far.
     lines: int = 0
-    told: int = -1
+    #: Of `LOG_LINES`, the last that told of a step; -1 before the first.
+    logged: int = -1
     task: asyncio.Task[None] = field(init=False)
 
     def interrupt(self) -> None:
@@ -77,7 +82,6 @@ class Painting:
     async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> Painted:
         job, worker = self.job, self.worker
         previews = worker.events.previews_wanted(job.id)
-        running = False
         painted: Painted | None = None
         try:
             async for event in worker.engine.submit(
@@ -87,7 +91,7 @@ class Painting:
                     case Begun() | HeldBack():
                         await self._handed(event)
                     case Progress():
-                        running = running or self._counted()
+                        self.painting = True
                         self._log_progress(event)
                     case Preview():
                         worker.events.publish(job.id, event)
@@ -96,8 +100,7 @@ class Painting:
                     case Failed(fault):
                         raise fault
         finally:
-            if running:
-                worker._begun -= 1
+            self.painting = False
         if painted is None:
             raise Fault(Kind.FAILED, "the engine stopped before the picture was finished")
         worker.telemetry.pictures.labels(painted.served_by).inc(len(painted.pictures))
@@ -111,14 +114,10 @@ class Painting:
         elif not self.in_hand:
             await self.worker.count_begun(self)
 
-    def _counted(self) -> bool:
-        self.worker._begun += 1
-        return True
-
     def _log_progress(self, progress: Progress) -> None:
-        tenth = progress.step * TOLD // progress.steps
-        if tenth > self.told:
-            self.told = tenth
+        tenth = progress.step * LOG_LINES // progress.steps
+        if tenth > self.logged:
+            self.logged = tenth
             self.say(f"step {progress.step} of {progress.steps}", progress)
 
     def say(self, message: str, progress: Progress | None = None) -> None:
