@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
-from imagemill.generation import Generation, Input, Painted
+from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.images.decode import size_of
 from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
@@ -79,10 +79,10 @@ class JobRun:
             tuple(files), generation.prompt, painted.seconds, painted.served_by, painted.ignored
         )
 
-    async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> Painted:
+    async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> GeneratedImages:
         job, worker = self.job, self.worker
         previews = worker.events.previews_wanted(job.id)
-        painted: Painted | None = None
+        painted: GeneratedImages | None = None
         try:
             async for event in worker.engine.submit(
                 job.id, generation, job.submission.source, inputs, previews

@@ -25,7 +25,7 @@ from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
-from imagemill.generation import LONGEST_URL, Answer, Generation, Painted, check_length
+from imagemill.generation import LONGEST_URL, Answer, GeneratedImages, Generation, check_length
 from imagemill.input_files import Caller, Inline, InputFiles
 from imagemill.job import FINAL, File, Job, Line, Status, Submission
 from imagemill.job_events import Item, JobEvents
@@ -381,7 +381,7 @@ class Service:
         if job.submission.cancel_on_disconnect:
             await self.cancel(job)
 
-    async def painted(self, job: Job) -> Painted:
+    async def painted(self, job: Job) -> GeneratedImages:
         """The pictures of a job that has ended; raises its Fault if it has failed."""
         if job.fault is not None:
             raise job.fault
@@ -392,7 +392,7 @@ class Service:
             await outlasting(partial(self._objects.read, file.key), READ_AGAIN)
             for file in result.files
         ]
-        return Painted(tuple(pictures), result.seconds, result.served_by, result.ignored)
+        return GeneratedImages(tuple(pictures), result.seconds, result.served_by, result.ignored)
 
     def _check_open(self) -> None:
         if self._worker.closing:
