@@ -15,7 +15,7 @@ from imagemill.generation import Answer
 from imagemill.http import sse
 from imagemill.images.encode import QUALITY, compressed, converted
 from imagemill.job import File, Job
-from imagemill.news import Preview
+from imagemill.job_events import Preview
 from imagemill.service import Service
 from imagemill.threads import ENCODING
 
