@@ -22,7 +22,7 @@ SLOW = frozenset({
     "pico", "pico_judges", "pico_model", "pico_reading", "process", "process_memory", "queue",
     "repeats", "replicate", "replicate_bounds", "replicate_files", "replicate_inputs",
     "replicate_refusals", "replies", "schedulers", "sdapi", "sdapi_limits", "sdapi_live",
-    "sdapi_pictures", "starting", "supervision", "testing", "together", "weights_faults",
+    "sdapi_images", "starting", "supervision", "testing", "together", "weights_faults",
     "weights_options", "weights_singles", "wrapped",
 })  # fmt: skip
 # By what a test needs.

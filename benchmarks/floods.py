@@ -28,7 +28,7 @@ from benchmarks.gateway import serving
 from benchmarks.idle import ReadyEngine
 from imagemill.app import create_app
 from imagemill.engine.events import NO_INPUTS, Event, Finished, Progress
-from imagemill.generation import Generation, Input, Painted
+from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.settings import Settings
 
 MODULE = "benchmarks.floods"
@@ -58,7 +58,7 @@ class SteadyEngine(ReadyEngine):
         async with self.machine:
             yield Progress(1, 1)
             await asyncio.sleep(PACE)
-        yield Finished(Painted((self.picture,) * generation.num_images, PACE, "steady"))
+        yield Finished(GeneratedImages((self.picture,) * generation.num_images, PACE, "steady"))
 
 
 def png(side: int) -> bytes:

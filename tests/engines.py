@@ -20,7 +20,7 @@ from imagemill.engine.events import (
     State,
 )
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Format, Generation, Input, Painted
+from imagemill.generation import Format, GeneratedImages, Generation, Input
 
 TURNS = 10  # of the event loop that a step takes; a real one takes many more
 
@@ -124,9 +124,9 @@ class PlainEngine:
             await asyncio.sleep(0)
 
 
-def paint(generation: Generation, ignored: tuple[str, ...] = ()) -> Painted:
+def paint(generation: Generation, ignored: tuple[str, ...] = ()) -> GeneratedImages:
     each = [replace(generation, seed=generation.seed_of(i)) for i in range(generation.num_images)]
-    return Painted(tuple(_file(one, one.format) for one in each), 0.25, "pico", ignored)
+    return GeneratedImages(tuple(_file(one, one.format) for one in each), 0.25, "pico", ignored)
 
 
 def preview(generation: Generation) -> bytes:

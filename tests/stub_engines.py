@@ -27,7 +27,7 @@ from imagemill.engine.messages import (
     Submit,
 )
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Painted
+from imagemill.generation import GeneratedImages
 
 STEPS = 3
 CANCELLED = Failed(Fault(Kind.CANCELLED, "the work was cancelled"))
@@ -101,9 +101,9 @@ class Stub:
             self.connection.send([Said(id, event)])
 
 
-def painted() -> Painted:
+def painted() -> GeneratedImages:
     """Served by the GPU that the process sees."""
-    return Painted((b"a picture",), 0.1, os.environ.get(VISIBLE, "stub"))
+    return GeneratedImages((b"a picture",), 0.1, os.environ.get(VISIBLE, "stub"))
 
 
 def stub(connection: Connection, options: Options) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagemill.files import Cache, key, pack, unpack
-from imagemill.generation import Painted
+from imagemill.generation import GeneratedImages
 
 A, B, C = (key(name) for name in "abc")
 
@@ -156,9 +156,9 @@ def test_a_key_tells_every_part_apart() -> None:
 @pytest.mark.parametrize(
     "painted",
     [
-        Painted((b"one",), 0.5, "pico"),
-        Painted((b"\n\n", b"", b"three"), 1.25, "a/b", ("wörd", 'a"b')),
+        GeneratedImages((b"one",), 0.5, "pico"),
+        GeneratedImages((b"\n\n", b"", b"three"), 1.25, "a/b", ("wörd", 'a"b')),
     ],
 )
-def test_finished_pictures_are_the_same_after_packing(painted: Painted) -> None:
+def test_finished_pictures_are_the_same_after_packing(painted: GeneratedImages) -> None:
     assert unpack(pack(painted)) == painted

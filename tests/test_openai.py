@@ -1,4 +1,4 @@
-"""The door openai: generations, models, errors, in a whole server without a socket."""
+"""The dialect openai: generations, models, errors, in a whole server without a socket."""
 
 import asyncio
 import base64
@@ -16,9 +16,9 @@ from PIL import Image
 
 from imagemill.catalog import Catalog
 from imagemill.dialects.openai import routes
-from imagemill.dialects.openai.manners import IGNORED, LACKING, MODELS
-from imagemill.dialects.openai.usage import of_given, of_painted, of_text
-from imagemill.dialects.openai.words import ERRORS, refuse
+from imagemill.dialects.openai.capabilities import IGNORED, LACKING, MODELS
+from imagemill.dialects.openai.usage import of_input_image, of_output_image, of_text
+from imagemill.dialects.openai.vocabulary import ERRORS, refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format
@@ -43,7 +43,7 @@ SMALL: dict[str, Any] = {
 OWN = {"width": 64, "height": 64, "num_inference_steps": 2}  # what any model may be asked for
 
 
-def told(reply: httpx.Response) -> dict[str, Any]:
+def body_of(reply: httpx.Response) -> dict[str, Any]:
     assert reply.status_code == 200, reply.text
     body: dict[str, Any] = reply.json()
     return body
@@ -100,16 +100,16 @@ async def test_every_field_reaches_the_engine(serving: Serving) -> None:
         "scheduler": "EulerDiscreteScheduler",
     }
     async with serving(engine) as client:
-        body = told(await client.post(PATH, json=asked_for))
-    (asked,) = engine.submitted
-    assert (asked.prompt, asked.negative_prompt, asked.model) == (
+        body = body_of(await client.post(PATH, json=asked_for))
+    (painted,) = engine.submitted
+    assert (painted.prompt, painted.negative_prompt, painted.model) == (
         "a red cat", "green", "someone/something",
     )  # fmt: skip
-    assert (asked.width, asked.height, asked.num_images, asked.seed) == (192, 64, 2, 7)
-    assert (asked.steps, asked.guidance_scale) == (6, 5.0)
-    assert (asked.scheduler, asked.format) == ("EulerDiscreteScheduler", "webp")
-    pictures = [opened(item) for item in body["data"]]
-    assert [(each.size, each.format) for each in pictures] == [((192, 64), "WEBP")] * 2
+    assert (painted.width, painted.height, painted.num_images, painted.seed) == (192, 64, 2, 7)
+    assert (painted.steps, painted.guidance_scale) == (6, 5.0)
+    assert (painted.scheduler, painted.format) == ("EulerDiscreteScheduler", "webp")
+    images = [opened(item) for item in body["data"]]
+    assert [(each.size, each.format) for each in images] == [((192, 64), "WEBP")] * 2
     assert (body["size"], body["quality"], body["output_format"]) == ("192x64", "low", "webp")
 
 
@@ -118,20 +118,20 @@ async def test_the_finer_word_wins_over_the_coarser(serving: Serving) -> None:
     finer = {"num_inference_steps": 3, "guidance_scale": 2, "width": 128, "height": 64}
     body = SMALL | {"quality": "high", "style": "natural"} | finer
     async with serving(engine) as client:
-        told(await client.post(PATH, json=body))
-    (asked,) = engine.submitted
-    assert (asked.steps, asked.guidance_scale, asked.width, asked.height) == (3, 2, 128, 64)
+        body_of(await client.post(PATH, json=body))
+    (painted,) = engine.submitted
+    assert (painted.steps, painted.guidance_scale, painted.width, painted.height) == (3, 2, 128, 64)
 
 
 async def test_what_is_null_is_left_open_and_a_seed_of_minus_one_is_drawn(serving: Serving) -> None:
     engine = PlainEngine()
     nothing = dict.fromkeys(("n", "size", "quality", "style", "stream", "user", "background"))
     async with serving(engine) as client:
-        told(await client.post(PATH, json={"prompt": "a cat", "seed": -1, **nothing}))
-    (asked,) = engine.submitted
-    assert (asked.width, asked.steps, asked.num_images) == (512, 12, 1)
-    assert asked.seed >= 0
-    assert asked.model == "imagemill/pico"
+        body_of(await client.post(PATH, json={"prompt": "a cat", "seed": -1, **nothing}))
+    (painted,) = engine.submitted
+    assert (painted.width, painted.steps, painted.num_images) == (512, 12, 1)
+    assert painted.seed >= 0
+    assert painted.model == "imagemill/pico"
 
 
 @pytest.mark.parametrize(
@@ -152,20 +152,22 @@ async def test_pictures_come_as_the_model_is_known_to_give_them(
 ) -> None:
     body = {"model": model, "prompt": "a cat", "response_format": wanted, **OWN}
     async with serving(PlainEngine()) as client:
-        (item,) = told(await client.post(PATH, json=body))["data"]
+        (item,) = body_of(await client.post(PATH, json=body))["data"]
         assert set(item) == {"index", "type", *keys}
         assert item["type"] == ("url" if "url" in keys else "b64_json")
         if "url" in keys:
-            picture = await client.get(item["url"])
-            assert picture.headers["content-type"] == "image/png"
-            assert Image.open(io.BytesIO(picture.content)).size == (64, 64)
+            image = await client.get(item["url"])
+            assert image.headers["content-type"] == "image/png"
+            assert Image.open(io.BytesIO(image.content)).size == (64, 64)
 
 
 async def test_a_caller_who_names_no_model_but_a_format_is_answered_as_by_gpt(
     serving: Serving,
 ) -> None:
     async with serving(PlainEngine()) as client:
-        body = told(await client.post(PATH, json={"prompt": "a", "output_format": "jpeg", **OWN}))
+        body = body_of(
+            await client.post(PATH, json={"prompt": "a", "output_format": "jpeg", **OWN})
+        )
     assert opened(body["data"][0]).format == "JPEG"
     assert "url" not in body["data"][0]
 
@@ -178,12 +180,12 @@ async def test_files_are_compressed_as_far_as_is_asked(
     async def content(compression: int) -> bytes:
         body = SMALL | {"output_compression": compression, "response_format": wanted}
         reply = await client.post(PATH, json=body | {"output_format": format, "seed": 1})
-        (item,) = told(reply)["data"]
+        (item,) = body_of(reply)["data"]
         if wanted == "b64_json":
             return base64.b64decode(item["b64_json"])
-        picture = await client.get(item["url"])
-        assert picture.headers["content-type"] == f"image/{format}"
-        return picture.content
+        image = await client.get(item["url"])
+        assert image.headers["content-type"] == f"image/{format}"
+        return image.content
 
     async with serving(PlainEngine()) as client:
         whole = await content(100)
@@ -204,7 +206,7 @@ async def test_dall_e_3_tells_the_prompt_that_it_made_of_ours(serving: Serving) 
     engine = PlainEngine()
     async with serving(engine) as client:
         body = {"model": "dall-e-3", "prompt": "a cat", **OWN}
-        (item,) = told(await client.post(PATH, json=body))["data"]
+        (item,) = body_of(await client.post(PATH, json=body))["data"]
     assert item["revised_prompt"] == engine.submitted[0].prompt
     assert item["revised_prompt"].startswith("a cat")
     assert item["revised_prompt"] != "a cat"
@@ -215,9 +217,9 @@ async def test_the_reply_tells_who_asked_how_long_it_took_and_what_painted(
 ) -> None:
     async with serving(PlainEngine()) as client:
         reply = await client.post(PATH, json=SMALL | {"user": "u", "seed": 3, "moderation": "low"})
-        body = told(reply)
+        body = body_of(reply)
         named = SMALL | {"user": "u", "safety_identifier": "s"}
-        assert told(await client.post(PATH, json=named))["safety_identifier"] == "s"
+        assert body_of(await client.post(PATH, json=named))["safety_identifier"] == "s"
     assert body["safety_identifier"] == "u"
     assert body["created"] > 1_700_000_000
     assert int(reply.headers["openai-processing-ms"]) >= 0
@@ -228,8 +230,8 @@ async def test_the_reply_tells_who_asked_how_long_it_took_and_what_painted(
 async def test_tokens_are_counted(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         body = {"model": "gpt-image-1", "prompt": "a red, red cat", "quality": "low", **OWN, "n": 2}
-        usage = told(await client.post(PATH, json=body))["usage"]
-        assert "usage" not in told(await client.post(PATH, json=body | {
+        usage = body_of(await client.post(PATH, json=body))["usage"]
+        assert "usage" not in body_of(await client.post(PATH, json=body | {
             "model": "dall-e-2", "quality": None,
         }))  # fmt: skip
     assert usage == {
@@ -248,15 +250,15 @@ async def test_tokens_are_counted(serving: Serving) -> None:
 def test_pictures_cost_the_tokens_of_the_price_list(
     quality: str, square: int, portrait: int, landscape: int
 ) -> None:
-    assert of_painted(1024, 1024, quality) == square
-    assert of_painted(1024, 1536, quality) == portrait
-    assert of_painted(1536, 1024, quality) == landscape
+    assert of_output_image(1024, 1024, quality) == square
+    assert of_output_image(1024, 1536, quality) == portrait
+    assert of_output_image(1536, 1024, quality) == landscape
 
 
 def test_what_comes_in_is_counted_by_words_and_tiles() -> None:
     assert of_text("a red cat, and two dogs!") == 8
-    assert of_given(256, 256) == of_given(1024, 1024) == 65 + 129
-    assert of_given(1024, 2048) == 65 + 2 * 129
+    assert of_input_image(256, 256) == of_input_image(1024, 1024) == 65 + 129
+    assert of_input_image(1024, 2048) == 65 + 2 * 129
 
 
 # What is wrong with a call, the parameter that is named, and the code.
@@ -310,8 +312,8 @@ async def test_what_is_wrong_is_named(serving: Serving) -> None:
         for changes, param, code in WRONG:
             reply = await client.post(PATH, json=SMALL | changes)
             error = reply.json()["error"]
-            found = reply.status_code, error["param"], error["code"], error["type"]
-            assert found == (400, param, code, "invalid_request_error"), error["message"]
+            values = reply.status_code, error["param"], error["code"], error["type"]
+            assert values == (400, param, code, "invalid_request_error"), error["message"]
 
 
 @pytest.mark.parametrize("n", [-(10**200), 10**200])
@@ -372,7 +374,7 @@ async def test_a_full_queue_tells_when_to_come_again(serving: Serving) -> None:
         await engine.reached("a red cat", 1)
         reply = await client.post(PATH, json=SMALL)
         engine.gate.set()
-        told(await first)
+        body_of(await first)
     assert (reply.status_code, reply.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(reply.headers["retry-after"]) >= 1
     assert "x-should-retry" not in reply.headers
@@ -380,7 +382,7 @@ async def test_a_full_queue_tells_when_to_come_again(serving: Serving) -> None:
 
 async def test_all_models_are_listed_for_both_kinds_of_readers(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        listed = told(await client.get("/openai/v1/models"))
+        listed = body_of(await client.get("/openai/v1/models"))
         ids = [each["id"] for each in listed["data"]]
         assert {*MODELS, "imagemill/pico", "black-forest-labs/FLUX.1-dev"} < set(ids)
         assert len(ids) == len(set(ids))
@@ -388,13 +390,13 @@ async def test_all_models_are_listed_for_both_kinds_of_readers(serving: Serving)
         assert (listed["next"], listed["previous"]) == (None, None)
         assert {f"{each['owner']}/{each['name']}" for each in listed["results"]} < set(ids)
         for each in listed["data"]:
-            assert told(await client.get(f"/openai/v1/models/{each['id']}")) == each
+            assert body_of(await client.get(f"/openai/v1/models/{each['id']}")) == each
             assert (await client.post(PATH, json={"model": each["id"]})).status_code == 400
 
 
 async def test_a_model_that_is_not_served_is_not_listed(serving: Serving) -> None:
     async with serving(PlainEngine(), stand_ins=False) as client:
-        listed = told(await client.get("/openai/v1/models"))["data"]
+        listed = body_of(await client.get("/openai/v1/models"))["data"]
         assert [each["id"] for each in listed] == ["imagemill/pico", "imagemill/pico-fast"]
         assert listed[0]["owned_by"] == "imagemill"
         reply = await client.get("/openai/v1/models/gpt-image-1")
@@ -404,7 +406,7 @@ async def test_a_model_that_is_not_served_is_not_listed(serving: Serving) -> Non
 async def test_an_endpoint_of_the_catalog_paints_under_its_own_id(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        told(await client.post(PATH, json=SMALL | {"model": "fal-ai/flux/dev"}))
+        body_of(await client.post(PATH, json=SMALL | {"model": "fal-ai/flux/dev"}))
     assert engine.submitted[0].model == "fal-ai/flux/dev"
 
 
@@ -413,8 +415,8 @@ async def test_who_calls_again_with_a_key_is_answered_from_the_first_call(servin
     async with serving(engine) as client:
         headers = {"idempotency-key": "k"}
         first, again = [await client.post(PATH, json=SMALL, headers=headers) for _ in range(2)]
-        assert told(first)["id"] == told(again)["id"]
-        assert told(await client.post(PATH, json=SMALL))["id"] != told(first)["id"]
+        assert body_of(first)["id"] == body_of(again)["id"]
+        assert body_of(await client.post(PATH, json=SMALL))["id"] != body_of(first)["id"]
     assert len(engine.submitted) == 2
 
 
@@ -424,7 +426,7 @@ async def test_a_compressed_picture_is_there_for_who_calls_again_with_a_key(
     body = SMALL | {"output_format": "jpeg", "output_compression": 10, "response_format": "url"}
     async with serving(PlainEngine()) as client:
         calls = [client.post(PATH, json=body, headers={"idempotency-key": "k"}) for _ in range(2)]
-        first, again = [told(await each)["data"][0]["url"] for each in calls]
+        first, again = [body_of(await each)["data"][0]["url"] for each in calls]
         assert first == again
         assert (await client.get(first)).status_code == 200
 
@@ -441,9 +443,9 @@ async def test_pictures_within_a_reply_are_kept_for_as_long_as_a_call_may_be_rep
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             body, headers = SMALL | {"model": "gpt-image-2"}, {"idempotency-key": "k"}
-            first = told(await client.post(PATH, json=body, headers=headers))
+            first = body_of(await client.post(PATH, json=body, headers=headers))
             files.clock = lambda: time.time() + REPEATED
-            assert told(await client.post(PATH, json=body, headers=headers)) == first
+            assert body_of(await client.post(PATH, json=body, headers=headers)) == first
 
 
 @pytest.mark.parametrize("name", ["user", "safety_identifier"])
@@ -451,4 +453,4 @@ async def test_half_of_a_surrogate_pair_is_told_as_it_came(serving: Serving, nam
     content = json.dumps(SMALL | {name: "\ud800"})
     async with serving(PlainEngine()) as client:
         reply = await client.post(PATH, content=content)
-    assert told(reply)["safety_identifier"] == "\ud800"
+    assert body_of(reply)["safety_identifier"] == "\ud800"

@@ -1,4 +1,4 @@
-"""The door openai: edits and variations, as forms and as JSON."""
+"""The dialect openai: edits and variations, as forms and as JSON."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from imagemill.images.encode import encode
 from imagemill.job_inputs import MASK
 from tests.conftest import Serving
 from tests.engines import PlainEngine
-from tests.test_openai import opened, told
+from tests.test_openai import body_of, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -31,9 +31,9 @@ def png(colour: str = "blue", size: tuple[int, int] = (64, 64), mode: str = "RGB
 
 def half_clear(size: tuple[int, int] = (64, 64)) -> bytes:
     """Transparent on the left."""
-    picture, buffer = Image.new("RGBA", size, "white"), io.BytesIO()
-    picture.paste((0, 0, 0, 0), (0, 0, size[0] // 2, size[1]))
-    picture.save(buffer, "png")
+    image, buffer = Image.new("RGBA", size, "white"), io.BytesIO()
+    image.paste((0, 0, 0, 0), (0, 0, size[0] // 2, size[1]))
+    image.save(buffer, "png")
     return buffer.getvalue()
 
 
@@ -52,8 +52,8 @@ def pixels(content: bytes) -> Any:
 
 def error(reply: httpx.Response, status: int = 400) -> dict[str, Any]:
     assert reply.status_code == status, reply.text
-    found: dict[str, Any] = reply.json()["error"]
-    return found
+    fault: dict[str, Any] = reply.json()["error"]
+    return fault
 
 
 async def test_every_field_of_a_form_reaches_the_engine(serving: Serving) -> None:
@@ -63,13 +63,17 @@ async def test_every_field_of_a_form_reaches_the_engine(serving: Serving) -> Non
         output_format="jpeg", negative_prompt="green", quality="high", stream="false",
     )  # fmt: skip
     async with serving(engine) as client:
-        body = told(await client.post(EDITS, files=files))
-    (asked,), (given,) = engine.submitted, engine.inputs
-    assert (asked.prompt, asked.negative_prompt, asked.num_images) == ("a red cat", "green", 2)
-    assert (asked.steps, asked.guidance_scale, asked.strength) == (2, 2.5, 0.3)
-    assert (asked.width, asked.height, asked.seed, asked.format) == (128, 64, 7, "jpeg")
-    assert asked.image is not None
-    assert (pixels(given[asked.image]) == (0, 0, 255)).all()
+        body = body_of(await client.post(EDITS, files=files))
+    (painted,), (inputs,) = engine.submitted, engine.inputs
+    assert (painted.prompt, painted.negative_prompt, painted.num_images) == (
+        "a red cat",
+        "green",
+        2,
+    )
+    assert (painted.steps, painted.guidance_scale, painted.strength) == (2, 2.5, 0.3)
+    assert (painted.width, painted.height, painted.seed, painted.format) == (128, 64, 7, "jpeg")
+    assert painted.image is not None
+    assert (pixels(inputs[painted.image]) == (0, 0, 255)).all()
     assert opened(body["data"][0]).size == (128, 64)
 
 
@@ -77,7 +81,7 @@ async def test_every_field_of_a_form_reaches_the_engine(serving: Serving) -> Non
 async def test_a_picture_that_is_edited_keeps_its_size(serving: Serving, size: str | None) -> None:
     files = made(("image", png(size=(96, 64))), **({} if size is None else {"size": size}))
     async with serving(PlainEngine()) as client:
-        body = told(await client.post(EDITS, files=files))
+        body = body_of(await client.post(EDITS, files=files))
     assert body["size"] == "96x64"
     assert body["usage"]["input_tokens_details"] == {"text_tokens": 3, "image_tokens": 194}
 
@@ -86,7 +90,7 @@ async def test_what_is_transparent_in_the_mask_is_repainted(serving: Serving) ->
     engine = PlainEngine()
     async with serving(engine) as client:
         files = made(("mask", half_clear()), ("image[]", png()))
-        told(await client.post(EDITS, files=files))
+        body_of(await client.post(EDITS, files=files))
     mask = pixels(engine.inputs[0][MASK])
     assert (mask[:, :32] == 255).all()
     assert (mask[:, 32:] == 0).all()
@@ -99,9 +103,9 @@ async def test_for_some_models_a_transparent_image_is_its_own_mask(
 ) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        for picture in (half_clear(), png(mode="RGBA")):
-            files = made(("image", picture), model=model, width="64", height="64")
-            told(await client.post(EDITS, files=files))
+        for image in (half_clear(), png(mode="RGBA")):
+            files = made(("image", image), model=model, width="64", height="64")
+            body_of(await client.post(EDITS, files=files))
     assert [MASK in each for each in engine.inputs] == [masked, False]
 
 
@@ -112,7 +116,7 @@ async def test_fidelity_decides_how_much_is_repainted(
     engine = PlainEngine()
     async with serving(engine) as client:
         files = made(("image", png()), input_fidelity=fidelity)
-        told(await client.post(EDITS, files=files))
+        body_of(await client.post(EDITS, files=files))
     assert engine.submitted[0].strength == strength
 
 
@@ -121,12 +125,12 @@ async def test_several_images_lie_side_by_side_in_what_is_painted_over(serving: 
     colours = ("red", "lime", "blue")
     async with serving(engine) as client:
         files = made(*(("image[]", png(each)) for each in colours), size="128x64")
-        told(await client.post(EDITS, files=files))
-    (asked,), (given,) = engine.submitted, engine.inputs
-    sheet = pixels(given[asked.image or ""])
+        body_of(await client.post(EDITS, files=files))
+    (painted,), (inputs,) = engine.submitted, engine.inputs
+    sheet = pixels(inputs[painted.image or ""])
     assert sheet.shape == (64, 128, 3)
-    found = [tuple(sheet[at]) for at in ((16, 32), (16, 96), (48, 64))]
-    assert found == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    cells = [tuple(sheet[at]) for at in ((16, 32), (16, 96), (48, 64))]
+    assert cells == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
 
 async def test_a_mask_with_several_images_is_refused(serving: Serving) -> None:
@@ -145,7 +149,7 @@ async def test_an_edit_as_json_names_its_images(serving: Serving) -> None:
         "num_inference_steps": 2,
     }
     async with serving(engine) as client:
-        first = told(await client.post(EDITS, json=body | {"size": "auto"}))
+        first = body_of(await client.post(EDITS, json=body | {"size": "auto"}))
         assert opened(first["data"][0]).size == (64, 64)
     assert MASK in engine.inputs[0]
 
@@ -154,9 +158,9 @@ async def test_a_picture_of_ours_is_edited_by_its_address(serving: Serving) -> N
     engine, path = PlainEngine(), "/openai/v1/images/generations"
     small = {"prompt": "a cat", "width": 64, "height": 64, "num_inference_steps": 1}
     async with serving(engine) as client:
-        (item,) = told(await client.post(path, json=small))["data"]
+        (item,) = body_of(await client.post(path, json=small))["data"]
         body = {"prompt": "a dog", "images": [{"image_url": item["url"]}], "num_inference_steps": 1}
-        told(await client.post(EDITS, json=body))
+        body_of(await client.post(EDITS, json=body))
     edited = engine.inputs[1][engine.submitted[1].image or ""]
     assert (pixels(edited) == np.asarray(opened(item))).all()
 
@@ -186,8 +190,8 @@ async def test_what_is_wrong_with_an_edit_is_named(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         for changes, param, code in WRONG:
             body = {"prompt": "a cat", "images": [{"image_url": uri(png())}]} | changes
-            found = error(await client.post(EDITS, json=body))
-            assert (found["param"], found["code"]) == (param, code), found["message"]
+            fault = error(await client.post(EDITS, json=body))
+            assert (fault["param"], fault["code"]) == (param, code), fault["message"]
 
 
 WRONG_FORMS: tuple[tuple[Files, str], ...] = (
@@ -209,8 +213,8 @@ WRONG_FORMS: tuple[tuple[Files, str], ...] = (
 async def test_what_is_wrong_with_a_form_is_named(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         for files, param in WRONG_FORMS:
-            found = error(await client.post(EDITS, files=files))
-            assert found["param"] == param, found["message"]
+            fault = error(await client.post(EDITS, files=files))
+            assert fault["param"] == param, fault["message"]
 
 
 async def test_another_of_a_picture_of_ours_has_its_prompt(serving: Serving) -> None:
@@ -218,11 +222,11 @@ async def test_another_of_a_picture_of_ours_has_its_prompt(serving: Serving) -> 
     async with serving(engine) as client:
         fields = {"model": "dall-e-2", "n": "2", "num_inference_steps": "1", "size": "256x256"}
         stranger = await client.post(VARIATIONS, data=fields, files={"image": ("a.png", png())})
-        asked = engine.submitted[0]
+        painted = engine.submitted[0]
         pictured = encode(np.zeros((64, 64, 3), np.uint8), "png", {"prompt": "owl"})
-        told(await client.post(VARIATIONS, data=fields, files={"image": ("a.png", pictured)}))
-    assert (asked.width, asked.num_images, asked.strength) == (256, 2, 0.6)
-    assert len(told(stranger)["data"]) == 2
+        body_of(await client.post(VARIATIONS, data=fields, files={"image": ("a.png", pictured)}))
+    assert (painted.width, painted.num_images, painted.strength) == (256, 2, 0.6)
+    assert len(body_of(stranger)["data"]) == 2
     assert [each.prompt for each in engine.submitted] == ["a picture", "owl"]
 
 
@@ -246,7 +250,7 @@ async def test_a_picture_is_not_refused_for_broken_remarks_about_it(
     fields |= {"num_inference_steps": "1"}
     async with serving(engine) as client:
         files = {"image": ("a", remarked(format))}
-        told(await client.post(path, data=fields, files=files))
+        body_of(await client.post(path, data=fields, files=files))
     assert engine.submitted[0].prompt == "a picture"
 
 
@@ -272,6 +276,6 @@ async def test_what_is_no_whole_form_is_refused(serving: Serving) -> None:
     headers = {"content-type": "multipart/form-data; boundary=b"}
     async with serving(PlainEngine()) as client:
         for path in (EDITS, VARIATIONS):
-            found = error(await client.post(path, content=b"--b\r\n", headers=headers))
-            assert "last boundary" in found["message"]
-            assert found["param"] is None
+            fault = error(await client.post(path, content=b"--b\r\n", headers=headers))
+            assert "last boundary" in fault["message"]
+            assert fault["param"] is None

@@ -1,4 +1,4 @@
-"""The door openai: pictures that edits name by an address, fetched for who still listens."""
+"""The dialect openai: images that edits name by an address, fetched for who still listens."""
 
 import asyncio
 import base64
@@ -28,7 +28,7 @@ class Site:
 
     def __init__(self) -> None:
         self.answered = asyncio.Event()
-        self.waiting = self.most = self.asked = 0
+        self.waiting = self.most = self.calls = 0
         self._changed = asyncio.Condition()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +52,7 @@ class Site:
     async def _count(self, change: int) -> None:
         async with self._changed:
             self.waiting += change
-            self.asked += change > 0
+            self.calls += change > 0
             self.most = max(self.most, self.waiting)
             self._changed.notify_all()
 
@@ -97,17 +97,17 @@ async def test_only_so_many_pictures_are_fetched_from_a_host_at_once(serving: Se
         await site.until(share)
         site.answered.set()
         assert {(await each).status_code for each in calls} == {200}
-    assert (site.most, site.asked) == (share, count)
+    assert (site.most, site.calls) == (share, count)
 
 
-@pytest.mark.parametrize("door", [EDITS, "/sdapi/v1/img2img"])
-async def test_who_waits_for_slow_hosts_holds_up_nobody_else(serving: Serving, door: str) -> None:
+@pytest.mark.parametrize("path", [EDITS, "/sdapi/v1/img2img"])
+async def test_who_waits_for_slow_hosts_holds_up_nobody_else(serving: Serving, path: str) -> None:
     def body(url: str) -> dict[str, Any]:
-        return edit(url) if door == EDITS else {"prompt": "a cat", "steps": 1, "init_images": [url]}
+        return edit(url) if path == EDITS else {"prompt": "a cat", "steps": 1, "init_images": [url]}
 
     async def ask(client: httpx.AsyncClient, url: str, user: str) -> httpx.Response:
-        credential = {EDITS: f"Bearer {user}"}.get(door, f"Basic {b64(user)}")
-        return await client.post(door, json=body(url), headers={"authorization": credential})
+        credential = {EDITS: f"Bearer {user}"}.get(path, f"Basic {b64(user)}")
+        return await client.post(path, json=body(url), headers={"authorization": credential})
 
     slow, honest, count = Site(), Site(), 3 * sum(FETCHES[:2])
     honest.answered.set()
@@ -121,7 +121,7 @@ async def test_who_waits_for_slow_hosts_holds_up_nobody_else(serving: Serving, d
         calls = [asyncio.create_task(ask(client, each, "greedy")) for each in urls]
         await slow.until(FETCHES[0] // 2)
         assert (await ask(client, url, "honest")).status_code == 200
-        assert slow.asked < count
+        assert slow.calls < count
         slow.answered.set()
         assert {(await each).status_code for each in calls} == {200}
 

@@ -1,4 +1,4 @@
-"""The door openai: streams with partial pictures, callers who hang up, and calls sent again."""
+"""The dialect openai: streams with partial images, callers who hang up, and calls sent again."""
 
 import asyncio
 import base64
@@ -28,10 +28,10 @@ REUSED = "a red cat"  # the prompt of all of them
 def events(reply: httpx.Response) -> list[dict[str, Any]]:
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"].startswith("text/event-stream")
-    found = [dict(line.split(": ", 1) for line in each.splitlines())
+    fields = [dict(line.split(": ", 1) for line in each.splitlines())
              for each in reply.text.strip().split("\n\n")]  # fmt: skip
-    bodies = [json.loads(each["data"]) for each in found]
-    assert [each["event"] for each in found] == [each["type"] for each in bodies]
+    bodies = [json.loads(each["data"]) for each in fields]
+    assert [each["event"] for each in fields] == [each["type"] for each in bodies]
     return bodies
 
 
@@ -45,13 +45,13 @@ async def test_as_many_partial_pictures_come_as_are_wanted(
 ) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        told = events(await client.post(PATH, json=STREAM | {"partial_images": partials}))
-    assert [each["type"] for each in told] == [
+        sent = events(await client.post(PATH, json=STREAM | {"partial_images": partials}))
+    assert [each["type"] for each in sent] == [
         *["image_generation.partial_image"] * (partials or 0),
         "image_generation.completed",
     ]
-    assert [each.get("partial_image_index") for each in told[:-1]] == list(range(partials or 0))
-    assert told[-1]["usage"]["output_tokens"] == 2 * 3 + 100 * (partials or 0)
+    assert [each.get("partial_image_index") for each in sent[:-1]] == list(range(partials or 0))
+    assert sent[-1]["usage"]["output_tokens"] == 2 * 3 + 100 * (partials or 0)
     assert engine.previewed == [bool(partials)]
 
 
@@ -75,19 +75,19 @@ async def test_with_few_steps_fewer_partial_pictures_come(serving: Serving) -> N
 
 async def test_several_pictures_are_completed_one_by_one(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = events(await client.post(PATH, json=STREAM | {"n": 2}))
-    assert [each["usage"]["input_tokens"] for each in told] == [3, 0]
-    assert told[0]["b64_json"] != told[1]["b64_json"]
+        sent = events(await client.post(PATH, json=STREAM | {"n": 2}))
+    assert [each["usage"]["input_tokens"] for each in sent] == [3, 0]
+    assert sent[0]["b64_json"] != sent[1]["b64_json"]
 
 
 async def test_an_edit_is_streamed_under_its_own_name(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         form = made(("image", png()), stream="true", partial_images="1")
-        told = events(await client.post(EDITS, files=form))
+        sent = events(await client.post(EDITS, files=form))
         body = {"prompt": "a", "stream": True, "images": [{"image_url": uri(png())}]}
         (last,) = events(await client.post(EDITS, json=body))
-    assert [each["type"] for each in told] == ["image_edit.partial_image", "image_edit.completed"]
-    assert [each["size"] for each in told] == ["auto", "64x64"]
+    assert [each["type"] for each in sent] == ["image_edit.partial_image", "image_edit.completed"]
+    assert [each["size"] for each in sent] == ["auto", "64x64"]
     assert last["usage"]["input_tokens_details"] == {"text_tokens": 1, "image_tokens": 194}
 
 
@@ -98,10 +98,10 @@ async def test_a_fault_on_the_way_is_an_event(serving: Serving) -> None:
         await engine.reached(REUSED, 1)
         engine.state = State.DEAD
         engine.gate.set()
-        (told,) = events(await call)
-    assert told["type"] == "error"
-    assert told["error"]["type"] == "server_error"
-    assert "engine stopped" in told["error"]["message"]
+        (sent,) = events(await call)
+    assert sent["type"] == "error"
+    assert sent["error"]["type"] == "server_error"
+    assert "engine stopped" in sent["error"]["message"]
 
 
 class Caller:

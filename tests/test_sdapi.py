@@ -1,4 +1,4 @@
-"""The door sdapi, through a whole server: every field, every list, every refusal."""
+"""The dialect sdapi, through a whole server: every field, every list, every refusal."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from imagemill.dialects.sdapi import bodies, lists, options, samplers, words
+from imagemill.dialects.sdapi import bodies, lists, options, samplers, vocabulary
 from imagemill.dialects.sdapi.routes import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
@@ -34,18 +34,18 @@ def opened(reply: httpx.Response) -> list[Image.Image]:
 
 
 def info_of(reply: httpx.Response) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(reply.json()["info"])
-    return told
+    info: dict[str, Any] = json.loads(reply.json()["info"])
+    return info
 
 
 async def test_a_prompt_alone_is_painted_as_the_model_likes_it(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
         reply = await client.post(f"{V1}/txt2img", json={"prompt": "a red cat"})
-    (picture,) = opened(reply)
-    assert (picture.size, picture.format) == ((512, 512), "PNG")
-    asked = engine.submitted[0]
-    assert (asked.steps, asked.guidance_scale, asked.scheduler) == (12, 4.0, None)
+    (image,) = opened(reply)
+    assert (image.size, image.format) == ((512, 512), "PNG")
+    generation = engine.submitted[0]
+    assert (generation.steps, generation.guidance_scale, generation.scheduler) == (12, 4.0, None)
     assert list(reply.json()) == ["images", "parameters", "info"]
     assert reply.headers["x-imagemill-model"] == "pico"
 
@@ -70,22 +70,25 @@ async def test_every_field_reaches_the_engine(serving: Serving) -> None:
     async with serving(engine) as client:
         reply = await client.post(f"{V1}/txt2img", json=fields)
     assert [each.size for each in opened(reply)] == [(128, 64)] * 4
-    (asked,) = engine.submitted
-    assert (asked.prompt, asked.negative_prompt, asked.model) == (
+    (generation,) = engine.submitted
+    assert (generation.prompt, generation.negative_prompt, generation.model) == (
         "a red cat",
         "green",
         "someone/something",
     )
-    assert (asked.steps, asked.guidance_scale, asked.num_images) == (3, 7.0, 4)
-    assert (asked.scheduler, asked.style) == ("DPMSolverMultistepScheduler", "ideogram/anime")
-    told = info_of(reply)
-    assert told["all_seeds"] == [2**64 - 1, 0, 1, 2]
-    assert told["sampler_name"] == "DPM++ 2M"
-    assert told["sd_model_name"] == "someone/something"
-    assert told["infotexts"][1] == (
+    assert (generation.steps, generation.guidance_scale, generation.num_images) == (3, 7.0, 4)
+    assert (generation.scheduler, generation.style) == (
+        "DPMSolverMultistepScheduler",
+        "ideogram/anime",
+    )
+    info = info_of(reply)
+    assert info["all_seeds"] == [2**64 - 1, 0, 1, 2]
+    assert info["sampler_name"] == "DPM++ 2M"
+    assert info["sd_model_name"] == "someone/something"
+    assert info["infotexts"][1] == (
         "a red cat\nNegative prompt: green\nSteps: 3, Sampler: DPM++ 2M, Schedule type: Automatic, "
         "CFG scale: 7.0, Seed: 0, Size: 128x64, Model: someone/something, "
-        f"Version: {told['version']}"
+        f"Version: {info['version']}"
     )
     assert reply.json()["parameters"]["batch_size"] == 2
 
@@ -106,7 +109,7 @@ async def test_null_leaves_every_field_open_and_numbers_may_be_quoted(serving: S
 
 
 async def test_what_changes_nothing_is_told_with_its_reason(serving: Serving) -> None:
-    given = SMALL | {
+    params = SMALL | {
         "sampler_name": "Euler a",
         "scheduler": "normal",
         "eta": 1.0,
@@ -116,9 +119,9 @@ async def test_what_changes_nothing_is_told_with_its_reason(serving: Serving) ->
     }
     engine = PlainEngine(ignored=("here",))
     async with serving(engine) as client:
-        reply = await client.post(f"{V1}/txt2img", json=given)
-    told = info_of(reply)["imagemill"]
-    assert set(told["ignored"]) == {
+        reply = await client.post(f"{V1}/txt2img", json=params)
+    info = info_of(reply)["imagemill"]
+    assert set(info["ignored"]) == {
         "sampler_name",
         "scheduler",
         "eta",
@@ -126,15 +129,15 @@ async def test_what_changes_nothing_is_told_with_its_reason(serving: Serving) ->
         "prompt",
         "override_settings.CLIP_stop_at_last_layers",
     }
-    assert all(told["ignored"].values())
-    assert told["unknown_words"] == ["here"]
+    assert all(info["ignored"].values())
+    assert info["unknown_words"] == ["here"]
     assert engine.submitted[0].prompt == "a red cat (not) {here}"
     assert engine.submitted[0].scheduler == "EulerDiscreteScheduler"
-    assert info_of(reply)["prompt"] == given["prompt"]
+    assert info_of(reply)["prompt"] == params["prompt"]
 
 
 @pytest.mark.parametrize(
-    ("given", "size"),
+    ("params", "size"),
     [
         ({"enable_hr": True}, (128, 192)),
         ({"enable_hr": True, "hr_scale": 1.5}, (96, 144)),
@@ -145,17 +148,17 @@ async def test_what_changes_nothing_is_told_with_its_reason(serving: Serving) ->
     ],
 )
 async def test_hires_gives_the_size_of_its_second_pass(
-    serving: Serving, given: dict[str, Any], size: tuple[int, int]
+    serving: Serving, params: dict[str, Any], size: tuple[int, int]
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{V1}/txt2img", json=SMALL | {"height": 96} | given)
+        reply = await client.post(f"{V1}/txt2img", json=SMALL | {"height": 96} | params)
     assert opened(reply)[0].size == size
 
 
 async def test_pictures_may_be_left_out_and_be_kept(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        asked = SMALL | {"send_images": False, "save_images": True}
-        reply = await client.post(f"{V1}/txt2img", json=asked)
+        body = SMALL | {"send_images": False, "save_images": True}
+        reply = await client.post(f"{V1}/txt2img", json=body)
         (address,) = info_of(reply)["imagemill"]["files"]
         file = await client.get(address)
     assert reply.json()["images"] == []
@@ -164,16 +167,18 @@ async def test_pictures_may_be_left_out_and_be_kept(serving: Serving) -> None:
 
 async def test_files_of_a_lora_are_named_in_the_prompt(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        given = SMALL | {"prompt": "a cat <lora:http://127.0.0.1:9/x.safetensors:0.5>"}
-        unreachable = await client.post(f"{V1}/txt2img", json=given)
-        left_out = await client.post(f"{V1}/txt2img", json=given | {"disable_extra_networks": True})
+        params = SMALL | {"prompt": "a cat <lora:http://127.0.0.1:9/x.safetensors:0.5>"}
+        unreachable = await client.post(f"{V1}/txt2img", json=params)
+        left_out = await client.post(
+            f"{V1}/txt2img", json=params | {"disable_extra_networks": True}
+        )
     (detail,) = unreachable.json()["detail"]
     assert (unreachable.status_code, detail["loc"]) == (422, ["body", "prompt"])
     assert opened(left_out)
 
 
 @pytest.mark.parametrize(
-    ("given", "loc", "message"),
+    ("params", "loc", "message"),
     [
         ({"steps": 0}, ["body", "steps"], "steps 0 is out of range; give 1 to 150"),
         ({"cfg_scale": 51}, ["body", "cfg_scale"], "out of range"),
@@ -217,11 +222,11 @@ async def test_files_of_a_lora_are_named_in_the_prompt(serving: Serving) -> None
     ],
 )
 async def test_wrong_input_is_told_in_the_form_of_fastapi(
-    serving: Serving, given: dict[str, Any], loc: list[str], message: str
+    serving: Serving, params: dict[str, Any], loc: list[str], message: str
 ) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        reply = await client.post(f"{V1}/txt2img", json=SMALL | given)
+        reply = await client.post(f"{V1}/txt2img", json=SMALL | params)
     assert reply.status_code == 422, reply.text
     (detail,) = reply.json()["detail"]
     assert detail["loc"] == loc
@@ -239,13 +244,13 @@ async def test_a_body_that_is_none_is_refused(serving: Serving, content: bytes) 
 
 async def test_half_of_a_surrogate_pair_breaks_nothing(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        for given in ({"sampler_name": "\ud800"}, {"\ud800": 1}, {"eta": "\ud800"}):
-            reply = await client.post(f"{V1}/txt2img", content=json.dumps(SMALL | given))
+        for params in ({"sampler_name": "\ud800"}, {"\ud800": 1}, {"eta": "\ud800"}):
+            reply = await client.post(f"{V1}/txt2img", content=json.dumps(SMALL | params))
             assert reply.status_code in (200, 404, 422)
 
 
 @pytest.mark.parametrize(
-    ("path", "given", "told"),
+    ("path", "params", "message"),
     [
         ("txt2img", {"sampler_name": "DPM fast"}, "Sampler not found"),
         ("txt2img", {"override_settings": {"sd_model_checkpoint": "a/b/c"}}, "Model not found"),
@@ -253,13 +258,13 @@ async def test_half_of_a_surrogate_pair_breaks_nothing(serving: Serving) -> None
     ],
 )
 async def test_what_is_missing_is_told_in_the_words_of_a1111(
-    serving: Serving, path: str, given: dict[str, Any], told: str
+    serving: Serving, path: str, params: dict[str, Any], message: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{V1}/{path}", json=SMALL | given)
+        reply = await client.post(f"{V1}/{path}", json=SMALL | params)
     assert reply.status_code == 404
     body = reply.json()
-    assert (body["error"], body["detail"], body["body"]) == ("HTTPException", told, "")
+    assert (body["error"], body["detail"], body["body"]) == ("HTTPException", message, "")
     assert len(body["errors"]) > 20
 
 
@@ -295,8 +300,8 @@ async def test_another_form_is_refused(serving: Serving, value: str) -> None:
 
 async def test_nothing_of_a_password_in_the_body_comes_back(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        given = SMALL | {"url": "http://a", "auth": "user:secret"}
-        reply = await client.post(f"{V1}/txt2img", json=given)
+        params = SMALL | {"url": "http://a", "auth": "user:secret"}
+        reply = await client.post(f"{V1}/txt2img", json=params)
     assert reply.status_code == 200
     assert "secret" not in reply.text
 
@@ -329,18 +334,18 @@ async def test_every_list_is_there(serving: Serving, name: str) -> None:
 
 async def test_models_are_told_by_title_and_name(serving: Serving) -> None:
     async with serving(PlainEngine(), models={"my/model": "folder"}) as client:
-        found = (await client.get(f"{V1}/sd-models")).json()
-    assert found[0]["title"] == "my/model"
-    assert "imagemill/pico" in [each["model_name"] for each in found]
-    assert {tuple(each) for each in found} == {
+        rows = (await client.get(f"{V1}/sd-models")).json()
+    assert rows[0]["title"] == "my/model"
+    assert "imagemill/pico" in [each["model_name"] for each in rows]
+    assert {tuple(each) for each in rows} == {
         ("title", "model_name", "hash", "sha256", "filename", "config")
     }
 
 
 async def test_without_stand_ins_no_other_models_are_told(serving: Serving) -> None:
     async with serving(PlainEngine(), models={"my/model": "folder"}, stand_ins=False) as client:
-        found = (await client.get(f"{V1}/sd-models")).json()
-    assert {each["title"] for each in found} == {
+        rows = (await client.get(f"{V1}/sd-models")).json()
+    assert {each["title"] for each in rows} == {
         "my/model",
         "imagemill/pico",
         "imagemill/pico-fast",
@@ -350,17 +355,17 @@ async def test_without_stand_ins_no_other_models_are_told(serving: Serving) -> N
 async def test_every_sampler_that_is_told_is_taken(serving: Serving) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        found = (await client.get(f"{V1}/samplers")).json()
-        for each in found:
+        rows = (await client.get(f"{V1}/samplers")).json()
+        for each in rows:
             for name in (each["name"], *each["aliases"]):
                 opened(await client.post(f"{V1}/txt2img", json=SMALL | {"sampler_index": name}))
-    used = {asked.scheduler for asked in engine.submitted}
+    used = {generation.scheduler for generation in engine.submitted}
     assert used <= {None, *SCHEDULERS}
     assert len(used) == sum(not each.noise for each in samplers.SAMPLERS)
 
 
 @pytest.mark.parametrize(
-    ("given", "scheduler", "schedule"),
+    ("params", "scheduler", "schedule"),
     [
         ({"sampler_name": "Euler a"}, "EulerAncestralDiscreteScheduler", "Automatic"),
         (
@@ -377,12 +382,12 @@ async def test_every_sampler_that_is_told_is_taken(serving: Serving) -> None:
     ],
 )
 async def test_samplers_and_schedules_are_themselves_for_other_weights(
-    serving: Serving, given: dict[str, Any], scheduler: str, schedule: str
+    serving: Serving, params: dict[str, Any], scheduler: str, schedule: str
 ) -> None:
     """`Euler a` was once painted with Euler, whatever the weights."""
     engine = PlainEngine()
     async with serving(engine, models={"my/model": "folder"}, stand_ins=False) as client:
-        body = SMALL | given | {"override_settings": {"sd_model_checkpoint": "my/model"}}
+        body = SMALL | params | {"override_settings": {"sd_model_checkpoint": "my/model"}}
         reply = await client.post(f"{V1}/txt2img", json=body)
     assert engine.submitted[0].scheduler == scheduler
     assert f"Schedule type: {schedule}" in reply.json()["info"]
@@ -425,14 +430,14 @@ async def test_png_info_reads_what_a_picture_says_of_itself(serving: Serving) ->
 
 
 def test_every_kind_of_fault_has_a_status_and_every_state_a_text() -> None:
-    assert set(words.STATUSES) == set(Kind)
-    assert set(words.TEXTINFO) == set(Status)
+    assert set(vocabulary.STATUSES) == set(Kind)
+    assert set(vocabulary.TEXTINFO) == set(Status)
     for kind in Kind:
-        assert refuse(Fault(kind, "told", retry_after=1)).status_code == words.STATUSES[kind]
+        assert refuse(Fault(kind, "told", retry_after=1)).status_code == vocabulary.STATUSES[kind]
 
 
 @pytest.mark.parametrize("base", [bodies.Txt2img, bodies.Img2img])
-def test_no_field_is_in_two_tables(base: type[bodies.Asked]) -> None:
+def test_no_field_is_in_two_tables(base: type[bodies.SdapiBody]) -> None:
     honoured, idle, lacking = set(base.model_fields), bodies.IDLE_OF[base], bodies.LACKING_OF[base]
     assert not honoured & set(idle)
     assert not honoured & set(lacking)

@@ -1,4 +1,4 @@
-"""The door sdapi and those who send it too much, or what is made to be slow to read."""
+"""The dialect sdapi and those who send it too much, or what is made to be slow to read."""
 
 import base64
 import io
@@ -86,7 +86,7 @@ def test_a_long_infotext_is_read_in_one_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "loc", "message"),
+    ("params", "loc", "message"),
     [
         ({"prompt": "(" * 10_001}, ["prompt"], "at most 10000 characters"),
         ({"negative_prompt": "(" * 10_001}, ["negative_prompt"], "at most 10000 characters"),
@@ -100,10 +100,10 @@ def test_a_long_infotext_is_read_in_one_go() -> None:
     ],
 )
 async def test_what_is_too_much_is_refused_before_it_is_read(
-    serving: Serving, given: dict[str, Any], loc: list[str], message: str
+    serving: Serving, params: dict[str, Any], loc: list[str], message: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{V1}/txt2img", json=SMALL | given)
+        reply = await client.post(f"{V1}/txt2img", json=SMALL | params)
     assert reply.status_code == 422, reply.text
     (detail,) = reply.json()["detail"]
     assert detail["loc"] == ["body", *loc]
@@ -119,8 +119,8 @@ async def test_many_pictures_to_paint_over_are_not_looked_at(serving: Serving) -
 
 async def test_seeds_that_are_not_mixed_are_fine(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        given = SMALL | {"subseed": 3, "subseed_strength": 0.0}
-        assert (await client.post(f"{V1}/txt2img", json=given)).status_code == 200
+        params = SMALL | {"subseed": 3, "subseed_strength": 0.0}
+        assert (await client.post(f"{V1}/txt2img", json=params)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ async def test_an_opaque_mask_keeps_what_is_black_in_it(serving: Serving) -> Non
     }
     async with serving(engine) as client:
         assert (await client.post(f"{V1}/img2img", json=body)).status_code == 200
-    _, given = engine.inputs[0].values()
-    shown = Image.open(io.BytesIO(given))
+    _, content = engine.inputs[0].values()
+    shown = Image.open(io.BytesIO(content))
     assert (shown.getpixel((10, 10)), shown.getpixel((100, 10))) == (0, 255)
 
 

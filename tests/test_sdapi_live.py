@@ -1,4 +1,4 @@
-"""The door sdapi while something is painted: progress, interrupt, options, hang-ups."""
+"""The dialect sdapi while something is painted: progress, interrupt, options, hang-ups."""
 
 import asyncio
 import base64
@@ -13,8 +13,8 @@ from PIL import Image
 from starlette.requests import HTTPConnection
 
 from imagemill.app import create_app
-from imagemill.dialects.sdapi.live import Board, Live
-from imagemill.dialects.sdapi.options import CALLERS, DEFAULTS, Options
+from imagemill.dialects.sdapi.active_calls import ActiveCall, ActiveCalls
+from imagemill.dialects.sdapi.options import CALLERS, DEFAULTS, CallerOptions
 from imagemill.generation import Generation, Progress
 from imagemill.http.identity import person_of
 from imagemill.job import Job, Line, Submission
@@ -42,8 +42,8 @@ def painting(client: httpx.AsyncClient, **more: Any) -> "asyncio.Task[httpx.Resp
 
 async def test_nothing_goes_on_at_first(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        told = await get(client, "progress")
-    assert told == {
+        body = await get(client, "progress")
+    assert body == {
         "progress": 0.0,
         "eta_relative": 0.0,
         "state": {
@@ -94,18 +94,18 @@ async def test_progress_tells_steps_and_shows_the_picture(serving: Serving) -> N
     async with serving(engine) as client:
         task = painting(client, force_task_id="mine")
         await engine.reached(PROMPT, 2)
-        told = await get(client, "progress", headers=ME)
+        body = await get(client, "progress", headers=ME)
         bare = await get(client, "progress?skip_current_image=true", headers=ME)
         others = await get(client, "progress", headers=OTHER)
         wrong = await client.get(f"{V1}/progress?skip_current_image=perhaps", headers=ME)
         engine.gate.set()
         assert (await task).status_code == 200
         ended = await get(client, "progress", headers=ME)
-    assert 0.2 < told["progress"] <= 1
-    assert (told["state"]["job"], told["state"]["job_count"]) == ("mine", 1)
-    assert told["state"]["sampling_steps"] == 4
-    assert len(told["state"]["job_timestamp"]) == 14
-    shown = Image.open(io.BytesIO(base64.b64decode(told["current_image"])))
+    assert 0.2 < body["progress"] <= 1
+    assert (body["state"]["job"], body["state"]["job_count"]) == ("mine", 1)
+    assert body["state"]["sampling_steps"] == 4
+    assert len(body["state"]["job_timestamp"]) == 14
+    shown = Image.open(io.BytesIO(base64.b64decode(body["current_image"])))
     assert shown.format == "PNG"
     assert bare["current_image"] is None
     assert others["progress"] == ended["progress"] == ended["state"]["job_count"] == 0
@@ -121,11 +121,11 @@ async def test_previews_may_be_switched_off(serving: Serving) -> None:
         await client.post(f"{V1}/options", json={"live_previews_enable": False}, headers=ME)
         task = painting(client)
         await engine.reached(PROMPT, 2)
-        told = await get(client, "progress", headers=ME)
+        body = await get(client, "progress", headers=ME)
         engine.gate.set()
         await task
-    assert told["current_image"] is None
-    assert told["progress"] > 0
+    assert body["current_image"] is None
+    assert body["progress"] > 0
 
 
 @pytest.mark.parametrize(("verb", "answer"), [("interrupt", {}), ("skip", None)])
@@ -141,11 +141,11 @@ async def test_who_interrupts_gets_the_picture_so_far(
         assert (await client.post(f"{V1}/{verb}", headers=ME)).json() == answer
         reply = await task
     assert reply.status_code == 200
-    (picture,) = reply.json()["images"]
-    assert Image.open(io.BytesIO(base64.b64decode(picture))).size == (64, 96)
-    told = json.loads(reply.json()["info"])
-    assert told["imagemill"]["interrupted"]
-    assert (told["all_seeds"], told["imagemill"]["served_by"]) == ([3], "pico")
+    (image,) = reply.json()["images"]
+    assert Image.open(io.BytesIO(base64.b64decode(image))).size == (64, 96)
+    info = json.loads(reply.json()["info"])
+    assert info["imagemill"]["interrupted"]
+    assert (info["all_seeds"], info["imagemill"]["served_by"]) == ([3], "pico")
     assert len(engine.cancelled) == 1
 
 
@@ -183,8 +183,8 @@ async def test_a_part_that_is_interrupted_is_put_back_too(serving: Serving) -> N
         await engine.reached(PROMPT, 2)
         await client.post(f"{V1}/interrupt")
         reply = await task
-    picture = Image.open(io.BytesIO(base64.b64decode(reply.json()["images"][0])))
-    assert (picture.size, picture.getpixel((100, 32))) == ((128, 64), (0, 0, 255))
+    image = Image.open(io.BytesIO(base64.b64decode(reply.json()["images"][0])))
+    assert (image.size, image.getpixel((100, 32))) == ((128, 64), (0, 0, 255))
 
 
 def _base64(image: Image.Image) -> str:
@@ -195,9 +195,12 @@ def _base64(image: Image.Image) -> str:
 
 async def test_options_are_a_callers_own(serving: Serving) -> None:
     engine = PlainEngine()
-    given = {"sd_model_checkpoint": "A/B.safetensors [0123456789]", "CLIP_stop_at_last_layers": "2"}
+    params = {
+        "sd_model_checkpoint": "A/B.safetensors [0123456789]",
+        "CLIP_stop_at_last_layers": "2",
+    }
     async with serving(engine) as client:
-        assert (await client.post(f"{V1}/options", json=given, headers=ME)).json() is None
+        assert (await client.post(f"{V1}/options", json=params, headers=ME)).json() is None
         mine = await get(client, "options", headers=ME)
         others = await get(client, "options", headers=OTHER)
         again = await client.post(f"{V1}/options", json=mine, headers=ME)
@@ -217,7 +220,7 @@ async def test_a_title_is_known_in_any_case(serving: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "told"),
+    ("params", "code", "message"),
     [
         ({"nonsense": 1}, 422, "unknown option 'nonsense'"),
         ({"samples_format": "tiff"}, 422, "one of png, jpg"),
@@ -226,13 +229,13 @@ async def test_a_title_is_known_in_any_case(serving: Serving) -> None:
     ],
 )
 async def test_an_option_that_is_none_is_refused(
-    serving: Serving, given: dict[str, Any], code: int, told: str
+    serving: Serving, params: dict[str, Any], code: int, message: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{V1}/options", json=given)
+        reply = await client.post(f"{V1}/options", json=params)
         kept = await get(client, "options")
     assert reply.status_code == code
-    assert told in reply.text
+    assert message in reply.text
     assert kept["samples_format"] == "png"
 
 
@@ -263,7 +266,7 @@ async def test_kritas_plugin_finds_the_server_alive(serving: Serving) -> None:
 
 
 def test_options_of_too_many_callers_are_forgotten() -> None:
-    kept = Options()
+    kept = CallerOptions()
     for number in range(CALLERS + 1):
         kept.set(str(number), {"samples_format": "jpg"})
     assert kept.of("0")["samples_format"] == "png"
@@ -271,22 +274,24 @@ def test_options_of_too_many_callers_are_forgotten() -> None:
 
 
 def test_the_first_that_is_painted_goes_before_those_that_wait() -> None:
-    board = Board()
-    waiting, begun = (Live(make_job(id, started), id) for id, started in (("a", None), ("b", 1.0)))
-    board.add("me", waiting)
-    assert board.current("me") is waiting
-    board.add("me", begun)
-    assert (board.current("me"), board.count("me")) == (begun, 2)
-    board.remove("me", begun)
-    board.remove("me", waiting)
-    assert board.current("me") is None
+    calls = ActiveCalls()
+    waiting, begun = (
+        ActiveCall(make_job(id, started), id) for id, started in (("a", None), ("b", 1.0))
+    )
+    calls.add("me", waiting)
+    assert calls.current("me") is waiting
+    calls.add("me", begun)
+    assert (calls.current("me"), calls.count("me")) == (begun, 2)
+    calls.remove("me", begun)
+    calls.remove("me", waiting)
+    assert calls.current("me") is None
 
 
 def test_other_lines_of_the_log_are_passed_over() -> None:
-    live = Live(make_job("a", 1.0), "a")
+    call = ActiveCall(make_job("a", 1.0), "a")
     for progress in (Progress(3, 4), None, Progress(2, 4)):
-        live.hear(Line(0, 0.0, "step 4 of 4", progress))
-    assert live.share == 0.75
+        call.update(Line(0, 0.0, "step 4 of 4", progress))
+    assert call.share == 0.75
 
 
 def make_job(id: str, started: float | None) -> Job:

@@ -160,7 +160,7 @@ async def test_a_job_that_ends_while_a_renewal_is_answered_is_told_at_once(
     job = await service.submit(make_submission("a cat"))
     await engine.reached("a cat", 1)
     ended, renewed = slow(backend).hold("finish"), slow(backend).hold("renew")
-    with backend.news.listen(job.id) as heard:
+    with backend.events.subscribe(job.id) as queue:
         engine.gate.set()
         await slow(backend).on_the_way.acquire()
         renewing = asyncio.create_task(backend.worker.renew())
@@ -168,7 +168,7 @@ async def test_a_job_that_ends_while_a_renewal_is_answered_is_told_at_once(
         renewed.set()
         await renewing
         ended.set()
-        while not isinstance(item := await heard.get(), Job) or item.status not in FINAL:
+        while not isinstance(item := await queue.get(), Job) or item.status not in FINAL:
             pass
     assert item.status is Status.SUCCEEDED
     assert engine.cancelled == []
@@ -209,7 +209,7 @@ async def test_a_claim_whose_answer_was_lost_goes_back_to_the_queue(make_backend
     for _ in range(2):
         await backend.worker.renew()
     engine.state = State.READY
-    backend.news.submitted.set()
+    backend.events.submitted.set()
     assert (await service.ended(job.id)).status is Status.SUCCEEDED
 
 

@@ -30,10 +30,10 @@ from imagemill.files.room import Room
 from imagemill.folders import keep_private
 from imagemill.input_files import InputFiles
 from imagemill.job import Job
+from imagemill.job_events import JobEvents
 from imagemill.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
 from imagemill.lifecycle import Lifecycle
 from imagemill.lora_files import LoraFiles
-from imagemill.news import News
 from imagemill.recall import Recall
 from imagemill.repeats import Repeats
 from imagemill.service import Service
@@ -65,7 +65,7 @@ class Backend:
     jobs: Jobs
     objects: Objects
     inputs: InputFiles
-    news: News
+    events: JobEvents
     worker: Worker
     lifecycle: Lifecycle
     telemetry: Telemetry
@@ -101,7 +101,7 @@ def assemble(
     disk = disk or Budget(settings.input_disk)
     tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
     files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk, tokens)
-    news = News()
+    events = JobEvents()
 
     async def render(id: str) -> Message | None:
         job = await job_table.get(id)
@@ -124,7 +124,7 @@ def assemble(
         Holds(database),
         objects,
         InputGatherer(files, loras, _expander(settings), Budget(IMAGE_MEMORY)),
-        news,
+        events,
         telemetry,
         clock,
         at_once=settings.running * max(1, len(devices)),
@@ -146,7 +146,7 @@ def assemble(
         jobs=job_table,
         objects=objects,
         inputs=files,
-        news=news,
+        events=events,
         fetcher=fetcher,
         worker=worker,
         lifecycle=lifecycle,
@@ -157,7 +157,9 @@ def assemble(
         now=now or clock,
         monotonic=monotonic,
     )
-    return Backend(service, database, job_table, objects, files, news, worker, lifecycle, telemetry)
+    return Backend(
+        service, database, job_table, objects, files, events, worker, lifecycle, telemetry
+    )
 
 
 def _make_folder(folder: Path) -> None:

@@ -148,7 +148,7 @@ class Gathering:
             found = await worker.outlasting(partial(worker.inputs.gather, job))
             self._ready[job.id] = Gathered(job, *found)
             if await worker.outlasting(partial(self.holds.ready, job.id, worker.name)):
-                worker.news.submitted.set()  # it may be claimed
+                worker.events.submitted.set()  # it may be claimed
             else:
                 self._drop(job.id)
         except Fault as fault:

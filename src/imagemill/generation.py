@@ -1,5 +1,5 @@
-"""Draft: what a caller said of a generation. Generation: the whole of it, checked. Painted: what
-came of it.
+"""Draft: what a caller said of a generation. Generation: the whole of it, checked. GeneratedImages:
+what came of it.
 """
 
 import re
@@ -325,14 +325,17 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Painted:
-    """A finished generation: encoded pictures in order, and how it went."""
+class GeneratedImages:
+    """A finished generation: its images, and how it went."""
 
+    #: Encoded, in order.
     pictures: tuple[bytes, ...]
-    seconds: float  # of engine time, from first step to encoded
-    served_by: str  # the weights that painted: "pico" when standing in
-    # Words that the model does not know, that lie beyond what it reads, or that it draws as
-    # something near ("corgi: drawn as dog").
+    #: Of engine time, from first step to encoded.
+    seconds: float
+    #: The weights that painted: "pico" when standing in.
+    served_by: str
+    #: Words that the model does not know, that lie beyond what it reads, or that it draws as
+    #: something near ("corgi: drawn as dog").
     ignored: tuple[str, ...] = ()
 
 
@@ -341,7 +344,7 @@ class Answer:
     """What a caller gets who waits for images."""
 
     #: The images, and how it went.
-    painted: Painted
+    painted: GeneratedImages
     #: Of the first image: drawn, where none was asked for.
     seed: int
     #: They are earlier ones, from the cache.

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 
 from imagemill import files
 from imagemill.files import Cache
-from imagemill.generation import Answer, Painted
+from imagemill.generation import Answer, GeneratedImages
 from imagemill.job import Submission
 from imagemill.telemetry import Telemetry
 from imagemill.threads import DISK
@@ -34,7 +34,7 @@ class Recall:
         if submission.cacheable:
             self.telemetry.cache.labels("miss").inc()
 
-    async def keep(self, submission: Submission, painted: Painted) -> None:
+    async def keep(self, submission: Submission, painted: GeneratedImages) -> None:
         await DISK.run(self.cache.put, image_key(submission), files.pack(painted))
         if submission.seed_drawn:
             seed = str(submission.generation.seed).encode()

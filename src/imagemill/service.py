@@ -1,7 +1,7 @@
 """The only door for dialects: every call becomes a Job, which is told of, waited for or cancelled.
 
 A raw call (`paint`) waits for its job on an open connection: identical ones of a caller share one
-flight, with one look-up, one job, one file. When the last one who waits hangs up, the job is
+piece of work, with one look-up, one job, one file. When the last one who waits hangs up, the job is
 cancelled, unless the submission says otherwise.
 """
 
@@ -25,17 +25,17 @@ from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
-from imagemill.flights import Flights
-from imagemill.generation import LONGEST_URL, Answer, Generation, Painted, check_length
+from imagemill.generation import LONGEST_URL, Answer, GeneratedImages, Generation, check_length
 from imagemill.input_files import Caller, Inline, InputFiles
 from imagemill.job import FINAL, File, Job, Line, Status, Submission
+from imagemill.job_events import Item, JobEvents
 from imagemill.lifecycle import Health, Lifecycle
-from imagemill.news import Item, News
 from imagemill.places import Place, Places
 from imagemill.readiness import STARTING_SECONDS, Readiness
 from imagemill.recall import Recall, key_of, seeded
 from imagemill.repeats import REPEATED, Repeats
 from imagemill.retries import outlasting
+from imagemill.singleflight import SingleFlight
 from imagemill.store import Database, Jobs
 from imagemill.watching import watch
 from imagemill.webhooks import Signer, signing_key
@@ -60,7 +60,7 @@ class Service:
         jobs: Jobs,
         objects: Objects,
         inputs: InputFiles,
-        news: News,
+        events: JobEvents,
         fetcher: Fetcher,
         worker: Worker,
         lifecycle: Lifecycle,
@@ -77,10 +77,10 @@ class Service:
         self._engine, self._worker, self._lifecycle = engine, worker, lifecycle
         self._database, self._jobs, self._repeats = database, jobs, repeats
         self._objects, self._inputs, self._recall = objects, inputs, recall
-        self._news, self._fetcher = news, fetcher
+        self._events, self._fetcher = events, fetcher
         self._learn_secret, self._secret = secret, b""
         self._now, self._monotonic = now, monotonic
-        self._flights, self._places = Flights(), Places(queue)
+        self._in_flight, self._places = SingleFlight(), Places(queue)
         self._readiness = Readiness(engine, wait_time, monotonic)
         self._watched = dict[str, list[Place]]()  # by job
 
@@ -114,7 +114,7 @@ class Service:
 
     async def close(self, patience: float) -> None:
         """Lets running work finish for `patience` seconds, or for what is left since `drain`."""
-        await self._lifecycle.close(patience, self._flights.tasks)
+        await self._lifecycle.close(patience, self._in_flight.tasks)
 
     def health(self) -> Health:
         """Whether the engine and the stores work."""
@@ -126,7 +126,7 @@ class Service:
 
     def subscribe(self, id: str) -> AbstractContextManager[asyncio.Queue[Item]]:
         """All that happens to a job from now on, in a queue, for as long as the `with` lasts."""
-        return self._news.listen(id)
+        return self._events.subscribe(id)
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], seconds: float,
@@ -181,11 +181,11 @@ class Service:
         submission = replace(submission, generation=generation)
         job = Job(id, submission, now, self._worker.name if attended else None)
         if previews:
-            self._news.preview(job.id)
+            self._events.want_previews(job.id)
         try:
             await self._jobs.add(job)
         except BaseException as error:
-            self._news.left(job.id)
+            self._events.drop_previews(job.id)
             if attended and isinstance(error, asyncio.CancelledError):  # it may be written
                 await asyncio.shield(self._give_up(job))
             raise
@@ -244,7 +244,7 @@ class Service:
 
     def watch(self, id: str) -> AsyncIterator[Item]:
         """The job as it is, all that happens to it, and every second the job again, to its end."""
-        return watch(self._jobs, self._news, id)
+        return watch(self._jobs, self._events, id)
 
     async def ended(self, id: str) -> Job:
         """The job, once it has ended."""
@@ -272,7 +272,7 @@ class Service:
         if found.status is Status.RUNNING:
             self._worker.stop(job.id)  # it may have been claimed since
         if found.status in FINAL:
-            self._worker.tell(found)
+            self._worker.publish_end(found)
         return found
 
     async def paint(self, submission: Submission, place: Place | None = None) -> Answer:
@@ -281,14 +281,14 @@ class Service:
         key: Hashable = uuid.uuid4()
         if submission.cacheable:
             key = key_of(submission), submission.wait_for_model
-        # What is kept needs no flight, each step of which waits for all that a crowd has begun.
-        if submission.repeat is None and key not in self._flights:
+        # What is kept need not be shared, each step of which waits for all that a crowd has begun.
+        if submission.repeat is None and key not in self._in_flight:
             submission, kept = await self._recall.find(submission)
             if kept:
                 return kept
-        return await self._flights.board(key, submission, lambda: self._fly(submission, place))
+        return await self._in_flight.run(key, submission, lambda: self._paint(submission, place))
 
-    async def _fly(self, submission: Submission, place: Place | None) -> Answer:
+    async def _paint(self, submission: Submission, place: Place | None) -> Answer:
         submission, kept = await self._recall.find(submission)  # it may be painted since
         if kept:
             return kept
@@ -327,11 +327,11 @@ class Service:
         """Submits and waits; the job has ended then. Cancelling hangs up. place: taken before."""
         self._check_open()
         work = partial(self._wait, submission, place)
-        return await self._flights.board(uuid.uuid4(), submission, work)
+        return await self._in_flight.run(uuid.uuid4(), submission, work)
 
     async def share(self, submission: Submission, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What a dialect makes of a call, or made of the one that this repeats."""
-        return await self._flights.board(uuid.uuid4(), submission, work)
+        return await self._in_flight.run(uuid.uuid4(), submission, work)
 
     async def _wait(self, submission: Submission, place: Place | None) -> Job:
         with self._seated(submission, place):
@@ -339,7 +339,7 @@ class Service:
             return await self._attend(submission)
 
     async def _attend(self, submission: Submission) -> Job:
-        """Its flight is shared within this server, its name with all on the same database."""
+        """Its work is shared within this server, its name with all on the same database."""
         began, new, job = self._monotonic(), False, None
         if not submission.named:
             submission = replace(submission, repeat=None)
@@ -377,11 +377,11 @@ class Service:
         if watched:
             return  # somebody who sent the same call again still watches
         del self._watched[job.id]
-        self._news.left(job.id)
+        self._events.drop_previews(job.id)
         if job.submission.cancel_on_disconnect:
             await self.cancel(job)
 
-    async def painted(self, job: Job) -> Painted:
+    async def painted(self, job: Job) -> GeneratedImages:
         """The pictures of a job that has ended; raises its Fault if it has failed."""
         if job.fault is not None:
             raise job.fault
@@ -392,7 +392,7 @@ class Service:
             await outlasting(partial(self._objects.read, file.key), READ_AGAIN)
             for file in result.files
         ]
-        return Painted(tuple(pictures), result.seconds, result.served_by, result.ignored)
+        return GeneratedImages(tuple(pictures), result.seconds, result.served_by, result.ignored)
 
     def _check_open(self) -> None:
         if self._worker.closing:

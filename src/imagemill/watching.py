@@ -6,28 +6,28 @@ from collections.abc import AsyncIterator
 from imagemill.engine.events import Preview
 from imagemill.errors import Fault
 from imagemill.job import FINAL, Job, Line
-from imagemill.news import Item, News
+from imagemill.job_events import Item, JobEvents
 from imagemill.retries import PASSING
 from imagemill.store import Jobs
 
-TICK = 1.0  # seconds after which a watched job is looked at, whatever the news
+TICK_SECONDS = 1.0  # after which a watched job is looked at, whatever is published
 
 
-async def watch(jobs: Jobs, news: News, id: str) -> AsyncIterator[Item]:
+async def watch(jobs: Jobs, events: JobEvents, id: str) -> AsyncIterator[Item]:
     """The job as it is, then all that happens to it, at last the job that has ended.
 
     The job itself comes again every second.
     """
-    with news.listen(id) as heard:
+    with events.subscribe(id) as queue:
         job = await jobs.get(id)
         while job is not None:
             yield job
             if job.status in FINAL:
                 return
-            item = await _next(heard)
+            item = await _next(queue)
             while isinstance(item, Line | Preview):
                 yield item
-                item = await _next(heard)
+                item = await _next(queue)
             job = item or await _again(jobs, job)
 
 
@@ -41,9 +41,9 @@ async def _again(jobs: Jobs, job: Job) -> Job | None:
         return job
 
 
-async def _next(heard: asyncio.Queue[Item]) -> Item | None:
+async def _next(queue: asyncio.Queue[Item]) -> Item | None:
     try:
-        async with asyncio.timeout(TICK):
-            return await heard.get()
+        async with asyncio.timeout(TICK_SECONDS):
+            return await queue.get()
     except TimeoutError:
         return None

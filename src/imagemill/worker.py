@@ -19,10 +19,10 @@ from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
 from imagemill.gathering import UNEXPECTED, Gathering
 from imagemill.job import FINAL, Job, Line, Result, Status
+from imagemill.job_events import JobEvents
 from imagemill.job_inputs import InputGatherer
-from imagemill.news import News
+from imagemill.job_run import JobRun
 from imagemill.pacing import Pacer
-from imagemill.painting import Painting
 from imagemill.retries import PASSING, outlasting
 from imagemill.store import Holds, Jobs
 from imagemill.telemetry import Telemetry
@@ -32,14 +32,14 @@ from imagemill.turns import flow
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LEASE = 10.0  # seconds that a claim counts without being renewed
-RENEWED = 4  # times within a lease
-LOOK = 1.0  # seconds after which to look for jobs that another process took
-RESTS, LONGEST_REST = 2, 0.05  # after a claim: times what it took, and seconds at most
-TIDIED = 60.0  # seconds between looks for what is too old
-# Seconds for which a picture is held that cannot be stored or told of, as its database is away.
-HELD = 3600.0
-UNWRITTEN = 10_000  # lines of logs that are held meanwhile
+LEASE_SECONDS = 10.0  # that a claim counts without being renewed
+RENEWALS_PER_LEASE = 4
+LOOK_SECONDS = 1.0  # after which to look for jobs that another process took
+REST_FACTOR, MAX_REST_SECONDS = 2, 0.05  # after a claim: times what it took, at most
+TIDY_SECONDS = 60.0  # between looks for what is too old
+# For which an image is held that cannot be stored or told of, as its database is away.
+HELD_SECONDS = 3600.0
+MAX_UNWRITTEN_LINES = 10_000  # lines of logs that are held meanwhile
 ENDS_A_PASS = 1  # of jobs, each some milliseconds, in one pass of the event loop
 _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
 
@@ -61,7 +61,7 @@ class Worker:
     holds: Holds
     objects: Objects
     inputs: InputGatherer
-    news: News
+    events: JobEvents
     telemetry: Telemetry
     clock: Callable[[], float]
     at_once: int
@@ -71,14 +71,13 @@ class Worker:
     probe: Callable[[], Awaitable[None]]
     settled: Callable[[], bool]
     pacer: Pacer = field(default_factory=lambda: Pacer(ENDS_A_PASS))
-    lease: float = LEASE
+    lease: float = LEASE_SECONDS
     monotonic: Callable[[], float] = time.monotonic
     closing: bool = False  # nothing new is claimed
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     gathering: Gathering = field(init=False)
-    _running: dict[str, Painting] = field(default_factory=dict)
-    _begun: int = 0
+    _running: dict[str, JobRun] = field(default_factory=dict)
     _queued: int = 0
     _claiming: bool = False  # the answer to a claim is on its way
     _unwanted: set[str] = field(default_factory=set)  # cancelled meanwhile
@@ -90,8 +89,10 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.gathering = Gathering(self, self.holds)
-        self.telemetry.waiting.set_function(lambda: self._queued + len(self._running) - self._begun)
-        self.telemetry.running.set_function(lambda: self._begun)
+        self.telemetry.waiting.set_function(
+            lambda: self._queued + len(self._running) - self._painting()
+        )
+        self.telemetry.running.set_function(self._painting)
 
     async def run(self) -> None:
         """Works until it is cancelled; then what it has claimed goes back to the queue."""
@@ -104,6 +105,10 @@ class Worker:
         finally:
             await self._release()
             await self.gathering.close()
+
+    def _painting(self) -> int:
+        """How many jobs the engine computes."""
+        return sum(run.painting for run in self._running.values())
 
     @property
     def busy(self) -> bool:
@@ -119,37 +124,37 @@ class Worker:
         """
         if self.jobs.alone:
             for job in await self.jobs.turn_away(self.name, self.clock()):
-                self.tell(job)
+                self.publish_end(job)
 
     def _tasks(self) -> list[asyncio.Task[None]]:
-        return [painting.task for painting in self._running.values()]
+        return [run.task for run in self._running.values()]
 
     async def _release(self) -> None:
         self.hurry.set()
         await asyncio.sleep(0)  # a task that has not had its first step would not end its job
-        for painting in self._running.values():
-            if not painting.ending:
-                painting.task.cancel()
+        for run in self._running.values():
+            if not run.ending:
+                run.task.cancel()
         await asyncio.gather(*self._tasks(), return_exceptions=True)
 
     async def _claim(self) -> None:
         began = self.monotonic()
-        self.news.submitted.clear()
+        self.events.submitted.clear()
         limit, full = self._room()
         claimed = list[Job]()
         # While there is no engine, who comes waits in the queue: another server may take it.
         if limit and not self.closing and self.engine.state is State.READY:
             claimed = await self._claimed(limit, full)
         for job in claimed:
-            self.news.tell(job.id, job)
-            painting = self._running[job.id] = Painting(self, job, job.id in self._unwanted)
-            painting.task = asyncio.create_task(self._work(painting))
-            painting.task.add_done_callback(partial(self._done, job.id))
+            self.events.publish(job.id, job)
+            run = self._running[job.id] = JobRun(self, job, job.id in self._unwanted)
+            run.task = asyncio.create_task(self._work(run))
+            run.task.add_done_callback(partial(self._done, job.id))
         self._unwanted.clear()
         # A claim that takes long, as when many jobs end, is one for many of them.
-        await asyncio.sleep(min(RESTS * (self.monotonic() - began), LONGEST_REST))
+        await asyncio.sleep(min(REST_FACTOR * (self.monotonic() - began), MAX_REST_SECONDS))
         if len(claimed) < limit or not limit:
-            await _until(self.news.submitted, LOOK)
+            await _until(self.events.submitted, LOOK_SECONDS)
 
     def _room(self) -> tuple[int, frozenset[str]]:
         """How many jobs may be claimed, and flows of which none may.
@@ -159,11 +164,11 @@ class Worker:
         Where all places are taken, who has less than a share of them still gets one (see `places`):
         so long jobs that fill them keep no short one out, and no caller's keep out another's.
         """
-        held_back = sum(painting.held_back for painting in self._running.values())
+        held_back = sum(run.held_back for run in self._running.values())
         free = self.at_once + min(held_back, self.at_once) - len(self._running)
         if free > 0:
             return free, frozenset()
-        flows = Counter(flow(painting.job) for painting in self._running.values())
+        flows = Counter(flow(run.job) for run in self._running.values())
         if len(flows) >= self.at_once:
             return 0, frozenset()
         share = self.at_once // len(flows)
@@ -171,11 +176,11 @@ class Worker:
 
     def wake(self, job: Job) -> None:
         """A job has come, of this process."""
-        (self.gathering.wake if job.generation.needs_inputs else self.news.submitted).set()
+        (self.gathering.wake if job.generation.needs_inputs else self.events.submitted).set()
 
     async def _gather(self) -> None:
         await self.gathering.begin_all()
-        await _until(self.gathering.wake, LOOK)
+        await _until(self.gathering.wake, LOOK_SECONDS)
 
     def claims(self, id: str) -> bool:
         """Whether a job is claimed here, as far as is known."""
@@ -193,10 +198,10 @@ class Worker:
         if not task.cancelled() and (error := task.exception()) is not None:
             # It is claimed still, and goes back to the queue when that is found out.
             log.error("the end of job %s could not be written: %s", id, error)
-        self.news.submitted.set()  # there is room again
+        self.events.submitted.set()  # there is room again
 
     async def _renew(self) -> None:
-        await asyncio.sleep(self.lease / RENEWED)
+        await asyncio.sleep(self.lease / RENEWALS_PER_LEASE)
         await self.renew()
 
     async def renew(self) -> None:
@@ -205,19 +210,19 @@ class Worker:
         """
         await self.probe()
         # Before the question: what is claimed while the answer comes is not in it.
-        known = [painting for painting in self._running.values() if not painting.ending]
-        ids = [painting.job.id for painting in known]
+        known = [run for run in self._running.values() if not run.ending]
+        ids = [run.job.id for run in known]
         claims = await self.jobs.renew(self.name, ids, self.clock(), self.lease)
-        for painting in known:
-            painting.unwanted |= painting.job.id in claims.unwanted
-            painting.lost |= painting.job.id not in claims.held
-            painting.interrupt()
+        for run in known:
+            run.unwanted |= run.job.id in claims.unwanted
+            run.lost |= run.job.id not in claims.held
+            run.interrupt()
         await self._give_back(claims.held)
         await self.gathering.renew()
         if self.jobs.alone or self._on_time():
             for job in await self.jobs.recover(self.name, self.clock()):
                 self.gathering.stop(job.id)
-                self.tell(job)
+                self.publish_end(job)
         self._queued = await self.jobs.waiting()
 
     def _on_time(self) -> bool:
@@ -245,9 +250,9 @@ class Worker:
     def stop(self, id: str) -> None:
         """Stops work that nobody wants, if it is here or about to come."""
         self.gathering.stop(id)
-        if painting := self._running.get(id):
-            painting.unwanted = True
-            painting.interrupt()
+        if run := self._running.get(id):
+            run.unwanted = True
+            run.interrupt()
         elif self._claiming:
             self._unwanted.add(id)
 
@@ -259,23 +264,23 @@ class Worker:
                 await self.jobs.write_lines(lines)
         except Fault as fault:
             if fault.kind in PASSING:
-                self._unwritten = [*lines, *self._unwritten][-UNWRITTEN:]
+                self._unwritten = [*lines, *self._unwritten][-MAX_UNWRITTEN_LINES:]
             raise
         if counted := set(self._uncounted):
             await self.jobs.count_begun(self.name, sorted(counted))
             self._uncounted -= counted
 
-    async def count_begun(self, painting: Painting) -> None:
+    async def count_begun(self, run: JobRun) -> None:
         """The engine has the job in hand. Of one that was claimed before, which may end the server
         at once, that is written at once; otherwise soon, if it has not ended until then."""
-        painting.in_hand = True
-        self._uncounted.add(painting.job.id)
-        if painting.job.attempts > 1:
+        run.in_hand = True
+        self._uncounted.add(run.job.id)
+        if run.job.attempts > 1:
             try:
-                await self.jobs.count_begun(self.name, [painting.job.id])
-                self._uncounted.discard(painting.job.id)
+                await self.jobs.count_begun(self.name, [run.job.id])
+                self._uncounted.discard(run.job.id)
             except Fault as fault:  # soon, then
-                log.warning("it is not written yet that job %s began: %s", painting.job.id, fault)
+                log.warning("it is not written yet that job %s began: %s", run.job.id, fault)
 
     async def _tidy(self) -> None:
         if self.settled():
@@ -283,52 +288,52 @@ class Worker:
             while await self.jobs.prune(now - self.retention):
                 pass
             await self.objects.prune(now)
-        await asyncio.sleep(TIDIED)
+        await asyncio.sleep(TIDY_SECONDS)
 
-    async def _work(self, painting: Painting) -> None:
+    async def _work(self, run: JobRun) -> None:
         try:
-            result = await painting.paint()
+            result = await run.paint()
         except Fault as fault:
             if fault.kind in PASSING and self.hurry.is_set():
-                await self._stopped(painting)
+                await self._stopped(run)
                 return
             status = Status.CANCELLED if fault.kind is Kind.CANCELLED else Status.FAILED
-            await self._end(painting, status, fault=fault)
+            await self._end(run, status, fault=fault)
         except asyncio.CancelledError:
-            painting.ending = True
-            self.engine.cancel(painting.job.id)
-            await asyncio.shield(self._stopped(painting))
+            run.ending = True
+            self.engine.cancel(run.job.id)
+            await asyncio.shield(self._stopped(run))
         except Exception:
-            log.exception("job %s failed", painting.job.id)
-            await self._end(painting, Status.FAILED, fault=UNEXPECTED)
+            log.exception("job %s failed", run.job.id)
+            await self._end(run, Status.FAILED, fault=UNEXPECTED)
         else:
-            await self._end(painting, Status.SUCCEEDED, result=result)
+            await self._end(run, Status.SUCCEEDED, result=result)
 
     async def outlasting(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of work with database or files, for which what is painted is held."""
-        return await outlasting(work, HELD, self.hurry, self.monotonic)
+        return await outlasting(work, HELD_SECONDS, self.hurry, self.monotonic)
 
-    async def _stopped(self, painting: Painting) -> None:
+    async def _stopped(self, run: JobRun) -> None:
         """What was stopped by a shutdown waits for the next worker, if anybody will still ask."""
-        if painting.lost:
+        if run.lost:
             return
-        if painting.unwanted or painting.job.server == self.name:
-            await self._end(painting, Status.CANCELLED, fault=_CANCELLED)
+        if run.unwanted or run.job.server == self.name:
+            await self._end(run, Status.CANCELLED, fault=_CANCELLED)
             return
-        if painting.in_hand and painting.job.id not in self._uncounted:
-            uncount = partial(self.jobs.count_begun, self.name, [painting.job.id], by=-1)
+        if run.in_hand and run.job.id not in self._uncounted:
+            uncount = partial(self.jobs.count_begun, self.name, [run.job.id], by=-1)
             await self.outlasting(uncount)
-        await self._end(painting, Status.QUEUED)
+        await self._end(run, Status.QUEUED)
 
     async def _end(
         self,
-        painting: Painting,
+        run: JobRun,
         status: Status,
         result: Result | None = None,
         fault: Fault | None = None,
     ) -> None:
-        painting.ending = True
-        id = painting.job.id
+        run.ending = True
+        id = run.job.id
         mine = [line for job, line in self._unwritten if job == id]
         self._unwritten = [(job, line) for job, line in self._unwritten if job != id]
         self._uncounted.discard(id)
@@ -337,7 +342,7 @@ class Worker:
         # One that is not there was ended by another, or by a try whose answer was lost.
         job = await self.outlasting(write) or await self.outlasting(partial(self.jobs.get, id))
         if job is not None and job.status in (status, *FINAL):
-            self.tell(job)
+            self.publish_end(job)
 
     async def fail(self, job: Job, fault: Fault) -> None:
         """Ends a job whose inputs cannot be had."""
@@ -345,17 +350,17 @@ class Worker:
             self.jobs.finish, job.id, self.name, Status.FAILED, self.clock(), None, fault
         )
         if (ended := await self.outlasting(write)) is not None:
-            self.tell(ended)
+            self.publish_end(ended)
 
-    def tell(self, job: Job) -> None:
+    def publish_end(self, job: Job) -> None:
         """Tells who waits for a job that it has ended, and who sends its webhook."""
-        self.news.tell(job.id, job)
+        self.events.publish(job.id, job)
         if job.submission.webhook_url is not None:
             self.ended()
 
     def log(self, job: Job, line: Line) -> None:
         self._unwritten.append((job.id, line))
-        self.news.tell(job.id, line)
+        self.events.publish(job.id, line)
 
 
 async def _until(event: asyncio.Event, seconds: float) -> None:
@@ -373,7 +378,7 @@ async def _for_ever(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             await work()
         except Fault as fault:  # told by who was in trouble
             log.debug("the worker's %s failed: %s", work.__name__.strip("_"), fault)
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_SECONDS)
         except Exception:
             log.exception("the worker's %s failed; it tries again", work.__name__.strip("_"))
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK_SECONDS)

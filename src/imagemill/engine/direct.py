@@ -11,7 +11,7 @@ from imagemill.engine.exact import compute_with
 from imagemill.engine.hub import adapt, device, lanes_for, prepare
 from imagemill.engine.processors import Load
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
-from imagemill.generation import Generation, Input, Painted
+from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.pipelines.sources import read
 
 
@@ -21,7 +21,7 @@ def paint(
     on_progress: Callable[[int, int], None],
     threads: int | None = None,
     inputs: Mapping[str, Input] = NO_INPUTS,
-) -> Painted:
+) -> GeneratedImages:
     """Paints with the model at `source`; `on_progress(done, steps)` hears of every step.
 
     threads: of the arithmetic at most, None for one a processor. inputs: what the generation's

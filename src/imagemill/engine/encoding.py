@@ -2,7 +2,7 @@
 
 from imagemill import finishing
 from imagemill.engine.runner import Painting
-from imagemill.generation import Painted
+from imagemill.generation import GeneratedImages
 from imagemill.images.encode import encode as encode_image
 from imagemill.images.encode import encode_svg
 from imagemill.images.provenance import provenance
@@ -10,9 +10,9 @@ from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.sources import Picture
 
 
-def encode(painting: Painting, now: float) -> Painted:
+def encode(painting: Painting, now: float) -> GeneratedImages:
     """now: on the runner's clock."""
-    return Painted(
+    return GeneratedImages(
         pictures=tuple(
             _file(painting, index, picture) for index, picture in sorted(painting.pictures.items())
         ),

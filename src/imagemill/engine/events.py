@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from imagemill.errors import Fault
-from imagemill.generation import Generation, Input, Painted
+from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.generation import Progress as Progress
 
 
@@ -35,7 +35,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Finished:
-    painted: Painted
+    painted: GeneratedImages
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagemill.folders import make_private
-from imagemill.generation import Painted
+from imagemill.generation import GeneratedImages
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Cache:
             self._drop(next(iter(self._entries)))
 
 
-def pack(painted: Painted) -> bytes:
+def pack(painted: GeneratedImages) -> bytes:
     """A line of JSON that tells the lengths, then the pictures."""
     head = {
         "lengths": [len(picture) for picture in painted.pictures],
@@ -148,14 +148,16 @@ def pack(painted: Painted) -> bytes:
     return json.dumps(head).encode() + b"\n" + b"".join(painted.pictures)
 
 
-def unpack(content: bytes) -> Painted:
+def unpack(content: bytes) -> GeneratedImages:
     line, _, rest = content.partition(b"\n")
     head = json.loads(line)
     pictures, start = [], 0
     for length in head["lengths"]:
         pictures.append(rest[start : start + length])
         start += length
-    return Painted(tuple(pictures), head["seconds"], head["served_by"], tuple(head["ignored"]))
+    return GeneratedImages(
+        tuple(pictures), head["seconds"], head["served_by"], tuple(head["ignored"])
+    )
 
 
 def _remove(path: Path) -> None:

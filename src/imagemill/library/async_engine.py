@@ -17,6 +17,7 @@ from imagemill.library.params import Params, Request, request_of
 from imagemill.library.results import GenerationResult
 from imagemill.library.runtime import Runtime
 from imagemill.model_spec import ModelSpec
+from imagemill.threads import DISK
 
 Queue = asyncio.Queue[tuple[int, Event]]
 
@@ -86,7 +87,7 @@ class AsyncEngine:
 
     async def close(self) -> None:
         """Cancels what is under way, and frees the models."""
-        await asyncio.to_thread(self._runtime.close)
+        await DISK.run(self._runtime.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,7 +136,7 @@ async def _begin(
         request = request_of(catalog, **arguments)
         return runtime.submit(request, listen), request
 
-    beginning = asyncio.ensure_future(asyncio.to_thread(begin))
+    beginning = asyncio.ensure_future(DISK.run(begin))
     try:
         return await asyncio.shield(beginning)
     except asyncio.CancelledError:

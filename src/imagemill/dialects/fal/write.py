@@ -10,7 +10,7 @@ from imagemill.dialects.fal.signing import signed_headers
 from imagemill.dialects.fal.vocabulary import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
-from imagemill.news import Preview
+from imagemill.job_events import Preview
 from imagemill.service import Service
 from imagemill.webhooks import Message, Signer
 

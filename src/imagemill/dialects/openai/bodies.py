@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
+from imagemill.dialects.openai.capabilities import LACKING
 from imagemill.dialects.openai.image_inputs import prompt_of
-from imagemill.dialects.openai.manners import LACKING
-from imagemill.dialects.openai.words import Wrong
+from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
 from imagemill.generation import DATA, LONGEST_NAME, MAX_IMAGES
 from imagemill.http import json_body, multipart, operation
@@ -54,7 +54,7 @@ AsItCame = Annotated[
 ]
 
 
-class Painting(Strict):
+class OpenAIBody(Strict):
     """What all three calls take. From the seed on, the fields are this server's own."""
 
     model: Model = None
@@ -72,7 +72,7 @@ class Painting(Strict):
     scheduler: Scheduler = None
 
 
-class Prompted(Painting):
+class PromptedBody(OpenAIBody):
     prompt: Prompt
     quality: Quality | None = None
     background: Background | None = None
@@ -87,7 +87,7 @@ class Prompted(Painting):
     svg: Any = None
 
 
-class Generate(Prompted):
+class Generate(PromptedBody):
     style: Style | None = None
 
 
@@ -98,7 +98,7 @@ class Reference(Strict):
     file_id: str | None = None
 
 
-class Edit(Prompted):
+class Edit(PromptedBody):
     """images, mask: only in JSON; in a form they are files."""
 
     images: Annotated[list[Reference] | None, Field(max_length=MOST_INPUTS)] = None
@@ -108,25 +108,28 @@ class Edit(Prompted):
     strength: Strength = None
 
 
-class Vary(Painting):
+class Vary(OpenAIBody):
     prompt: str | None = None
     strength: Strength = None
 
 
-Asked = TypeVar("Asked", bound=Painting)
+Body = TypeVar("Body", bound=OpenAIBody)
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A call and the files that came with it. identity: the same for the same call. remark: the
-    prompt of the picture that is to be varied, as far as it tells that itself.
-    """
+class ParsedCall:
+    """A call, and the files that came with it."""
 
-    asked: Painting
+    #: The fields.
+    body: OpenAIBody
+    #: The same for the same call.
     identity: bytes
-    images: tuple[bytes | str, ...] = ()  # a content, or a URL
+    #: Each a content or a URL; at most 16.
+    images: tuple[bytes | str, ...] = ()
+    #: Likewise; None where there is none.
     mask: bytes | str | None = None
-    remark: str | None = None
+    #: Of the image that is to be varied, as far as it says that itself.
+    image_prompt: str | None = None
 
 
 FILES = ("image", "image[]", "mask")
@@ -139,55 +142,55 @@ SWITCHES: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": Fa
 
 
 # Large bodies are read beside the loop, which serves others in the meantime.
-async def generate(body: bytes, content_type: str) -> Sent:
+async def generate(body: bytes, content_type: str) -> ParsedCall:
     if multipart.is_form(content_type):
-        raise Wrong("A form is not taken here; send JSON.", None)
+        raise InvalidParameter("A form is not taken here; send JSON.", None)
     return await operation.reading(body, _generate, body)
 
 
-async def edit(body: bytes, content_type: str) -> Sent:
+async def edit(body: bytes, content_type: str) -> ParsedCall:
     if multipart.is_form(content_type):
         return await BODIES.run(_form, Edit, await multipart.parts(content_type, body))
     return await operation.reading(body, _edit, body)
 
 
-async def vary(body: bytes, content_type: str) -> Sent:
+async def vary(body: bytes, content_type: str) -> ParsedCall:
     if not multipart.is_form(content_type):
-        raise Wrong("Variations are asked for with multipart/form-data.", None)
+        raise InvalidParameter("Variations are asked for with multipart/form-data.", None)
     return await BODIES.run(_vary, await multipart.parts(content_type, body))
 
 
-def _generate(body: bytes) -> Sent:
-    return Sent(take(Generate, json_body.parse(json_body.text(body))), body)
+def _generate(body: bytes) -> ParsedCall:
+    return ParsedCall(take(Generate, json_body.parse(json_body.text(body))), body)
 
 
-def _edit(body: bytes) -> Sent:
-    asked = take(Edit, json_body.parse(json_body.text(body)))
-    images = tuple(_given(each, "images", "image") for each in asked.images or ())
-    mask = None if asked.mask is None else _given(asked.mask, "mask", "mask")
-    return Sent(asked, body, _some(images, "images"), mask)
+def _edit(content: bytes) -> ParsedCall:
+    body = take(Edit, json_body.parse(json_body.text(content)))
+    images = tuple(_image(each, "images", "image") for each in body.images or ())
+    mask = None if body.mask is None else _image(body.mask, "mask", "mask")
+    return ParsedCall(body, content, _some(images, "images"), mask)
 
 
-def _vary(parts: list[Part]) -> Sent:
-    sent = _form(Vary, parts)
-    if len(sent.images) > 1 or sent.mask is not None:
-        raise Wrong("One image is varied, without a mask; send that alone.", "image")
-    (picture,) = sent.images
-    assert isinstance(picture, bytes), "as in every form"
-    return replace(sent, remark=prompt_of(picture))
+def _vary(parts: list[Part]) -> ParsedCall:
+    parsed = _form(Vary, parts)
+    if len(parsed.images) > 1 or parsed.mask is not None:
+        raise InvalidParameter("One image is varied, without a mask; send that alone.", "image")
+    (image,) = parsed.images
+    assert isinstance(image, bytes), "as in every form"
+    return replace(parsed, image_prompt=prompt_of(image))
 
 
-def take(model: type[Asked], value: Any) -> Asked:
+def take(model: type[Body], value: Any) -> Body:
     """`value` as a `model`; what is wrong is told in OpenAI's words."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
-        told = [_told(model, each) for each in found]
-        raise Wrong(" ".join(one for one, _ in told), _path(found[0]) or None, told[0][1]) from None
+        errors = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
+        messages, codes = zip(*(_message(model, each) for each in errors), strict=True)
+        raise InvalidParameter(" ".join(messages), _path(errors[0]) or None, codes[0]) from None
 
 
-def _form(model: type[Asked], parts: list[Part]) -> Sent:
+def _form(model: type[Body], parts: list[Part]) -> ParsedCall:
     fields = dict[str, Any]()
     for part in parts:
         if part.name in FILES:
@@ -195,14 +198,14 @@ def _form(model: type[Asked], parts: list[Part]) -> Sent:
         name = part.name.partition("[")[0]
         name = name if name in LACKING else part.name  # as svg[model]
         if name in fields and name not in LACKING:
-            raise Wrong(f"'{name:.80}' is given twice; give it once.", f"{name:.80}")
+            raise InvalidParameter(f"'{name:.80}' is given twice; give it once.", f"{name:.80}")
         fields[name] = "given" if name in LACKING else _value(name, part.content)
     images = tuple(part.content for part in parts if part.name in ("image", "image[]"))
     masks = [part.content for part in parts if part.name == "mask"]
     if len(masks) > 1:
-        raise Wrong("There is more than one mask; give one.", "mask")
-    asked, mask = take(model, fields), masks[0] if masks else None
-    return Sent(asked, multipart.digest(parts), _some(images, "image"), mask)
+        raise InvalidParameter("There is more than one mask; give one.", "mask")
+    body, mask = take(model, fields), masks[0] if masks else None
+    return ParsedCall(body, multipart.digest(parts), _some(images, "image"), mask)
 
 
 def _value(name: str, content: bytes) -> Any:
@@ -221,20 +224,22 @@ def _value(name: str, content: bytes) -> Any:
 
 def _some(images: tuple[Any, ...], name: str) -> tuple[Any, ...]:
     if not images:
-        raise Wrong(f"Missing required parameter: '{name}'.", name, "missing_required_parameter")
+        raise InvalidParameter(
+            f"Missing required parameter: '{name}'.", name, "missing_required_parameter"
+        )
     if len(images) > MOST_INPUTS:
-        told = f"There are {len(images)} images; give at most {MOST_INPUTS}."
-        raise Wrong(told, name, "array_above_max_length")
+        message = f"There are {len(images)} images; give at most {MOST_INPUTS}."
+        raise InvalidParameter(message, name, "array_above_max_length")
     return images
 
 
-def _given(reference: Reference, name: str, field: str) -> bytes | str:
+def _image(reference: Reference, name: str, field: str) -> bytes | str:
     if reference.file_id is not None:
-        told = "files are not kept under ids here; give image_url, which may be a data URI"
-        raise Fault(Kind.UNSUPPORTED, told, f"{name}.file_id")
+        message = "files are not kept under ids here; give image_url, which may be a data URI"
+        raise Fault(Kind.UNSUPPORTED, message, f"{name}.file_id")
     if not reference.image_url:
-        told = f"Missing required parameter: '{name}.image_url'."
-        raise Wrong(told, f"{name}.image_url", "missing_required_parameter")
+        message = f"Missing required parameter: '{name}.image_url'."
+        raise InvalidParameter(message, f"{name}.image_url", "missing_required_parameter")
     if reference.image_url.startswith(DATA):
         # The body that it came in was bounded already.
         return data_uri(reference.image_url, field, len(reference.image_url))[0]
@@ -262,15 +267,15 @@ _WRONG: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
-def _told(model: type[Painting], error: Any) -> tuple[str, str]:
+def _message(model: type[OpenAIBody], error: Any) -> tuple[str, str]:
     """A sentence and its code."""
     path, value = _path(error), json_body.shown(error["input"])
     if not path:
         return f"The body: {value} is not an object; send JSON.", "invalid_type"
     if error["type"] in _WRONG:
-        sentence, code = _WRONG[error["type"]]
-        told = {"path": path, "value": value, "known": ", ".join(model.model_fields)}
-        return sentence.format(**told, **error.get("ctx", {})), code
+        template, code = _WRONG[error["type"]]
+        facts = {"path": path, "value": value, "known": ", ".join(model.model_fields)}
+        return template.format(**facts, **error.get("ctx", {})), code
     if error["type"] == "string_too_long":
         return f"Invalid '{path}': {json_body.wrong(error)}.", "string_above_max_length"
     return f"Invalid type for '{path}': {json_body.wrong(error)}.", "invalid_type"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from imagemill.dialects.openai.usage import of_given
-from imagemill.dialects.openai.words import Wrong
+from imagemill.dialects.openai.usage import of_input_image
+from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
 from imagemill.http.identity import own
 from imagemill.images.decode import open_image, provenance_of, read_alpha, read_image, size_of
@@ -82,7 +82,7 @@ class ImageInputs:
             return await DECODING.run(make, image)
         if not image.startswith(("http://", "https://")):
             message = f"{field}: {image!r:.80} is no address; give https://... or a data URI"
-            raise Wrong(message, field)
+            raise InvalidParameter(message, field)
         reference = own(image, self.base) or ""
         async with self.service.read_input(reference, field, self.caller) as content:
             return await DECODING.run(make, content)
@@ -95,13 +95,13 @@ def _added(collage: Collage, content: bytes) -> int:
     """The tokens of an image, which is in the collage then."""
     image = open_image(content, "image")
     collage.add(image)
-    return of_given(*image.size)
+    return of_input_image(*image.size)
 
 
 def _clean(content: bytes) -> tuple[bytes, int]:
     """An image, and its tokens."""
     clean = read_image(content, "image")
-    return clean, of_given(*size_of(clean))
+    return clean, of_input_image(*size_of(clean))
 
 
 def _mask(content: bytes) -> bytes:
@@ -111,7 +111,7 @@ def _mask(content: bytes) -> bytes:
             "Invalid mask image: nothing in it is transparent. Make transparent (alpha 0) what is "
             "to be repainted, and leave the rest opaque."
         )
-        raise Wrong(message, "mask", "invalid_image_file")
+        raise InvalidParameter(message, "mask", "invalid_image_file")
     return mask
 
 

@@ -9,39 +9,45 @@ from fastapi import APIRouter, Request, Response
 
 from imagemill.dialects.openai import bodies, write
 from imagemill.dialects.openai.image_inputs import ImageInputs
-from imagemill.dialects.openai.read import DOOR, Terms, endpoint_of, read
-from imagemill.dialects.openai.words import STATUSES, Told, Wrong, credential, refuse
+from imagemill.dialects.openai.read import DIALECT, ReplyTerms, endpoint_of, read
+from imagemill.dialects.openai.vocabulary import (
+    STATUSES,
+    InvalidParameter,
+    OpenAIResponse,
+    credential,
+    refuse,
+)
 from imagemill.errors import Fault
 from imagemill.http import json_body, operation, replies, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by
 from imagemill.job import FINAL, Job, Submission
-from imagemill.news import Preview
+from imagemill.job_events import Preview
 from imagemill.service import Service
 from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"
-Parse = Callable[[bytes, str], Awaitable[bodies.Sent]]
+Parse = Callable[[bytes, str], Awaitable[bodies.ParsedCall]]
 
 
 def _check(request: Request) -> None:
     credential(request.headers)
     if request.url.query:
-        raise Wrong("Parameters in the URL are not read; put them into the body.", None)
+        raise InvalidParameter("Parameters in the URL are not read; put them into the body.", None)
 
 
 async def _read(task: str, parse: Parse, call: operation.Call) -> Submission:
     call.admit()
-    sent = await parse(call.body, call.headers.get("content-type", ""))
+    parsed = await parse(call.body, call.headers.get("content-type", ""))
     inputs = ImageInputs(call.context.service, named_by(call.request), call.base())
-    submission, call.state = await read(call.context.catalog, task, sent, inputs)
-    call.identity = sent.identity
+    submission, call.state = await read(call.context.catalog, task, parsed, inputs)
+    call.identity = parsed.identity
     return submission
 
 
 async def _reply(call: operation.Call, submission: Submission) -> Response:
     terms, service = call.state, call.context.service
-    assert isinstance(terms, Terms), "as read leaves it"
+    assert isinstance(terms, ReplyTerms), "as read leaves it"
     if terms.stream:
         events = partial(_events, service, terms)
         return await operation.streamed(call, submission, events, terms.partials > 0)
@@ -51,10 +57,10 @@ async def _reply(call: operation.Call, submission: Submission) -> Response:
     body = await write.reply(service, job, terms, answer, call.base())
     milliseconds = round((time.monotonic() - call.began) * 1000)
     headers = replies.headers(answer) | {"openai-processing-ms": str(milliseconds)}
-    return Told(body, headers=headers)
+    return OpenAIResponse(body, headers=headers)
 
 
-async def _events(service: Service, terms: Terms, job: Job) -> AsyncGenerator[str]:
+async def _events(service: Service, terms: ReplyTerms, job: Job) -> AsyncGenerator[str]:
     """Images on their way, at last the finished ones."""
     pulse, sent = sse.Pulse(), 0
     async for item in service.watch(job.id):
@@ -70,7 +76,7 @@ async def _events(service: Service, terms: Terms, job: Job) -> AsyncGenerator[st
             yield sse.ALIVE
 
 
-async def _last(service: Service, terms: Terms, job: Job, sent: int) -> AsyncGenerator[str]:
+async def _last(service: Service, terms: ReplyTerms, job: Job, sent: int) -> AsyncGenerator[str]:
     try:
         answer = await write.finished(service, job, terms)
     except Fault as fault:
@@ -82,7 +88,7 @@ async def _last(service: Service, terms: Terms, job: Job, sent: int) -> AsyncGen
 
 def _operation(task: str, parse: Parse, carries_images: bool) -> operation.Operation:
     return operation.Operation(
-        DOOR,
+        DIALECT,
         _check,
         partial(_read, task, parse),
         _reply,
@@ -135,7 +141,7 @@ _MODELS = {"description": "What can be asked for", "content": {"application/json
 _FILE = {"type": "string", "format": "binary"}
 
 
-def _form(model: type[bodies.Painting], *lists: str) -> dict[str, Any]:
+def _form(model: type[bodies.OpenAIBody], *lists: str) -> dict[str, Any]:
     """The fields of a body as the parts of a form, with its files."""
     whole = json_body.schema(model)
     fields = {name: each for name, each in whole["properties"].items() if name != "images"}
@@ -165,7 +171,7 @@ def routes(context: AppContext) -> APIRouter:
             f"{PREFIX}/images/{path}",
             paint.handler(context),
             methods=["POST"],
-            response_class=Told,
+            response_class=OpenAIResponse,
             summary=summary,
             operation_id=f"openai_{path}",
             openapi_extra=body,
@@ -174,12 +180,12 @@ def routes(context: AppContext) -> APIRouter:
 
     async def models(request: Request) -> Response:
         credential(request.headers)
-        return Told(write.models(context.catalog, context.base(request)))
+        return OpenAIResponse(write.models(context.catalog, context.base(request)))
 
     async def model(request: Request, id: str) -> Response:
         credential(request.headers)
         endpoint_of(context.catalog, id)
-        return Told(write.model(id))
+        return OpenAIResponse(write.model(id))
 
     for path, handler, summary in (
         ("/models", models, "All models"),
@@ -187,9 +193,9 @@ def routes(context: AppContext) -> APIRouter:
     ):
         router.add_api_route(
             PREFIX + path,
-            operation.answering(context, DOOR, refuse, handler),
+            operation.answering(context, DIALECT, refuse, handler),
             methods=["GET"],
-            response_class=Told,
+            response_class=OpenAIResponse,
             summary=summary,
             operation_id=f"openai_{handler.__name__}",
             responses={200: _MODELS, **refused},

@@ -14,7 +14,7 @@ from typing import Any
 from imagemill.dialects.replicate import write
 from imagemill.errors import Fault
 from imagemill.job import Job, Line, Status, Submission
-from imagemill.news import Item
+from imagemill.job_events import Item
 from imagemill.service import Service
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """AUTOMATIC1111's API, which Open WebUI, SillyTavern, Krita and others speak."""
 
 from imagemill.dialects.sdapi.routes import refuse, routes
-from imagemill.dialects.sdapi.words import DOOR
+from imagemill.dialects.sdapi.vocabulary import DIALECT
 
-__all__ = ["DOOR", "refuse", "routes"]
+__all__ = ["DIALECT", "refuse", "routes"]

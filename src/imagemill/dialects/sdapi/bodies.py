@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from imagemill.dialects.sdapi.words import Wrong
+from imagemill.dialects.sdapi.vocabulary import InvalidBody
 from imagemill.errors import Fault, Kind
 from imagemill.generation import LONGEST_URL, MAX_PROMPT
 from imagemill.http import json_body
@@ -16,11 +16,11 @@ from imagemill.http.json_body import SHOWN_ERRORS
 MOST_LISTED = 16
 
 Text = Annotated[str | None, Field(max_length=MAX_PROMPT)]  # before its syntax is read
-Picture = Annotated[str, json_body.picture("In base64, as a data URI, or its address.")]
+Image = Annotated[str, json_body.picture("In base64, as a data URI, or its address.")]
 Listed = Annotated[list[str] | None, Field(max_length=MOST_LISTED)]
 
 
-class Asked(BaseModel):
+class SdapiBody(BaseModel):
     """Numbers may come in quotes, as in A1111, and null leaves a field open."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_max_length=LONGEST_URL)
@@ -49,7 +49,7 @@ class Asked(BaseModel):
     force_task_id: str | None = None
 
 
-class Txt2img(Asked):
+class Txt2img(SdapiBody):
     enable_hr: bool | None = None
     hr_scale: float | None = None
     hr_resize_x: int | None = None
@@ -58,10 +58,10 @@ class Txt2img(Asked):
     firstphase_height: int | None = None
 
 
-class Img2img(Asked):
-    init_images: Annotated[list[Picture] | None, Field(max_length=MOST_LISTED)] = None
+class Img2img(SdapiBody):
+    init_images: Annotated[list[Image] | None, Field(max_length=MOST_LISTED)] = None
     resize_mode: int | None = None
-    mask: Picture | None = None
+    mask: Image | None = None
     mask_blur: float | None = None
     mask_blur_x: float | None = None
     mask_blur_y: float | None = None
@@ -158,13 +158,13 @@ LACKING_IMG2IMG: Mapping[str, tuple[tuple[Any, ...], str]] = {
 }
 
 
-def _alone(of: type[Asked], *more: Mapping[str, Any]) -> set[str]:
-    return {*of.model_fields, *(name for each in more for name in each)} - {*Asked.model_fields}
+def _alone(of: type[SdapiBody], *more: Mapping[str, Any]) -> set[str]:
+    return {*of.model_fields, *(name for each in more for name in each)} - {*SdapiBody.model_fields}
 
 
 # Clients keep one set of fields for both calls, and A1111 passes over those of the other.
 _OTHERS = _alone(Img2img, LACKING_IMG2IMG) - {*LACKING_TXT2IMG}
-IDLE_OF: Mapping[type[Asked], Mapping[str, str]] = {
+IDLE_OF: Mapping[type[SdapiBody], Mapping[str, str]] = {
     Txt2img: {**IDLE, **IDLE_TXT2IMG, **dict.fromkeys(sorted(_OTHERS), "of img2img alone")},
     Img2img: {
         **IDLE,
@@ -174,13 +174,13 @@ IDLE_OF: Mapping[type[Asked], Mapping[str, str]] = {
         ),
     },
 }
-LACKING_OF: Mapping[type[Asked], Mapping[str, tuple[tuple[Any, ...], str]]] = {
+LACKING_OF: Mapping[type[SdapiBody], Mapping[str, tuple[tuple[Any, ...], str]]] = {
     Txt2img: {**LACKING, **LACKING_TXT2IMG},
     Img2img: {**LACKING, **LACKING_IMG2IMG},
 }
 
 
-def _whole(name: str, base: type[Asked]) -> Any:
+def _whole(name: str, base: type[SdapiBody]) -> Any:
     more: dict[str, Any] = dict.fromkeys([*IDLE_OF[base], *LACKING_OF[base]], (Any, None))
     return create_model(name, __base__=base, **more)
 
@@ -189,46 +189,46 @@ Txt2imgBody: type[Txt2img] = _whole("Txt2imgBody", Txt2img)
 Img2imgBody: type[Img2img] = _whole("Img2imgBody", Img2img)
 
 
-Body = TypeVar("Body", bound=Asked)
+Body = TypeVar("Body", bound=SdapiBody)
 
 
 def take(model: type[Body], value: Any) -> Body:
-    """`value` as a `model`; raises Wrong for all that is wrong, a Fault for what is lacking."""
+    """`value` as a `model`; raises InvalidBody for what is wrong, a Fault for what is lacking."""
     try:
-        asked = model.model_validate(value)
+        body = model.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)[:SHOWN_ERRORS]
-        raise Wrong([_detail(model, each) for each in found]) from None
-    for name, (nothing, way_out) in LACKING_OF[_base(asked)].items():
-        if _holds(asked, name) and getattr(asked, name) not in nothing:
+        errors = error.errors(include_url=False, include_context=False)[:SHOWN_ERRORS]
+        raise InvalidBody([_detail(model, each) for each in errors]) from None
+    for name, (nothing, way_out) in LACKING_OF[_base(body)].items():
+        if _holds(body, name) and getattr(body, name) not in nothing:
             raise Fault(Kind.UNSUPPORTED, f"{name}: {way_out}", name)
-    return asked
+    return body
 
 
-def idle(asked: Asked) -> Iterable[tuple[str, str]]:
+def idle(body: SdapiBody) -> Iterable[tuple[str, str]]:
     """Fields that were given and change nothing, with the reason."""
-    for name, why in IDLE_OF[_base(asked)].items():
-        if name not in QUIET and _holds(asked, name) and getattr(asked, name) not in _NOTHING:
+    for name, why in IDLE_OF[_base(body)].items():
+        if name not in QUIET and _holds(body, name) and getattr(body, name) not in _NOTHING:
             yield name, why
 
 
-def _base(asked: Asked) -> type[Asked]:
-    return Txt2img if isinstance(asked, Txt2img) else Img2img
+def _base(body: SdapiBody) -> type[SdapiBody]:
+    return Txt2img if isinstance(body, Txt2img) else Img2img
 
 
-def _holds(asked: Asked, name: str) -> bool:
+def _holds(body: SdapiBody, name: str) -> bool:
     """Whether a field could mean anything: those of hires do not where there is none."""
-    return not name.startswith("hr_") or bool(getattr(asked, "enable_hr", None))
+    return not name.startswith("hr_") or bool(getattr(body, "enable_hr", None))
 
 
-def _detail(model: type[Asked], error: Any) -> dict[str, Any]:
+def _detail(model: type[SdapiBody], error: Any) -> dict[str, Any]:
     loc, message = [f"{part!s:.80}" for part in error["loc"]], str(error["msg"])
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(loc[-1], model.model_fields, 3)
         way_out = f"near it are {', '.join(near)}" if near else "/docs lists those that are known"
         message = f"unknown field {loc[-1]!r}; {way_out}"
-    told = {"type": error["type"], "loc": ["body", *loc], "msg": message}
+    detail = {"type": error["type"], "loc": ["body", *loc], "msg": message}
     value = error["input"]
     if isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= 80):
-        told["input"] = value if not isinstance(value, int) or abs(value) < 2**63 else "large"
-    return told
+        detail["input"] = value if not isinstance(value, int) or abs(value) < 2**63 else "large"
+    return detail

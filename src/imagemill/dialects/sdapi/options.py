@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
-from imagemill.dialects.sdapi.words import Wrong, detail
+from imagemill.dialects.sdapi.vocabulary import InvalidBody, detail
 from imagemill.generation import Format
 from imagemill.http.json_body import SHOWN_ERRORS
 
@@ -20,7 +20,7 @@ PREVIEWS = "live_previews_enable"
 HONOURED: Mapping[str, Any] = {CHECKPOINT: "", FORMAT: "png", PREVIEWS: True}
 FORMATS: Mapping[str, Format] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
 
-# Options that are kept and told again, because clients set them, and that change no picture.
+# Options that are kept and told again, because clients set them, and that change no image.
 KEPT: Mapping[str, tuple[Any, str]] = {
     "sd_checkpoint_hash": ("", "models are named by their id alone"),
     "sd_checkpoint_cache": (0, "the server keeps as many models loaded as fit"),
@@ -69,48 +69,48 @@ _TYPES: Mapping[type, TypeAdapter[Any]] = {
     list: TypeAdapter(Annotated[list[_SHORT], Field(max_length=16)]),
 }
 
-Set = dict[str, Any]
+OptionValues = dict[str, Any]
 
 
-class Options:
+class CallerOptions:
     """By person, so that nobody changes the model of somebody else."""
 
     def __init__(self) -> None:
-        self._of: OrderedDict[str, Set] = OrderedDict()
+        self._of: OrderedDict[str, OptionValues] = OrderedDict()
 
-    def of(self, person: str) -> Set:
+    def of(self, person: str) -> OptionValues:
         return {**DEFAULTS, **self._of.get(person, {})}
 
-    def set(self, person: str, given: Mapping[str, Any]) -> None:
-        self._of[person] = {**self._of.pop(person, {}), **given}
+    def set(self, person: str, values: Mapping[str, Any]) -> None:
+        self._of[person] = {**self._of.pop(person, {}), **values}
         while len(self._of) > CALLERS:
             self._of.popitem(last=False)
 
 
-def checked(given: Mapping[str, Any], within: str | None = None) -> Set:
-    """What is given, each of the type of its default; raises Wrong. None asks for the default."""
-    found, wrong = Set(), list[dict[str, Any]]()
-    for name, value in given.items():
+def checked(params: Mapping[str, Any], within: str | None = None) -> OptionValues:
+    """The values, each of its default's type; raises InvalidBody. None asks for the default."""
+    values, wrong = OptionValues(), list[dict[str, Any]]()
+    for name, value in params.items():
         if name not in DEFAULTS:
-            told = f"unknown option {name!r:.80}; known are {', '.join(DEFAULTS)}"
-            wrong.append(_at(within, name, told, "extra_forbidden"))
+            message = f"unknown option {name!r:.80}; known are {', '.join(DEFAULTS)}"
+            wrong.append(_at(within, name, message, "extra_forbidden"))
             continue
         try:
-            found[name] = DEFAULTS[name] if value is None else _typed(DEFAULTS[name], value)
+            values[name] = DEFAULTS[name] if value is None else _typed(DEFAULTS[name], value)
         except ValidationError as error:
             first = error.errors()[0]
             wrong.append(_at(within, name, first["msg"], first["type"]))
-    if found.get(FORMAT, "png") not in FORMATS:
-        told = f"{found[FORMAT]!r:.80} is not written; one of {', '.join(FORMATS)}"
-        wrong.append(_at(within, FORMAT, told, "value_error"))
+    if values.get(FORMAT, "png") not in FORMATS:
+        message = f"{values[FORMAT]!r:.80} is not written; one of {', '.join(FORMATS)}"
+        wrong.append(_at(within, FORMAT, message, "value_error"))
     if wrong:
-        raise Wrong(wrong[:SHOWN_ERRORS])
-    return found
+        raise InvalidBody(wrong[:SHOWN_ERRORS])
+    return values
 
 
-def idle(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def idle(params: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """Options that were given and change nothing, with the reason."""
-    for name, value in given.items():
+    for name, value in params.items():
         if name in KEPT and value not in (KEPT[name][0], None, ""):
             yield name, KEPT[name][1]
 
@@ -120,7 +120,7 @@ def _typed(default: Any, value: Any) -> Any:
 
 
 def _at(within: str | None, name: str, message: str, type: str) -> dict[str, Any]:
-    told = detail(name[:80], message, type)
+    row = detail(name[:80], message, type)
     if within is not None:
-        told["loc"] = ["body", within, name[:80]]
-    return told
+        row["loc"] = ["body", within, name[:80]]
+    return row

@@ -19,32 +19,35 @@ DEEPEST = 16  # brackets in brackets
 
 
 @dataclass(frozen=True)
-class Said:
-    """text: what is to be painted, without syntax. weighted: there were weights, which are lost."""
+class ParsedPrompt:
+    """A prompt without its syntax."""
 
+    #: What is to be painted.
     text: str
+    #: Those it names, at most 8.
     loras: tuple[Lora, ...]
+    #: There were weights, which are lost.
     weighted: bool
 
 
-def read(prompt: str, base: str) -> Said:
+def read(prompt: str, base: str) -> ParsedPrompt:
     loras = tuple(_lora(kind, named, base) for kind, named in _TAG.findall(prompt))
     if len(loras) > MAX_LORAS:
         raise invalid("prompt", f"the prompt names {len(loras)} LoRAs; at most {MAX_LORAS}")
     text, weighted = plain(_TAG.sub("", prompt).strip())
-    return Said(text, loras, weighted)
+    return ParsedPrompt(text, loras, weighted)
 
 
 def plain(prompt: str) -> tuple[str, bool]:
     """The words without the brackets that weigh them, and whether there were any."""
-    found = 0
+    count = 0
     for _ in range(DEEPEST):
-        prompt, round_ = _ROUND.subn(lambda found: _weighed(found[1])[0], prompt)
+        prompt, round_ = _ROUND.subn(lambda match: _weighed(match[1])[0], prompt)
         prompt, square = _SQUARE.subn(r"\1", prompt)
         if not round_ + square:
             break
-        found += round_ + square
-    return _ESCAPED.sub(r"\1", prompt), found > 0
+        count += round_ + square
+    return _ESCAPED.sub(r"\1", prompt), count > 0
 
 
 def _weighed(text: str) -> tuple[str, float | None]:
@@ -55,19 +58,19 @@ def _weighed(text: str) -> tuple[str, float | None]:
 
 def _lora(kind: str, named: str, base: str) -> Lora:
     if kind == "hypernet":
-        told = f"there are no hypernetworks here; leave <hypernet:{named:.80}> out"
-        raise Fault(Kind.UNSUPPORTED, told, "prompt")
+        message = f"there are no hypernetworks here; leave <hypernet:{named:.80}> out"
+        raise Fault(Kind.UNSUPPORTED, message, "prompt")
     weights = list[float]()
     name, weight = _weighed(named)
     while weight is not None:
         weights.append(weight)
         name, weight = _weighed(name)
     if len(set(weights)) > 1:
-        told = f"<{kind}:{named:.80}> has several weights; one is applied to the whole file"
-        raise invalid("prompt", told)
+        message = f"<{kind}:{named:.80}> has several weights; one is applied to the whole file"
+        raise invalid("prompt", message)
     if not name.startswith(("http://", "https://")):
-        told = (
+        message = (
             f"there is no LoRA {name!r:.80} here; give the address of a file: <lora:https://...:1>"
         )
-        raise Fault(Kind.UNSUPPORTED, told, "prompt")
+        raise Fault(Kind.UNSUPPORTED, message, "prompt")
     return Lora(own(name, base) or name, weights[0] if weights else 1.0)

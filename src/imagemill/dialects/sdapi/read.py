@@ -17,9 +17,9 @@ from imagemill.dialects.sdapi import (
     options,
     prompts,
     samplers,
-    words,
+    vocabulary,
 )
-from imagemill.dialects.sdapi.bodies import Asked, Img2img, Txt2img
+from imagemill.dialects.sdapi.bodies import Img2img, SdapiBody, Txt2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.finishing import STYLES
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
@@ -33,40 +33,43 @@ LARGEST_SCALE = 32.0
 
 @dataclass(frozen=True)
 class Plan:
-    """A submission, and what its answer needs to know.
+    """A submission, and what its answer needs to know."""
 
-    set: options that the call itself has set. ignored: what was given and changes nothing, and why.
-    """
-
+    #: What is painted.
     submission: Submission
-    asked: Asked
-    sampler: samplers.Chosen
+    #: As it came.
+    body: SdapiBody
+    #: What it is painted with.
+    sampler: samplers.SamplerChoice
+    #: What is painted over; None for nothing.
     canvas: inpainting.Canvas | None
-    set: options.Set
+    #: Options that the call itself has set.
+    overrides: options.OptionValues
+    #: What came and changes nothing, and why.
     ignored: Mapping[str, str]
 
     @property
     def memory(self) -> int:
-        """Bytes that it takes until the pictures are painted."""
-        asked, patch = self.asked, None if self.canvas is None else self.canvas.patch
-        echoed = [*(asked.init_images or ()), asked.mask] if isinstance(asked, Img2img) else []
+        """Bytes that it takes until the images are painted."""
+        body, patch = self.body, None if self.canvas is None else self.canvas.patch
+        echoed = [*(body.init_images or ()), body.mask] if isinstance(body, Img2img) else []
         return sum(len(each or "") for each in echoed) + (0 if patch is None else patch.memory)
 
 
 def lightened(plan: Plan) -> Plan:
-    """With as much of the pictures that were given as the answer needs."""
-    asked, canvas = plan.asked, plan.canvas
-    if isinstance(asked, Img2img) and not asked.include_init_images:
-        asked = asked.model_copy(update={"init_images": None, "mask": None})
-    return replace(plan, asked=asked, canvas=None if canvas is None else canvas.lightened())
+    """With as much of the images that came as the answer needs."""
+    body, canvas = plan.body, plan.canvas
+    if isinstance(body, Img2img) and not body.include_init_images:
+        body = body.model_copy(update={"init_images": None, "mask": None})
+    return replace(plan, body=body, canvas=None if canvas is None else canvas.lightened())
 
 
 def value(body: bytes) -> Any:
     """The JSON value of a body, without what could not be told again in JSON."""
-    found = json_body.parse(json_body.text(body))
-    if not _finite(found):
+    content = json_body.parse(json_body.text(body))
+    if not _finite(content):
         raise invalid("body", "a number is too large for JSON's readers; give a smaller one")
-    return found
+    return content
 
 
 def _finite(value: Any) -> bool:
@@ -76,105 +79,112 @@ def _finite(value: Any) -> bool:
 
 
 async def plan(
-    context: AppContext, asked: Asked, sources: init_images.InitImages, kept: options.Set
+    context: AppContext,
+    body: SdapiBody,
+    sources: init_images.InitImages,
+    kept: options.OptionValues,
 ) -> Plan:
-    """Raises a Fault for all that cannot be had. sources: of the pictures that are named."""
-    _check_scripts(asked)
-    overridden = options.checked(asked.override_settings or {}, "override_settings")
+    """Raises a Fault for all that cannot be had. sources: of the images that are named."""
+    _check_scripts(body)
+    overridden = options.checked(body.override_settings or {}, "override_settings")
     endpoint = checkpoints.find(context.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
     if options.CHECKPOINT in overridden:
         overridden[options.CHECKPOINT] = endpoint.id
-    name = asked.sampler_name or asked.sampler_index or samplers.AUTOMATIC
+    name = body.sampler_name or body.sampler_index or samplers.AUTOMATIC
     embedded = endpoint.source == EMBEDDED
-    sampler = samplers.chosen(name, asked.scheduler or "", embedded)
-    said = prompts.read(asked.prompt or "", sources.base)
-    against, weighted = prompts.plain(asked.negative_prompt or "")
+    sampler = samplers.chosen(name, body.scheduler or "", embedded)
+    prompt = prompts.read(body.prompt or "", sources.base)
+    negative, weighted = prompts.plain(body.negative_prompt or "")
     canvas = None
-    if isinstance(asked, Img2img):
-        canvas = await sources.canvas(asked, endpoint)
-    drawn = asked.seed is None or asked.seed == -1
+    if isinstance(body, Img2img):
+        canvas = await sources.canvas(body, endpoint)
+    drawn = body.seed is None or body.seed == -1
     draft = Draft(
-        said.text,
+        prompt.text,
         format=options.FORMATS[{**kept, **overridden}[options.FORMAT]],
-        negative_prompt=against,
-        steps=asked.steps,
-        guidance_scale=asked.cfg_scale,
+        negative_prompt=negative,
+        steps=body.steps,
+        guidance_scale=body.cfg_scale,
         scheduler=sampler.scheduler,
-        seed=None if drawn else asked.seed,
-        num_images=_count(asked),
-        loras=() if asked.disable_extra_networks else said.loras,
-        style=_style(asked.styles or []),
+        seed=None if drawn else body.seed,
+        num_images=_count(body),
+        loras=() if body.disable_extra_networks else prompt.loras,
+        style=_style(body.styles or []),
     )
     ignored = {
-        **dict(bodies.idle(asked)),
+        **dict(bodies.idle(body)),
         **{f"override_settings.{each}": why for each, why in options.idle(overridden)},
         **({"sampler_name": f"{name}: {samplers.STANDS_IN}"} if sampler.stands_in else {}),
         **({"scheduler": "the model's own, which is even too"} if sampler.even else {}),
-        **({"prompt": "weights of words: all weigh the same"} if said.weighted or weighted else {}),
+        **(
+            {"prompt": "weights of words: all weigh the same"}
+            if prompt.weighted or weighted
+            else {}
+        ),
     }
-    generation = endpoint.generation(_placed(draft, asked, canvas, endpoint))
-    submission = _submission(generation, endpoint, asked, sources.caller.id)
-    return Plan(submission, asked, sampler, canvas, overridden, ignored)
+    generation = endpoint.generation(_placed(draft, body, canvas, endpoint))
+    submission = _submission(generation, endpoint, body, sources.caller.id)
+    return Plan(submission, body, sampler, canvas, overridden, ignored)
 
 
 def _submission(
-    generation: Generation, endpoint: Endpoint, asked: Asked, caller: str
+    generation: Generation, endpoint: Endpoint, body: SdapiBody, caller: str
 ) -> Submission:
     return Submission(
         generation,
         endpoint.source,
-        dialect=words.DOOR,
+        dialect=vocabulary.DIALECT,
         caller=caller,
-        ttl_seconds=None if asked.save_images else RAW_KEPT,
-        public=bool(asked.save_images),
+        ttl_seconds=None if body.save_images else RAW_KEPT,
+        public=bool(body.save_images),
         cacheable=False,
-        seed_drawn=asked.seed is None or asked.seed == -1,
+        seed_drawn=body.seed is None or body.seed == -1,
         wait_for_model=True,
     )
 
 
-def _check_scripts(asked: Asked) -> None:
-    if asked.script_name and asked.script_name != "None":
-        raise invalid("script_name", f"Script '{asked.script_name:.80}' not found")
-    for name in asked.alwayson_scripts or {}:
+def _check_scripts(body: SdapiBody) -> None:
+    if body.script_name and body.script_name != "None":
+        raise invalid("script_name", f"Script '{body.script_name:.80}' not found")
+    for name in body.alwayson_scripts or {}:
         raise invalid("alwayson_scripts", f"always on script {name:.80} not found; leave it out")
 
 
-def _count(asked: Asked) -> int:
+def _count(body: SdapiBody) -> int:
     for name in ("batch_size", "n_iter"):
-        each = getattr(asked, name)
+        each = getattr(body, name)
         if each is not None and each < 1:
             raise invalid(name, f"{name} is less than 1; give 1 or more")
-    return (asked.batch_size or 1) * (asked.n_iter or 1)
+    return (body.batch_size or 1) * (body.n_iter or 1)
 
 
 def _style(names: list[str]) -> str | None:
-    found = [name for name in names if name.strip()]
-    if len(found) > 1:
-        raise invalid("style", f"{len(found)} styles are named; a picture has one")
-    if found and found[0].lower() not in STYLES:
-        raise invalid("style", f"there is no style {found[0]!r:.80}; see GET prompt-styles")
-    return found[0] if found else None
+    named = [name for name in names if name.strip()]
+    if len(named) > 1:
+        raise invalid("style", f"{len(named)} styles are named; a picture has one")
+    if named and named[0].lower() not in STYLES:
+        raise invalid("style", f"there is no style {named[0]!r:.80}; see GET prompt-styles")
+    return named[0] if named else None
 
 
 def _placed(
-    draft: Draft, asked: Asked, canvas: inpainting.Canvas | None, endpoint: Endpoint
+    draft: Draft, body: SdapiBody, canvas: inpainting.Canvas | None, endpoint: Endpoint
 ) -> Draft:
     """The draft with its size, and what is painted over."""
-    if isinstance(asked, Img2img) and canvas is not None:
-        return init_images.painted_over(draft, canvas, asked)
-    assert isinstance(asked, Txt2img)
-    width, height = _size(asked, endpoint) if asked.enable_hr else (asked.width, asked.height)
+    if isinstance(body, Img2img) and canvas is not None:
+        return init_images.painted_over(draft, canvas, body)
+    assert isinstance(body, Txt2img)
+    width, height = _size(body, endpoint) if body.enable_hr else (body.width, body.height)
     return replace(draft, width=width, height=height)
 
 
-def _size(asked: Txt2img, endpoint: Endpoint) -> tuple[int | None, int | None]:
+def _size(body: Txt2img, endpoint: Endpoint) -> tuple[int | None, int | None]:
     """Of the second pass of a hires call."""
-    if asked.firstphase_width or asked.firstphase_height:  # an older form: width is the second's
-        return asked.width, asked.height
-    width = endpoint.defaults.width if asked.width is None else asked.width
-    height = endpoint.defaults.height if asked.height is None else asked.height
-    across, down = asked.hr_resize_x or 0, asked.hr_resize_y or 0
+    if body.firstphase_width or body.firstphase_height:  # an older form: width is the second's
+        return body.width, body.height
+    width = endpoint.defaults.width if body.width is None else body.width
+    height = endpoint.defaults.height if body.height is None else body.height
+    across, down = body.hr_resize_x or 0, body.hr_resize_y or 0
     if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
         return width, height  # which is refused
     for name, side in (("hr_resize_x", across), ("hr_resize_y", down)):
@@ -182,7 +192,7 @@ def _size(asked: Txt2img, endpoint: Endpoint) -> tuple[int | None, int | None]:
             raise invalid(name, f"{name} is out of range; give {MIN_SIDE} to {MAX_SIDE}")
     if across or down:
         return across or round(width * down / height), down or round(height * across / width)
-    scale = 2.0 if asked.hr_scale is None else asked.hr_scale
+    scale = 2.0 if body.hr_scale is None else body.hr_scale
     if not 1 <= scale <= LARGEST_SCALE:
         raise invalid("hr_scale", f"hr_scale {scale} is out of range; give 1 to {LARGEST_SCALE}")
     return round(width * scale), round(height * scale)
@@ -192,13 +202,13 @@ def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not A1111's. Clients that were given no password
     send a header without one.
     """
-    scheme, _, given = headers.get("authorization", "").strip().partition(" ")
-    if not scheme or (scheme.lower() == "basic" and not given.strip()):
+    scheme, _, password = headers.get("authorization", "").strip().partition(" ")
+    if not scheme or (scheme.lower() == "basic" and not password.strip()):
         return
     try:
-        if scheme.lower() == "basic" and b":" in binascii.a2b_base64(given.strip().encode()):
+        if scheme.lower() == "basic" and b":" in binascii.a2b_base64(password.strip().encode()):
             return
     except (binascii.Error, UnicodeEncodeError):
         pass
-    told = "authorization is not of the form 'Basic' and base64 of user:password"
-    raise Fault(Kind.DENIED, told)
+    message = "authorization is not of the form 'Basic' and base64 of user:password"
+    raise Fault(Kind.DENIED, message)

@@ -11,19 +11,19 @@ from fastapi import APIRouter, Request, Response
 from imagemill import infotext
 from imagemill.catalog import EMBEDDED
 from imagemill.dialects.sdapi import (
+    active_calls,
     bodies,
     checkpoints,
     init_images,
     inpainting,
     lists,
-    live,
     options,
     read,
-    words,
+    vocabulary,
     write,
 )
-from imagemill.dialects.sdapi.words import DOOR
-from imagemill.dialects.sdapi.write import Told
+from imagemill.dialects.sdapi.vocabulary import DIALECT, InvalidBody, detail
+from imagemill.dialects.sdapi.write import SdapiResponse
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
@@ -45,12 +45,12 @@ class Sdapi:
 
     def __init__(self, context: AppContext) -> None:
         self.context, self.service = context, context.service
-        self.options, self.board = options.Options(), live.Board()
+        self.options, self.calls = options.CallerOptions(), active_calls.ActiveCalls()
 
-    def painting(self, model: type[bodies.Asked]) -> Handler:
+    def painting(self, model: type[bodies.SdapiBody]) -> Handler:
         """What answers calls whose body is a `model`."""
         paint = operation.Operation(
-            DOOR,
+            DIALECT,
             lambda request: read.credential(request.headers),
             partial(self._read, model),
             self._reply,
@@ -58,8 +58,8 @@ class Sdapi:
         )
         return paint.handler(self.context)
 
-    async def _read(self, model: type[bodies.Asked], call: operation.Call) -> Submission:
-        def parsed(body: bytes) -> bodies.Asked:
+    async def _read(self, model: type[bodies.SdapiBody], call: operation.Call) -> Submission:
+        def parsed(body: bytes) -> bodies.SdapiBody:
             return bodies.take(model, read.value(body))
 
         body = await operation.reading(call.body, parsed, call.body)
@@ -74,30 +74,30 @@ class Sdapi:
         assert isinstance(call.state, read.Plan), "as read leaves it"
         plan, person = replace(call.state, submission=submission), person_of(call.request)
         await operation.hold(call.request, plan.memory)
-        if plan.asked.override_settings_restore_afterwards is False:
-            self.options.set(person, plan.set)
+        if plan.body.override_settings_restore_afterwards is False:
+            self.options.set(person, plan.overrides)
         work = partial(self._painted, person, plan, call.base(), call.place)
         body, headers = await self.service.share(submission, work)
-        return Told(body, headers=headers)
+        return SdapiResponse(body, headers=headers)
 
     async def _painted(
         self, person: str, plan: read.Plan, base: str, place: Place | None
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        """What is told of a call that somebody waits for, and in which headers."""
+        """The body and the headers of a reply that somebody waits for."""
         submission = replace(plan.submission, repeat=None)  # this work is shared
         job = await self.service.begin(submission, place=place)
-        current = live.Live(job, plan.asked.force_task_id or f"task({job.id})")
-        self.board.add(person, current)
+        current = active_calls.ActiveCall(job, plan.body.force_task_id or f"task({job.id})")
+        self.calls.add(person, current)
         try:
             async for item in self.service.watch(job.id):
-                current.hear(item)
+                current.update(item)
         finally:
-            self.board.remove(person, current)
+            self.calls.remove(person, current)
             await asyncio.shield(self.service.leave(job))
-        return await self._told(plan, current, base)
+        return await self._body_of(plan, current, base)
 
-    async def _told(
-        self, plan: read.Plan, current: live.Live, base: str
+    async def _body_of(
+        self, plan: read.Plan, current: active_calls.ActiveCall, base: str
     ) -> tuple[dict[str, Any], dict[str, str]]:
         job, stopped = current.job, current.stopped or current.skipped
         if stopped and job.fault is not None and job.fault.kind is Kind.CANCELLED:
@@ -113,52 +113,49 @@ class Sdapi:
             await ENCODING.run(inpainting.finished, each, plan.canvas, format)
             for each in painted.pictures
         ]
-        told = write.painted(plan, job, whole, painted.served_by, base)
-        return told, replies.headers(answer)
+        body = write.painted(plan, job, whole, painted.served_by, base)
+        return body, replies.headers(answer)
 
     async def progress(self, request: Request, skip_current_image: bool = False) -> Response:
         person = self._person(request)
-        current = self.board.current(person)
+        current = self.calls.current(person)
         shown = self.options.of(person)[options.PREVIEWS] and not skip_current_image
         newest = current.newest if current is not None and shown else None
-        picture = None if newest is None else await ENCODING.run(inpainting.as_png, newest)
-        now, count = self.service.now(), self.board.count(person)
-        return Told(write.progress(current, count, now, picture))
+        image = None if newest is None else await ENCODING.run(inpainting.as_png, newest)
+        now, count = self.service.now(), self.calls.count(person)
+        return SdapiResponse(write.progress(current, count, now, image))
 
     async def interrupt(self, request: Request) -> Response:
-        if (current := self.board.current(self._person(request))) is not None:
+        if (current := self.calls.current(self._person(request))) is not None:
             current.stopped = True
             await self.service.cancel(current.job)
-        return Told({})
+        return SdapiResponse({})
 
     async def skip(self, request: Request) -> Response:
         """All pictures of a call are painted together, so there is no next one to go on with."""
-        if (current := self.board.current(self._person(request))) is not None:
+        if (current := self.calls.current(self._person(request))) is not None:
             current.skipped = True
             await self.service.cancel(current.job)
-        return Told(None)
+        return SdapiResponse(None)
 
     async def get_options(self, request: Request) -> Response:
         kept = self.options.of(self._person(request))
         title = kept[options.CHECKPOINT] or self.context.catalog.default
-        return Told(write.options(kept, title))
+        return SdapiResponse(write.options(kept, title))
 
     async def set_options(self, request: Request) -> Response:
-        body = await self._body(request)
-        given = options.checked(body)
-        if given.get(options.CHECKPOINT):
-            found = checkpoints.find(self.context.catalog, given[options.CHECKPOINT])
-            given[options.CHECKPOINT] = found.id
-        self.options.set(person_of(request), given)
-        return Told(None)
+        values = options.checked(await self._body(request))
+        if name := values.get(options.CHECKPOINT):
+            values[options.CHECKPOINT] = checkpoints.find(self.context.catalog, name).id
+        self.options.set(person_of(request), values)
+        return SdapiResponse(None)
 
     async def png_info(self, request: Request) -> Response:
-        body = await self._body(request)
-        given = body.get("image")
-        if not isinstance(given, str) or not given.strip():
-            raise words.Wrong([words.detail("png", "the image is missing", "missing")])
+        image = (await self._body(request)).get("image")
+        if not isinstance(image, str) or not image.strip():
+            raise InvalidBody([detail("png", "the image is missing", "missing")])
         with self.service.admit(person_of(request)):
-            return Told(await DECODING.run(_png_info, given))
+            return SdapiResponse(await DECODING.run(_png_info, image))
 
     def _person(self, request: Request) -> str:
         """Whose progress, interrupts and options these are."""
@@ -171,16 +168,16 @@ class Sdapi:
         return await operation.reading(body, _object, body)
 
     def listing(self, name: str) -> Handler:
-        async def told(request: Request) -> Response:
+        async def listed(request: Request) -> Response:
             self._person(request)
-            return Told(lists.LISTS[name](self.context.catalog))
+            return SdapiResponse(lists.LISTS[name](self.context.catalog))
 
-        return told
+        return listed
 
     def nothing(self, name: str) -> Handler:
         async def done(request: Request) -> Response:
             self._person(request)
-            return Told(lists.DONE[name])
+            return SdapiResponse(lists.DONE[name])
 
         return done
 
@@ -193,20 +190,22 @@ class Sdapi:
 
     async def queue_status(self, request: Request) -> Response:
         waiting = await self.service.waiting()
-        return Told({"msg": "estimation", "queue_size": waiting, "rank": None, "rank_eta": None})
+        return SdapiResponse(
+            {"msg": "estimation", "queue_size": waiting, "rank": None, "rank_eta": None}
+        )
 
 
-async def _so_far(plan: read.Plan, current: live.Live) -> list[bytes]:
-    """What there is of an interrupted call: the last preview of each picture."""
-    generation, found = current.job.generation, list[bytes]()
+async def _so_far(plan: read.Plan, current: active_calls.ActiveCall) -> list[bytes]:
+    """What there is of an interrupted call: the last preview of each image."""
+    generation, images = current.job.generation, list[bytes]()
     for index, preview in sorted(current.previews.items()):
         seed = generation.seed_of(index)
         facts = provenance(generation, seed, _served_by(plan))
         size, format = (generation.width, generation.height), generation.format
-        found.append(
+        images.append(
             await ENCODING.run(inpainting.unfinished, preview, size, plan.canvas, format, facts)
         )
-    return found
+    return images
 
 
 def _served_by(plan: read.Plan) -> str:
@@ -215,14 +214,14 @@ def _served_by(plan: read.Plan) -> str:
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    found = read.value(body)
-    if not isinstance(found, dict):
-        raise words.Wrong([words.detail(None, "the body is not an object", "dict_type")])
-    return found
+    content = read.value(body)
+    if not isinstance(content, dict):
+        raise InvalidBody([detail(None, "the body is not an object", "dict_type")])
+    return content
 
 
-def _png_info(given: str) -> dict[str, Any]:
-    text, items = texts_of(init_images.decoded(given, "png"), "png")
+def _png_info(image: str) -> dict[str, Any]:
+    text, items = texts_of(init_images.decoded(image, "png"), "png")
     return {"info": text, "items": items, "parameters": infotext.read(text)}
 
 
@@ -230,7 +229,7 @@ def refuse(fault: Fault) -> Response:
     headers = replies.retry_header(fault)
     if fault.kind is Kind.DENIED:
         headers["www-authenticate"] = "Basic"
-    return Told(words.error_body(fault), words.STATUSES[fault.kind], headers)
+    return SdapiResponse(vocabulary.error_body(fault), vocabulary.STATUSES[fault.kind], headers)
 
 
 def _request(schema: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +243,7 @@ _SETTING = {"type": "object", "properties": {name: {} for name in options.DEFAUL
 
 def routes(context: AppContext) -> APIRouter:
     router, sdapi = APIRouter(tags=["sdapi"]), Sdapi(context)
-    answering = partial(operation.answering, context, DOOR, refuse)
+    answering = partial(operation.answering, context, DIALECT, refuse)
     images = [
         (name, sdapi.painting(model), json_body.schema(model))
         for name, model in (("txt2img", bodies.Txt2imgBody), ("img2img", bodies.Img2imgBody))
@@ -270,10 +269,10 @@ def routes(context: AppContext) -> APIRouter:
             name if name == QUEUE else f"/sdapi/v1/{name}",
             handler,
             methods=[verb],
-            response_class=Told,
+            response_class=SdapiResponse,
             summary=spoken.capitalize(),
             operation_id=f"sdapi_{verb.lower()}_{spoken.replace(' ', '_')}",
             openapi_extra=_request(schema) if schema else None,
-            responses=replies.responses(words.STATUSES, _ERROR),
+            responses=replies.responses(vocabulary.STATUSES, _ERROR),
         )
     return router

@@ -11,30 +11,34 @@ AUTOMATIC = "Automatic"  # the model's own, whether sampler or schedule
 
 @dataclass(frozen=True)
 class Sampler:
-    """scheduler: a class of diffusers, None for the model's own. aliases: exactly the same.
+    """A way from noise to an image, as A1111 knows it."""
 
-    spaced: whether its steps can be spaced otherwise. noise: whether it leads models alone that
-    take noise away, as Stable Diffusion's to SDXL; the embedded one is none, and paints with Euler.
-    """
-
+    #: A1111's own.
     name: str
+    #: A class of diffusers; None for the model's own.
     scheduler: str | None
+    #: Names of exactly the same.
     aliases: tuple[str, ...] = ()
+    #: Its steps can be spaced otherwise.
     spaced: bool = True
+    #: It leads models alone that take noise away, as Stable Diffusion's to SDXL; the embedded one
+    #: is none, and paints with Euler.
     noise: bool = False
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What a call is painted with. stands_in: for what cannot lead the model. schedule: its label.
+class SamplerChoice:
+    """What a call is painted with."""
 
-    even: whether a schedule was named that only stands for the model's own.
-    """
-
+    #: Of the sampler.
     name: str
+    #: One of SCHEDULERS; None for the model's own.
     scheduler: str | None
+    #: For a sampler that cannot lead the model.
     stands_in: bool
+    #: Its label.
     schedule: str
+    #: A schedule was named that only stands for the model's own.
     even: bool
 
 
@@ -101,7 +105,7 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
 )
 
 
-def chosen(sampler: str, schedule: str, embedded: bool) -> Chosen:
+def chosen(sampler: str, schedule: str, embedded: bool) -> SamplerChoice:
     """What is meant by the names, in any case; older clients write the schedule after the sampler.
 
     Raises a Fault for names of nothing, and for schedules that the embedded model does not have.
@@ -111,10 +115,10 @@ def chosen(sampler: str, schedule: str, embedded: bool) -> Chosen:
     each = _named(words.removesuffix(spacing).strip() if spacing else words, sampler)
     spacing, even = _schedule(schedule, spacing, embedded or not each.spaced)
     if embedded and each.noise:
-        return Chosen("Euler", _EULER, True, AUTOMATIC, even)
+        return SamplerChoice("Euler", _EULER, True, AUTOMATIC, even)
     label = SPACINGS.get(spacing, AUTOMATIC)
     scheduler = f"{each.scheduler}+{spacing}" if spacing else each.scheduler
-    return Chosen(each.name, scheduler, False, label, even)
+    return SamplerChoice(each.name, scheduler, False, label, even)
 
 
 def _named(words: str, said: str) -> Sampler:

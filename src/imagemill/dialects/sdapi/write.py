@@ -8,11 +8,11 @@ from typing import Any
 from fastapi.responses import JSONResponse
 
 from imagemill import __version__, infotext
+from imagemill.dialects.sdapi.active_calls import ActiveCall
 from imagemill.dialects.sdapi.bodies import SECRET, Img2img
-from imagemill.dialects.sdapi.live import Live
 from imagemill.dialects.sdapi.options import CHECKPOINT
 from imagemill.dialects.sdapi.read import Plan
-from imagemill.dialects.sdapi.words import TEXTINFO
+from imagemill.dialects.sdapi.vocabulary import TEXTINFO
 from imagemill.job import Job
 
 VERSION = f"imagemill {__version__}"
@@ -34,26 +34,26 @@ ALWAYS: dict[str, Any] = {
 }
 
 
-class Told(JSONResponse):
+class SdapiResponse(JSONResponse):
     """In ASCII: a string of JSON may hold what UTF-8 cannot."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-def painted(plan: Plan, job: Job, pictures: list[bytes], served_by: str, base: str) -> Any:
-    """The answer of txt2img and img2img, with as many pictures as there are."""
-    shown = pictures if plan.asked.send_images is not False else []
+def painted(plan: Plan, job: Job, images: list[bytes], served_by: str, base: str) -> Any:
+    """The answer of txt2img and img2img, with as many images as there are."""
+    shown = images if plan.body.send_images is not False else []
     return {
         "images": [base64.b64encode(each).decode() for each in shown],
         "parameters": parameters(plan),
-        "info": json.dumps(info(plan, job, len(pictures), served_by, base)),
+        "info": json.dumps(info(plan, job, len(images), served_by, base)),
     }
 
 
 def parameters(plan: Plan) -> dict[str, Any]:
-    """What was asked, with what was left open filled in."""
-    generation, told = plan.submission.generation, plan.asked.model_dump(exclude=set(SECRET))
+    """The parameters of a call, with what was left open filled in."""
+    generation, params = plan.submission.generation, plan.body.model_dump(exclude=set(SECRET))
     open_ = {
         "prompt": "",
         "negative_prompt": "",
@@ -72,19 +72,19 @@ def parameters(plan: Plan) -> dict[str, Any]:
         "send_images": True,
         "save_images": False,
     }
-    told |= {name: value for name, value in open_.items() if told.get(name) is None}
-    if isinstance(plan.asked, Img2img):
-        told["denoising_strength"] = generation.strength
-        if not plan.asked.include_init_images:
-            told |= {"init_images": None, "mask": None}
-    return told
+    params |= {name: value for name, value in open_.items() if params.get(name) is None}
+    if isinstance(plan.body, Img2img):
+        params["denoising_strength"] = generation.strength
+        if not plan.body.include_init_images:
+            params |= {"init_images": None, "mask": None}
+    return params
 
 
 def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[str, Any]:
-    generation, asked = plan.submission.generation, plan.asked
-    prompt, negative = asked.prompt or "", asked.negative_prompt or ""
+    generation, body = plan.submission.generation, plan.body
+    prompt, negative = body.prompt or "", body.negative_prompt or ""
     seeds = [generation.seed_of(index) for index in range(count)]
-    files = [] if job.result is None or not asked.save_images else job.result.files
+    files = [] if job.result is None or not body.save_images else job.result.files
     return {
         **ALWAYS,
         "prompt": prompt,
@@ -101,11 +101,11 @@ def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[st
         "extra_generation_params": {"Schedule type": plan.sampler.schedule},
         "cfg_scale": generation.guidance_scale,
         "steps": generation.steps,
-        "batch_size": asked.batch_size or 1,
+        "batch_size": body.batch_size or 1,
         "sd_model_name": generation.model,
         "denoising_strength": generation.strength if generation.image else None,
         "infotexts": [_infotext(plan, seed) for seed in seeds],
-        "styles": asked.styles or [],
+        "styles": body.styles or [],
         "job_timestamp": timestamp(job.created),
         "imagemill": {
             "served_by": served_by,
@@ -130,33 +130,35 @@ def _infotext(plan: Plan, seed: int) -> str:
         *([("Denoising strength", generation.strength)] if generation.image else []),
         ("Version", VERSION),
     ]
-    return infotext.write(plan.asked.prompt or "", plan.asked.negative_prompt or "", pairs)
+    return infotext.write(plan.body.prompt or "", plan.body.negative_prompt or "", pairs)
 
 
-def progress(live: Live | None, count: int, now: float, picture: bytes | None) -> dict[str, Any]:
-    done = 0.0 if live is None else live.progress
-    began = None if live is None else live.job.started
+def progress(
+    call: ActiveCall | None, count: int, now: float, image: bytes | None
+) -> dict[str, Any]:
+    done = 0.0 if call is None else call.progress
+    began = None if call is None else call.job.started
     passed = 0.0 if began is None else max(0.0, now - began)
     return {
         "progress": round(done, 4),
         "eta_relative": round(passed / done - passed, 3) if done else 0.0,
-        "state": state(live, count),
-        "current_image": None if picture is None else base64.b64encode(picture).decode(),
-        "textinfo": None if live is None else TEXTINFO[live.job.status],
+        "state": state(call, count),
+        "current_image": None if image is None else base64.b64encode(image).decode(),
+        "textinfo": None if call is None else TEXTINFO[call.job.status],
     }
 
 
-def state(live: Live | None, count: int) -> dict[str, Any]:
-    steps = 0 if live is None else live.job.generation.steps
+def state(call: ActiveCall | None, count: int) -> dict[str, Any]:
+    steps = 0 if call is None else call.job.generation.steps
     return {
-        "skipped": live is not None and live.skipped,
-        "interrupted": live is not None and live.stopped,
+        "skipped": call is not None and call.skipped,
+        "interrupted": call is not None and call.stopped,
         "stopping_generation": False,
-        "job": "" if live is None else live.name,
+        "job": "" if call is None else call.name,
         "job_count": count,
-        "job_timestamp": "0" if live is None else timestamp(live.job.created),
+        "job_timestamp": "0" if call is None else timestamp(call.job.created),
         "job_no": 0,
-        "sampling_step": 0 if live is None else min(steps, round(live.share * steps)),
+        "sampling_step": 0 if call is None else min(steps, round(call.share * steps)),
         "sampling_steps": steps,
     }
 

@@ -7,7 +7,7 @@ from typing import Any
 from imagemill.catalog import Catalog, Model
 from imagemill.dialects import hub_models
 from imagemill.dialects.together.vocabulary import DIALECT
-from imagemill.generation import Answer, Painted
+from imagemill.generation import Answer, GeneratedImages
 from imagemill.job import Job, Submission
 
 HUB = "https://huggingface.co"
@@ -37,7 +37,7 @@ def answer_of(job: Job) -> Answer:
         raise job.fault
     assert job.result is not None
     result = job.result
-    painted = Painted((), result.seconds, result.served_by, result.ignored)
+    painted = GeneratedImages((), result.seconds, result.served_by, result.ignored)
     return Answer(painted, job.generation.seed, hit=False)
 
 

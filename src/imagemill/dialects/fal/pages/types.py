@@ -188,7 +188,7 @@ class FalFile(Output, title="File"):
     file_size: Annotated[int | None, _described("In bytes.")] = None
 
 
-class FileWithData(FalFile, title="FileWithData"):
+class FileWithData(FalFile):
     model_config = ConfigDict(title="File")
 
     file_data: str | None = None

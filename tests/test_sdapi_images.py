@@ -47,7 +47,7 @@ def square(box: tuple[int, int, int, int], size: tuple[int, int] = (128, 64)) ->
     return mask
 
 
-def asked(**more: Any) -> dict[str, Any]:
+def body_with(**more: Any) -> dict[str, Any]:
     usual = {"prompt": "a cat", "steps": 2, "seed": 1, "init_images": [base64_of(halves())]}
     return usual | more
 
@@ -64,13 +64,13 @@ async def painted_over(
     engine = PlainEngine()
     async with serving(engine) as client:
         opened(await client.post(f"{V1}/img2img", json=body))
-    (given,) = engine.inputs
-    found = [Image.open(io.BytesIO(each)) for each in given.values()]
-    return engine, found[0], found[1] if len(found) > 1 else None
+    (inputs,) = engine.inputs
+    images = [Image.open(io.BytesIO(each)) for each in inputs.values()]
+    return engine, images[0], images[1] if len(images) > 1 else None
 
 
 async def test_what_is_left_open_is_as_the_picture_is(serving: Serving) -> None:
-    engine, image, mask = await painted_over(serving, asked())
+    engine, image, mask = await painted_over(serving, body_with())
     assert (engine.submitted[0].width, engine.submitted[0].height) == (128, 64)
     assert engine.submitted[0].strength == 0.75
     assert (image.size, mask) == ((128, 64), None)
@@ -78,7 +78,7 @@ async def test_what_is_left_open_is_as_the_picture_is(serving: Serving) -> None:
 
 @pytest.mark.parametrize("form", ["{}", "data:image/png;base64,{}", "\n{}\n"])
 async def test_pictures_come_bare_or_as_data_uris(serving: Serving, form: str) -> None:
-    body = asked(init_images=[form.format(base64_of(halves()))], denoising_strength=0.3)
+    body = body_with(init_images=[form.format(base64_of(halves()))], denoising_strength=0.3)
     engine, _, _ = await painted_over(serving, body)
     assert engine.submitted[0].strength == 0.3
 
@@ -95,7 +95,7 @@ async def test_pictures_come_bare_or_as_data_uris(serving: Serving, form: str) -
 async def test_a_picture_of_another_shape_is_fitted(
     serving: Serving, mode: int, corner: Any, middle: Any
 ) -> None:
-    _, image, _ = await painted_over(serving, asked(width=128, height=128, resize_mode=mode))
+    _, image, _ = await painted_over(serving, body_with(width=128, height=128, resize_mode=mode))
     assert image.size == (128, 128)
     assert (image.getpixel((0, 0)), image.getpixel((40, 64))) == (corner, middle)
     assert image.getpixel((127, 127)) == RED
@@ -117,15 +117,15 @@ async def test_a_padded_picture_keeps_its_shape_and_a_cropped_one_loses_its_side
 
 async def test_the_whole_is_painted_where_the_mask_is_white(serving: Serving) -> None:
     mask = square((0, 0, 32, 64))
-    body = asked(mask=base64_of(mask), inpaint_full_res=False, mask_blur=0, inpainting_fill=1)
-    _, image, given = await painted_over(serving, body)
-    assert given is not None
-    assert np.array_equal(np.asarray(given), np.asarray(mask))
+    body = body_with(mask=base64_of(mask), inpaint_full_res=False, mask_blur=0, inpainting_fill=1)
+    _, image, shown = await painted_over(serving, body)
+    assert shown is not None
+    assert np.array_equal(np.asarray(shown), np.asarray(mask))
     assert np.array_equal(np.asarray(image), np.asarray(halves()))
 
 
 async def test_a_mask_may_be_turned_round_and_softened(serving: Serving) -> None:
-    body = asked(
+    body = body_with(
         mask=base64_of(square((0, 0, 64, 64))),
         inpaint_full_res=False,
         inpainting_mask_invert=1,
@@ -133,9 +133,9 @@ async def test_a_mask_may_be_turned_round_and_softened(serving: Serving) -> None
         mask_blur_y=0,
         inpainting_fill=1,
     )
-    _, _, given = await painted_over(serving, body)
-    assert given is not None
-    across = [given.getpixel((x, 32)) for x in (0, 63, 127)]
+    _, _, shown = await painted_over(serving, body)
+    assert shown is not None
+    across = [shown.getpixel((x, 32)) for x in (0, 63, 127)]
     assert across[0] == 0
     assert 0 < int(str(across[1])) < 255
     assert across[2] == 255
@@ -144,17 +144,17 @@ async def test_a_mask_may_be_turned_round_and_softened(serving: Serving) -> None
 async def test_a_mask_that_is_drawn_on_nothing_counts_where_it_is_drawn(serving: Serving) -> None:
     mask = Image.new("RGBA", (128, 64))
     ImageDraw.Draw(mask).rectangle((0, 0, 31, 63), fill=(0, 0, 0, 200))
-    body = asked(mask=base64_of(mask), inpaint_full_res=0, mask_blur=0)
-    _, _, given = await painted_over(serving, body)
-    assert given is not None
-    assert (given.getpixel((10, 10)), given.getpixel((40, 10))) == (255, 0)
+    body = body_with(mask=base64_of(mask), inpaint_full_res=0, mask_blur=0)
+    _, _, shown = await painted_over(serving, body)
+    assert shown is not None
+    assert (shown.getpixel((10, 10)), shown.getpixel((40, 10))) == (255, 0)
 
 
 async def test_colours_flow_into_the_hole(serving: Serving) -> None:
-    picture = Image.new("RGB", (128, 64), GREEN)
-    picture.paste(RED, (48, 16, 80, 48))
-    body = asked(
-        init_images=[base64_of(picture)],
+    image = Image.new("RGB", (128, 64), GREEN)
+    image.paste(RED, (48, 16, 80, 48))
+    body = body_with(
+        init_images=[base64_of(image)],
         mask=base64_of(square((48, 16, 80, 48))),
         inpaint_full_res=False,
         mask_blur=0,
@@ -165,7 +165,7 @@ async def test_colours_flow_into_the_hole(serving: Serving) -> None:
 
 
 async def test_the_masked_part_alone_is_painted_large_and_put_back(serving: Serving) -> None:
-    body = asked(
+    body = body_with(
         mask=base64_of(square((8, 8, 24, 24))),
         mask_blur=0,
         inpaint_full_res_padding=4,
@@ -176,8 +176,8 @@ async def test_the_masked_part_alone_is_painted_large_and_put_back(serving: Serv
     engine = PlainEngine()
     async with serving(engine) as client:
         whole = opened(await client.post(f"{V1}/img2img", json=body))
-    (given,) = engine.inputs
-    image, mask = (Image.open(io.BytesIO(each)) for each in given.values())
+    (inputs,) = engine.inputs
+    image, mask = (Image.open(io.BytesIO(each)) for each in inputs.values())
     assert image.size == mask.size == (128, 128)
     assert image.getpixel((127, 127)) == BLUE  # of 24 px at the left
     assert mask.getpixel((64, 64)) == 255
@@ -187,7 +187,7 @@ async def test_the_masked_part_alone_is_painted_large_and_put_back(serving: Serv
 
 
 async def test_an_empty_mask_leaves_the_picture_whole(serving: Serving) -> None:
-    body = asked(mask=base64_of(Image.new("L", (128, 64))), mask_blur=0)
+    body = body_with(mask=base64_of(Image.new("L", (128, 64))), mask_blur=0)
     _, image, mask = await painted_over(serving, body)
     assert mask is not None
     assert (image.size, mask.getbbox()) == ((128, 64), None)
@@ -197,7 +197,7 @@ async def test_noise_beneath_the_mask_is_the_same_as_the_picture_once_all_is_noi
     serving: Serving,
 ) -> None:
     mask = base64_of(square((0, 0, 32, 64)))
-    await painted_over(serving, asked(mask=mask, inpainting_fill=2, denoising_strength=1))
+    await painted_over(serving, body_with(mask=mask, inpainting_fill=2, denoising_strength=1))
 
 
 @pytest.mark.parametrize(("include", "there"), [(True, True), (False, False), (None, False)])
@@ -205,14 +205,14 @@ async def test_init_images_come_back_where_they_are_wanted(
     serving: Serving, include: bool | None, there: bool
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{V1}/img2img", json=asked(include_init_images=include))
-    told = reply.json()["parameters"]
-    assert (told["init_images"] is not None) is there
-    assert told["denoising_strength"] == 0.75
+        reply = await client.post(f"{V1}/img2img", json=body_with(include_init_images=include))
+    params = reply.json()["parameters"]
+    assert (params["init_images"] is not None) is there
+    assert params["denoising_strength"] == 0.75
 
 
 @pytest.mark.parametrize(
-    ("given", "loc", "message"),
+    ("params", "loc", "message"),
     [
         ({"init_images": ["aGVsbG8="]}, "init_images", "is text, no picture"),
         ({"init_images": ["%%%"]}, "init_images", "broken content"),
@@ -233,10 +233,10 @@ async def test_init_images_come_back_where_they_are_wanted(
     ],
 )
 async def test_what_cannot_be_painted_over_is_told(
-    serving: Serving, given: dict[str, Any], loc: str, message: str
+    serving: Serving, params: dict[str, Any], loc: str, message: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{V1}/img2img", json=asked(**given))
+        reply = await client.post(f"{V1}/img2img", json=body_with(**params))
     assert reply.status_code == 422, reply.text
     (detail,) = reply.json()["detail"]
     assert detail["loc"] == ["body", loc]
@@ -245,7 +245,9 @@ async def test_what_cannot_be_painted_over_is_told(
 
 async def test_fields_of_the_other_call_are_told_and_change_nothing(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(f"{V1}/img2img", json=asked(enable_hr=True, hr_prompt="a dog"))
+        reply = await client.post(
+            f"{V1}/img2img", json=body_with(enable_hr=True, hr_prompt="a dog")
+        )
         small = {"prompt": "a cat", "width": 64, "height": 64, "steps": 1, "mask_blur": 4}
         other = await client.post(f"{V1}/txt2img", json=small)
         refused = await client.post(f"{V1}/txt2img", json=small | {"init_images": ["x"]})
@@ -266,17 +268,17 @@ async def test_a_file_of_ours_is_read_without_http(serving: Serving) -> None:
             json={"prompt": "a dog", "width": 64, "height": 64, "steps": 1, "save_images": True},
         )
         address = infotext_files(first)[0]
-        opened(await client.post(f"{V1}/img2img", json=asked(init_images=[address])))
+        opened(await client.post(f"{V1}/img2img", json=body_with(init_images=[address])))
         missing = await client.post(
-            f"{V1}/img2img", json=asked(init_images=[address.replace("files/", "files/no/")])
+            f"{V1}/img2img", json=body_with(init_images=[address.replace("files/", "files/no/")])
         )
     assert engine.submitted[1].width == 64
     assert missing.status_code == 422
 
 
 def infotext_files(reply: httpx.Response) -> list[str]:
-    found: list[str] = json.loads(reply.json()["info"])["imagemill"]["files"]
-    return found
+    files: list[str] = json.loads(reply.json()["info"])["imagemill"]["files"]
+    return files
 
 
 def test_a_picture_that_was_put_back_says_how_it_was_made() -> None:
@@ -349,8 +351,8 @@ def test_a_lora_is_named_by_its_address_with_its_weight() -> None:
 
 def test_an_infotext_is_read_as_it_was_written() -> None:
     pairs = [("Steps", 20), ("Sampler", "Euler"), ("Size", "64x96"), ("Model", "a, b: c")]
-    told = infotext.read(infotext.write("a cat\nsits", "green", pairs))
-    assert told == {
+    params = infotext.read(infotext.write("a cat\nsits", "green", pairs))
+    assert params == {
         "Prompt": "a cat\nsits",
         "Negative prompt": "green",
         "Steps": "20",

@@ -6,7 +6,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.http import replies
 from imagemill.job import Status
 
-DOOR = "sdapi"
+DIALECT = "sdapi"
 
 STATUSES = {**replies.STATUSES, Kind.INVALID: 422}
 
@@ -43,7 +43,7 @@ NOT_FOUND: dict[str, str] = {
 UNKNOWN = "Invalid authentication credentials"
 
 
-class Wrong(Fault):
+class InvalidBody(Fault):
     """A body with everything that is wrong with it, in FastAPI's form."""
 
     def __init__(self, details: list[dict[str, Any]]) -> None:
@@ -59,10 +59,10 @@ def detail(name: str | None, message: str, type: str) -> dict[str, Any]:
 
 def error_body(fault: Fault) -> dict[str, Any]:
     """As FastAPI tells of wrong input, and as A1111 tells of all else."""
-    if isinstance(fault, Wrong):
+    if isinstance(fault, InvalidBody):
         return {"detail": fault.details}
     if STATUSES[fault.kind] == 422:
         return {"detail": [detail(fault.field, fault.message, f"{fault.kind}_error")]}
     own = {Kind.NOT_FOUND: NOT_FOUND.get(fault.field or ""), Kind.DENIED: UNKNOWN}.get(fault.kind)
-    told = own or fault.message
-    return {"error": "HTTPException", "detail": told, "body": "", "errors": fault.message}
+    message = own or fault.message
+    return {"error": "HTTPException", "detail": message, "body": "", "errors": fault.message}

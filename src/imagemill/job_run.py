@@ -1,4 +1,4 @@
-"""Painting: one attempt at one job, from its inputs to the files that came of it."""
+"""Job run: one attempt at one job, from its inputs to the files that came of it."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
-from imagemill.generation import Generation, Input, Painted
+from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.images.decode import size_of
 from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
@@ -18,28 +18,33 @@ from imagemill.job import File, Job, Line, Result
 if TYPE_CHECKING:
     from imagemill.worker import Worker
 
-TOLD = 10  # lines of progress in a job's log, about
+LOG_LINES = 10  # lines of progress in a job's log, about
 
 
 @dataclass
-class Painting:
-    """One attempt at one job.
-
-    unwanted: nobody wants the picture any more. lost: the job is another worker's by now, or has
-    ended. ending: all that is left is to write how it ended. in_hand: the engine has had the job.
-    held_back: it takes no place there, as it is tried again later.
-    """
+class JobRun:
+    """One attempt at one job."""
 
     worker: "Worker"
     job: Job
+    #: Nobody wants the images any more.
     unwanted: bool = False
+    #: The job is another worker's by now, or has ended.
     lost: bool = False
+    #: All that is left is to write how it ended.
     ending: bool = False
+    #: The engine has had the job.
     in_hand: bool = False
+    #: It takes no place at the engine, as it is tried again later.
     held_back: bool = False
+    #: Its task has taken its first step.
     begun: bool = False
+    #: The engine computes it.
+    painting: bool = False
+    #: Lines of its log so far.
     lines: int = 0
-    told: int = -1
+    #: Of `LOG_LINES`, the last that told of a step; -1 before the first.
+    logged: int = -1
     task: asyncio.Task[None] = field(init=False)
 
     def interrupt(self) -> None:
@@ -74,11 +79,10 @@ class Painting:
             tuple(files), generation.prompt, painted.seconds, painted.served_by, painted.ignored
         )
 
-    async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> Painted:
+    async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> GeneratedImages:
         job, worker = self.job, self.worker
-        previews = worker.news.previewed(job.id)
-        running = False
-        painted: Painted | None = None
+        previews = worker.events.previews_wanted(job.id)
+        painted: GeneratedImages | None = None
         try:
             async for event in worker.engine.submit(
                 job.id, generation, job.submission.source, inputs, previews
@@ -87,17 +91,16 @@ class Painting:
                     case Begun() | HeldBack():
                         await self._handed(event)
                     case Progress():
-                        running = running or self._counted()
+                        self.painting = True
                         self._log_progress(event)
                     case Preview():
-                        worker.news.tell(job.id, event)
+                        worker.events.publish(job.id, event)
                     case Finished(painted):
                         pass
                     case Failed(fault):
                         raise fault
         finally:
-            if running:
-                worker._begun -= 1
+            self.painting = False
         if painted is None:
             raise Fault(Kind.FAILED, "the engine stopped before the picture was finished")
         worker.telemetry.pictures.labels(painted.served_by).inc(len(painted.pictures))
@@ -107,18 +110,14 @@ class Painting:
     async def _handed(self, event: Begun | HeldBack) -> None:
         self.held_back = isinstance(event, HeldBack)
         if self.held_back:
-            self.worker.news.submitted.set()  # there is room for others
+            self.worker.events.submitted.set()  # there is room for others
         elif not self.in_hand:
             await self.worker.count_begun(self)
 
-    def _counted(self) -> bool:
-        self.worker._begun += 1
-        return True
-
     def _log_progress(self, progress: Progress) -> None:
-        tenth = progress.step * TOLD // progress.steps
-        if tenth > self.told:
-            self.told = tenth
+        tenth = progress.step * LOG_LINES // progress.steps
+        if tenth > self.logged:
+            self.logged = tenth
             self.say(f"step {progress.step} of {progress.steps}", progress)
 
     def say(self, message: str, progress: Progress | None = None) -> None:

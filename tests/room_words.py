@@ -1,0 +1,172 @@
+"""Rules about names in the package: private ones stay at home, and a word means one thing."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+# Names that say nothing of what they hold.
+VAGUE = frozenset({"told", "asked", "found", "given"})
+
+# Rooms and modules that still bind such names, with why. The list may only shrink.
+VAGUE_STILL: Mapping[str, str] = {
+    "engine": "not yet renamed",
+    "exec": "not yet renamed",
+    "files": "not yet renamed",
+    "finishing": "not yet renamed",
+    "http": "not yet renamed",
+    "pico": "not yet renamed: its training shares the words",
+    "pipelines": "not yet renamed",
+    "store": "not yet renamed",
+    "store.migrations": "what has run on databases stays as it was written",
+    "admission": "not yet renamed",
+    "app": "not yet renamed",
+    "assembly": "not yet renamed",
+    "catalog": "not yet renamed",
+    "cli": "not yet renamed",
+    "fetch": "not yet renamed",
+    "folders": "not yet renamed",
+    "gathering": "not yet renamed",
+    "generation": "not yet renamed",
+    "lora_files": "not yet renamed",
+    "models_commands": "not yet renamed",
+    "names": "not yet renamed",
+    "repeats": "not yet renamed",
+    "server": "not yet renamed",
+    "service": "not yet renamed",
+    "settings": "not yet renamed",
+    "tls": "not yet renamed",
+    "webhooks": "not yet renamed",
+}
+
+# Classes of one name in several rooms, with why. The list may only shrink.
+SHARED_STILL: Mapping[str, str] = {
+    "Asked": "to be named by what each holds",
+    "Call": "of HTTP, of a module, of a wrapped command: the last two are renamed",
+    "Choice": "pico and pipelines are not yet renamed",
+    "Claim": "of a folder of files and of a job",
+    "Draft": "of a generation and of pico's networks",
+    "Engine": "the protocol, and what the library calls its own",
+    "Gone": "the caller of HTTP, and the server of a wrapped command",
+    "Held": "engine and pipelines are not yet renamed",
+    "Kind": "of errors and of pipelines",
+    "Limits": "of connections, of uploads and of the engine's patience",
+    "Link": "the pipe to an engine, and a link of pico's layout",
+    "Names": "that may be called by, and that models have",
+    "Outcome": "of a wrapped command and of a delivery",
+    "Part": "of a form, of an upload, of a pipeline",
+    "Place": "in the queue, and where a wrapped command finds things",
+    "Places": "in the queue, and of a pipeline's inputs",
+    "Policy": "of fetching and of intercepting",
+    "Room": "of a device's memory and of a disk",
+    "Term": "engine and pipelines are not yet renamed",
+    "Watched": "a connection and a socket",
+    "Whole": "not yet renamed",
+    "Wish": "not yet renamed",
+    "_Reader": "of long JSON and of pico's prompts",
+}
+
+# Private names of other people's packages that are used for want of public ones.
+FOREIGN = frozenset({
+    "_exit",  # os: an end without clean-up, of a process that must not run any
+    "_asdict", "_mapping",  # named tuples and SQLAlchemy's rows, whose underscore is no secrecy
+    "_parameters", "_buffers", "_call_impl", "_is_mkldnn_bf16_supported",  # torch
+    "_execution_device", "_unpack_latents", "_get_signature_keys",  # diffusers
+    "_optional_components",  # diffusers
+    "_reset_client", "_http",  # official clients that keep one connection for all
+})  # fmt: skip
+# Private names of our own that are used elsewhere, with why. The list may only shrink.
+REACHED_STILL: Mapping[tuple[str, str], str] = {
+    ("engine.in_thread", "_drop_cancelled"): "the runner's loop is driven step by step",
+    ("engine.in_thread", "_lanes"): "the runner's loop is driven step by step",
+    ("store.database", "_database"): "of every table of the store, in a decorator of their methods",
+}
+
+SERVICE = Path(__file__).parent.parent / "src" / "imagemill" / "service.py"
+
+
+def room_of(parts: tuple[str, ...]) -> str:
+    """The first name, and of dialects each one's own."""
+    return ".".join(parts[:2]) if parts[0] == "dialects" else parts[0]
+
+
+def bound_names(tree: ast.AST) -> Iterator[str]:
+    """Every name that a module gives to something."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.arg(arg=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.alias(name=name, asname=other):
+                yield other or name
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name
+            case ast.Attribute(attr=name, value=ast.Name(id="self"), ctx=ast.Store()):
+                yield name
+
+
+def vague_names(tree: ast.AST) -> list[str]:
+    return sorted(VAGUE & set(bound_names(tree)))
+
+
+def _methods(source: str, name: str) -> frozenset[str]:
+    (kind,) = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(
+        node.name
+        for node in kind.body
+        if isinstance(node, functions) and not node.name.startswith("_")
+    )
+
+
+VERBS = _methods(SERVICE.read_text("utf-8"), "Service")
+
+
+def reaches(tree: ast.AST) -> list[str]:
+    """Attributes that are reached for through another object: private ones that are not of a class
+    of the same module, and all of a service but its verbs.
+    """
+    at_home = set(bound_names(tree))
+    return sorted(
+        {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and _reaches(node, at_home)
+        }
+    )
+
+
+def _reaches(node: ast.Attribute, at_home: set[str]) -> bool:
+    owner = node.value
+    match owner:
+        case ast.Name(id="self" | "cls") | ast.Call(func=ast.Name(id="super")):
+            return False
+        case ast.Name(id="service") | ast.Attribute(attr="service" | "_service"):
+            return node.attr not in VERBS
+    private = node.attr.startswith("_") and not node.attr.startswith("__")
+    return private and node.attr not in at_home | FOREIGN
+
+
+def shared_classes(source: Path) -> dict[str, list[str]]:
+    """The names of classes that several rooms have, with these."""
+    rooms = defaultdict[str, set[str]](set)
+    for path in source.rglob("*.py"):
+        room = room_of(path.relative_to(source).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                rooms[node.name].add(room)
+    return {name: sorted(each) for name, each in rooms.items() if len(each) > 1}
+
+
+def exempt(name: str, table: Mapping[str, str]) -> str | None:
+    """The entry of a table that a module falls under: itself, or what it is part of."""
+    parts = name.split(".")
+    wholes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((each for each in wholes if each in table), None)
