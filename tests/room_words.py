@@ -15,22 +15,11 @@ VAGUE_STILL: Mapping[str, str] = {
     "exec": "not yet renamed",
     "files.objects": "a parameter that dialects give by its name",
     "finishing": "not yet renamed",
-    "http": "not yet renamed",
     "pico": "not yet renamed: its training shares the words",
     "pipelines": "not yet renamed",
     "store.migrations": "what has run on databases stays as it was written",
-    "admission": "not yet renamed",
-    "app": "not yet renamed",
-    "assembly": "not yet renamed",
+    "assembly": "imports a function of the engine that is not yet renamed",
     "catalog": "not yet renamed",
-    "cli": "not yet renamed",
-    "folders": "not yet renamed",
-    "generation": "not yet renamed",
-    "models_commands": "not yet renamed",
-    "names": "not yet renamed",
-    "server": "not yet renamed",
-    "settings": "not yet renamed",
-    "tls": "not yet renamed",
 }
 
 # Classes of one name in several rooms, with why. The list may only shrink.
