@@ -12,7 +12,6 @@ VAGUE = frozenset({"told", "asked", "found", "given"})
 VAGUE_STILL: Mapping[str, str] = {
     "engine": "not yet renamed",
     "exec": "not yet renamed",
-    "files.objects": "a parameter that dialects give by its name",
     "finishing": "not yet renamed",
     "pico": "not yet renamed: its training shares the words",
     "pipelines": "not yet renamed",

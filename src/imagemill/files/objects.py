@@ -88,17 +88,17 @@ class Objects:
         caller: str = "",
         keep: float | None = None,
         public: bool = True,
-        told: bool = False,
+        listed: bool = False,
         shelf: str | None = None,
         key: str | None = None,
     ) -> StoredFile:
         """Keeps a file, for `keep` seconds. Who gives a key puts the same again after a crash.
 
-        told: strangers may know that a private file exists. shelf: of its key, where it is not one
-        of the usual two.
+        listed: strangers may know that a private file exists. shelf: of its key, where it is not
+        one of the usual two.
         """
         keep = keep if job is not None else self.bounded(keep)
-        shelf = shelf or _shelf(public, told)
+        shelf = shelf or _shelf(public, listed)
         upload = self._announced(content_type, name, caller, keep, public, shelf)
         if job is not None:
             return await self._put(upload, content, job, key)
@@ -180,12 +180,12 @@ class Objects:
         caller: str = "",
         keep: float | None = None,
         public: bool = True,
-        told: bool = False,
+        listed: bool = False,
         parts: bool = True,
     ) -> Upload:
         """Announces a file, whose content comes by `fill`, or by `put_part` and `complete`."""
         keep = self.bounded(keep)
-        shelf = _shelf(public, told)
+        shelf = _shelf(public, listed)
         upload = self._announced(content_type, name, caller, keep, public, shelf, parts)
         upload = replace(upload, held=charged(0))
         await self._room.ready()
@@ -348,8 +348,8 @@ class Objects:
         self._room.keep(upload.caller, -upload.held)
 
 
-def _shelf(public: bool, told: bool) -> str:
-    return keys.GUARDED if told and not public else keys.OPEN
+def _shelf(public: bool, listed: bool) -> str:
+    return keys.GUARDED if listed and not public else keys.OPEN
 
 
 async def _try(removal: Awaitable[None]) -> bool:
