@@ -56,10 +56,13 @@ _DEFAULT_PORT = re.compile(r":(80|443)$")
 
 @dataclass(frozen=True)
 class Names:
-    """bound: the address that the server listens on. given: by the operator, and no others then."""
+    """The names under which a server may be called."""
 
+    #: The address that the server listens on.
     bound: str
-    given: Sequence[str] = ()
+    #: By the operator, and no others then.
+    allowed: Sequence[str] = ()
+    #: Of this machine.
     own: str = field(default_factory=socket.gethostname)
 
     def admit(self, host: str, by_page: bool) -> bool:
@@ -68,11 +71,11 @@ class Names:
         A server that others are to reach may have names that it does not know. Programs call it by
         any; browsers by those that no stranger can lead here.
         """
-        found = _HOST.fullmatch(host.lower())
-        name = found["name"].removesuffix(".") if found else ""
-        if name and (is_address(name) or name in self._known or self._is_given(name)):
+        match = _HOST.fullmatch(host.lower())
+        name = match["name"].removesuffix(".") if match else ""
+        if name and (is_address(name) or name in self._known or self._is_allowed(name)):
             return True
-        if self.given or is_loopback(self.bound):
+        if self.allowed or is_loopback(self.bound):
             return False
         return not by_page or (name != "" and ("." not in name or name.endswith(PRIVATE_DOMAINS)))
 
@@ -80,9 +83,9 @@ class Names:
     def _known(self) -> set[str]:
         return {"localhost", self.bound.lower(), self.own.lower(), *HOSTS}
 
-    def _is_given(self, name: str) -> bool:
-        exact = ANY in self.given or name in self.given
-        return exact or any(name.endswith(each[1:]) for each in self.given if each[:2] == "*.")
+    def _is_allowed(self, name: str) -> bool:
+        exact = ANY in self.allowed or name in self.allowed
+        return exact or any(name.endswith(each[1:]) for each in self.allowed if each[:2] == "*.")
 
 
 class Admission:
@@ -114,8 +117,8 @@ class Admission:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
-        told = doors.refuse(path_of(scope), headers, refusal)
-        await told(scope, receive, send)
+        response = doors.refuse(path_of(scope), headers, refusal)
+        await response(scope, receive, send)
 
     def _judge(self, scope: Scope, headers: Headers) -> Fault | None:
         by_page = is_of_page(headers)
@@ -188,8 +191,8 @@ def is_address(name: str) -> bool:
 def _is_shown(scope: Scope, headers: Headers) -> bool:
     """Whether a file is to be read, or a browser asks whether it may be."""
     verb = scope.get("method")
-    asked = headers.get("access-control-request-method") if verb == "OPTIONS" else verb
-    return asked in READS and path_of(scope).startswith(SHOWN)
+    wanted = headers.get("access-control-request-method") if verb == "OPTIONS" else verb
+    return wanted in READS and path_of(scope).startswith(SHOWN)
 
 
 def _is_visit(scope: Scope, headers: Headers) -> bool:
@@ -212,19 +215,21 @@ def _malformed(hosts: list[str]) -> Fault | None:
     if len(hosts) > 1:
         return Fault(Kind.MALFORMED, "the header Host came more than once; send it once")
     if hosts and hosts[0] and not _HOST.fullmatch(hosts[0].lower()):
-        told = f"the header Host is {hosts[0]!r:.100}, which is no host"
-        return Fault(Kind.MALFORMED, f"{told}; send a name or an address, and a port if need be")
+        message = f"the header Host is {hosts[0]!r:.100}, which is no host"
+        return Fault(Kind.MALFORMED, f"{message}; send a name or an address, and a port if need be")
     return None
 
 
 def _misdirected(host: str) -> Fault:
-    told = f"this server is not known as {host!r:.100}; call it by an IP address or as localhost"
+    message = f"this server is not known as {host!r:.100}; call it by an IP address or as localhost"
     return Fault(
-        Kind.MISDIRECTED, f"{told}, or have its operator add the name to the setting hosts"
+        Kind.MISDIRECTED, f"{message}, or have its operator add the name to the setting hosts"
     )
 
 
 def _foreign(origin: str | None) -> Fault:
     whose = f"of {origin!r:.100}" if origin else "of another origin"
-    told = f"pages {whose} may not call this server"
-    return Fault(Kind.FOREIGN, f"{told}; its operator can list their origin in the setting origins")
+    message = f"pages {whose} may not call this server"
+    return Fault(
+        Kind.FOREIGN, f"{message}; its operator can list their origin in the setting origins"
+    )

@@ -175,8 +175,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     """No such path, or not with this verb."""
     assert isinstance(error, HTTPException)
     path = path_of(request.scope)
-    told = f"{request.method[:20]} {path[:200]}: {error.detail.lower()}; see /docs"
+    message = f"{request.method[:20]} {path[:200]}: {error.detail.lower()}; see /docs"
     kind = UNROUTED.get(error.status_code, Kind.MALFORMED)
-    response = refuse(path, request.headers, Fault(kind, told))
+    response = refuse(path, request.headers, Fault(kind, message))
     response.headers.update(error.headers or {})
     return response

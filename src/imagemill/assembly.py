@@ -108,10 +108,10 @@ def assemble(
         if job is None or job.submission.dialect not in MESSAGES:
             return None
         # Receivers compare the time with their own: it is that of the wall.
-        told = await MESSAGES[job.submission.dialect](
+        message = await MESSAGES[job.submission.dialect](
             service, await service.signer(), job, time.time()
         )
-        return replace(told, local=job.submission.local)
+        return replace(message, local=job.submission.local)
 
     async def probe() -> None:
         await database.probe()
@@ -166,8 +166,8 @@ def _make_folder(folder: Path) -> None:
     try:
         keep_private(folder)
     except OSError as error:
-        told = f"the data folder {folder} cannot be used: {error.strerror}"
-        raise invalid("data_dir", f"{told}; give another --data-dir") from None
+        message = f"the data folder {folder} cannot be used: {error.strerror}"
+        raise invalid("data_dir", f"{message}; give another --data-dir") from None
 
 
 def devices_for(settings: Settings, gpus: Sequence[str]) -> tuple[str, ...]:
@@ -242,5 +242,5 @@ async def _ask(url: str, body: dict[str, Any], headers: dict[str, str]) -> dict[
     """The reply of the operator's own chat API, wherever that is."""
     async with httpx.AsyncClient(timeout=CHAT_SECONDS) as client:
         reply = await client.post(url, json=body, headers=headers)
-        told: dict[str, Any] = reply.raise_for_status().json()
-        return told
+        answer: dict[str, Any] = reply.raise_for_status().json()
+        return answer

@@ -42,8 +42,8 @@ LONGEST_STEM = 60  # characters of a file name
 OnProgress = Callable[["GenerationProgress"], None]
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"imagemill {__version__}")
         raise typer.Exit
 
@@ -262,7 +262,7 @@ def _bar() -> Iterator[OnProgress]:
         )
 
 
-def _format(asked: str | None, output: Path) -> Format:
+def _format(format_name: str | None, output: Path) -> Format:
     """The format asked for, or told by the suffix of the file to write."""
     from imagemill.library.results import SUFFIXES
 
@@ -270,13 +270,13 @@ def _format(asked: str | None, output: Path) -> Format:
     if suffix and suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise invalid("output", f"{output.name} is no picture's name; end it in {known}")
-    told = SUFFIXES.get(suffix)
-    if asked is None:
-        return told or "png"
-    chosen = next((format for format in FORMATS if format == asked), None)
+    by_suffix = SUFFIXES.get(suffix)
+    if format_name is None:
+        return by_suffix or "png"
+    chosen = next((format for format in FORMATS if format == format_name), None)
     if chosen is None:
-        raise invalid("format", f"unknown format {asked!r:.80}; one of {', '.join(FORMATS)}")
-    if told not in (None, chosen):
+        raise invalid("format", f"unknown format {format_name!r:.80}; one of {', '.join(FORMATS)}")
+    if by_suffix not in (None, chosen):
         raise invalid("format", f"{output.name} is not a name for {chosen}; leave out --format")
     return chosen
 

@@ -109,35 +109,35 @@ class Fetcher:
         self, url: str, max_bytes: int | None = None, local: bool = False, caller: str = ""
     ) -> Fetched:
         limit = self._policy.max_bytes if max_bytes is None else max_bytes
-        asked = parse(url)
-        with _discreet(local, asked):
-            return await self._get(asked, limit, self._gate(local, caller))
+        origin = parse(url)
+        with _discreet(local, origin):
+            return await self._get(origin, limit, self._gate(local, caller))
 
     async def save(
         self, url: str, path: Path, max_bytes: int, local: bool = False, caller: str = ""
     ) -> str:
         """Writes what is there to a file, as it comes; its SHA-256 in hexadecimal."""
-        asked = parse(url)
+        origin = parse(url)
         async with Writer(path) as writer:
-            with _discreet(local, asked):
-                await self._get(asked, max_bytes, self._gate(local, caller), writer.write)
+            with _discreet(local, origin):
+                await self._get(origin, max_bytes, self._gate(local, caller), writer.write)
             return await writer.digest()
 
     async def _get(
-        self, asked: httpx.URL, limit: int, gate: "Gate", write: Write | None = None
+        self, origin: httpx.URL, limit: int, gate: "Gate", write: Write | None = None
     ) -> Fetched:
         """write: gets the content, which else is in what is returned."""
-        target = asked
-        async with _within(self._policy.seconds, asked):
+        target = origin
+        async with _within(self._policy.seconds, origin):
             for _ in range(self._policy.redirects + 1):
                 async with self._reply("GET", target, {}, gate=gate) as reply:
                     location = _header(reply, "location")
                     if reply.status not in _REDIRECTS or not location:
                         content = await _content(reply, target, limit, write)
-                        return Fetched(content, _content_type(reply), _name(asked))
+                        return Fetched(content, _content_type(reply), _name(origin))
                 target = _next(target, location)
         count = self._policy.redirects
-        raise _unreachable(asked, f"redirects more than {count} times; give the final address")
+        raise _unreachable(origin, f"redirects more than {count} times; give the final address")
 
     async def check(self, url: str, local: bool = False, caller: str = "") -> None:
         """Raises where `post` would not go.
@@ -191,11 +191,11 @@ class Fetcher:
     ) -> AsyncIterator[httpcore.Response]:
         """The answer's head; its body is there to be streamed."""
         lower = {name.lower(): value for name, value in headers.items()}
-        given = {name: value for name, value in lower.items() if name not in _KEPT_BACK}
+        own_headers = {name: value for name, value in lower.items() if name not in _KEPT_BACK}
         url = httpcore.URL(
             scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path
         )
-        head = [("host", target.netloc.decode("ascii")), *(_HEADERS | given).items()]
+        head = [("host", target.netloc.decode("ascii")), *(_HEADERS | own_headers).items()]
         try:
             async with (
                 _pool(gate, self._tls) as pool,
@@ -222,27 +222,27 @@ class Gate(httpcore.AsyncNetworkBackend):
 
     async def admit(self, host: str, port: int) -> list[str]:
         """The addresses of a host; a Fault where one of them is not allowed."""
-        found = await self._found(host, port)
-        refused = [each for each in found if not self._allowed(ip_address(each))]
+        addresses = await self._addresses(host, port)
+        refused = [each for each in addresses if not self._allowed(ip_address(each))]
         if refused and not self.names(host):
             raise Unreached(
                 Kind.FORBIDDEN,
                 f"{host} points into a private network ({refused[0]}); "
                 "the operator can allow it with the setting fetch_hosts",
             )
-        return found
+        return addresses
 
-    async def _found(self, host: str, port: int) -> list[str]:
+    async def _addresses(self, host: str, port: int) -> list[str]:
         try:
-            found = list(dict.fromkeys(await self._resolve(host, port)))
+            addresses = list(dict.fromkeys(await self._resolve(host, port)))
         except (OSError, UnicodeError) as error:
             if getattr(error, "errno", None) == socket.EAI_AGAIN:  # the name service is away
-                told = f"the name {host} cannot be looked up at the moment; try again"
-                raise Fault(Kind.UNREACHABLE, told) from None
-            found = []
-        if not found:
+                message = f"the name {host} cannot be looked up at the moment; try again"
+                raise Fault(Kind.UNREACHABLE, message) from None
+            addresses = []
+        if not addresses:
             raise Unreached(Kind.UNREACHABLE, f"{host} has no address; check how it is spelt")
-        return found
+        return addresses
 
     def _allowed(self, address: Address) -> bool:
         return public(address) or (self._local and own(address))
@@ -323,14 +323,14 @@ async def _content(
 
 
 @contextmanager
-def _discreet(local: bool, asked: httpx.URL) -> Iterator[None]:
+def _discreet(local: bool, origin: httpx.URL) -> Iterator[None]:
     """Tells strangers of every place that was not reached in the same words."""
     try:
         yield
     except Unreached as fault:
         if local:
             raise
-        host = _host(asked)
+        host = _host(origin)
         log.info("a place that a caller named was not reached, %s: %s", host, fault)
         raise Fault(Kind.UNREACHABLE, _NOT_FETCHED.format(host=host)) from None
 
@@ -343,8 +343,8 @@ def _pool(gate: Gate, tls: ssl.SSLContext) -> httpcore.AsyncConnectionPool:
 
 
 def _header(reply: httpcore.Response, name: str) -> str:
-    found = (value for key, value in reply.headers if key.lower() == name.encode())
-    return next(found, b"").decode("latin-1").strip()
+    values = (value for key, value in reply.headers if key.lower() == name.encode())
+    return next(values, b"").decode("latin-1").strip()
 
 
 def _content_type(reply: httpcore.Response) -> str:

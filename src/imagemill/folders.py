@@ -46,13 +46,13 @@ def touch_private(path: Path) -> None:
 
 def close(path: Path, mode: int) -> None:
     """Takes away what `mode` does not give; where another user owns it, that is told."""
-    found = path.stat()
-    if found.st_uid != os.geteuid():
+    status = path.stat()
+    if status.st_uid != os.geteuid():
         log.warning("%s belongs to another user of this machine, who can read it", path.name)
-    if not stat.S_IMODE(found.st_mode) & ~mode:
+    if not stat.S_IMODE(status.st_mode) & ~mode:
         return
     try:
-        path.chmod(stat.S_IMODE(found.st_mode) & mode)
+        path.chmod(stat.S_IMODE(status.st_mode) & mode)
     except PermissionError:
         log.warning("%s can be read by other users of this machine; close it", path.name)
     else:

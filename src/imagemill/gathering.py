@@ -64,10 +64,10 @@ class Gathering:
         """Begins with the jobs that are next, as far as there is room."""
         self.wake.clear()
         while room := self._room():
-            found = await self._hold(room)
-            for job in found:
+            jobs = await self._hold(room)
+            for job in jobs:
                 self._begin(job)
-            if len(found) < room:
+            if len(jobs) < room:
                 return
 
     def take(self, id: str) -> Gathered | None:
@@ -145,8 +145,8 @@ class Gathering:
     async def _gather(self, job: Job) -> None:
         worker = self.worker
         try:
-            found = await worker.outlasting(partial(worker.inputs.gather, job))
-            self._ready[job.id] = Gathered(job, *found)
+            gathered = await worker.outlasting(partial(worker.inputs.gather, job))
+            self._ready[job.id] = Gathered(job, *gathered)
             if await worker.outlasting(partial(self.holds.ready, job.id, worker.name)):
                 worker.events.submitted.set()  # it may be claimed
             else:

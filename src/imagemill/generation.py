@@ -240,8 +240,8 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 def host_of(reference: str | None) -> str:
     """Of a URL, at most 255 characters; empty where there is none, or it is no URL."""
-    found = _HOST.match(reference or "")
-    return found[1].lower() if found else ""
+    match = _HOST.match(reference or "")
+    return match[1].lower() if match else ""
 
 
 @dataclass(frozen=True)

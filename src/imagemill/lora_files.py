@@ -143,8 +143,8 @@ class LoraFiles:
             size = await DISK.run(_settle, part, self._path(digest))
         except OSError as error:
             log.warning("a LoRA could not be kept: %s", error.strerror)
-            told = "a LoRA could not be kept here; the disk may be full"
-            raise Fault(Kind.FAILED, f"{told}; try again later", "loras") from None
+            message = "a LoRA could not be kept here; the disk may be full"
+            raise Fault(Kind.FAILED, f"{message}; try again later", "loras") from None
         finally:
             await DISK.finish(part.unlink, missing_ok=True)
         file = self._file(self._path(digest), digest, size)
@@ -182,8 +182,8 @@ class LoraFiles:
     def _entries(self) -> OrderedDict[str, int]:
         """What lies in the folder; at first what an earlier server has left there."""
         if self._sizes is None:
-            found = self.folder.glob(f"*{SUFFIX}") if self.folder.is_dir() else []
-            stats = sorted((path.stat().st_mtime, path.stem, path.stat().st_size) for path in found)
+            paths = self.folder.glob(f"*{SUFFIX}") if self.folder.is_dir() else []
+            stats = sorted((path.stat().st_mtime, path.stem, path.stat().st_size) for path in paths)
             self._sizes = OrderedDict((stem, size) for _, stem, size in stats)
             for part in self.folder.glob("*.part"):  # their writer did not live to finish them
                 part.unlink(missing_ok=True)
@@ -217,10 +217,10 @@ class LoraFiles:
 
 def _in_cache(repository: str, name: str) -> str | None:
     try:
-        found = try_to_load_from_cache(repository, name)
+        path = try_to_load_from_cache(repository, name)
     except ValueError:  # no id that the Hub would give
         return None
-    return found if isinstance(found, str) else None
+    return path if isinstance(path, str) else None
 
 
 def _settle(part: Path, path: Path) -> int:
@@ -237,5 +237,7 @@ def _digest(path: Path) -> str:
 
 def _unknown(name: str, folder: bool) -> Fault:
     here = "and no such file is in the server's folder of LoRAs" if folder else ""
-    told = f"{name!r:.80} is no address {here}".strip()
-    return invalid("loras", f"{told}; give the URL of a safetensors file, or owner/name of the Hub")
+    message = f"{name!r:.80} is no address {here}".strip()
+    return invalid(
+        "loras", f"{message}; give the URL of a safetensors file, or owner/name of the Hub"
+    )

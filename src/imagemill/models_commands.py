@@ -44,10 +44,10 @@ def list_models(config: Config = CONFIG) -> None:
 
     configured, total = _configured(config), 0
     for id, spec in configured.items():
-        found = held(spec)
-        total += found.bytes
+        files = held(spec)
+        total += files.bytes
         names = ", ".join((id, *spec.aliases))
-        typer.echo(f"{names}  {_size(found.bytes)}  {found.place}  {spec.source}")
+        typer.echo(f"{names}  {_size(files.bytes)}  {files.place}  {spec.source}")
     typer.echo(f"{len(configured)} models, {_size(total)}")
 
 
@@ -61,13 +61,13 @@ def show(id: Id, config: Config = CONFIG) -> None:
     from imagemill.pipelines.weights.inventory import held
 
     spec = _find(id, _configured(config))
-    found = held(spec)
+    files = held(spec)
     usual = asdict(ModelSpec("-")) | {"source": None}
     said = {name: value for name, value in asdict(spec).items() if value != usual[name]}
     for name, value in said.items():
         typer.echo(f"{name}: {value if isinstance(value, str) else json.dumps(value)}")
-    typer.echo(f"{found.place}: {found.title}, {_size(found.bytes)}")
-    for part in found.parts:
+    typer.echo(f"{files.place}: {files.title}, {_size(files.bytes)}")
+    for part in files.parts:
         typer.echo(f"  {part.name}  {part.kind}  {', '.join(part.dtypes)}  {_size(part.bytes)}")
 
 
@@ -102,8 +102,8 @@ def pull(
 
     spec = ModelSpec(source, revision=revision, variant=variant)
     place = pulled(spec)
-    found = held(spec)
-    typer.echo(f"{source}: {found.title}, {_size(found.bytes)}, {place}")
+    files = held(spec)
+    typer.echo(f"{source}: {files.title}, {_size(files.bytes)}, {place}")
 
 
 @models.command()

@@ -24,8 +24,8 @@ HOST_SHARE = 4  # look-ups of one host at a time
 
 async def look_up(host: str, port: int) -> list[str]:
     """The addresses by which the system knows a host."""
-    found = await NAMES.run(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    return [str(each[4][0]) for each in found]
+    addresses = await NAMES.run(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    return [str(each[4][0]) for each in addresses]
 
 
 class Names:

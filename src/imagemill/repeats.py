@@ -23,8 +23,8 @@ FIELD = "idempotency-key"
 
 
 def conflict() -> Fault:
-    told = "this Idempotency-Key came with another request before"
-    return Fault(Kind.CONFLICT, f"{told}; send the same again, or choose another key", FIELD)
+    message = "this Idempotency-Key came with another request before"
+    return Fault(Kind.CONFLICT, f"{message}; send the same again, or choose another key", FIELD)
 
 
 @dataclass

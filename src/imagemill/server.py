@@ -95,15 +95,15 @@ def listening(host: str, port: int, last: bool) -> list[socket.socket]:
     program has it, unless this is the last try, which raises a Fault.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise _cannot(host, port, error.strerror or str(error)) from None
     bound = list[socket.socket]()
-    for family, kind, protocol, _, address in dict.fromkeys(found):
+    for family, kind, protocol, _, address in dict.fromkeys(addresses):
         try:
             bound.append(_bound(family, kind, protocol, address))
         except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:
+            if error.errno == errno.EADDRNOTAVAIL and len(addresses) > 1:
                 continue  # localhost has an address of IPv6 where there may be none
             _close(bound)
             if error.errno == errno.EADDRINUSE and not last:
@@ -150,5 +150,5 @@ def _close(bound: list[socket.socket]) -> None:
 
 
 def _cannot(host: str, port: int, reason: str) -> Fault:
-    told = f"cannot listen on {host} port {port}: {reason}"
-    return Fault(Kind.FAILED, f"{told}; give another --port or --host, or stop what has it")
+    message = f"cannot listen on {host} port {port}: {reason}"
+    return Fault(Kind.FAILED, f"{message}; give another --port or --host, or stop what has it")

@@ -266,14 +266,14 @@ class Service:
     async def cancel(self, job: Job) -> Job:
         """The job as it is then; running work stops within two steps."""
         self._worker.stop(job.id)
-        found = await self._jobs.cancel(job.id, self._now())
-        if found is None:
+        after = await self._jobs.cancel(job.id, self._now())
+        if after is None:
             return job
-        if found.status is Status.RUNNING:
+        if after.status is Status.RUNNING:
             self._worker.stop(job.id)  # it may have been claimed since
-        if found.status in FINAL:
-            self._worker.publish_end(found)
-        return found
+        if after.status in FINAL:
+            self._worker.publish_end(after)
+        return after
 
     async def paint(self, submission: Submission, place: Place | None = None) -> Answer:
         """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up. place: taken before."""

@@ -236,7 +236,7 @@ class Settings(BaseSettings):
     )
 
 
-def load(config: Path | None = None, **given: Any) -> Settings:
+def load(config: Path | None = None, **options: Any) -> Settings:
     """Settings from `given`, the environment and the file; a Fault names what is wrong with them.
 
     Options that are None were not given.
@@ -244,7 +244,7 @@ def load(config: Path | None = None, **given: Any) -> Settings:
     _refuse_unknown(dict(os.environ))
     reader = Settings if config is None else _reader(config)
     try:
-        return reader(**{name: value for name, value in given.items() if value is not None})
+        return reader(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         raise invalid("settings", "; ".join(_tell(one) for one in error.errors())) from None
 

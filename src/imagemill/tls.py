@@ -180,8 +180,8 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(not authority, False, False, False, False, authority, False, False, False)
 
 
-def _names(given: Sequence[str]) -> Names:
-    return tuple(sorted({_name(name) for name in (*OWN_NAMES, *given)}))
+def _names(names: Sequence[str]) -> Names:
+    return tuple(sorted({_name(name) for name in (*OWN_NAMES, *names)}))
 
 
 def _name(text: str) -> str:
@@ -270,10 +270,10 @@ def _told() -> Iterator[None]:
         yield
     except OSError as error:
         why = error.strerror or type(error).__name__
-        told = f"the certificates cannot be kept: {why}; give a folder that the server may write"
-        raise Fault(Kind.FAILED, told) from None
+        message = f"the certificates cannot be kept: {why}; give a folder that the server may write"
+        raise Fault(Kind.FAILED, message) from None
 
 
 def _unreadable(name: str, why: str) -> Fault:
-    told = f"{name} {why}; move it and its neighbours away, and they are made anew"
-    return Fault(Kind.UNREADABLE, told)
+    message = f"{name} {why}; move it and its neighbours away, and they are made anew"
+    return Fault(Kind.UNREADABLE, message)

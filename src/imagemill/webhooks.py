@@ -354,8 +354,8 @@ class Courier:
                     message.url, message.body, message.headers, seconds, message.local, caller
                 )
         except TimeoutError:
-            told = f"the receiver did not answer within {seconds:g} seconds"
-            return Outcome(told, late=True)
+            reason = f"the receiver did not answer within {seconds:g} seconds"
+            return Outcome(reason, late=True)
         return judge(status)
 
 

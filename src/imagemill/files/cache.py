@@ -117,7 +117,7 @@ class Cache:
             _remove(self._path(key))
 
     def _recover(self) -> None:
-        found: list[tuple[float, str, Entry]] = []
+        entries: list[tuple[float, str, Entry]] = []
         try:
             make_private(self._folder)
             for path in self._folder.glob("??/*"):
@@ -125,10 +125,10 @@ class Cache:
                     _remove(path)
                 else:
                     stat = path.stat()
-                    found.append((stat.st_atime, path.name, Entry(stat.st_size, stat.st_mtime)))
+                    entries.append((stat.st_atime, path.name, Entry(stat.st_size, stat.st_mtime)))
         except OSError as error:
             log.warning("kept pictures could not be listed: %s", error.strerror)
-        for _, name, entry in sorted(found, key=lambda each: each[:2]):
+        for _, name, entry in sorted(entries, key=lambda each: each[:2]):
             self._entries[name] = entry
             self._size += entry.size
         for name in [name for name, entry in self._entries.items() if not self._fresh(entry)]:

@@ -62,8 +62,8 @@ class Contents:
         """A small object, None where there is none."""
         try:
             with self._watched():
-                found = await obstore.get_async(self._store, key)
-                return bytes(await found.bytes_async()).decode().strip()
+                result = await obstore.get_async(self._store, key)
+                return bytes(await result.bytes_async()).decode().strip()
         except FileNotFoundError:
             return None
 
@@ -91,12 +91,12 @@ class Contents:
         try:
             with self._watched():
                 if span is None:
-                    found = await obstore.get_async(self._store, key)
+                    result = await obstore.get_async(self._store, key)
                 else:
-                    found = await obstore.get_async(self._store, key, options={"range": span})
+                    result = await obstore.get_async(self._store, key, options={"range": span})
         except FileNotFoundError:
             raise Fault(Kind.NOT_FOUND, "there is no such file, or no longer") from None
-        return found.stream(PIECE)
+        return result.stream(PIECE)
 
     async def remove(self, key: str) -> None:
         with suppress(FileNotFoundError), self._watched():
@@ -109,8 +109,8 @@ class Contents:
     async def part(self, id: str, number: int) -> tuple[str, int]:
         """The etag of a part, and its bytes."""
         with self._watched():
-            found = await obstore.head_async(self._store, _part(id, number))
-        return _etag(found), found["size"]
+            result = await obstore.head_async(self._store, _part(id, number))
+        return _etag(result), result["size"]
 
     async def joined(
         self, id: str, parts: Sequence[tuple[int, str]], limit: int | None
@@ -120,19 +120,19 @@ class Contents:
         for number, etag in parts:
             try:
                 with self._watched():
-                    found = await obstore.get_async(self._store, _part(id, number))
+                    result = await obstore.get_async(self._store, _part(id, number))
             except FileNotFoundError:
-                told = f"part {number} was not uploaded; send it, then complete again"
-                raise invalid("parts", told) from None
-            if etag.strip('"') != _etag(found.meta):
-                told = (
+                text = f"part {number} was not uploaded; send it, then complete again"
+                raise invalid("parts", text) from None
+            if etag.strip('"') != _etag(result.meta):
+                text = (
                     f"part {number} has another etag than {etag!r:.80}; name the one it was given"
                 )
-                raise invalid("parts", told)
-            size += found.meta["size"]
+                raise invalid("parts", text)
+            size += result.meta["size"]
             if limit is not None and size > limit:
                 raise Fault(Kind.TOO_LARGE, f"the parts are larger than {limit} bytes together")
-            async for piece in found.stream(PIECE):
+            async for piece in result.stream(PIECE):
                 yield piece
 
     async def remove_parts(self, id: str) -> None:
@@ -168,10 +168,10 @@ def _part(id: str, number: int) -> str:
     return f"{_folder(id)}/{number:05d}"
 
 
-def _etag(found: Mapping[str, object]) -> str:
+def _etag(meta: Mapping[str, object]) -> str:
     """Our own: those of a folder tell of its file system, and some stores give none."""
-    told = f"{found['e_tag'] or found['last_modified']} {found['size']}"
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    content = f"{meta['e_tag'] or meta['last_modified']} {meta['size']}"
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _sweep(file: Path, parts: Path) -> None:

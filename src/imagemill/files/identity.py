@@ -37,18 +37,18 @@ async def settle(contents: Contents, secrets: SecretTable, place: str) -> None:
 
 
 def _of_another(place: str) -> Fault:
-    told = f"the files in {place} belong to another database"
+    message = f"the files in {place} belong to another database"
     return Fault(
         Kind.FAILED,
-        f"{told}; give that one as the setting database, another place as files, or remove {MARK} "
-        "there to keep these with this one",
+        f"{message}; give that one as the setting database, another place as files, or "
+        f"remove {MARK} there to keep these with this one",
     )
 
 
 def _elsewhere(place: str, known: str) -> Fault:
-    told = f"the files in {place} are not those of this database"
+    message = f"the files in {place} are not those of this database"
     return Fault(
         Kind.FAILED,
-        f"{told}; set files to the place that all its servers see, or, where that was moved or "
+        f"{message}; set files to the place that all its servers see, or, where that was moved or "
         f"lost, write {known} into {MARK} there",
     )

@@ -49,10 +49,10 @@ def title(name: str) -> str:
     return "".join(each for each in _last(name) if each.isprintable()).strip()[-LONGEST_TITLE:]
 
 
-def media_type(given: str) -> str:
+def media_type(content_type: str) -> str:
     """The type that was given, where it has the form of one."""
-    given = given.strip()
-    return given if _TYPE.fullmatch(given) else UNKNOWN_TYPE
+    content_type = content_type.strip()
+    return content_type if _TYPE.fullmatch(content_type) else UNKNOWN_TYPE
 
 
 def guarded(key: str) -> bool:

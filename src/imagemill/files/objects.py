@@ -46,14 +46,16 @@ def open_store(url_or_folder: str) -> ObjectStore:
                 make_private(folder)
             return LocalStore(folder, mkdir=True, automatic_cleanup=True)
         except (BaseError, OSError):
-            told = f"files cannot be kept in {folder}; make it a folder that this user may write to"
-            raise invalid("files", f"{told}, or give another as files") from None
+            message = (
+                f"files cannot be kept in {folder}; make it a folder that this user may write to"
+            )
+            raise invalid("files", f"{message}, or give another as files") from None
     try:
         return from_url(url_or_folder)
     except (BaseError, ValueError):  # tells the whole URL, which may hold a secret
         scheme = url_or_folder.partition("://")[0]
-        told = f"files cannot be kept at {scheme:.20}://...; give a folder"
-        raise invalid("files", f"{told}, or a bucket as s3://, gs:// or az://") from None
+        message = f"files cannot be kept at {scheme:.20}://...; give a folder"
+        raise invalid("files", f"{message}, or a bucket as s3://, gs:// or az://") from None
 
 
 class Objects:
@@ -86,17 +88,17 @@ class Objects:
         caller: str = "",
         keep: float | None = None,
         public: bool = True,
-        told: bool = False,
+        listed: bool = False,
         shelf: str | None = None,
         key: str | None = None,
     ) -> StoredFile:
         """Keeps a file, for `keep` seconds. Who gives a key puts the same again after a crash.
 
-        told: strangers may know that a private file exists. shelf: of its key, where it is not one
-        of the usual two.
+        listed: strangers may know that a private file exists. shelf: of its key, where it is not
+        one of the usual two.
         """
         keep = keep if job is not None else self.bounded(keep)
-        shelf = shelf or _shelf(public, told)
+        shelf = shelf or _shelf(public, listed)
         upload = self._announced(content_type, name, caller, keep, public, shelf)
         if job is not None:
             return await self._put(upload, content, job, key)
@@ -159,8 +161,8 @@ class Objects:
         pruned = 0
         if self._longest is not None:
             await self._table.bound(now + self._longest)
-        while found := await self._table.expired(now, BATCH):
-            gone = [file.key for file in found if await _try(self.contents.remove(file.key))]
+        while files := await self._table.expired(now, BATCH):
+            gone = [file.key for file in files if await _try(self.contents.remove(file.key))]
             await self._table.delete(*gone)
             pruned += len(gone)
             if len(gone) < BATCH:
@@ -178,12 +180,12 @@ class Objects:
         caller: str = "",
         keep: float | None = None,
         public: bool = True,
-        told: bool = False,
+        listed: bool = False,
         parts: bool = True,
     ) -> Upload:
         """Announces a file, whose content comes by `fill`, or by `put_part` and `complete`."""
         keep = self.bounded(keep)
-        shelf = _shelf(public, told)
+        shelf = _shelf(public, listed)
         upload = self._announced(content_type, name, caller, keep, public, shelf, parts)
         upload = replace(upload, held=charged(0))
         await self._room.ready()
@@ -264,21 +266,21 @@ class Objects:
 
     async def ticket(self, caller: str, ends: int) -> str:
         """What lets its holder upload as a caller until a time."""
-        told = f"{caller}.{ends}"
-        return f"{told}.{await self._seal(told)}"
+        content = f"{caller}.{ends}"
+        return f"{content}.{await self._seal(content)}"
 
     async def holder(self, ticket: str) -> str | None:
         """Whose ticket it is; None where it is none of ours, or has ended."""
-        told, _, seal = ticket.rpartition(".")
-        if not hmac.compare_digest(seal.encode(), (await self._seal(told)).encode()):
+        content, _, seal = ticket.rpartition(".")
+        if not hmac.compare_digest(seal.encode(), (await self._seal(content)).encode()):
             return None
-        caller, _, ends = told.rpartition(".")
+        caller, _, ends = content.rpartition(".")
         return caller if self.clock() < int(ends) else None
 
-    async def _seal(self, told: str) -> str:
+    async def _seal(self, content: str) -> str:
         if self._secret is None:
             self._secret = await self._table.secrets.secret(SECRET, secrets.token_bytes(32))
-        return hmac.digest(self._secret, told.encode(), hashlib.sha256).hex()
+        return hmac.digest(self._secret, content.encode(), hashlib.sha256).hex()
 
     def _announced(
         self,
@@ -346,8 +348,8 @@ class Objects:
         self._room.keep(upload.caller, -upload.held)
 
 
-def _shelf(public: bool, told: bool) -> str:
-    return keys.GUARDED if told and not public else keys.OPEN
+def _shelf(public: bool, listed: bool) -> str:
+    return keys.GUARDED if listed and not public else keys.OPEN
 
 
 async def _try(removal: Awaitable[None]) -> bool:

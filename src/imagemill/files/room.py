@@ -55,12 +55,12 @@ class Room:
         """Bytes that are on their way; raises a Fault where there is no room for them."""
         mine = self._kept[caller] + self._coming[caller] + size
         if self.each is not None and mine > self.each:
-            told = f"a caller may keep {self.each} bytes here, and yours would be {mine}"
+            message = f"a caller may keep {self.each} bytes here, and yours would be {mine}"
             way_out = "delete some files, or wait until they expire"
-            raise Fault(Kind.FULL, f"{told}; {way_out}", "body", AGAIN)
+            raise Fault(Kind.FULL, f"{message}; {way_out}", "body", AGAIN)
         if self.total is not None and self._kept.total() + self._coming.total() + size > self.total:
-            told = f"the {self.total} bytes that callers may keep here are full"
-            raise Fault(Kind.FULL, f"{told}; come again later", "body", AGAIN)
+            message = f"the {self.total} bytes that callers may keep here are full"
+            raise Fault(Kind.FULL, f"{message}; come again later", "body", AGAIN)
         self._coming[caller] += size
 
 

@@ -29,10 +29,10 @@ def routes(context: AppContext) -> APIRouter:
     router, objects = APIRouter(tags=["files"]), context.files
 
     async def file(request: Request, rest: str) -> Response:
-        found = await objects.get(f"files/{rest}") if KEY.fullmatch(f"files/{rest}") else None
-        if found is None or not found.open_to(caller_of(request.headers)):
+        stored = await objects.get(f"files/{rest}") if KEY.fullmatch(f"files/{rest}") else None
+        if stored is None or not stored.open_to(caller_of(request.headers)):
             return JSONResponse({"error": "there is no such file, or no longer"}, 404, OPEN)
-        response = await serve(objects, found, request)
+        response = await serve(objects, stored, request)
         response.headers.update(OPEN)
         return response
 
@@ -57,8 +57,8 @@ async def serve(objects: Objects, file: StoredFile, request: Request) -> Respons
         return Response(status_code=304, headers=_of_cache(headers))
     start, end, status = _wanted(request, file.size, headers)
     if status == 416:
-        told = {"content-range": f"bytes */{file.size}", "content-length": "0"}
-        return Response(status_code=416, headers=headers | told)
+        range_headers = {"content-range": f"bytes */{file.size}", "content-length": "0"}
+        return Response(status_code=416, headers=headers | range_headers)
     if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{file.size}"
     headers["content-length"] = str(end - start)
@@ -88,8 +88,8 @@ def _of_cache(headers: dict[str, str]) -> dict[str, str]:
 
 
 def _etag(file: StoredFile) -> str:
-    told = f"{file.key} {file.size} {file.created}"
-    return f'"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
+    version = f"{file.key} {file.size} {file.created}"
+    return f'"{hashlib.sha256(version.encode()).hexdigest()[:32]}"'
 
 
 def _cache_control(file: StoredFile, now: float) -> str:
@@ -104,22 +104,22 @@ def _disposition(name: str) -> str:
     return f"inline; filename=\"{safe}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _known(given: str | None, etag: str) -> bool:
+def _known(header: str | None, etag: str) -> bool:
     """Whether If-None-Match names the file."""
-    tags = [each.strip().removeprefix("W/") for each in (given or "").split(",")]
+    tags = [each.strip().removeprefix("W/") for each in (header or "").split(",")]
     return "*" in tags or etag in tags
 
 
 def _wanted(request: Request, size: int, headers: dict[str, str]) -> tuple[int, int, int]:
     """First byte, the byte after the last, and the status. Several ranges give the whole file."""
-    found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     changed = request.headers.get("if-range", headers["etag"]) not in (
         headers["etag"],
         headers["last-modified"],
     )
-    if found is None or changed or request.method != "GET":
+    if match is None or changed or request.method != "GET":
         return 0, size, 200
-    first, last, suffix = found.groups()
+    first, last, suffix = match.groups()
     if suffix is not None:
         start, end = max(0, size - int(suffix)), size
     else:

@@ -85,8 +85,8 @@ def _first(values: str) -> str:
 
 def own(url: str | None, base: str) -> str | None:
     """A file of ours by its name instead of its address, so that it is read without HTTP."""
-    found = _FILE.fullmatch(url or "")
-    if found is None:
+    match = _FILE.fullmatch(url or "")
+    if match is None:
         return url
     ours = base.partition("://")[2]
-    return STORED + found["key"] if found["host"] in (ours, *CDN_HOSTS) else url
+    return STORED + match["key"] if match["host"] in (ours, *CDN_HOSTS) else url

@@ -128,8 +128,8 @@ def take(model: type[Body], value: Any) -> Body:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False)[:SHOWN_ERRORS]
-        message = "; ".join(_tell(model, one) for one in found)
+        errors = error.errors(include_url=False)[:SHOWN_ERRORS]
+        message = "; ".join(_tell(model, one) for one in errors)
         raise Fault(Kind.INVALID, message) from None  # its fields are the wire's, not canonical
 
 
@@ -164,8 +164,8 @@ def wrong(error: Any) -> str:
     """What is wrong with a value, of pydantic's errors; without its name."""
     if error["type"] not in WRONG:
         return str(error["msg"])
-    given = error["input"]
-    facts = {"value": shown(given), "length": len(given) if isinstance(given, str) else 0}
+    value = error["input"]
+    facts = {"value": shown(value), "length": len(value) if isinstance(value, str) else 0}
     return WRONG[error["type"]].format(**facts, **error.get("ctx", {}))
 
 
@@ -208,7 +208,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         raise invalid("body", "the body has an object with the same name twice; give each once")
-    return found
+    return members

@@ -46,15 +46,15 @@ def decoded(body: bytes, piece: int = PIECE) -> str:
     """UTF-8 as text, without a mark at its beginning; raises UnicodeDecodeError."""
     if len(body) <= piece:
         return body.decode("utf-8-sig")
-    decoder, found = codecs.getincrementaldecoder("utf-8-sig")(), list[str]()
+    decoder, pieces = codecs.getincrementaldecoder("utf-8-sig")(), list[str]()
     for start in range(0, len(body), piece):
         behind = len(decoder.getstate()[0])
         try:
-            found.append(decoder.decode(body[start : start + piece], start + piece >= len(body)))
+            pieces.append(decoder.decode(body[start : start + piece], start + piece >= len(body)))
         except UnicodeDecodeError as error:
             at = start - behind + error.start
             raise UnicodeDecodeError("utf-8", body, at, at + 1, error.reason) from None
-    return "".join(found)
+    return "".join(pieces)
 
 
 class _Reader:
@@ -69,8 +69,8 @@ class _Reader:
             raise invalid("body", f"the body has more than {MOST_QUOTES} quotes; a few are enough")
         self._take_out()
         if self.length > MOST_REST:
-            told = f"the body has {self.length} characters beside the pictures in it"
-            raise invalid("body", f"{told}; at most {MOST_REST} are read")
+            message = f"the body has {self.length} characters beside the pictures in it"
+            raise invalid("body", f"{message}; at most {MOST_REST} are read")
         try:
             value = json.loads(
                 "".join(self.rest),
@@ -114,21 +114,21 @@ class _Reader:
         before = self.text[max(start, end - MOST_BACKSLASHES) : end]
         count = len(before) - len(before.rstrip("\\"))
         if count == MOST_BACKSLASHES:
-            told = f"the body has {count} backslashes in a row, or more"
-            raise invalid("body", f"{told}; a few are enough")
+            message = f"the body has {count} backslashes in a row, or more"
+            raise invalid("body", f"{message}; a few are enough")
         return count
 
     def _string(self, start: int, end: int) -> str:
-        found = list[str]()
+        pieces = list[str]()
         while start < end:
             stop = self._stop(start, end)
             try:
-                found.append(json.loads(f'"{self.text[start:stop]}"'))
+                pieces.append(json.loads(f'"{self.text[start:stop]}"'))
             except json.JSONDecodeError as error:
                 at = start + error.pos - 1
                 raise json.JSONDecodeError(error.msg, self.text, at) from None
             start = stop
-        return "".join(found)
+        return "".join(pieces)
 
     def _stop(self, start: int, end: int) -> int:
         """Where a piece may end that begins at `start`: not within an escape, or a pair of them."""

@@ -94,5 +94,5 @@ class RequestIdMiddleware:
 
 
 def _id(scope: Scope) -> str:
-    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    id = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return id if _REQUEST_ID.fullmatch(id) else uuid.uuid4().hex

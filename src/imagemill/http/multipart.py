@@ -36,8 +36,8 @@ async def parts(content_type: str, body: bytes) -> list[Part]:
     """The parts of a form, in order; a Fault where it is none."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        told = f"the content type {content_type!r:.80} is no multipart/form-data with a boundary"
-        raise invalid("body", f"{told}; {_WAY_OUT}")
+        message = f"the content type {content_type!r:.80} is no multipart/form-data with a boundary"
+        raise invalid("body", f"{message}; {_WAY_OUT}")
     reader = _Reader(options[b"boundary"].decode("latin-1"), body)
     try:
         form = await reader.parse()

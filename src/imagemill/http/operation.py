@@ -213,8 +213,8 @@ def answering_by(
 
     @wraps(handler)
     async def answer(request: Request, *args: Any, **kwargs: Any) -> Response:
-        told = partial(refuse, request.headers)
-        return await _answered(context, dialect, told, handler(request, *args, **kwargs))
+        words = partial(refuse, request.headers)
+        return await _answered(context, dialect, words, handler(request, *args, **kwargs))
 
     return answer
 
@@ -306,16 +306,16 @@ async def hold(request: Request, size: int) -> None:
 
 async def repeat_of(request: Request, body: bytes) -> Repeat | None:
     """What a call says of being sent again; Stainless' clients count how often they did."""
-    given, count = (request.headers.get(name) for name in (FIELD, RESENT))
-    if given is None and count is None:
+    key, count = (request.headers.get(name) for name in (FIELD, RESENT))
+    if key is None and count is None:
         return None
     said = hashlib.sha256(f"{request.url.path}?{request.url.query}\n".encode())
     await reading(body, said.update, body)
     content, resent = said.hexdigest(), count not in (None, "0")
-    if given is None:
+    if key is None:
         return Repeat(content, content, resent=resent)
     # Callers without a credential choose their keys apart from one another.
-    name = hashlib.sha256(f"{person_of(request)}\n{given}".encode())
+    name = hashlib.sha256(f"{person_of(request)}\n{key}".encode())
     return Repeat(name.hexdigest(), content, True, resent)
 
 

@@ -53,14 +53,14 @@ HEADERS: dict[str, Any] = {
 
 def headers(answer: Answer) -> dict[str, str]:
     """What every door tells of a picture, besides its own words."""
-    told = {
+    named = {
         "x-imagemill-model": answer.painted.served_by,
         "x-imagemill-seed": str(answer.seed),
         "x-imagemill-cache": "hit" if answer.hit else "miss",
     }
     if answer.painted.ignored:
-        told["x-imagemill-ignored"] = listed(answer.painted.ignored)
-    return told
+        named["x-imagemill-ignored"] = listed(answer.painted.ignored)
+    return named
 
 
 def listed(words: tuple[str, ...]) -> str:

@@ -106,16 +106,16 @@ class Arrival:
         raise self._too_slow()
 
     def _silent(self) -> Fault:
-        told = f"nothing came of the body for {self.pace.silence:g} seconds"
-        return Fault(Kind.SLOW, f"{told}; send it without pauses", "body")
+        message = f"nothing came of the body for {self.pace.silence:g} seconds"
+        return Fault(Kind.SLOW, f"{message}; send it without pauses", "body")
 
     def _too_slow(self) -> Fault:
         if self.cut_off:
-            told = "others need the room that this body takes, which comes too slowly"
-            return Fault(Kind.SLOW, f"{told}; send it again", "body")
+            message = "others need the room that this body takes, which comes too slowly"
+            return Fault(Kind.SLOW, f"{message}; send it again", "body")
         rate = self.size / max(self.waited, 1e-9)
-        told = f"the body comes at {rate:.0f} bytes a second"
-        return Fault(Kind.SLOW, f"{told}; send at least {self.pace.rate}", "body")
+        message = f"the body comes at {rate:.0f} bytes a second"
+        return Fault(Kind.SLOW, f"{message}; send at least {self.pace.rate}", "body")
 
 
 @dataclass
@@ -207,9 +207,9 @@ class Bodies:
 
     async def whole(self, scope: Scope, receive: Receive, limit: int) -> Whole:
         """The body, for `read` to be read again. One larger than `limit` bytes is not kept."""
-        found = scope.get(WHOLE)
-        if isinstance(found, Whole):
-            return found
+        known = scope.get(WHOLE)
+        if isinstance(known, Whole):
+            return known
         scope[WHOLE] = whole = Whole()
         _held(scope).append(whole)
         arrival = Arrival(receive, self.pace, self.clock)
@@ -292,8 +292,8 @@ class Bounded:
 
 def bodies_of(scope: Scope) -> Bodies:
     """Those of the server; for an application without `Bounded`, some of its own."""
-    found = scope.get(BODIES)
-    return found if isinstance(found, Bodies) else Bodies()
+    bodies = scope.get(BODIES)
+    return bodies if isinstance(bodies, Bodies) else Bodies()
 
 
 def settled(scope: Scope) -> None:
@@ -317,22 +317,22 @@ def announced(scope: Scope) -> int:
 
 
 def too_large(limit: int) -> Fault:
-    told = f"the body is larger than {limit} bytes; send at most that"
-    return Fault(Kind.TOO_LARGE, told, "body")
+    message = f"the body is larger than {limit} bytes; send at most that"
+    return Fault(Kind.TOO_LARGE, message, "body")
 
 
 def _held(scope: Scope) -> list[Whole | Share]:
-    found: list[Whole | Share] = scope.setdefault(HELD, [])
-    return found
+    held: list[Whole | Share] = scope.setdefault(HELD, [])
+    return held
 
 
 def _unwritten(error: OSError) -> Fault:
     kind = Kind.FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else Kind.UNAVAILABLE
-    told = "bodies on their way cannot be put on disk just now"
-    return Fault(kind, f"{told}; come again in {FULL_SECONDS:.0f} seconds", "body", FULL_SECONDS)
+    message = "bodies on their way cannot be put on disk just now"
+    return Fault(kind, f"{message}; come again in {FULL_SECONDS:.0f} seconds", "body", FULL_SECONDS)
 
 
 def _no_room() -> Fault:
-    told = "there is no room for more bodies on their way"
+    message = "there is no room for more bodies on their way"
     retry = f"come again in {RETRY_SECONDS:.0f} seconds"
-    return Fault(Kind.BUSY, f"{told}; {retry}", "body", RETRY_SECONDS)
+    return Fault(Kind.BUSY, f"{message}; {retry}", "body", RETRY_SECONDS)

@@ -21,17 +21,17 @@ def event(body: Any, name: str | None = None, id: str | None = None) -> str:
     A string goes as it is, line by line; all else as JSON.
     """
     lines = body.split("\n") if isinstance(body, str) else [json.dumps(body)]
-    told = [f"event: {name}"] if name else []
-    told += [f"id: {id}"] if id else []
-    return "\n".join([*told, *(f"data: {line}" for line in lines)]) + "\n\n"
+    fields = [f"event: {name}"] if name else []
+    fields += [f"id: {id}"] if id else []
+    return "\n".join([*fields, *(f"data: {line}" for line in lines)]) + "\n\n"
 
 
 class Events(StreamingResponse):
     """A stream of events, which is closed at once when its caller hangs up."""
 
     def __init__(self, events: AsyncGenerator[str], headers: Mapping[str, str]) -> None:
-        told = _STREAM | dict(headers)
-        super().__init__(events, media_type="text/event-stream", headers=told)
+        merged = _STREAM | dict(headers)
+        super().__init__(events, media_type="text/event-stream", headers=merged)
         self.events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, func, select, update
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import Job, Status
-from imagemill.store.database import Asked
+from imagemill.store.database import Executor
 from imagemill.store.queue import next_jobs
 from imagemill.store.schema import JOBS, SUSPECT, SUSPECTED
 from imagemill.turns import Shares
@@ -27,22 +27,22 @@ LOST = Fault(
 )
 
 
-async def count(connection: Asked, worker: str, ids: Sequence[str], by: int) -> None:
+async def count(connection: Executor, worker: str, ids: Sequence[str], by: int) -> None:
     """Of what the worker has; what has ended is passed over."""
     mine = JOBS.c.id.in_(ids) & (JOBS.c.worker == worker) & (JOBS.c.status == Status.RUNNING)
     await connection.execute(update(JOBS).where(mine).values(begun=JOBS.c.begun + by))
 
 
 async def suspect(
-    connection: Asked, shares: Shares, worker: str, *which: ColumnElement[bool]
+    connection: Executor, shares: Shares, worker: str, *which: ColumnElement[bool]
 ) -> list[Job]:
     """The next job that is suspected, locked, unless the worker has one; none is the usual."""
     queued, mine = JOBS.c.status == Status.QUEUED, JOBS.c.worker == worker
     # By the words of the index: only so do both databases use it.
-    found = select(func.count().filter(queued), func.count().filter(~queued & mine)).where(
+    counts = select(func.count().filter(queued), func.count().filter(~queued & mine)).where(
         SUSPECTED, JOBS.c.status.in_([Status.QUEUED, Status.RUNNING])
     )
-    waiting, running = (await connection.execute(found)).one()
+    waiting, running = (await connection.execute(counts)).one()
     if not waiting or running:
         return []
     return await next_jobs(connection, shares, 1, ~UNSUSPECTED, *which)

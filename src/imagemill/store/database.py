@@ -75,7 +75,7 @@ CONNECTING, ANSWERING = 5.0, 10.0
 CLOSING = 1.0  # seconds for what is still asked when it is closed
 
 
-class Asked(Protocol):
+class Executor(Protocol):
     """What a statement is put to."""
 
     async def execute(self, statement: Executable, parameters: Any = None, /) -> Any: ...
@@ -158,8 +158,8 @@ class Database:
         # Without the time-outs of the others: a new index may take long.
         engine = _postgres(self.url, poolclass=NullPool, connect_args={"timeout": CONNECTING})
         try:
-            async with engine.begin() as asked:
-                await asked.run_sync(migrate)
+            async with engine.begin() as connection:
+                await connection.run_sync(migrate)
         finally:
             await engine.dispose()
 
@@ -178,25 +178,25 @@ class Database:
                     await self._postgres.dispose()
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Asked]:
+    async def reading(self) -> AsyncIterator[Executor]:
         with self.condition.watched(of_database):
             if self.is_sqlite:
                 with self._sqlite.connect() as connection:
                     yield Direct(connection.execution_options(reads=True))
             else:
-                async with self._postgres.connect() as asked:
-                    yield asked
+                async with self._postgres.connect() as own:
+                    yield own
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[Asked]:
+    async def writing(self) -> AsyncIterator[Executor]:
         """Nothing may be waited for within but statements."""
         with self.condition.watched(of_database):
             if self.is_sqlite:
                 with self._sqlite.begin() as connection:
                     yield Direct(connection)
             else:
-                async with self._postgres.begin() as asked:
-                    yield asked
+                async with self._postgres.begin() as own:
+                    yield own
 
     async def probe(self) -> None:
         """Writes something, where it is not known whether that is possible again."""
@@ -253,8 +253,8 @@ def _postgres(url: URL, **options: Any) -> AsyncEngine:
     try:
         return create_async_engine(url, **options)
     except ModuleNotFoundError as error:
-        told = f"PostgreSQL needs the package {error.name}, which is not installed"
-        raise invalid("database", f"{told}; pip install 'imagemill[postgres]'") from None
+        message = f"PostgreSQL needs the package {error.name}, which is not installed"
+        raise invalid("database", f"{message}; pip install 'imagemill[postgres]'") from None
 
 
 def _sqlite(url: URL) -> Engine:

@@ -45,8 +45,8 @@ class Delivery:
 
 def receiver_of(url: str) -> str:
     """The beginning of a URL, up to its path, and short. Takes any text."""
-    found = re.match(r"[^/]{0,8}//[^/?#]{0,255}", url)
-    return (found[0] if found else url[:255]).lower()
+    start = re.match(r"[^/]{0,8}//[^/?#]{0,255}", url)
+    return (start[0] if start else url[:255]).lower()
 
 
 def delivery_row(job: str, url: str, now: float, caller: str = "") -> dict[str, Any]:
@@ -91,8 +91,8 @@ class DeliveryTable:
         wanted = _due(clock, limit, [*_waiting(lane, receivers, callers), *_not(under_way)])
         async with self._database.writing() as connection:
             rows = (await connection.execute(wanted)).all()
-            found = [_delivery(row) for row in rows]
-            claimed = [replace(each, due=now + lease(each.attempts)) for each in found]
+            due = [_delivery(row) for row in rows]
+            claimed = [replace(each, due=now + lease(each.attempts)) for each in due]
             if claimed:
                 mine = update(DELIVERIES).where(DELIVERIES.c.job == bindparam("claimed"))
                 until = clock + bindparam("lease", type_=Float)
@@ -113,8 +113,8 @@ class DeliveryTable:
         waiting = [*_waiting(lane, receivers, callers), *_not(under_way)]
         wanted = select(func.min(DELIVERIES.c.due) - self._database.clock(now)).where(*waiting)
         async with self._database.reading() as connection:
-            found: float | None = (await connection.execute(wanted)).scalar_one()
-        return found
+            seconds: float | None = (await connection.execute(wanted)).scalar_one()
+        return seconds
 
     @unbroken
     async def delivered(self, job: str, now: float) -> None:
@@ -174,8 +174,8 @@ class DeliveryTable:
 
     @unbroken
     async def get(self, job: str) -> Delivery | None:
-        found = await self._all(select(DELIVERIES).where(DELIVERIES.c.job == job))
-        return found[0] if found else None
+        deliveries = await self._all(select(DELIVERIES).where(DELIVERIES.c.job == job))
+        return deliveries[0] if deliveries else None
 
     @unbroken
     async def retry(self, job: str, now: float) -> bool:

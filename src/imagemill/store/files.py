@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import case, delete, func, select, update
 
-from imagemill.store.database import Asked, Database, unbroken
+from imagemill.store.database import Database, Executor, unbroken
 from imagemill.store.schema import FILES, PARTS, UPLOADS
 from imagemill.store.secrets import SecretTable
 
@@ -155,12 +155,12 @@ class FileTable:
         size = func.sum(case((FILES.c.size < BLOCK, BLOCK), else_=FILES.c.size))
         files = select(FILES.c.caller, size).where(FILES.c.job.is_(None)).group_by(FILES.c.caller)
         uploads = select(UPLOADS.c.caller, func.sum(UPLOADS.c.held)).group_by(UPLOADS.c.caller)
-        found = Counter[str]()
+        sizes = Counter[str]()
         async with self._database.reading() as connection:
             for wanted in (files, uploads):
                 for caller, held in await connection.execute(wanted):
-                    found[caller] += int(held)
-        return found
+                    sizes[caller] += int(held)
+        return sizes
 
     @unbroken
     async def bound(self, expires: float) -> None:
@@ -183,13 +183,13 @@ class FileTable:
             rows = await connection.execute(wanted.limit(limit))
             return [Upload(**row._asdict()) for row in rows]
 
-    async def _add(self, connection: Asked, file: StoredFile) -> None:
+    async def _add(self, connection: Executor, file: StoredFile) -> None:
         row = asdict(file)
         await connection.execute(
             self._insert(FILES).values(row).on_conflict_do_update(index_elements=["key"], set_=row)
         )
 
 
-async def _part(connection: Asked, id: str, number: int) -> int:
+async def _part(connection: Executor, id: str, number: int) -> int:
     wanted = select(PARTS.c.size).where(PARTS.c.upload == id, PARTS.c.number == number)
     return int((await connection.execute(wanted)).scalar_one_or_none() or 0)

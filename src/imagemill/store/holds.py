@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import ColumnElement, bindparam, select, update
 
 from imagemill.job import Job, Status
-from imagemill.store.database import Asked, Database, unbroken
+from imagemill.store.database import Database, Executor, unbroken
 from imagemill.store.queue import next_jobs
 from imagemill.store.schema import JOBS
 from imagemill.store.servers import attended_or_plain
@@ -46,12 +46,12 @@ class Holds:
             JOBS.c.host.not_in(list(hosts)),
         )
         async with self._database.writing() as connection:
-            found = await next_jobs(connection, self._shares, limit, *which)
-            if found:
+            taken = await next_jobs(connection, self._shares, limit, *which)
+            if taken:
                 mine = update(JOBS).where(JOBS.c.id == bindparam("held"))
                 held = mine.values(worker=worker, lease=self._database.clock(now) + lease)
-                await connection.execute(held, [{"held": job.id} for job in found])
-        return found
+                await connection.execute(held, [{"held": job.id} for job in taken])
+        return taken
 
     @unbroken
     async def ready(self, id: str, worker: str) -> bool:
@@ -70,8 +70,8 @@ class Holds:
             mine = _held(worker, ids)
             until = self._database.clock(now) + lease
             await connection.execute(update(JOBS).where(mine).values(lease=until))
-            found = await connection.execute(select(JOBS.c.id).where(mine))
-        return frozenset(id for (id,) in found)
+            rows = await connection.execute(select(JOBS.c.id).where(mine))
+        return frozenset(id for (id,) in rows)
 
     @unbroken
     async def release(self, worker: str, ids: Collection[str]) -> None:
@@ -80,7 +80,7 @@ class Holds:
             await connection.execute(update(JOBS).where(_held(worker, ids)).values(FREE))
 
 
-async def release_lapsed(connection: Asked, lapsed: ColumnElement[bool]) -> None:
+async def release_lapsed(connection: Executor, lapsed: ColumnElement[bool]) -> None:
     """Frees what was held by a worker that is gone."""
     await connection.execute(
         update(JOBS).where(QUEUED, JOBS.c.worker.is_not(None), lapsed).values(FREE)

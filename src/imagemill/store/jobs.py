@@ -27,7 +27,7 @@ from sqlalchemy import (
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Result, Status
 from imagemill.store import begun, records
-from imagemill.store.database import Asked, Database, unbroken
+from imagemill.store.database import Database, Executor, unbroken
 from imagemill.store.deliveries import delivery_row
 from imagemill.store.holds import release_lapsed
 from imagemill.store.queue import Standing, next_jobs, places
@@ -101,15 +101,15 @@ class Jobs:
     @unbroken
     async def _insert(self, jobs: Sequence[Job]) -> None:
         async with self._database.writing() as connection:
-            found = await places(connection, jobs)
-            rows = [records.row(job) | place for job, place in zip(jobs, found, strict=True)]
+            turns = await places(connection, jobs)
+            rows = [records.row(job) | place for job, place in zip(jobs, turns, strict=True)]
             # One that is there was written by a try whose answer was lost.
             await connection.execute(self._database.insert(JOBS).on_conflict_do_nothing(), rows)
             for job in jobs:
                 if job.status in FINAL:
                     await self._announce(connection, job)
 
-    async def _announce(self, connection: Asked, job: Job) -> None:
+    async def _announce(self, connection: Executor, job: Job) -> None:
         """Owes the caller a webhook, in the transaction that ends the job."""
         if job.submission.webhook_url is not None and job.finished is not None:
             row = delivery_row(
@@ -165,10 +165,10 @@ class Jobs:
         others = [JOBS.c.flow.not_in(full)] if full else []
         ours = (JOBS.c.ready, unheld, attended_or_plain(self._database, lease, now), *others)
         async with self._database.writing() as connection:
-            found = await begun.suspect(connection, self._shares, worker, *ours)
-            free = limit - len(found)
-            found += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED, *ours)
-            claimed = [job.move(Status.RUNNING, now) for job in found]
+            taken = await begun.suspect(connection, self._shares, worker, *ours)
+            free = limit - len(taken)
+            taken += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED, *ours)
+            claimed = [job.move(Status.RUNNING, now) for job in taken]
             until = self._database.clock(now) + lease
             await _write(connection, *claimed, worker=worker, lease=until)
         return claimed
@@ -216,10 +216,10 @@ class Jobs:
         lapsed = (JOBS.c.status == Status.QUEUED) if status in FINAL else false()
         mine = select(JOBS).where(JOBS.c.id == id, claimed | lapsed)
         async with self._database.writing() as connection:
-            found = await _jobs(connection, mine.with_for_update())
-            if not found:
+            rows = await _jobs(connection, mine.with_for_update())
+            if not rows:
                 return None
-            job = replace(found[0], status=Status.RUNNING).move(status, now, result, fault)
+            job = replace(rows[0], status=Status.RUNNING).move(status, now, result, fault)
             await _write(connection, job)
             await self._write_lines(connection, [(id, line) for line in lines])
             if status in FINAL:
@@ -231,10 +231,10 @@ class Jobs:
         """The job as it is then: cancelled, still running but unwanted, or ended before."""
         async with self._database.writing() as connection:
             mine = select(JOBS).where(JOBS.c.id == id).with_for_update()
-            found = await _jobs(connection, mine)
-            if not found:
+            rows = await _jobs(connection, mine)
+            if not rows:
                 return None
-            job = found[0]
+            job = rows[0]
             if job.status is Status.QUEUED:
                 job = job.move(Status.CANCELLED, now, fault=_UNWANTED)
                 await _write(connection, job)
@@ -248,7 +248,7 @@ class Jobs:
         async with self._database.writing() as connection:
             await self._write_lines(connection, lines)
 
-    async def _write_lines(self, connection: Asked, lines: Iterable[tuple[str, Line]]) -> None:
+    async def _write_lines(self, connection: Executor, lines: Iterable[tuple[str, Line]]) -> None:
         rows = [records.line_row(id, line) for id, line in lines]
         if rows:  # those that are there were written by a try whose answer was lost
             await connection.execute(self._database.insert(LINES).on_conflict_do_nothing(), rows)
@@ -275,10 +275,10 @@ class Jobs:
         lost = select(JOBS).where(running, JOBS.c.worker != worker, lapsed)
         async with self._database.writing() as connection:
             await release_lapsed(connection, (JOBS.c.worker != worker) & lapsed)
-            found = await _jobs(connection, lost.with_for_update(skip_locked=True))
+            orphans = await _jobs(connection, lost.with_for_update(skip_locked=True))
             unwanted = await _ids(connection, running & JOBS.c.unwanted)
             left = await _ids(connection, running & gone)
-            moved = [_recovered(job, job.id in unwanted, job.id in left, now) for job in found]
+            moved = [_recovered(job, job.id in unwanted, job.id in left, now) for job in orphans]
             for which, fault, status in (
                 (queued & gone, _DESERTED, Status.CANCELLED),
                 (queued & ~gone & (JOBS.c.start_by < clock), _LATE, Status.FAILED),
@@ -297,8 +297,8 @@ class Jobs:
         """Cancels what waits in the queue for those who wait at a server that closes."""
         here = JOBS.c.attended & (JOBS.c.server == server) & (JOBS.c.status == Status.QUEUED)
         async with self._database.writing() as connection:
-            found = await _jobs(connection, select(JOBS).where(here).with_for_update())
-            moved = [job.move(Status.CANCELLED, now, fault=_CLOSING) for job in found]
+            waiting = await _jobs(connection, select(JOBS).where(here).with_for_update())
+            moved = [job.move(Status.CANCELLED, now, fault=_CLOSING) for job in waiting]
             await _write(connection, *moved)
             for job in moved:
                 await self._announce(connection, job)
@@ -330,16 +330,16 @@ def _recovered(job: Job, unwanted: bool, deserted: bool, now: float) -> Job:
     return job.move(Status.QUEUED, now)
 
 
-async def _jobs(connection: Asked, wanted: Select[Any]) -> list[Job]:
+async def _jobs(connection: Executor, wanted: Select[Any]) -> list[Job]:
     return [records.job(row._mapping) for row in await connection.execute(wanted)]
 
 
-async def _ids(connection: Asked, which: ColumnElement[bool]) -> set[str]:
+async def _ids(connection: Executor, which: ColumnElement[bool]) -> set[str]:
     return {id for (id,) in await connection.execute(select(JOBS.c.id).where(which))}
 
 
 async def _write(
-    connection: Asked,
+    connection: Executor,
     *jobs: Job,
     worker: str | None = None,
     lease: ColumnElement[float] | None = None,

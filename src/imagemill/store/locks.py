@@ -35,9 +35,9 @@ class Lock:
             return False
         except (NotImplementedError, OSError) as error:
             reason = getattr(error, "strerror", None) or "its file system has no locks"
-            told = f"the data folder {self._folder} cannot be locked: {reason}"
+            message = f"the data folder {self._folder} cannot be locked: {reason}"
             raise Fault(
-                Kind.FAILED, f"{told}; give one on a disk of this machine, as --data-dir"
+                Kind.FAILED, f"{message}; give one on a disk of this machine, as --data-dir"
             ) from None
         return True
 
@@ -50,12 +50,12 @@ class Lock:
             await asyncio.sleep(LOOKS_APART)
 
     def taken(self) -> Fault:
-        told = f"another imagemill server works in the data folder {self._folder}"
+        message = f"another imagemill server works in the data folder {self._folder}"
         way_out = (
             "stop that one, give this one another --data-dir, or start it with lock_wait to take "
             "over when that one ends"
         )
-        return Fault(Kind.FAILED, f"{told}; {way_out}")
+        return Fault(Kind.FAILED, f"{message}; {way_out}")
 
     def release(self) -> None:
         self._lock.release(force=True)

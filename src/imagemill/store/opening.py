@@ -78,8 +78,8 @@ def telling_of_files(place: str) -> Iterator[None]:
     try:
         yield
     except StoreFault as fault:
-        told = f"files cannot be kept in {place}: {first_line(fault.__cause__)}"
-        raise Fault(Kind.FAILED, f"{told}; mend that, or give another place as files") from None
+        message = f"files cannot be kept in {place}: {first_line(fault.__cause__)}"
+        raise Fault(Kind.FAILED, f"{message}; mend that, or give another place as files") from None
 
 
 def _told(url: URL, trouble: Trouble, error: BaseException) -> Fault:
@@ -103,8 +103,8 @@ def check_file(file: Path, create: bool) -> None:
 
 
 def _anew(file: Path, state: str) -> Fault:
-    told = f"the database {file} is {state}, and there was one; put a copy of it in its place"
-    return Fault(Kind.FAILED, f"{told}, or remove {mark(file).name} beside it to begin anew")
+    message = f"the database {file} is {state}, and there was one; put a copy of it in its place"
+    return Fault(Kind.FAILED, f"{message}, or remove {mark(file).name} beside it to begin anew")
 
 
 def mark(file: Path) -> Path:
@@ -132,8 +132,8 @@ def migrate(connection: Connection, known: bool = False) -> None:
 
 def _revisions(connection: Connection) -> list[str]:
     """Up to which migrations the tables are."""
-    asked = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-    return [str(each) for each in asked.scalars()]
+    rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+    return [str(each) for each in rows.scalars()]
 
 
 @cache

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from imagemill.job import Job, Priority, Status
 from imagemill.store import records
-from imagemill.store.database import Asked
+from imagemill.store.database import Executor
 from imagemill.store.schema import JOBS
 from imagemill.turns import Shares, ahead, cost, flow, turn
 
@@ -33,23 +33,23 @@ FRESH = 1e-4  # seconds, for each job that waits, for which a list of the queue 
 TOGETHER = 50  # flows that are looked up by one statement; SQLite takes up to 500 parts
 
 
-async def places(connection: Asked, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+async def places(connection: Executor, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """The columns `flow` and `turn` of jobs that are about to be written, in their order."""
     flows = list(dict.fromkeys(map(flow, jobs)))
     last = dict[str, float]()
     for start in range(0, len(flows), TOGETHER):
         some = flows[start : start + TOGETHER]
         named = {f"flow{number}": name for number, name in enumerate(some)}
-        for number, found in await connection.execute(_last(len(some)), named):
-            if found is not None:
-                last[some[number]] = max(found, last.get(some[number], found))
+        for number, latest in await connection.execute(_last(len(some)), named):
+            if latest is not None:
+                last[some[number]] = max(latest, last.get(some[number], latest))
     begun = await _begun(connection, {job.submission.priority for job in jobs})
-    found = list[dict[str, Any]]()
+    columns = list[dict[str, Any]]()
     for job in jobs:
         name, before = flow(job), begun.get(job.submission.priority, job.created)
         last[name] = turn(before, last.get(name), cost(job.generation))
-        found.append({"flow": name, "turn": last[name]})
-    return found
+        columns.append({"flow": name, "turn": last[name]})
+    return columns
 
 
 @cache
@@ -66,14 +66,14 @@ def _last(flows: int) -> CompoundSelect[Any]:
     )
 
 
-async def _begun(connection: Asked, priorities: Iterable[Priority]) -> dict[Priority, float]:
+async def _begun(connection: Executor, priorities: Iterable[Priority]) -> dict[Priority, float]:
     """The turn of the job that was begun last, of those that are kept."""
-    found = dict[Priority, float]()
+    latest = dict[Priority, float]()
     for priority in priorities:
         begun = (await connection.execute(_last_begun(priority))).scalar_one()
         if begun is not None:
-            found[priority] = begun
-    return found
+            latest[priority] = begun
+    return latest
 
 
 def _last_begun(priority: Priority) -> Select[Any]:
@@ -82,7 +82,7 @@ def _last_begun(priority: Priority) -> Select[Any]:
 
 
 async def next_jobs(
-    connection: Asked, shares: Shares, limit: int, *which: ColumnElement[bool]
+    connection: Executor, shares: Shares, limit: int, *which: ColumnElement[bool]
 ) -> list[Job]:
     """The jobs that are next, locked; of those that wait and fulfil `which`."""
     waiting = dict[Priority, list[Job]]()
@@ -112,7 +112,7 @@ class Standing:
         self._queue: Mapping[Priority, list[tuple[float, str]]] = {}
         self._listed, self._length = 0.0, 0
 
-    async def position(self, connection: Asked, id: str) -> int:
+    async def position(self, connection: Executor, id: str) -> int:
         """About how many jobs will be claimed before this one; 0 where it does not wait."""
         now = time.monotonic()
         if now - self._listed > self._length * FRESH:
@@ -129,7 +129,7 @@ class Standing:
         before = bisect_left(self._queue[priority], (row.turn, row.id))
         return ahead(before, priority, {each: len(jobs) for each, jobs in self._queue.items()})
 
-    async def _list(self, connection: Asked) -> None:
+    async def _list(self, connection: Executor) -> None:
         queue: dict[Priority, list[tuple[float, str]]] = {each: [] for each in Priority}
         places = select(JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
             JOBS.c.status == Status.QUEUED

@@ -37,8 +37,8 @@ class RepeatTable:
                 self._database.insert(REPEATS).values(row).on_conflict_do_nothing()
             )
             wanted = select(REPEATS.c.content, REPEATS.c.job).where(REPEATS.c.name == name)
-            found = (await connection.execute(wanted)).one()
-        return Claim(found.content, found.job)
+            claim = (await connection.execute(wanted)).one()
+        return Claim(claim.content, claim.job)
 
     @unbroken
     async def release(self, name: str, job: str) -> None:

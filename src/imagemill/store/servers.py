@@ -5,7 +5,7 @@ PostgreSQL may have several, of which each shows now and then that it is there. 
 
 from sqlalchemy import ColumnElement, delete, or_, select, true
 
-from imagemill.store.database import Asked, Database
+from imagemill.store.database import Database, Executor
 from imagemill.store.schema import JOBS, SERVERS
 
 # Seconds after which the callers of a server that does not show are taken to be gone with it. Until
@@ -14,7 +14,7 @@ ABSENT = 600.0
 FORGOTTEN = 86_400.0  # seconds after which it is not known any more
 
 
-async def show(database: Database, connection: Asked, name: str, now: float) -> None:
+async def show(database: Database, connection: Executor, name: str, now: float) -> None:
     """Writes that a server is there, where another may want to know."""
     if database.is_sqlite:
         return

@@ -179,8 +179,8 @@ def of_files(error: Exception) -> Trouble | None:
         return None
     if isinstance(error, OSError) and error.errno is not None:
         return _of_system(error)
-    told = _OS_ERROR.search(str(error))
-    if told and (told[2] or int(told[1]) in _NO_ROOM):
+    match = _OS_ERROR.search(str(error))
+    if match and (match[2] or int(match[1]) in _NO_ROOM):
         return Trouble.FULL
     return Trouble.READ_ONLY if isinstance(error, PermissionError) else Trouble.UNREACHABLE
 

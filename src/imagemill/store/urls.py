@@ -23,14 +23,14 @@ def at(folder: Path) -> str:
 def resolved(url: str) -> URL:
     """The URL that the driver takes; raises a Fault, which does not repeat the password."""
     try:
-        found = make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise _wrong(f"the setting database is no URL; {_FORM}") from None
-    driver = SCHEMES.get(found.drivername)
+    driver = SCHEMES.get(parsed.drivername)
     if driver is None:
-        raise _wrong(f"databases of the kind {found.drivername:.40} are not known; {_FORM}")
-    query = {PARAMETERS.get(name, name): value for name, value in found.query.items()}
-    return found.set(drivername=driver, query=query)
+        raise _wrong(f"databases of the kind {parsed.drivername:.40} are not known; {_FORM}")
+    query = {PARAMETERS.get(name, name): value for name, value in parsed.query.items()}
+    return parsed.set(drivername=driver, query=query)
 
 
 def shown(url: URL) -> str:

@@ -142,7 +142,7 @@ class Storage:
             caller=caller,
             keep=lifecycle.ttl_seconds,
             public=lifecycle.public,
-            told=lifecycle.listed,
+            listed=lifecycle.listed,
             parts=parts,
         )
         upload_url = f"{self._base(request)}/fal/cdn/uploads/{begun.id}"
@@ -159,7 +159,7 @@ class Storage:
             "caller": caller,
             "keep": lifecycle.ttl_seconds,
             "public": lifecycle.public,
-            "told": lifecycle.listed,
+            "listed": lifecycle.listed,
         }
 
     async def _uploader(self, request: Request) -> str:
