@@ -9,7 +9,7 @@ from typing import Any
 from imagemill.assembly import Backend, assemble
 from imagemill.catalog import Catalog
 from imagemill.engine.events import Engine
-from imagemill.service import Service
+from imagemill.jobs.service import Service
 from imagemill.settings import Settings
 from imagemill.telemetry import Telemetry
 from tests.databases import place_database

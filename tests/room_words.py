@@ -63,7 +63,7 @@ REACHED_STILL: Mapping[tuple[str, str], str] = {
     ("store.database", "_database"): "of every table of the store, in a decorator of their methods",
 }
 
-SERVICE = Path(__file__).parent.parent / "src" / "imagemill" / "service.py"
+SERVICE = Path(__file__).parent.parent / "src" / "imagemill" / "jobs" / "service.py"
 
 
 def room_of(parts: tuple[str, ...]) -> str:

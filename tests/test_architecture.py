@@ -82,21 +82,21 @@ def test_an_arrow_that_follows_from_others_is_left_out(tmp_path: Path) -> None:
     files = {
         "errors": "",
         "settings": "from imagemill.errors import Fault",
-        "service": "from imagemill import settings\nfrom imagemill.errors import Fault",
+        "jobs": "from imagemill import settings\nfrom imagemill.errors import Fault",
     }
     for name, text in files.items():
         (tmp_path / f"{name}.py").write_text(text, "utf-8")
     arrows = graph(tmp_path)
-    assert arrows["service"] == {"settings", "errors"}
+    assert arrows["jobs"] == {"settings", "errors"}
     kept = reduced(between_nodes(nodes(tmp_path, arrows), arrows))
     assert {(upper.names, lower.names) for upper, lower in kept} == {
-        (("service",), ("settings",)),
+        (("jobs",), ("settings",)),
         (("settings",), ("errors",)),
     }
 
 
 def test_what_only_type_checkers_import_is_no_arrow(tmp_path: Path) -> None:
-    text = "if TYPE_CHECKING:\n    from imagemill.worker import Worker\n"
+    text = "if TYPE_CHECKING:\n    from imagemill.jobs.worker import Worker\n"
     (tmp_path / "painting.py").write_text(text, "utf-8")
     (tmp_path / "worker.py").write_text("from imagemill import painting", "utf-8")
     assert graph(tmp_path) == {"painting": frozenset(), "worker": {"painting"}}

@@ -14,12 +14,12 @@ from sqlalchemy import insert
 from imagemill.assembly import Backend
 from imagemill.catalog import Catalog
 from imagemill.errors import Kind
-from imagemill.gathering import CALLER_READY
 from imagemill.generation import Draft, Lora
-from imagemill.input_files import IMAGE_BYTES
 from imagemill.job import Job, Status, Submission
-from imagemill.job_inputs import LEAST_BYTES
-from imagemill.service import Service
+from imagemill.jobs.gathering import CALLER_READY
+from imagemill.jobs.input_files import IMAGE_BYTES
+from imagemill.jobs.job_inputs import LEAST_BYTES
+from imagemill.jobs.service import Service
 from imagemill.slots import Slots
 from imagemill.store import records
 from imagemill.store.schema import JOBS

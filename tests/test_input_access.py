@@ -15,7 +15,7 @@ from PIL import Image
 from imagemill.app import create_app
 from imagemill.assembly import Backend
 from imagemill.files.objects import Objects
-from imagemill.input_files import KEPT_SECONDS, STORED, Caller, Inline, InputFiles
+from imagemill.jobs.input_files import KEPT_SECONDS, STORED, Caller, Inline, InputFiles
 from imagemill.settings import Settings
 from tests.databases import place_database
 from tests.engines import PlainEngine

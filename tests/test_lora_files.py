@@ -13,7 +13,7 @@ import pytest
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher, Policy
 from imagemill.generation import Lora
-from imagemill.lora_files import FRESH_SECONDS, LORA_BYTES, LoraFiles
+from imagemill.jobs.lora_files import FRESH_SECONDS, LORA_BYTES, LoraFiles
 
 pytestmark = pytest.mark.anyio
 

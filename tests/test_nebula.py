@@ -15,7 +15,7 @@ from imagemill.dialects.nebula.vocabulary import ALWAYS, MODELS, OPTIONAL, STATU
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.job_inputs import MASK
+from imagemill.jobs.job_inputs import MASK
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

@@ -25,7 +25,7 @@ from imagemill.generation import Format
 from imagemill.http.context import AppContext
 from imagemill.images.decode import provenance_of
 from imagemill.images.encode import compressed, encode
-from imagemill.repeats import REPEATED
+from imagemill.jobs.repeats import REPEATED
 from imagemill.telemetry import Telemetry
 from tests.conftest import Serving
 from tests.engines import PlainEngine

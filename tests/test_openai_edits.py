@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imagemill.images.encode import encode
-from imagemill.job_inputs import MASK
+from imagemill.jobs.job_inputs import MASK
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 from tests.test_openai import body_of, opened

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from imagemill.app import create_app
-from imagemill.input_files import FETCHES
+from imagemill.jobs.input_files import FETCHES
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from imagemill.app import create_app
 from imagemill.errors import Fault, Kind
-from imagemill.places import Place, Places
+from imagemill.jobs.places import Place, Places
 from imagemill.settings import Settings
 from imagemill.threads import DECODING
 from tests import test_nebula as nebula

@@ -14,7 +14,7 @@ from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Draft
 from imagemill.job import Job, Repeat, Submission
-from imagemill.repeats import REPEATED, RESENT, Repeats
+from imagemill.jobs.repeats import REPEATED, RESENT, Repeats
 from imagemill.store import Database, Jobs
 from imagemill.store.repeats import RepeatTable
 from tests.clocks import Clock

@@ -23,7 +23,7 @@ from imagemill.dialects.replicate.targets import by_model
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Progress
 from imagemill.job import Job, Line, Status
-from imagemill.service import Service
+from imagemill.jobs.service import Service
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine

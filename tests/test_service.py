@@ -15,7 +15,7 @@ from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Draft
 from imagemill.job import Repeat, Submission
-from imagemill.service import Service
+from imagemill.jobs.service import Service
 from tests.engines import PlainEngine
 from tests.houses import opened_backend
 

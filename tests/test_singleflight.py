@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from imagemill.errors import Fault
-from imagemill.singleflight import MAX_KEPT_RESULTS, KeepAlive, SingleFlight
+from imagemill.jobs.singleflight import MAX_KEPT_RESULTS, KeepAlive, SingleFlight
 
 pytestmark = pytest.mark.anyio
 NONE, FOR_EVER = KeepAlive(), KeepAlive(alone=float("inf"))

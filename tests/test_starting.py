@@ -20,7 +20,7 @@ from imagemill.app import create_app, server_config
 from imagemill.errors import Fault
 from imagemill.files.identity import MARK
 from imagemill.job import Status
-from imagemill.lifecycle import ENDING
+from imagemill.jobs.lifecycle import ENDING
 from imagemill.server import Server
 from imagemill.settings import Settings
 from imagemill.store import Database, Jobs, dead_letters, opening

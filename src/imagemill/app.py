@@ -27,9 +27,9 @@ from imagemill.http import file_responses
 from imagemill.http.context import AppContext
 from imagemill.http.middleware import PacingMiddleware, RequestIdMiddleware, SlowRetryMiddleware
 from imagemill.http.request_body import Bodies, Bounded
+from imagemill.jobs.service import Service
 from imagemill.pacing import Pacer
 from imagemill.server import Server
-from imagemill.service import Service
 from imagemill.settings import LOOPBACK, Settings
 from imagemill.telemetry import Telemetry
 from imagemill.tls import EVERYWHERE, Authority

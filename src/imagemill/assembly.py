@@ -28,15 +28,16 @@ from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
 from imagemill.files.room import Room
 from imagemill.folders import keep_private
-from imagemill.input_files import InputFiles
 from imagemill.job import Job
-from imagemill.job_events import JobEvents
-from imagemill.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
-from imagemill.lifecycle import Lifecycle
-from imagemill.lora_files import LoraFiles
-from imagemill.recall import Recall
-from imagemill.repeats import Repeats
-from imagemill.service import Service
+from imagemill.jobs.input_files import InputFiles
+from imagemill.jobs.job_events import JobEvents
+from imagemill.jobs.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
+from imagemill.jobs.lifecycle import Lifecycle
+from imagemill.jobs.lora_files import LoraFiles
+from imagemill.jobs.recall import Recall
+from imagemill.jobs.repeats import Repeats
+from imagemill.jobs.service import Service
+from imagemill.jobs.worker import Worker
 from imagemill.settings import Settings
 from imagemill.store import Database, Holds, Jobs, at
 from imagemill.store.deliveries import DeliveryTable
@@ -44,7 +45,6 @@ from imagemill.store.files import FileTable
 from imagemill.store.repeats import RepeatTable
 from imagemill.telemetry import Telemetry
 from imagemill.webhooks import Courier, Message, Signer
-from imagemill.worker import Worker
 
 CHAT_SECONDS = 20.0
 

@@ -18,7 +18,7 @@ from typing import Any
 import uvicorn
 
 from imagemill.errors import Fault, Kind
-from imagemill.service import Service
+from imagemill.jobs.service import Service
 
 log = logging.getLogger(__name__)
 

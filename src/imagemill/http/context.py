@@ -8,7 +8,7 @@ from fastapi import Request
 from imagemill.catalog import Catalog
 from imagemill.files.objects import Objects
 from imagemill.http.identity import base_of
-from imagemill.service import Service
+from imagemill.jobs.service import Service
 from imagemill.telemetry import Telemetry
 
 

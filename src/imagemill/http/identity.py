@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 
 from imagemill.errors import invalid
 from imagemill.http.hosts import FAL_CDN, hosts_below
-from imagemill.input_files import STORED, Caller
+from imagemill.jobs.input_files import STORED, Caller
 
 # What the server's own threshold has written into a call's scope.
 LOCAL = "imagemill.local"

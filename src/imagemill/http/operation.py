@@ -21,11 +21,11 @@ from imagemill.generation import Answer
 from imagemill.http import replies, request_body, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import is_local, person_of
-from imagemill.input_files import Inline
 from imagemill.job import Job, Priority, Repeat, Submission
-from imagemill.places import Place
-from imagemill.repeats import FIELD
-from imagemill.service import NO_IMAGES
+from imagemill.jobs.input_files import Inline
+from imagemill.jobs.places import Place
+from imagemill.jobs.repeats import FIELD
+from imagemill.jobs.service import NO_IMAGES
 from imagemill.threads import BODIES
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from imagemill.http.context import AppContext
 from imagemill.http.identity import of_hugging_face
 from imagemill.http.operation import Call, Operation, Reply
 from imagemill.job import FINAL, Job, Line, Status, Submission
-from imagemill.job_events import Preview
+from imagemill.jobs.job_events import Preview
 
 _REQUEST_PATH = re.compile(
     r"(?P<app>.+?)/requests/(?P<id>[\w-]{1,64})(?P<end>|/response|/status|/status/stream|/cancel)/?"

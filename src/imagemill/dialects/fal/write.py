@@ -10,8 +10,8 @@ from imagemill.dialects.fal.signing import signed_headers
 from imagemill.dialects.fal.vocabulary import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Status
-from imagemill.job_events import Preview
-from imagemill.service import Service
+from imagemill.jobs.job_events import Preview
+from imagemill.jobs.service import Service
 from imagemill.webhooks import Message, Signer
 
 EARLY = "Request is still in progress"

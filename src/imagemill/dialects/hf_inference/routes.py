@@ -11,8 +11,8 @@ from imagemill.dialects.hf_inference.write import STATUSES, InferenceErrorBody, 
 from imagemill.generation import DATA
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
-from imagemill.input_files import Inline
 from imagemill.job import Submission
+from imagemill.jobs.input_files import Inline
 
 EXAMPLES: dict[str, Any] = {
     "prompt alone": {"value": {"inputs": "a red cat"}},

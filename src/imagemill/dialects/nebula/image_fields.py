@@ -8,7 +8,7 @@ from imagemill.images.data_uris import data_uri, unbroken
 from imagemill.images.decode import open_image, open_mask
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import NEAREST, Size, stretched
-from imagemill.input_files import IMAGE_BYTES, Inline
+from imagemill.jobs.input_files import IMAGE_BYTES, Inline
 
 TAKEN = "give JPG, JPEG, PNG or WebP"
 

@@ -22,8 +22,8 @@ from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft, Generation
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of
 from imagemill.images.geometry import Size
-from imagemill.input_files import Inline
 from imagemill.job import Submission
+from imagemill.jobs.input_files import Inline
 
 
 def parsed(headers: Headers, body: bytes) -> NebulaBody:

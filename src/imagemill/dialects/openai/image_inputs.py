@@ -12,8 +12,8 @@ from imagemill.http.identity import own
 from imagemill.images.decode import open_image, provenance_of, read_alpha, read_image, size_of
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import Collage, Size
-from imagemill.input_files import STORED, Caller, Inline
-from imagemill.service import Service
+from imagemill.jobs.input_files import STORED, Caller, Inline
+from imagemill.jobs.service import Service
 from imagemill.threads import DECODING
 
 T = TypeVar("T")

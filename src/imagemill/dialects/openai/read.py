@@ -19,8 +19,8 @@ from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_STEPS, Draft, Format, Generation
 from imagemill.job import Submission
-from imagemill.repeats import REPEATED
-from imagemill.service import RAW_KEPT
+from imagemill.jobs.repeats import REPEATED
+from imagemill.jobs.service import RAW_KEPT
 
 DIALECT = "openai"
 # Seconds that files live whose content is in the reply, and whose address is not: for as long as

@@ -22,8 +22,8 @@ from imagemill.http import json_body, operation, replies, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by
 from imagemill.job import FINAL, Job, Submission
-from imagemill.job_events import Preview
-from imagemill.service import Service
+from imagemill.jobs.job_events import Preview
+from imagemill.jobs.service import Service
 from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"

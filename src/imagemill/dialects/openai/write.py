@@ -15,8 +15,8 @@ from imagemill.generation import Answer
 from imagemill.http import sse
 from imagemill.images.encode import QUALITY, compressed, converted
 from imagemill.job import File, Job
-from imagemill.job_events import Preview
-from imagemill.service import Service
+from imagemill.jobs.job_events import Preview
+from imagemill.jobs.service import Service
 from imagemill.threads import ENCODING
 
 BORN = 0  # when a model came to be, which nobody knows here

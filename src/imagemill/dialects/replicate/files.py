@@ -21,7 +21,7 @@ from imagemill.http import file_responses, json_body, multipart, operation
 from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of, own
 from imagemill.http.multipart import Part
-from imagemill.input_files import STORED
+from imagemill.jobs.input_files import STORED
 
 KEPT = 86_400.0  # seconds that a file lives
 LISTED = 100

@@ -14,8 +14,8 @@ from typing import Any
 from imagemill.dialects.replicate import write
 from imagemill.errors import Fault
 from imagemill.job import Job, Line, Status, Submission
-from imagemill.job_events import Item
-from imagemill.service import Service
+from imagemill.jobs.job_events import Item
+from imagemill.jobs.service import Service
 
 log = logging.getLogger(__name__)
 

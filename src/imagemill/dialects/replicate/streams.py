@@ -7,7 +7,7 @@ from typing import Any
 from imagemill.dialects.replicate import write
 from imagemill.http import sse
 from imagemill.job import Job, Line
-from imagemill.service import Service
+from imagemill.jobs.service import Service
 
 
 @dataclass

@@ -10,7 +10,7 @@ from imagemill.dialects.replicate import ids
 from imagemill.dialects.replicate.vocabulary import STATUSES, status_of
 from imagemill.errors import Kind
 from imagemill.job import FINAL, Job, Line, Status
-from imagemill.service import Service
+from imagemill.jobs.service import Service
 from imagemill.webhooks import Message, Signer
 
 PREFIX = "/replicate/v1"

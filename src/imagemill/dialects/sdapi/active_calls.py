@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from imagemill.job import Job, Line
-from imagemill.job_events import Item
+from imagemill.jobs.job_events import Item
 
 LEAST = 0.01  # of the progress of what has begun, as A1111 has it: 0 means that nothing is going on
 

@@ -10,8 +10,8 @@ from imagemill.generation import DATA, Draft
 from imagemill.http.identity import own
 from imagemill.images.data_uris import data_uri, unbroken
 from imagemill.images.decode import MAX_SIDE, open_image, size_of
-from imagemill.input_files import IMAGE_BYTES, STORED, Caller, Inline
-from imagemill.service import Service
+from imagemill.jobs.input_files import IMAGE_BYTES, STORED, Caller, Inline
+from imagemill.jobs.service import Service
 from imagemill.threads import BODIES, DECODING
 
 STRENGTH = 0.75  # where the caller leaves it open

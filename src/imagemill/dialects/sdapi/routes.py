@@ -32,7 +32,7 @@ from imagemill.http.identity import named_by, person_of
 from imagemill.images.decode import texts_of
 from imagemill.images.provenance import provenance
 from imagemill.job import FINAL, Submission
-from imagemill.places import Place
+from imagemill.jobs.places import Place
 from imagemill.threads import DECODING, ENCODING
 
 Handler = Callable[..., Awaitable[Response]]

@@ -16,7 +16,7 @@ from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
 
 if TYPE_CHECKING:
-    from imagemill.worker import Worker
+    from imagemill.jobs.worker import Worker
 
 LOG_LINES = 10  # lines of progress in a job's log, about
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import Submission
-from imagemill.repeats import REPEATED, conflict
+from imagemill.jobs.repeats import REPEATED, conflict
 
 RETRY_SECONDS = 15.0  # in which a client that timed out sends the same again
 MAX_KEPT_RESULTS = 64  # results that are held for those who may come again

@@ -11,11 +11,11 @@ from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
+from imagemill.jobs.worker import Worker
 from imagemill.store import Database
 from imagemill.store.opening import telling
 from imagemill.store.troubles import Trouble
 from imagemill.webhooks import Courier
-from imagemill.worker import Worker
 
 ENDING = 1.0  # seconds of a shutdown for writing down how far all is, and for the engine to end
 

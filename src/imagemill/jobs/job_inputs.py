@@ -10,9 +10,9 @@ from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation, Input, Lora, Lo
 from imagemill.images.decode import open_png, read_image, read_mask, size_of
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import outpainted
-from imagemill.input_files import IMAGES, STORED, InputFile, InputFiles, concerning
 from imagemill.job import Job
-from imagemill.lora_files import LORA_BYTES, LoraFiles
+from imagemill.jobs.input_files import IMAGES, STORED, InputFile, InputFiles, concerning
+from imagemill.jobs.lora_files import LORA_BYTES, LoraFiles
 from imagemill.threads import DECODING
 
 MASK = "mask:"  # the mask as a job's input, which may come from the same place as the image

@@ -22,7 +22,7 @@ from imagemill.slots import Slots
 from imagemill.store import Holds
 
 if TYPE_CHECKING:
-    from imagemill.worker import Worker
+    from imagemill.jobs.worker import Worker
 
 log = logging.getLogger(__name__)
 

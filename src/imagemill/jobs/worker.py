@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
-from imagemill.gathering import UNEXPECTED, Gathering
 from imagemill.job import FINAL, Job, Line, Result, Status
-from imagemill.job_events import JobEvents
-from imagemill.job_inputs import InputGatherer
-from imagemill.job_run import JobRun
+from imagemill.jobs.gathering import UNEXPECTED, Gathering
+from imagemill.jobs.job_events import JobEvents
+from imagemill.jobs.job_inputs import InputGatherer
+from imagemill.jobs.job_run import JobRun
 from imagemill.pacing import Pacer
 from imagemill.retries import PASSING, outlasting
 from imagemill.store import Holds, Jobs

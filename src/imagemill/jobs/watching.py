@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from imagemill.engine.events import Preview
 from imagemill.errors import Fault
 from imagemill.job import FINAL, Job, Line
-from imagemill.job_events import Item, JobEvents
+from imagemill.jobs.job_events import Item, JobEvents
 from imagemill.retries import PASSING
 from imagemill.store import Jobs
 

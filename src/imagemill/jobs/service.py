@@ -26,20 +26,20 @@ from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
 from imagemill.generation import LONGEST_URL, Answer, GeneratedImages, Generation, check_length
-from imagemill.input_files import Caller, Inline, InputFiles
 from imagemill.job import FINAL, File, Job, Line, Status, Submission
-from imagemill.job_events import Item, JobEvents
-from imagemill.lifecycle import Health, Lifecycle
-from imagemill.places import Place, Places
-from imagemill.readiness import STARTING_SECONDS, Readiness
-from imagemill.recall import Recall, key_of, seeded
-from imagemill.repeats import REPEATED, Repeats
+from imagemill.jobs.input_files import Caller, Inline, InputFiles
+from imagemill.jobs.job_events import Item, JobEvents
+from imagemill.jobs.lifecycle import Health, Lifecycle
+from imagemill.jobs.places import Place, Places
+from imagemill.jobs.readiness import STARTING_SECONDS, Readiness
+from imagemill.jobs.recall import Recall, key_of, seeded
+from imagemill.jobs.repeats import REPEATED, Repeats
+from imagemill.jobs.singleflight import SingleFlight
+from imagemill.jobs.watching import watch
+from imagemill.jobs.worker import Worker
 from imagemill.retries import outlasting
-from imagemill.singleflight import SingleFlight
 from imagemill.store import Database, Jobs
-from imagemill.watching import watch
 from imagemill.webhooks import Signer, signing_key
-from imagemill.worker import Worker
 
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once
 NO_IMAGES: Mapping[str, Inline] = {}
