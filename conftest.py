@@ -34,7 +34,7 @@ def marks_of(path: Path, fixtures: frozenset[str]) -> set[str]:
     marks = {FIXTURES[name] for name in fixtures & FIXTURES.keys()}
     if path.parent == ROOT / "conformance":
         marks.add("conformance")
-    if path.parent == ROOT / "tests" and path.stem.removeprefix("test_") in SLOW:
+    if ROOT / "tests" in path.parents and path.stem.removeprefix("test_") in SLOW:
         marks.add("slow")
     return marks
 

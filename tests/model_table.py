@@ -1,6 +1,6 @@
 """What each family does at each task, measured on its tiny checkpoint; docs/models.md tells it.
 
-python -m pytest tests/test_models.py --models     # writes the document
+python -m pytest tests/pipelines/test_models.py --models     # writes the document
 """
 
 import inspect
@@ -204,9 +204,10 @@ def document(rows: Iterable[Row]) -> str:
 
 TEXT = """# Models
 
-Written by the suite: `python -m pytest tests/test_models.py --models`. Every row was measured on a
-small random checkpoint of the family's real topology, on a processor, with torch {torch},
-diffusers {diffusers} and transformers {transformers}: {classes} classes of pipelines.
+Written by the suite: `python -m pytest tests/pipelines/test_models.py --models`. Every row was
+measured on a small random checkpoint of the family's real topology, on a processor,
+with torch {torch}, diffusers {diffusers} and transformers {transformers}:
+{classes} classes of pipelines.
 
 - **Equals stock diffusers**: the picture of a lone request next to what the class paints when it is
   called by hand with the same seed. "Rounding" is less than one of 255 on average: the engine pads

@@ -2,7 +2,7 @@
 
 Every route is asked well and badly, in one server whose engine paints plain colours; dates, ids,
 keys and durations are replaced, so that the same build writes the same file. A change of code that
-is to change no reply is held to it by tests/test_replies.py.
+is to change no reply is held to it by tests/http/test_replies.py.
 """
 
 import asyncio

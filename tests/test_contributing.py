@@ -16,7 +16,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 STEP = re.compile(r"^`([\w/.]+)`[^\n]*\n\n```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COPIED = ("src/imagemill", "tests")
 # Suites of the tree that a recipe says are to hold for what it adds.
-HELD = ("tests/test_migrations.py", "tests/test_old_database.py")
+HELD = ("tests/store/test_migrations.py", "tests/store/test_old_database.py")
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from imagemill.store.opening import mark, newest
 from tests.databases import database_url, postgres
 from tests.engines import PlainEngine
 from tests.houses import opened, opened_backend
-from tests.test_jobs import make_job
-from tests.test_worker import Clock, make_waiting
+from tests.jobs.test_worker import Clock, make_waiting
+from tests.store.test_jobs import make_job
 
 __all__ = ["database_url", "postgres"]
 pytestmark = pytest.mark.anyio

@@ -38,7 +38,7 @@ from imagemill.webhooks import (
     judge,
     signing_key,
 )
-from tests.test_deliveries import NOW, found, opened, owe
+from tests.store.test_deliveries import NOW, found, opened, owe
 
 pytestmark = pytest.mark.anyio
 
