@@ -23,6 +23,7 @@ from diffusers.models.embeddings import PatchEmbed
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from imagemill.pico import stylising
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.backgrounds import number
 from imagemill.pico.looks import Choice
@@ -36,6 +37,7 @@ from training.model import Pico, loaded, parameters, prepare
 from training.trainer import STATE, Trainer
 
 SIGMA_MEAN, SIGMA_SPREAD = -0.4, 1.4  # logit-normal
+PASSED_OVER = 0.5  # of pictures in the usual style, for another: two of five of a batch are left
 UNSAID = 0.05  # of all captions: for guidance
 MISLED = 0.3  # of all pictures: what is painted over differs from what is asked for
 SETTLED = 0.65  # the level of noise from which on what is asked for is painted in its place
@@ -120,6 +122,8 @@ class Pictures:
         pictures, ids, settings, choices = [], [], [], []
         for _ in range(self.size):
             i = rng.randrange(len(shard.scenes))
+            if shard.scenes[i].scene.style == "3d" and rng.random() < PASSED_OVER:
+                i = rng.randrange(len(shard.scenes))
             asked, picture = shard.scenes[i], shard.pictures[i]
             lettered = any(each.concept.startswith("letter:") for each in asked.placements)
             if not lettered and rng.random() < 0.5:
@@ -130,7 +134,9 @@ class Pictures:
                 ids.append(told([], {}))
                 settings.append(NOTHING)
             else:
-                ids.append(told(asked.placements, self.looks.index, number(asked.scene)))
+                style = stylising.number(asked.scene.style)
+                background = number(asked.scene)
+                ids.append(told(asked.placements, self.looks.index, background, style))
                 settings.append(setting(asked.scene))
         device, config = self.autoencoder.device, self.autoencoder.config
         encoded = self.autoencoder.encoder(scaled(np.stack(pictures)).to(device))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from imagemill.pico import folder, parts
 from imagemill.pico.concepts import concepts
 from imagemill.pico.scene import STYLES, Scene, Thing
 from training import evaluate, ship
+from training.autoencoder import borders
 from training.canvas import Picture
 from training.captions import STYLED
 from training.evaluate import Case
@@ -88,13 +90,23 @@ def test_what_is_asked_for_is_painted(pipeline: StableDiffusion3Pipeline, eyes: 
 
 
 def test_styles_and_times_are_seen(pipeline: StableDiffusion3Pipeline) -> None:
+    prompts = {style: f"a fox in a garden, {STYLED.get(style, style)}" for style in STYLES[1:]}
     plain = paint(pipeline, "a fox in a garden").astype(float)
-    for style in STYLES[1:]:
-        other = paint(pipeline, f"a fox in a garden, {STYLED.get(style, style)}")
-        assert np.abs(other - plain).mean() > 1, style
-    sober = paint(pipeline, "a fox in a garden, black and white").astype(float)
-    assert np.ptp(sober, axis=2).mean() < np.ptp(plain, axis=2).mean() / 3
+    styles = {style: paint(pipeline, prompt).astype(float) for style, prompt in prompts.items()}
+    for one, other in combinations(styles, 2):
+        assert np.abs(styles[one] - styles[other]).mean() > 3, (one, other)
+    for style, picture in styles.items():
+        assert np.abs(picture - plain).mean() > 3, style
+    for style in evaluate.GREY_STYLES:
+        assert np.ptp(styles[style], axis=2).mean() < np.ptp(plain, axis=2).mean() / 20, style
+    assert styles["outline"].mean() > 225  # white paper
     assert paint(pipeline, "a fox in a garden at night").mean() < plain.mean() - 30
+
+
+def test_squares_do_not_show(pipeline: StableDiffusion3Pipeline) -> None:
+    prompts = ("a fox in a garden", "a red balloon at the beach", "a cup in a kitchen")
+    pictures = [torch.from_numpy(paint(pipeline, each, size=SIZE).copy()) for each in prompts]
+    assert borders(torch.stack(pictures).permute(0, 3, 1, 2).float()) < 1.3
 
 
 def test_seeds_vary_the_place_and_the_arrangement(pipeline: StableDiffusion3Pipeline) -> None:

@@ -12,10 +12,21 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 
 from imagemill.engine.hub import prepare
+from imagemill.pico import stylising
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.backgrounds import BACKGROUNDS, VARIANTS, number
 from imagemill.pico.denoiser import SketchTransformer, choices
-from imagemill.pico.looks import CELLS, CODES, FIELDS, FIXED, ROWS, Choice, LookEncoder, Sketcher
+from imagemill.pico.looks import (
+    CELLS,
+    CODES,
+    FIELDS,
+    FIXED,
+    FLAT_COLOURS,
+    ROWS,
+    Choice,
+    LookEncoder,
+    Sketcher,
+)
 from imagemill.pico.placing import LENGTH, told
 from imagemill.pico.scene import COLOURS, PAINTS, Placement, Scene, Thing
 from imagemill.pico.setting import NOTHING, POSITIONS, RESERVED, WORDS, SettingEncoder, setting
@@ -96,6 +107,21 @@ def test_a_sketch_follows_the_aspect_flips_and_covers(looks: Looks) -> None:
     )
     over = drawn(looks, MIDDLE, replace(MIDDLE, concept="apple", width=0.2, height=0.08))
     assert over[0, 64, 60] > 0.7 > over[1, 64, 60] + 0.5
+
+
+def test_a_sketch_is_drawn_in_its_style(looks: Looks) -> None:
+    beach = number(Scene((), "beach"))
+    styles = [stylising.number(each) for each in ("3d", "flat", "black and white")]
+    ids = torch.tensor([told([MIDDLE], looks.index, beach, style) for style in styles])
+    usual, flat, grey = looks.sketcher(looks.encoder(ids)[0], [Choice()] * 3, 96, 128)
+    assert torch.equal(flat[3], usual[3])
+    assert torch.equal(grey[3], usual[3])
+    assert torch.allclose(grey[0], grey[2])
+    assert not torch.allclose(usual[0], usual[2], atol=0.1)
+    inside = flat[:3, usual[3] > 0.999].T
+    assert len((inside * 50).round().unique(dim=0)) < 3 * FLAT_COLOURS
+    with_shades = usual[:3, usual[3] > 0.999].T
+    assert len((with_shades * 50).round().unique(dim=0)) > len((inside * 50).round().unique(dim=0))
 
 
 @pytest.mark.parametrize("colour", ["blue", "green", "white"])

@@ -8,8 +8,11 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import nn
+from torch.nn import functional as F
 
 PATCH = 16  # px of a latent position
+SMALL = 0.1  # of the 2 between black and white: from there on a step is the picture's own
+REACH = 6  # px on each side of a border that are evened out
 
 
 class PatchEncoder(nn.Module):
@@ -27,7 +30,8 @@ class PatchEncoder(nn.Module):
 
 class OverlappingDecoder(nn.Module):
     """(n, latents, h, w) to (n, pixels, 16 h, 16 w): each square of its latents and those of its
-    eight neighbours.
+    eight neighbours. What is painted is never quite the same on both sides of a border; such small
+    steps are evened out, as decoders of video do.
     """
 
     def __init__(self, latents: int, pixels: int) -> None:
@@ -37,7 +41,25 @@ class OverlappingDecoder(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         pixels: torch.Tensor = self.squares(self.linear(z))
-        return pixels
+        return evened(evened(pixels, -1), -2)
+
+
+def evened(pixels: torch.Tensor, axis: int) -> torch.Tensor:
+    """Without small steps across the borders of squares along an axis.
+
+    How far a step goes beyond the slopes on its two sides is given back to both, the less the
+    larger it is, and the less the further a pixel lies from the border.
+    """
+    squares = pixels.movedim(axis, -1).unflatten(-1, (-1, PATCH))
+    before, after = squares[..., :-1, :], squares[..., 1:, :]
+    slopes = (before[..., -1] - before[..., -2] + after[..., 1] - after[..., 0]) / 2
+    excess = after[..., 0] - before[..., -1] - slopes
+    given_back = (excess * (1 - excess.abs() / SMALL).clamp(min=0) / 2)[..., None]
+    weights = (1 - torch.arange(PATCH, device=pixels.device) / REACH).clamp(min=0).to(pixels)
+    change = F.pad(given_back * weights.flip(0), (0, 0, 0, 1))
+    change = change - F.pad(given_back * weights, (0, 0, 1, 0))
+    smooth: torch.Tensor = (squares + change).flatten(-2).movedim(-1, axis)
+    return smooth
 
 
 class OverlappingAutoencoder(ModelMixin, ConfigMixin):

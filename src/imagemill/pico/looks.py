@@ -16,9 +16,10 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
 
-from imagemill.pico import backgrounds
-from imagemill.pico.backgrounds import VARIANTS, shown
-from imagemill.pico.scene import COLOURS, GREY, PAINTS, PLACEMENTS
+from imagemill.pico import backgrounds, stylising
+from imagemill.pico.backgrounds import BACKGROUNDS, VARIANTS, shown
+from imagemill.pico.scene import COLOURS, GREY, PAINTS, PLACEMENTS, STYLES
+from imagemill.pico.stylising import evened, stylised
 
 SIDE, CELL = 192, 16  # px of a look, of one of its squares
 CELLS = (SIDE // CELL) ** 2
@@ -29,6 +30,9 @@ ROWS = PLACEMENTS + VARIANTS
 FIELDS = 8
 GRAIN = 512  # steps of a picture's shorter side in which placements are told
 OFFSET = 2 * GRAIN  # of what may be negative
+STYLE = 1  # the place of the style among the numbers of a background
+FLAT = stylising.number("flat")
+FLAT_COLOURS, FLAT_GROUND = 7, 20  # of a thing and of a background in the flat style
 FLIPPED, FIXED = 1, 2  # what the flip of a placement says; letters are never turned round
 
 
@@ -41,11 +45,12 @@ class Field:
 class LookEncoder(ModelMixin, ConfigMixin):
     """Stands in the place of Stable Diffusion 3's T5.
 
-    It takes ids (n, 1 + PLACEMENTS * FIELDS): the background (counted from 1; 0 is none), and of
-    each placement the look (counted so, too), colour (counted from 1; 0 is its own), anchors and
-    side in GRAIN, offsets in GRAIN and OFFSET more, flip. It gives (n, ROWS, FIELDS + CELLS *
-    CODES): the same numbers in units of the picture, and the look; and of the background every
-    variant, after a 1 for one that is there.
+    It takes ids (n, 1 + PLACEMENTS * FIELDS): the background (counted from 1; 0 is none; after all
+    backgrounds in the usual style come all in the next, and so on), and of each placement the look
+    (counted so, too), colour (counted from 1; 0 is its own), anchors and side in GRAIN, offsets in
+    GRAIN and OFFSET more, flip. It gives (n, ROWS, FIELDS + CELLS * CODES): the same numbers in
+    units of the picture, and the look; and of the background every variant, after a 1 for one that
+    is there and the number of the style.
     """
 
     @register_to_config
@@ -63,9 +68,15 @@ class LookEncoder(ModelMixin, ConfigMixin):
         return (torch.cat([placed, F.pad(behind, (0, placed.shape[-1] - behind.shape[-1]))], 1),)
 
     def _background(self, which: torch.Tensor) -> torch.Tensor:
-        known = ((which > 0) & (which <= len(self.behind)))[:, None, None]
-        codes = self.behind[(which - 1).clamp(0, len(self.behind) - 1)].to(self.behind_scale.dtype)
-        numbers = F.one_hot(torch.zeros_like(which), FIELDS)[:, None].expand(-1, VARIANTS, -1)
+        style, number = (
+            (which - 1).div(len(BACKGROUNDS), rounding_mode="floor"),
+            (which - 1).remainder(len(BACKGROUNDS)),
+        )
+        known = ((style >= 0) & (style < len(STYLES)) & (number < len(self.behind)))[:, None, None]
+        codes = self.behind[number.clamp(max=len(self.behind) - 1)].to(self.behind_scale.dtype)
+        numbers = F.one_hot(torch.zeros_like(which), FIELDS)
+        numbers[:, STYLE] = style
+        numbers = numbers[:, None].expand(-1, VARIANTS, -1)
         return torch.cat([numbers, (codes * self.behind_scale).flatten(2)], -1) * known
 
     def _placements(self, told: torch.Tensor) -> torch.Tensor:
@@ -110,12 +121,16 @@ class Sketcher(nn.Module):
         # One by one: a row's sketch is the same in whichever company.
         for rows, choice, sketch in zip(looks.float(), choices, canvas, strict=True):
             placements, behind = rows[:PLACEMENTS], rows[PLACEMENTS + choice.variant]
+            style = int(behind[STYLE])
             if behind[0] > 0:
                 self._fill(behind, choice.mirrored, sketch)
+                if style == FLAT:
+                    sketch[:3] = evened(sketch[:3], FLAT_GROUND)
             turned = choice.turned and bool((placements[:, Field.FLIP] != FIXED).all())
             for placement in placements:
                 if placement[0] > 0:
-                    self._paste(placement, turned, sketch)
+                    self._paste(placement, turned, style == FLAT, sketch)
+            sketch[:3] = stylised(sketch[:3], style)
         return canvas
 
     def drawings(self, codes: torch.Tensor) -> torch.Tensor:
@@ -123,9 +138,13 @@ class Sketcher(nn.Module):
         drawn = _joined(codes @ self.components.float() + self.mean.float())
         return torch.cat([drawn[:, :3].minimum(drawn[:, 3:]), drawn[:, 3:]], 1)
 
-    def drawing(self, placement: torch.Tensor) -> torch.Tensor:
-        """(4, SIDE, SIDE), as one of `drawings`, in its colour and flipped."""
+    def drawing(self, placement: torch.Tensor, flat: bool = False) -> torch.Tensor:
+        """(4, SIDE, SIDE), as one of `drawings`, coloured and flipped. flat: in few colours."""
         drawn = self.drawings(placement[FIELDS:].view(1, CELLS, CODES))[0]
+        if flat and placement[Field.FLIP] != FIXED:
+            alpha = drawn[3:]
+            even = evened(drawn[:3] / alpha.clamp(min=1e-3), FLAT_COLOURS, alpha[0])
+            drawn = torch.cat([even.clamp(0, 1) * alpha, alpha])
         colour = int(placement[Field.COLOUR])
         drawn = recoloured(drawn, colour) if colour else drawn
         return drawn.flip(-1) if placement[Field.FLIP] == FLIPPED else drawn
@@ -142,13 +161,15 @@ class Sketcher(nn.Module):
         )
         sketch[:3] = 2 * (rows @ drawn @ columns.T) - 1
 
-    def _paste(self, placement: torch.Tensor, turned: bool, sketch: torch.Tensor) -> None:
+    def _paste(
+        self, placement: torch.Tensor, turned: bool, flat: bool, sketch: torch.Tensor
+    ) -> None:
         height, width = sketch.shape[-2:]
         _, _, anchor_x, anchor_y, dx, dy, side, _ = placement[:FIELDS].tolist()
         shorter = min(height, width)
         x = anchor_x * width + dx * shorter
         first = (width - x if turned else x) - side * shorter / 2
-        drawn = self.drawing(placement)
+        drawn = self.drawing(placement, flat)
         across = _covered(first, side * shorter, width, drawn)
         down = _covered(
             anchor_y * height + (dy - side / 2) * shorter, side * shorter, height, drawn

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from imagemill.pico.backgrounds import BACKGROUNDS
 from imagemill.pico.looks import FIELDS, FIXED, FLIPPED, GRAIN, OFFSET
 from imagemill.pico.scene import COLOURS, PLACEMENTS, Placement
 
@@ -9,13 +10,16 @@ LENGTH = 1 + PLACEMENTS * FIELDS
 
 
 def told(
-    placements: Iterable[Placement], looks: Mapping[str, int], background: int | None = None
+    placements: Iterable[Placement],
+    looks: Mapping[str, int],
+    background: int | None = None,
+    style: int = 0,
 ) -> list[int]:
     """LENGTH numbers; what has no look is left out. looks: by concept, from 0. background: the
-    number of one, from 0.
+    number of one, from 0. style: by its number (see `stylising`), where there is a background.
     """
     known = [each for each in placements if each.concept in looks][:PLACEMENTS]
-    numbers = [0 if background is None else background + 1]
+    numbers = [0 if background is None else background + 1 + style * len(BACKGROUNDS)]
     numbers += [number for each in known for number in _numbers(each, looks[each.concept])]
     return numbers + [0] * (LENGTH - len(numbers))
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import BatchEncoding, PreTrainedTokenizer
 
+from imagemill.pico import stylising
 from imagemill.pico.backgrounds import number
 from imagemill.pico.concepts import traits
 from imagemill.pico.layout import layout
@@ -92,4 +93,5 @@ class PlacementTokenizer(_Reader):
         if not prompt.strip():
             return told([], self.looks)
         scene = read(prompt).scene
-        return told(layout(scene, traits(), None), self.looks, number(scene))
+        placements, style = layout(scene, traits(), None), stylising.number(scene.style)
+        return told(placements, self.looks, number(scene), style)
