@@ -18,9 +18,9 @@ from benchmarks.results import machine, tell
 from benchmarks.serving import PROMPTS
 from imagemill.generation import ACCELERATIONS, Acceleration, Generation
 from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.inputs import NOTHING, Picture
 from imagemill.pipelines.loading import Loaded, load
-from imagemill.pipelines.recipes import paint
-from imagemill.pipelines.sources import NOTHING, Picture
+from imagemill.pipelines.painter import paint
 
 STEPS = (8, 20, 40)
 SIDE = 256  # px

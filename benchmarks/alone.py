@@ -10,9 +10,9 @@ from itertools import count
 import torch
 
 from benchmarks.serving import CLIENTS, PROMPTS, STEPS
-from imagemill.engine import hub
+from imagemill.engine import stand_ins
 from imagemill.engine.encoding import encode
-from imagemill.engine.exact import compute_with
+from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.processors import Load
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.generation import Generation
@@ -21,10 +21,10 @@ from imagemill.generation import Generation
 def rate(side: int, pictures: int) -> float:
     """Pictures a second."""
     compute_with(1)
-    model, numbers, painted = hub.prepare("pico"), count(), list[Painting]()
-    lanes = hub.lanes_for(None)
+    model, numbers, painted = stand_ins.prepare("pico"), count(), list[Painting]()
+    lanes = stand_ins.lanes_for(None)
     runner = Runner(
-        ROW_BUDGET[hub.device()],
+        ROW_BUDGET[stand_ins.device()],
         lambda _id, _event: None,
         painted.append,
         time.monotonic,

@@ -23,15 +23,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.results import machine, tell
 from benchmarks.serving import PROMPTS
 from benchmarks.true_shapes import SHAPES, Shape, pipeline
-from imagemill.engine import hub
+from imagemill.engine import stand_ins
 from imagemill.engine.events import Event, Failed
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
 from imagemill.generation import MAX_STEPS, Generation
+from imagemill.pipelines.cheap_kernels import spare
 from imagemill.pipelines.deriving import family_of
 from imagemill.pipelines.families import DENOISERS
+from imagemill.pipelines.inputs import Picture
 from imagemill.pipelines.loading import Loaded, assembled
-from imagemill.pipelines.sources import Picture
-from imagemill.pipelines.sparing import spare
 
 MINUTES = 7.5  # after which nothing new is begun
 ALONE = 4  # requests that are painted alone, too, for their bytes
@@ -104,7 +104,7 @@ def subject(shape: Shape, scale: Scale) -> Subject:
     spare(stock)
     loaded = assembled(shape.name, family_of(stock), copy.copy(stock))
     for pipe in loaded.pipes.values():
-        hub.stand_in(pipe)
+        stand_ins.stand_in(pipe)
     steps = tuple(min(each, scale.steps) for each in shape.steps)
     return Subject(shape, stock, loaded, steps)
 

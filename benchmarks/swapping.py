@@ -22,7 +22,7 @@ import torch
 from benchmarks.results import machine, tell
 from imagemill.engine.events import Finished, State
 from imagemill.engine.footprints import footprint
-from imagemill.engine.messages import Options
+from imagemill.engine.ipc import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.generation import Generation
 

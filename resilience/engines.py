@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.idle import ReadyEngine
 from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, Progress
-from imagemill.engine.messages import Options
+from imagemill.engine.ipc import Options
 from imagemill.generation import Generation, Input
 from tests.engines import paint
 from tests.stub_engines import Stub

@@ -75,7 +75,7 @@ def _serve(engine: str, folder: Path) -> None:
 
 
 def _engine(name: str, folder: Path) -> "Engine":
-    from imagemill.engine.messages import Options
+    from imagemill.engine.ipc import Options
     from imagemill.engine.process import EngineProcess
     from imagemill.engine.watchdog import Limits
     from resilience.engines import PlainEngine, painter

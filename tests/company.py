@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from greenlet import getcurrent, greenlet
 
-from imagemill.engine.calls import ModuleCall
-from imagemill.engine.exact import Exact
+from imagemill.engine.exact_batching import Exact
+from imagemill.engine.module_call import ModuleCall
 
 Asked = dict[str, Any]  # arguments of a pipeline's call
 

@@ -18,11 +18,11 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from imagemill.engine.hub import prepare
+from imagemill.engine.stand_ins import prepare
 from imagemill.generation import Generation
 from imagemill.pipelines.families import OWN, PLAIN_ARGUMENTS, Task
+from imagemill.pipelines.inputs import Picture
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.sources import Picture
 from tests.checkpoints import FAMILIES
 from tests.studio import ASKED, Studio, png
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from imagemill.engine.devices import VISIBLE
 from imagemill.engine.events import Failed, Finished, Progress
 from imagemill.engine.exits import NO_DEVICE
-from imagemill.engine.messages import (
+from imagemill.engine.ipc import (
     Beat,
     Cancel,
     Close,

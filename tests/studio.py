@@ -14,13 +14,13 @@ from PIL import Image
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
-from imagemill.engine.hub import prepare
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.stand_ins import prepare
 from imagemill.errors import Kind
 from imagemill.generation import Generation, Input
 from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.inputs import Picture, read
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.sources import Picture, read
 from tests.checkpoints import Checkpoint
 
 Models = Callable[[str], Loaded]  # a family's model

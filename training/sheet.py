@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from imagemill.catalog.models import PICO
 from imagemill.dialects.fal.pages import PAGES
-from imagemill.engine import direct
+from imagemill.engine import inline
 from imagemill.generation import Generation
 from imagemill.pico.scene import STYLES
 from training.captions import STYLED
@@ -48,7 +48,7 @@ SHEETS = {"pages": (of_pages, 5), "lot": (of_lot, 6), "styles": (of_styles, 5)}
 
 def painted(prompt: str, source: str, seed: int) -> Image.Image:
     asked = Generation(prompt, source, SIDE, SIDE, PICO.steps, PICO.guidance_scale, seed)
-    painted = direct.paint(asked, source, lambda done, steps: None)
+    painted = inline.paint(asked, source, lambda done, steps: None)
     return Image.open(io.BytesIO(painted.pictures[0]))
 
 

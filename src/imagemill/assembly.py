@@ -19,7 +19,7 @@ from imagemill.dialects import fal, replicate
 from imagemill.engine.devices import found, pinned
 from imagemill.engine.engines import Engines
 from imagemill.engine.events import Engine
-from imagemill.engine.messages import Options
+from imagemill.engine.ipc import Options
 from imagemill.engine.process import EngineProcess, set_aside
 from imagemill.engine.watchdog import Limits
 from imagemill.errors import Fault, invalid

@@ -10,10 +10,10 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from imagemill.engine.calls import know_distributions
-from imagemill.engine.hub import stand_in
-from imagemill.engine.modules import FACTS
-from imagemill.pipelines.sparing import spare
+from imagemill.engine.batch_axes import FACTS
+from imagemill.engine.module_call import know_distributions
+from imagemill.engine.stand_ins import stand_in
+from imagemill.pipelines.cheap_kernels import spare
 from tests.checkpoints import Checkpoint
 from tests.company import Asked, Company
 from tests.studio import inference_on_one_thread

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from imagemill.engine.calls import ModuleCall, describe, judged
-from imagemill.engine.exact import Exact
+from imagemill.engine.exact_batching import Exact
+from imagemill.engine.module_call import ModuleCall, describe, judged
 from imagemill.engine.trials import Memory
 
 

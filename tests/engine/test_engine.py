@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from imagemill.engine.events import Failed, Progress
-from imagemill.engine.hub import prepare
+from imagemill.engine.stand_ins import prepare
 from imagemill.errors import Kind
 from imagemill.pipelines.loading import Loaded
 from tests.checkpoints import THREE, Checkpoint

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as save_tensors
 
-from imagemill.engine.hub import adapt, prepare
+from imagemill.engine.stand_ins import adapt, prepare
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora
 from imagemill.model_spec import FixedLora, ModelSpec
 from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.inputs import Weights, read
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.sources import Weights, read
 from tests.checkpoints import THREE, Checkpoint, lora
 from tests.lora_files import kept
 from tests.studio import ASKED, Studio, alone

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from imagemill.engine.events import Preview
-from imagemill.engine.hub import prepare
 from imagemill.engine.previews import SIDE, due, small
+from imagemill.engine.stand_ins import prepare
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.recipes import prompt_of
+from imagemill.pipelines.painter import prompt_of
 from tests.checkpoints import THREE, Checkpoint
 from tests.studio import ASKED, Studio, alone, painted, png
 from tests.studio import inference as inference

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from imagemill.engine.events import Failed, Progress
-from imagemill.engine.hub import prepare
+from imagemill.engine.stand_ins import prepare
 from imagemill.errors import Kind
 from imagemill.pipelines.families import Family
+from imagemill.pipelines.inputs import Mask, Picture
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.sources import Mask, Picture
 from tests.checkpoints import THREE, Checkpoint
 from tests.studio import ASKED, Studio, alone, painted, png
 from tests.studio import inference as inference

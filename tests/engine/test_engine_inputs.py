@@ -12,9 +12,9 @@ import psutil
 import pytest
 from diffusers import DiffusionPipeline
 
-from imagemill.engine.direct import paint
 from imagemill.engine.events import NO_INPUTS, Begun, Event, Failed, Finished, Preview, Progress
-from imagemill.engine.messages import Options
+from imagemill.engine.inline import paint
+from imagemill.engine.ipc import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.errors import Kind
 from imagemill.generation import Generation, Input, Lora

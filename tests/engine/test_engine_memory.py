@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.engine.footprints import Footprint
-from imagemill.engine.messages import Submit
+from imagemill.engine.ipc import Submit
+from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.engine.residents import Residents, budgets
-from imagemill.engine.shelf import Key, Shelf, Wanted
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
-from imagemill.pipelines.sources import Given
+from imagemill.pipelines.inputs import Given
 
 ASKED = Generation("a red cat", "m", 64, 64, 4, 4.0, seed=1)
 

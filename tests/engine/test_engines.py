@@ -11,8 +11,8 @@ import pytest
 
 from imagemill.engine.engines import Engines
 from imagemill.engine.events import Begun, Event, Finished, State
+from imagemill.engine.ipc import Options
 from imagemill.engine.link import Entry
-from imagemill.engine.messages import Options
 from imagemill.engine.placing import LOADING, Candidate, best
 from imagemill.engine.process import EngineProcess, set_aside
 from imagemill.engine.watchdog import Limits

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imagemill.engine.direct import paint
 from imagemill.engine.events import Begun, Event, Failed, Finished, HeldBack, Progress, State
-from imagemill.engine.messages import Options
+from imagemill.engine.inline import paint
+from imagemill.engine.ipc import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.errors import Kind
 from imagemill.generation import Generation

@@ -12,11 +12,11 @@ import torch
 
 from imagemill.engine.events import Failed, Finished, State
 from imagemill.engine.footprints import Footprint, footprint, weights
-from imagemill.engine.hub import prepare
-from imagemill.engine.messages import Options
+from imagemill.engine.ipc import Options
 from imagemill.engine.models_there import LEAST_SECONDS, LOADING_SECONDS, ModelsThere
 from imagemill.engine.process import EngineProcess
 from imagemill.engine.sharing import measured, parts, share
+from imagemill.engine.stand_ins import prepare
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from imagemill.model_spec import ModelSpec

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from imagemill.engine.events import Begun, Event, Failed, Finished, HeldBack, State
+from imagemill.engine.ipc import Options
 from imagemill.engine.link import Entry
-from imagemill.engine.messages import Options
 from imagemill.engine.process import EngineProcess
 from imagemill.engine.watchdog import Limits
 from imagemill.errors import Fault, Kind

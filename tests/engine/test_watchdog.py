@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imagemill.engine.exits import Exit, Starvation
-from imagemill.engine.messages import Beat
+from imagemill.engine.ipc import Beat
 from imagemill.engine.set_aside import MOST_KEPT, SetAside
 from imagemill.engine.watchdog import Limits, Watchdog
 

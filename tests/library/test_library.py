@@ -29,7 +29,7 @@ from imagemill import (
     ModelSpec,
     UnsupportedError,
 )
-from imagemill.engine.direct import paint
+from imagemill.engine.inline import paint
 from imagemill.generation import Generation
 from tests.checkpoints import lora
 from tests.lora_files import kept

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
 
-from imagemill.engine.hub import prepare
+from imagemill.engine.stand_ins import prepare
 from imagemill.pico import stylising
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.backgrounds import BACKGROUNDS, VARIANTS, number

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from imagemill.engine.events import Failed, Progress
-from imagemill.engine.hub import prepare
+from imagemill.engine.stand_ins import prepare
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from imagemill.pipelines.calls import planned

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagemill.engine.hub import prepare
+from imagemill.engine.stand_ins import prepare
 from imagemill.generation import Acceleration
 from imagemill.pipelines.first_block import BLOCKS, METHODS, stages_of
 from imagemill.pipelines.loading import Loaded, load

@@ -12,11 +12,11 @@ from safetensors.torch import load, save
 
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.adapters import Adapters
+from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.lora.factors import Change
 from imagemill.pipelines.lora.layers import Whole
 from imagemill.pipelines.lora.names import places
 from imagemill.pipelines.lora.reading import pairs
-from imagemill.pipelines.sources import Weights
 from tests.checkpoints import Checkpoint
 from tests.lora_files import ALPHA, RANK, content, denoiser, file, kept, layers
 from tests.pipelines.test_lora_layouts import SCALE, Bench, opened, outputs, same

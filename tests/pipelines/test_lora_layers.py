@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from imagemill.engine.calls import describe
-from imagemill.engine.hub import adapt
+from imagemill.engine.module_call import describe
+from imagemill.engine.stand_ins import adapt
+from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.lora.layers import Added, Term, Whole, adding, hook
-from imagemill.pipelines.sources import Weights
 from tests.checkpoints import lora
 from tests.lora_files import content, kept, loha, lokr, lycoris
 from tests.studio import ASKED, Studio, alone

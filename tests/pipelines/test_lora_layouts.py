@@ -15,10 +15,10 @@ from safetensors.torch import load, save
 
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.adapters import Adapters
+from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.lora.layers import Added, adding
 from imagemill.pipelines.lora.names import TEXTS, places
 from imagemill.pipelines.lora.reading import Pair, pairs
-from imagemill.pipelines.sources import Weights
 from tests.checkpoints import Checkpoint
 from tests.lora_files import (
     ALPHA,

@@ -10,9 +10,9 @@ import pytest
 import torch
 import transformers
 
-from imagemill.engine.calls import describe
-from imagemill.engine.exact import Exact
-from imagemill.engine.modules import AUTOENCODERS, DENOISERS, ENCODERS, FACTS, Rows, parked
+from imagemill.engine.batch_axes import AUTOENCODERS, DENOISERS, ENCODERS, FACTS, Rows, parked
+from imagemill.engine.exact_batching import Exact
+from imagemill.engine.module_call import describe
 
 # Arguments that carry no rows: all calls of a group have the same.
 SHARED = {

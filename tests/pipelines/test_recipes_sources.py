@@ -14,7 +14,7 @@ from PIL import Image
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora, LoraFile
 from imagemill.pipelines.calls import PipelineCall
-from imagemill.pipelines.sources import (
+from imagemill.pipelines.inputs import (
     NOTHING,
     cellwise,
     finished,

@@ -10,10 +10,10 @@ import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import Event, Failed
-from imagemill.engine.exact import compute_with
-from imagemill.engine.hub import prepare
+from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.runner import Computed, Painting, Runner
 from imagemill.engine.sharing import bytes_of, parts
+from imagemill.engine.stand_ins import prepare
 from imagemill.generation import Generation
 from imagemill.pipelines.loading import Loaded
 

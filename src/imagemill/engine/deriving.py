@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten
 
-from imagemill.engine.modules import Rows
+from imagemill.engine.batch_axes import Rows
 
 TIMES = frozenset({"timestep", "timesteps", "t", "sigma"})
 _PLAIN = torch.Tensor | Number | str | bytes | torch.dtype | torch.device | None

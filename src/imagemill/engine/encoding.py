@@ -7,7 +7,7 @@ from imagemill.images.encode import encode as encode_image
 from imagemill.images.encode import encode_svg
 from imagemill.images.provenance import provenance
 from imagemill.pipelines.families import EMBEDDED
-from imagemill.pipelines.sources import Picture
+from imagemill.pipelines.inputs import Picture
 
 
 def encode(painting: Painting, now: float) -> GeneratedImages:

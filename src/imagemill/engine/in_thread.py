@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import cast
 
-from imagemill.engine.child import Child, Received, Wish
-from imagemill.engine.exact import compute_with
-from imagemill.engine.messages import Cancel, Heard, Options, Submit
+from imagemill.engine.engine_main import Child, Received, Wish
+from imagemill.engine.exact_batching import compute_with
+from imagemill.engine.ipc import Cancel, Heard, Options, Submit
 
 NO_CONNECTION = cast(Connection, None)  # everything that would use it is overridden here
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
 from imagemill.engine.devices import VISIBLE, visible
-from imagemill.engine.messages import Cancel, Close, Heard, Options, Submit, Warm
+from imagemill.engine.ipc import Cancel, Close, Heard, Options, Submit, Warm
 
 log = logging.getLogger(__name__)
 

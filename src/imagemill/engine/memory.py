@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from imagemill.engine.heap import give_back
+from imagemill.engine.allocator import give_back
 from imagemill.engine.machine import free_bytes, whole_bytes
 
 # Beside MemoryError and torch's own class: the words of PyTorch's allocators and libraries, in

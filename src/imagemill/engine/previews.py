@@ -1,7 +1,7 @@
 """What is shown of a picture before it is finished, and when."""
 
 from imagemill.images.encode import thumbnail
-from imagemill.pipelines.sources import Picture
+from imagemill.pipelines.inputs import Picture
 
 SIDE = 256  # px at most
 TIMES = 4  # in the course of a picture, the finished one included

@@ -29,8 +29,7 @@ from imagemill.engine.events import (
     State,
 )
 from imagemill.engine.exits import Exit, Starvation
-from imagemill.engine.link import Entry, Link
-from imagemill.engine.messages import (
+from imagemill.engine.ipc import (
     Beat,
     Cancel,
     Heard,
@@ -42,6 +41,7 @@ from imagemill.engine.messages import (
     Submit,
     Warm,
 )
+from imagemill.engine.link import Entry, Link
 from imagemill.engine.models_there import ModelsThere
 from imagemill.engine.set_aside import SetAside
 from imagemill.engine.suspects import Suspects, Work
@@ -59,7 +59,7 @@ SOUND_SECONDS = 60.0  # a process that lived so long has started well
 def enter(connection: Connection, options: Options) -> None:
     with suppress(OSError):  # which is everywhere but on Linux
         OOM_SCORE.write_text(SACRIFICE, "ascii")
-    from imagemill.engine.child import main  # torch, which only the child needs
+    from imagemill.engine.engine_main import main  # torch, which only the child needs
 
     main(connection, options)
 

@@ -16,20 +16,20 @@ from typing import Any
 import torch
 from greenlet import getcurrent, greenlet
 
-from imagemill.engine.calls import ModuleCall
 from imagemill.engine.events import Event, Failed, Preview, Progress
-from imagemill.engine.exact import Exact
+from imagemill.engine.exact_batching import Exact
 from imagemill.engine.limits import Limits
 from imagemill.engine.memory import let_go, out_of_memory, room
+from imagemill.engine.module_call import ModuleCall
 from imagemill.engine.previews import due, small
 from imagemill.engine.scheduler import Call, Scheduler
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
-from imagemill.pipelines.asking import Look
 from imagemill.pipelines.calls import guided, planned
+from imagemill.pipelines.inputs import NOTHING, Given, Picture
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.recipes import paint
-from imagemill.pipelines.sources import NOTHING, Given, Picture
+from imagemill.pipelines.painter import paint
+from imagemill.pipelines.pipeline_call import Look
 
 log = logging.getLogger(__name__)
 # Tokens of one forward: what a network's time and memory grow with, whatever its kind. At 1024 px

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
-from imagemill.engine.calls import ALONE, ModuleCall, described, pad, parameters, split
+from imagemill.engine.batch_axes import Rows
 from imagemill.engine.content import value
 from imagemill.engine.deriving import guesses
 from imagemill.engine.memory import out_of_memory
-from imagemill.engine.modules import Rows
+from imagemill.engine.module_call import ALONE, ModuleCall, described, pad, parameters, split
 from imagemill.pipelines.lora.layers import adding
 
 # How far apart two roundings of one computation lie at most, as a part of its result's length.

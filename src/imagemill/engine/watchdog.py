@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imagemill.engine.messages import Beat
+from imagemill.engine.ipc import Beat
 
 BEAT_SECONDS = 1.0  # between two signs of life
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from imagemill.catalog import Catalog
 from imagemill.engine.events import Event
-from imagemill.engine.messages import Options
+from imagemill.engine.ipc import Options
 from imagemill.errors import Fault
 from imagemill.library.batch import Batch, Item, OnProgress, unless_raised
 from imagemill.library.engine import AT_ONCE, NO_MODELS

@@ -7,7 +7,7 @@ from typing import Literal, Self, Unpack, overload
 
 from imagemill.catalog import Catalog
 from imagemill.engine.events import Event
-from imagemill.engine.messages import Options
+from imagemill.engine.ipc import Options
 from imagemill.errors import Fault
 from imagemill.library.batch import Batch, Item, OnProgress, unless_raised
 from imagemill.library.failures import public_errors

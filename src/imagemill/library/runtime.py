@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from imagemill.engine.events import Event, Failed, Finished
-from imagemill.engine.messages import Heard, Options, Said, Submit
+from imagemill.engine.ipc import Heard, Options, Said, Submit
 from imagemill.errors import Fault, Kind
 from imagemill.library.failures import GenerationCancelledError
 from imagemill.library.params import Request

@@ -16,11 +16,11 @@ from safetensors import SafetensorError, safe_open
 
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.families import DENOISERS
+from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.lora.factors import Change
 from imagemill.pipelines.lora.layers import Added, Term, Whole, hook
 from imagemill.pipelines.lora.names import Place, Places, places
 from imagemill.pipelines.lora.reading import Pair, Tensors, pairs
-from imagemill.pipelines.sources import Weights
 
 _PRECISIONS = frozenset({torch.float32, torch.float16, torch.bfloat16})
 

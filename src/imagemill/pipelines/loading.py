@@ -12,10 +12,10 @@ from diffusers import DiffusionPipeline
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
 from imagemill.pico import parts, reading
+from imagemill.pipelines.cheap_kernels import spare
 from imagemill.pipelines.deriving import class_of, family_of
 from imagemill.pipelines.families import EMBEDDED, MISSING_CONFIG, OWN, PICO, Family, Task
 from imagemill.pipelines.limits import unread
-from imagemill.pipelines.sparing import spare
 from imagemill.pipelines.weights.applying import apply
 from imagemill.pipelines.weights.folders import load_folder
 from imagemill.pipelines.weights.places import locate

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from imagemill.generation import LORA_FILE, LoraFile
 from imagemill.model_spec import FixedLora, ModelSpec
-from imagemill.pipelines.sources import Weights
+from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.weights.headers import broken
 from imagemill.pipelines.weights.places import locate
 

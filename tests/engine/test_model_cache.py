@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagemill.engine.messages import Submit
-from imagemill.engine.shelf import Key, Shelf, Wanted
+from imagemill.engine.ipc import Submit
+from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.generation import Generation, LoraFile
-from imagemill.pipelines.sources import Given, Weights
+from imagemill.pipelines.inputs import Given, Weights
 
 ASKED = Generation("a red cat", "m", 64, 64, 4, 4.0, seed=1)
 LORA = b"." * 10

@@ -14,7 +14,7 @@ from diffusers.models.normalization import RMSNorm
 from imagemill.pico import folder, parts
 from imagemill.pico.denoiser import LOOK_DIM
 from imagemill.pico.looks import ROWS
-from imagemill.pipelines.sparing import FEW, paired, spare
+from imagemill.pipelines.cheap_kernels import FEW, paired, spare
 
 __all__ = ["parts"]  # the pipeline's own classes
 

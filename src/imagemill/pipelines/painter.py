@@ -11,13 +11,10 @@ from PIL import Image
 from imagemill import finishing
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Acceleration, Generation
-from imagemill.pipelines.asking import Asked, Look, ask
 from imagemill.pipelines.calls import PipelineCall, guided, planned
 from imagemill.pipelines.families import Family
 from imagemill.pipelines.first_block import caches
-from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.schedules import scheduler_for
-from imagemill.pipelines.sources import (
+from imagemill.pipelines.inputs import (
     Given,
     Picture,
     cellwise,
@@ -26,6 +23,9 @@ from imagemill.pipelines.sources import (
     placed,
     placed_mask,
 )
+from imagemill.pipelines.loading import Loaded
+from imagemill.pipelines.pipeline_call import Asked, Look, ask
+from imagemill.pipelines.schedules import scheduler_for
 
 # Guidance costs half of every forward and matters least when the image is nearly done: the shares
 # of the steps until which it is applied, by acceleration.

@@ -19,9 +19,9 @@ from torch.utils._pytree import (
     tree_unflatten,
 )
 
+from imagemill.engine.batch_axes import Rows, facts_of
 from imagemill.engine.content import value
 from imagemill.engine.deriving import guess
-from imagemill.engine.modules import Rows, facts_of
 from imagemill.pipelines.first_block import Stages
 from imagemill.pipelines.lora.layers import Added
 

@@ -17,19 +17,19 @@ import torch
 from diffusers import DiffusionPipeline
 from greenlet import getcurrent
 
-from imagemill.engine.calls import describe, know_distributions
-from imagemill.engine.heap import keep_freed_memory
-from imagemill.engine.modules import parked
+from imagemill.engine.allocator import keep_freed_memory
+from imagemill.engine.batch_axes import parked
+from imagemill.engine.module_call import describe, know_distributions
 from imagemill.engine.processors import usable
 from imagemill.engine.sharing import share
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.adapters import Adapters
 from imagemill.pipelines.first_block import METHODS, stages_of
+from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.loading import Loaded, load
 from imagemill.pipelines.lora.fixed import fixed_loras
 from imagemill.pipelines.lora.layers import Added
-from imagemill.pipelines.sources import Weights
 from imagemill.pipelines.weights.headers import broken
 
 _ADAPTERS: WeakKeyDictionary[Loaded, Adapters] = WeakKeyDictionary()  # by the plain model

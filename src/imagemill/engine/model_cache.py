@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from imagemill.engine.footprints import Footprint
-from imagemill.engine.messages import Submit
+from imagemill.engine.ipc import Submit
 from imagemill.engine.residents import Residents
 from imagemill.errors import Fault
-from imagemill.pipelines.sources import NOTHING, Given
+from imagemill.pipelines.inputs import NOTHING, Given
 
 log = logging.getLogger(__name__)
 LORA_BYTES = 2**30  # of LoRAs that are held at a time, as large as their files

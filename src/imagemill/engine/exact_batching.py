@@ -27,7 +27,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.utils._pytree import tree_flatten
 
-from imagemill.engine.calls import ModuleCall, describe, judge, judged, merge, pad, split
+from imagemill.engine.module_call import ModuleCall, describe, judge, judged, merge, pad, split
 from imagemill.engine.trials import judge_call, same
 from imagemill.pipelines.lora.layers import adding
 

@@ -12,8 +12,8 @@ from diffusers import SD3Transformer2DModel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.engine.calls import ModuleCall, describe
-from imagemill.engine.exact import Exact, compute_with
+from imagemill.engine.exact_batching import Exact, compute_with
+from imagemill.engine.module_call import ModuleCall, describe
 from imagemill.pipelines.lora.layers import Added
 
 

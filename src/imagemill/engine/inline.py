@@ -7,12 +7,12 @@ import torch
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
-from imagemill.engine.exact import compute_with
-from imagemill.engine.hub import adapt, device, lanes_for, prepare
+from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.processors import Load
 from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.stand_ins import adapt, device, lanes_for, prepare
 from imagemill.generation import GeneratedImages, Generation, Input
-from imagemill.pipelines.sources import read
+from imagemill.pipelines.inputs import read
 
 
 def paint(

@@ -24,8 +24,8 @@ from imagemill.pipelines.families import (
 )
 from imagemill.pipelines.first_block import accelerate
 from imagemill.pipelines.guiding import Guiding
+from imagemill.pipelines.inputs import Picture
 from imagemill.pipelines.schedules import clean
-from imagemill.pipelines.sources import Picture
 from imagemill.pipelines.stepping import Steps, check_finite, follow
 
 Look = Callable[[], Picture]  # paints what the canvas would be by now

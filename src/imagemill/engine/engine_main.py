@@ -19,12 +19,10 @@ import torch
 from imagemill.engine.devices import CPU
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
-from imagemill.engine.exact import compute_with
+from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.exits import NO_DEVICE
 from imagemill.engine.footprints import Footprint, footprint
-from imagemill.engine.hub import adapt, device, lanes_for, prepare
-from imagemill.engine.memory import for_models, let_go, out_of_memory, release, room
-from imagemill.engine.messages import (
+from imagemill.engine.ipc import (
     Beat,
     Cancel,
     Close,
@@ -37,14 +35,16 @@ from imagemill.engine.messages import (
     Submit,
     Warm,
 )
+from imagemill.engine.memory import for_models, let_go, out_of_memory, release, room
+from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.engine.processors import Load
 from imagemill.engine.residents import Residents, budgets
 from imagemill.engine.runner import ROW_BUDGET, Computed, Forward, Painting, Runner
 from imagemill.engine.sharing import measured
-from imagemill.engine.shelf import Key, Shelf, Wanted
+from imagemill.engine.stand_ins import adapt, device, lanes_for, prepare
 from imagemill.errors import Fault, Kind
+from imagemill.pipelines.inputs import Given, read
 from imagemill.pipelines.loading import Loaded, dtype_for
-from imagemill.pipelines.sources import Given, read
 
 log = logging.getLogger(__name__)
 
