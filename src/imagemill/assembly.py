@@ -16,7 +16,8 @@ from imagemill.catalog import EMBEDDED, Catalog
 from imagemill.catalog.expansion import expand, expand_by_chat
 from imagemill.clocks import SteadyClock
 from imagemill.dialects import fal, replicate
-from imagemill.engine.devices import found, pinned
+from imagemill.engine.devices import found as present_gpus
+from imagemill.engine.devices import pinned
 from imagemill.engine.engines import Engines
 from imagemill.engine.events import Engine
 from imagemill.engine.ipc import Options
@@ -86,7 +87,7 @@ def assemble(
     what jobs are dated by, if not the clock of all else.
     """
     _make_folder(settings.data_dir)
-    devices = () if engine else devices_for(settings, found(os.environ))
+    devices = () if engine else devices_for(settings, present_gpus(os.environ))
     engine = engine or engine_on(devices, settings, catalog)
     database = Database(settings.database or at(settings.data_dir))
     job_table, table = jobs(database), FileTable(database)

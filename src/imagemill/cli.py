@@ -169,9 +169,9 @@ def execute(
 
     The program is not changed: imagemill exec -- python paint.py
     """
-    from imagemill.exec import Wish, run
+    from imagemill.exec import ExecOptions, run
 
-    raise typer.Exit(run(Wish(command, url, offline, data_dir, host or ())))
+    raise typer.Exit(run(ExecOptions(command, url, offline, data_dir, host or ())))
 
 
 @app.command()

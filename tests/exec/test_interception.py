@@ -13,8 +13,8 @@ import httpx
 import pytest
 import websockets
 
-from imagemill.exec.interception import Outcome, Policy, Proxy, proxying
-from imagemill.exec.tunnels import AGREED, Above, Place, basic
+from imagemill.exec.interception import ConnectionOutcome, InterceptionPolicy, Proxy, proxying
+from imagemill.exec.tunnels import AGREED, Above, Destination, basic
 from imagemill.tls import Authority
 
 anyio = pytest.mark.anyio
@@ -104,9 +104,11 @@ async def scene(
     async with listening(talk or server.talk) as server.port:
         ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         ours.load_cert_chain(*authority.leaf([LISTED]))
-        here = Place("127.0.0.1", port or server.port)
+        here = Destination("127.0.0.1", port or server.port)
         trust = ssl.create_default_context(cafile=authority.bundle())
-        async with proxying(Policy({LISTED}, here, ours, SECRET, offline, above)) as proxy:
+        async with proxying(
+            InterceptionPolicy({LISTED}, here, ours, SECRET, offline, above)
+        ) as proxy:
             yield Scene(proxy, server, trust)
         while not proxy.idle:  # a connection ends in a later turn
             await asyncio.sleep(0)
@@ -122,7 +124,8 @@ async def test_a_listed_host_is_answered_by_the_server_as_if_it_were_that_host(
             replies.append(await client.get(f"https://{LISTED}/again"))
         assert [reply.text for reply in replies] == ["hello", "GET /again HTTP/1.1"]
         assert stage.server.heads[0].startswith("POST /a/b?c HTTP/1.1\r\nHost: fal.run\r\n")
-        assert stage.proxy.counts == {(Outcome.ANSWERED, LISTED): 1}  # the connection was kept
+        # The connection was kept.
+        assert stage.proxy.counts == {(ConnectionOutcome.ANSWERED, LISTED): 1}
 
 
 @anyio
@@ -210,7 +213,7 @@ async def test_other_hosts_are_reached_with_the_certificate_that_they_have(
         port = other.sockets[0].getsockname()[1]
         reply = await client.get(f"https://{OTHER}:{port}/there")
         assert reply.text == "GET /there HTTP/1.1"
-        assert stage.proxy.counts == {(Outcome.PASSED, OTHER): 1}
+        assert stage.proxy.counts == {(ConnectionOutcome.PASSED, OTHER): 1}
         assert not stage.server.heads
 
 
@@ -227,7 +230,7 @@ async def test_offline_other_hosts_are_refused_in_words_that_clients_show(
         else:
             reply = await client.get("http://example.com/")
             assert (reply.status_code, reply.text) == (403, f"{told}\n")
-        assert stage.proxy.counts == {(Outcome.REFUSED, "example.com"): 1}
+        assert stage.proxy.counts == {(ConnectionOutcome.REFUSED, "example.com"): 1}
 
 
 @anyio
@@ -251,7 +254,7 @@ async def test_a_host_that_nobody_is_at_is_told(authority: Authority) -> None:
     async with scene(authority) as stage, stage.client() as client:
         with pytest.raises(httpx.ProxyError, match="502 imagemill exec cannot reach localhost"):
             await client.get(f"https://{OTHER}:{port}/")
-        assert stage.proxy.counts == {(Outcome.UNREACHED, OTHER): 1}
+        assert stage.proxy.counts == {(ConnectionOutcome.UNREACHED, OTHER): 1}
 
 
 @anyio
@@ -380,7 +383,7 @@ async def test_who_hangs_up_amid_the_handshake_leaves_nothing(authority: Authori
         writer.close()
         await writer.wait_closed()
         await stage.server.left.wait()
-        assert stage.proxy.counts == {(Outcome.BROKEN_OFF, LISTED): 1}
+        assert stage.proxy.counts == {(ConnectionOutcome.BROKEN_OFF, LISTED): 1}
 
 
 @anyio
@@ -391,7 +394,7 @@ async def test_a_caller_who_does_not_trust_us_is_counted(authority: Authority) -
             with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
                 await client.get(f"https://{LISTED}/")
         await stage.server.left.wait()
-        assert stage.proxy.counts == {(Outcome.BROKEN_OFF, LISTED): 1}
+        assert stage.proxy.counts == {(ConnectionOutcome.BROKEN_OFF, LISTED): 1}
 
 
 @anyio

@@ -18,8 +18,8 @@ from cryptography import x509
 
 from imagemill.app import create_app
 from imagemill.errors import Fault
-from imagemill.exec.calls import Call, calls, told
-from imagemill.exec.interception import Outcome
+from imagemill.exec.calls import AnsweredCall, calls, summary
+from imagemill.exec.interception import ConnectionOutcome
 from imagemill.exec.surroundings import PRELOAD, above, environment, roots
 from imagemill.http.hosts import HOSTS
 from imagemill.settings import Settings
@@ -141,7 +141,7 @@ def test_roots_that_the_shell_has_named_are_kept(tmp_path: Path) -> None:
 def test_the_proxy_of_the_shell_is_used_for_other_hosts() -> None:
     found = above({"https_proxy": "http://me:secret@proxy.example.com"})
     assert found is not None
-    assert (found.place.host, found.place.port) == ("proxy.example.com", 80)
+    assert (found.destination.host, found.destination.port) == ("proxy.example.com", 80)
     assert found.credential == "Basic bWU6c2VjcmV0"
     assert above({}) is None
     assert above({"HTTPS_PROXY": "proxy:1", "NO_PROXY": "*"}) is None
@@ -168,13 +168,15 @@ def test_the_summary_counts_calls_by_what_was_asked(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(LOG)
     found = calls(tmp_path / "log")
     assert found == {
-        Call("flat", "POST", "/", 200): 1,
-        Call("fal", "GET", "/fal/queue/a/b/requests/ID/status", 202): 2,
-        Call("files", "GET", "/files/ID", 200): 1,
-        Call("replicate", "GET", "/replicate/v1/predictions/ID", 200): 1,
+        AnsweredCall("flat", "POST", "/", 200): 1,
+        AnsweredCall("fal", "GET", "/fal/queue/a/b/requests/ID/status", 202): 2,
+        AnsweredCall("files", "GET", "/files/ID", 200): 1,
+        AnsweredCall("replicate", "GET", "/replicate/v1/predictions/ID", 200): 1,
     }
-    counts = Counter({(Outcome.PASSED, "pypi.org"): 2, (Outcome.ANSWERED, "fal.run"): 5})
-    assert list(told(found, counts)) == [
+    counts = Counter(
+        {(ConnectionOutcome.PASSED, "pypi.org"): 2, (ConnectionOutcome.ANSWERED, "fal.run"): 5}
+    )
+    assert list(summary(found, counts)) == [
         "5 calls answered",
         "  fal        GET   /fal/queue/a/b/requests/ID/status  202  2",
         "  files      GET   /files/ID                          200  1",
@@ -182,8 +184,8 @@ def test_the_summary_counts_calls_by_what_was_asked(tmp_path: Path) -> None:
         "  replicate  GET   /replicate/v1/predictions/ID       200  1",
         "passed through: pypi.org (2)",
     ]
-    assert list(told(Counter(), Counter())) == ["0 calls answered"]
-    assert next(told(None, counts)) == "answered: fal.run (5)"
+    assert list(summary(Counter(), Counter())) == ["0 calls answered"]
+    assert next(summary(None, counts)) == "answered: fal.run (5)"
 
 
 def test_a_program_gets_a_picture_from_the_hosted_address(server: str, home: Path) -> None:

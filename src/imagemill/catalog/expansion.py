@@ -186,8 +186,8 @@ def _added(answer: Mapping[str, Any], prompt: str) -> str:
 
 
 def _words(prompt: str) -> set[str]:
-    found = set(re.findall(r"[a-z]+", prompt.lower().replace("close-up", "closeup")))
-    return found | {word.removesuffix("s") for word in found}
+    words = set(re.findall(r"[a-z]+", prompt.lower().replace("close-up", "closeup")))
+    return words | {word.removesuffix("s") for word in words}
 
 
 def _pick(phrases: tuple[str, ...], seed: int, slot: Slot) -> str:

@@ -146,9 +146,9 @@ FEWER: tuple[tuple[Callable[[Configs], bool], Callable[[Defaults], Defaults]], .
 def _side(configs: Configs) -> int | None:
     """What the weights were trained on, in px, where they tell: UNets, PixArt and Sana do."""
     network = configs.config("unet") or configs.config("transformer")
-    told = bool(configs.config("unet")) or configs.kind.startswith(("PixArt", "Sana"))
+    states_side = bool(configs.config("unet")) or configs.kind.startswith(("PixArt", "Sana"))
     cells = network.get("sample_size")
-    if not told or not isinstance(cells, int):
+    if not states_side or not isinstance(cells, int):
         return None
     vae = configs.config("vae")
     levels = vae.get("block_out_channels") or vae.get("encoder_block_out_channels") or (0,) * 4

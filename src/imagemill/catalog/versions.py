@@ -37,9 +37,9 @@ def _place(source: str) -> Path:
 
 def _listing(place: Path) -> list[tuple[str, int, int]]:
     paths = [place] if place.is_file() else sorted(place.rglob("*"))
-    found = []
+    files = []
     for path in paths:
         if path.suffix in WEIGHTS and path.is_file():
             stat = path.stat()
-            found.append((path.relative_to(place).as_posix(), stat.st_size, stat.st_mtime_ns))
-    return found
+            files.append((path.relative_to(place).as_posix(), stat.st_size, stat.st_mtime_ns))
+    return files

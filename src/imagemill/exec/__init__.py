@@ -1,5 +1,5 @@
 """`imagemill exec`: any program, with the hosted APIs that it calls answered here."""
 
-from imagemill.exec.wrapped import Wish, run
+from imagemill.exec.wrapped import ExecOptions, run
 
-__all__ = ["Wish", "run"]
+__all__ = ["ExecOptions", "run"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagemill.exec.interception import Outcome
+from imagemill.exec.interception import ConnectionOutcome
 
 # What stands for one job, and is another one the next time.
 _ID = re.compile(
@@ -18,31 +18,34 @@ _ID = re.compile(
 LONGEST_PATH = 72
 COMPLAINTS = 3  # lines of the log
 TOLD = "imagemill: "  # begins what the command line says
-WORDS: Mapping[Outcome, str] = {
-    Outcome.PASSED: "passed through",
-    Outcome.REFUSED: "refused, as --offline has it",
-    Outcome.UNREACHED: "not reached",
-    Outcome.BROKEN_OFF: "broken off before TLS stood, as by who does not trust our certificate",
+WORDS: Mapping[ConnectionOutcome, str] = {
+    ConnectionOutcome.PASSED: "passed through",
+    ConnectionOutcome.REFUSED: "refused, as --offline has it",
+    ConnectionOutcome.UNREACHED: "not reached",
+    ConnectionOutcome.BROKEN_OFF: (
+        "broken off before TLS stood, as by who does not trust our certificate"
+    ),
 }
 
 
 @dataclass(frozen=True, order=True)
-class Call:
+class AnsweredCall:
     door: str
     method: str
     path: str
     status: int
 
 
-def calls(log: Path) -> Counter[Call]:
+def calls(log: Path) -> Counter[AnsweredCall]:
     """How often the server was asked for what."""
-    found = Counter[Call]()
+    counts = Counter[AnsweredCall]()
     for line in _lines(log):
         if {"method", "path", "status"} <= line.keys() and line["path"] != "/health":
             path = str(line["path"])
             door = path.split("/")[1] or "flat"
-            found[Call(door, str(line["method"]), shortened(path), int(line["status"]))] += 1
-    return found
+            method, status = str(line["method"]), int(line["status"])
+            counts[AnsweredCall(door, method, shortened(path), status)] += 1
+    return counts
 
 
 def complaints(log: Path) -> str:
@@ -56,10 +59,12 @@ def complaints(log: Path) -> str:
     return "; ".join(str(each) for each in said[-COMPLAINTS:]) or "it said nothing"
 
 
-def told(answered: Counter[Call] | None, counts: Counter[tuple[Outcome, str]]) -> Iterator[str]:
+def summary(
+    answered: Counter[AnsweredCall] | None, counts: Counter[tuple[ConnectionOutcome, str]]
+) -> Iterator[str]:
     """The summary, line by line; `answered` is None where somebody else has the log."""
     if answered is None:
-        hosts = _by_host(counts, Outcome.ANSWERED)
+        hosts = _by_host(counts, ConnectionOutcome.ANSWERED)
         yield f"answered: {hosts or 'nobody called'}"
     else:
         yield from _table(answered)
@@ -75,7 +80,7 @@ def shortened(path: str) -> str:
     return short if len(short) <= LONGEST_PATH else f"{short[: LONGEST_PATH - 3]}..."
 
 
-def _table(answered: Counter[Call]) -> Iterator[str]:
+def _table(answered: Counter[AnsweredCall]) -> Iterator[str]:
     total = answered.total()
     yield f"{total} call{'' if total == 1 else 's'} answered"
     rows = [
@@ -88,7 +93,7 @@ def _table(answered: Counter[Call]) -> Iterator[str]:
         yield "  ".join(["", *cells, last.strip().rjust(widths[-1])])
 
 
-def _by_host(counts: Counter[tuple[Outcome, str]], wanted: Outcome) -> str:
+def _by_host(counts: Counter[tuple[ConnectionOutcome, str]], wanted: ConnectionOutcome) -> str:
     hosts = {host: count for (outcome, host), count in counts.items() if outcome is wanted}
     return ", ".join(f"{host} ({count})" for host, count in sorted(hosts.items()))
 

@@ -21,9 +21,9 @@ from imagemill.exec.tunnels import (
     END,
     PORTS,
     Above,
+    Destination,
     Head,
     Pipe,
-    Place,
     join,
     pair,
     reach,
@@ -41,7 +41,7 @@ _HOP = re.compile(r"(proxy-[\w-]+|connection|keep-alive)\s*:", re.IGNORECASE)
 _UPGRADE = re.compile(r"^upgrade\s*:", re.IGNORECASE | re.MULTILINE)
 
 
-class Outcome(StrEnum):
+class ConnectionOutcome(StrEnum):
     ANSWERED = "answered"  # by our server
     PASSED = "passed"
     REFUSED = "refused"  # as the policy has it
@@ -50,23 +50,24 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Policy:
+class InterceptionPolicy:
     """Who is answered for, by whom, and what becomes of all others.
 
     credential: what a caller has to bring as Proxy-Authorization.
     """
 
     hosts: Set[str]
-    server: Place
+    server: Destination
     certificate: ssl.SSLContext  # for the listed hosts
     credential: str
     offline: bool = False
     above: Above | None = None
 
-    def outcome(self, host: str, port: int) -> Outcome:
+    def outcome(self, host: str, port: int) -> ConnectionOutcome:
         if host in self.hosts and port in PORTS.values():
-            return Outcome.ANSWERED
-        return Outcome.REFUSED if self.offline and host not in LOOPBACK else Outcome.PASSED
+            return ConnectionOutcome.ANSWERED
+        refused = self.offline and host not in LOOPBACK
+        return ConnectionOutcome.REFUSED if refused else ConnectionOutcome.PASSED
 
     def above_for(self, host: str) -> Above | None:
         return None if host in LOOPBACK else self.above
@@ -80,12 +81,12 @@ class Refused(Exception):
         self.status, self.words, self.headers = status, words, headers
 
 
-class Gone(Exception):
+class CallerGone(Exception):
     """The caller hung up, or would not trust us."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProxyRequest:
     """The first lines of a caller."""
 
     method: str
@@ -100,8 +101,8 @@ class Asked:
     def credential(self) -> str:
         """What it brings for us; empty where it brings nothing."""
         lines = (line.partition(":") for line in self.headers)
-        given = [value.strip() for name, _, value in lines if name.lower() == PROVES]
-        return given[0] if len(given) == 1 else ""
+        values = [value.strip() for name, _, value in lines if name.lower() == PROVES]
+        return values[0] if len(values) == 1 else ""
 
     def forwarded(self, *, whole: bool, credential: str) -> bytes:
         """The same for who answers; `whole` for a proxy, which needs the address."""
@@ -120,8 +121,8 @@ class Asked:
 class Proxy:
     """Counts, by host, what became of every connection."""
 
-    policy: Policy
-    counts: Counter[tuple[Outcome, str]] = field(default_factory=Counter)
+    policy: InterceptionPolicy
+    counts: Counter[tuple[ConnectionOutcome, str]] = field(default_factory=Counter)
     port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _heads: set[Head] = field(default_factory=set)
@@ -162,75 +163,79 @@ class Proxy:
     async def _serve(self, caller: asyncio.Transport, held: bytes) -> None:
         head, _, rest = held.partition(END)
         try:
-            asked = _asked(head)
-            self._admit(asked)
-            if asked.method == "CONNECT":
-                await self._tunnel(caller, asked, rest)
+            request = _parsed(head)
+            self._admit(request)
+            if request.method == "CONNECT":
+                await self._tunnel(caller, request, rest)
             else:
-                await self._forward(caller, asked, rest)
+                await self._forward(caller, request, rest)
         except Refused as refused:
             _refuse(caller, refused)
-        except Gone:
+        except CallerGone:
             caller.abort()
         except BaseException:
             caller.abort()
             raise
 
-    async def _tunnel(self, caller: asyncio.Transport, asked: Asked, rest: bytes) -> None:
-        outcome, above = self._judge(asked), self.policy.above_for(asked.host)
-        answered = outcome is Outcome.ANSWERED
-        secure = answered and asked.port == HTTPS
+    async def _tunnel(self, caller: asyncio.Transport, request: ProxyRequest, rest: bytes) -> None:
+        outcome, above = self._judge(request), self.policy.above_for(request.host)
+        answered = outcome is ConnectionOutcome.ANSWERED
+        secure = answered and request.port == HTTPS
         if secure and rest:
             raise Refused(400, "TLS began before the tunnel was there")
-        place = self.policy.server if answered else Place(asked.host, asked.port)
+        destination = self.policy.server if answered else Destination(request.host, request.port)
         with self._pair() as (near, far):
-            early = await self._reach(far, place, None if answered else above, asked.host)
+            early = await self._reach(far, destination, None if answered else above, request.host)
             if caller.is_closing():
-                raise Gone
+                raise CallerGone
             caller.write(AGREED + early)
             if secure:
-                near.take(await self._trusted(caller, near, asked.host))
+                near.take(await self._trusted(caller, near, request.host))
             else:
                 caller.set_protocol(near)
                 near.take(caller)
-            self.counts[outcome, asked.host] += 1
+            self.counts[outcome, request.host] += 1
             join(near, far, rest)
 
-    async def _forward(self, caller: asyncio.Transport, asked: Asked, rest: bytes) -> None:
+    async def _forward(self, caller: asyncio.Transport, request: ProxyRequest, rest: bytes) -> None:
         """One request that came without a tunnel, after which the connection ends."""
-        outcome, above = self._judge(asked), self.policy.above_for(asked.host)
-        tls = ssl.create_default_context() if asked.scheme == "https" else None
-        place, whole = Place(asked.host, asked.port, tls), False
-        if outcome is Outcome.ANSWERED:
-            place, above = self.policy.server, None
+        outcome, above = self._judge(request), self.policy.above_for(request.host)
+        tls = ssl.create_default_context() if request.scheme == "https" else None
+        destination, whole = Destination(request.host, request.port, tls), False
+        if outcome is ConnectionOutcome.ANSWERED:
+            destination, above = self.policy.server, None
         credential = ""
         if above is not None and tls is None:
-            place, whole, credential, above = above.place, True, above.credential, None
+            destination, whole, credential, above = above.destination, True, above.credential, None
         with self._pair() as (near, far):
-            await self._reach(far, place, above, asked.host)
+            await self._reach(far, destination, above, request.host)
             caller.set_protocol(near)
             near.take(caller)
-            self.counts[outcome, asked.host] += 1
-            join(near, far, asked.forwarded(whole=whole, credential=credential) + rest)
+            self.counts[outcome, request.host] += 1
+            join(near, far, request.forwarded(whole=whole, credential=credential) + rest)
 
-    def _admit(self, asked: Asked) -> None:
-        if not hmac.compare_digest(asked.credential.encode(), self.policy.credential.encode()):
-            told = "imagemill exec serves the program that it runs; use the proxy's whole address"
-            raise Refused(407, told, 'proxy-authenticate: Basic realm="imagemill exec"')
+    def _admit(self, request: ProxyRequest) -> None:
+        if not hmac.compare_digest(request.credential.encode(), self.policy.credential.encode()):
+            message = (
+                "imagemill exec serves the program that it runs; use the proxy's whole address"
+            )
+            raise Refused(407, message, 'proxy-authenticate: Basic realm="imagemill exec"')
 
-    def _judge(self, asked: Asked) -> Outcome:
-        outcome = self.policy.outcome(asked.host, asked.port)
-        if outcome is Outcome.REFUSED:
-            self.counts[outcome, asked.host] += 1
-            raise Refused(403, f"imagemill exec --offline does not let through {asked.host}")
+    def _judge(self, request: ProxyRequest) -> ConnectionOutcome:
+        outcome = self.policy.outcome(request.host, request.port)
+        if outcome is ConnectionOutcome.REFUSED:
+            self.counts[outcome, request.host] += 1
+            raise Refused(403, f"imagemill exec --offline does not let through {request.host}")
         return outcome
 
-    async def _reach(self, far: Pipe, place: Place, above: Above | None, host: str) -> bytes:
+    async def _reach(
+        self, far: Pipe, destination: Destination, above: Above | None, host: str
+    ) -> bytes:
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                return await reach(far, place, above)
+                return await reach(far, destination, above)
         except (OSError, ValueError):  # ValueError: a name that cannot be one
-            self.counts[Outcome.UNREACHED, host] += 1
+            self.counts[ConnectionOutcome.UNREACHED, host] += 1
             raise Refused(502, f"imagemill exec cannot reach {host}") from None
 
     async def _trusted(self, caller: asyncio.Transport, near: Pipe, host: str) -> asyncio.Transport:
@@ -238,8 +243,8 @@ class Proxy:
         try:
             return await shake(caller, near, self.policy.certificate)
         except OSError:
-            self.counts[Outcome.BROKEN_OFF, host] += 1
-            raise Gone from None
+            self.counts[ConnectionOutcome.BROKEN_OFF, host] += 1
+            raise CallerGone from None
 
     @contextmanager
     def _pair(self) -> Iterator[tuple[Pipe, Pipe]]:
@@ -254,7 +259,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxying(policy: Policy) -> AsyncIterator[Proxy]:
+async def proxying(policy: InterceptionPolicy) -> AsyncIterator[Proxy]:
     """A proxy on a free port of this machine; who is connected at the end is hung up on."""
     proxy = Proxy(policy)
     loop = asyncio.get_running_loop()
@@ -268,12 +273,12 @@ async def proxying(policy: Policy) -> AsyncIterator[Proxy]:
         await server.wait_closed()
 
 
-def _asked(head: bytes) -> Asked:
+def _parsed(head: bytes) -> ProxyRequest:
     first, *headers = head.decode("latin-1").split("\r\n")
-    found = _LINE.fullmatch(first)
-    if found is None:
+    match = _LINE.fullmatch(first)
+    if match is None:
         raise Refused(400, "that is no HTTP/1.1")
-    method, target, version = found.groups()
+    method, target, version = match.groups()
     try:
         parts = urlsplit(f"https://{target}" if method == "CONNECT" else target)
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -282,7 +287,7 @@ def _asked(head: bytes) -> Asked:
     if not host or parts.scheme not in PORTS:
         raise Refused(400, "imagemill exec is a proxy here; ask it for whole addresses")
     port = PORTS[parts.scheme] if port is None else port
-    return Asked(method, target, version, tuple(headers), parts.scheme, host, port)
+    return ProxyRequest(method, target, version, tuple(headers), parts.scheme, host, port)
 
 
 def _refuse(caller: asyncio.Transport, refused: Refused) -> None:

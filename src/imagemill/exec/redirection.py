@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imagemill.exec.interception import Policy, Proxy, proxying
+from imagemill.exec.interception import InterceptionPolicy, Proxy, proxying
 from imagemill.exec.surroundings import above, environment, roots
-from imagemill.exec.tunnels import PORTS, Place, basic
+from imagemill.exec.tunnels import PORTS, Destination, basic
 from imagemill.tls import Authority
 
 USER = "imagemill"  # of the proxy; the secret tells who is served
@@ -58,13 +58,15 @@ async def redirecting(
     trust.write_bytes(roots(inherited, authority.bundle()))
     secret = secrets.token_hex(16)
     credential, further = basic(USER, secret), None if offline else above(inherited)
-    policy = Policy(frozenset(hosts), _place(server), certificate, credential, offline, further)
+    policy = InterceptionPolicy(
+        frozenset(hosts), _destination(server), certificate, credential, offline, further
+    )
     async with proxying(policy) as proxy:
         at = f"http://{USER}:{secret}@127.0.0.1:{proxy.port}"
         yield Redirection(proxy, at, trust, server, hosts)
 
 
-def _place(url: str) -> Place:
+def _destination(url: str) -> Destination:
     parts = urlsplit(url)
     tls = ssl.create_default_context() if parts.scheme == "https" else None
-    return Place(parts.hostname or "", parts.port or PORTS[parts.scheme], tls)
+    return Destination(parts.hostname or "", parts.port or PORTS[parts.scheme], tls)

@@ -48,16 +48,16 @@ def environment(
     inherited: Mapping[str, str], server: str, proxy: str, trust: Path, hosts: Iterable[str]
 ) -> dict[str, str]:
     """`inherited`, with what brings clients of `hosts` to us."""
-    found = {name: value for name, value in inherited.items() if name not in UNSET}
+    variables = {name: value for name, value in inherited.items() if name not in UNSET}
     ours = {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy}
     ours["NO_PROXY"] = ",".join(_around(inherited, server, hosts))
-    found |= ours | {name.lower(): value for name, value in ours.items()}
-    found |= dict.fromkeys(ROOTS, str(trust)) | USUAL
-    found |= {name: value.format(server=server) for name, value in DIRECT.items()}
-    found |= {name: value for name, value in CREDENTIALS.items() if not inherited.get(name)}
-    found["NODE_USE_ENV_PROXY"] = "1"
-    found["NODE_OPTIONS"] = f"{inherited.get('NODE_OPTIONS', '')} {_preload(PRELOAD)}".strip()
-    return found
+    variables |= ours | {name.lower(): value for name, value in ours.items()}
+    variables |= dict.fromkeys(ROOTS, str(trust)) | USUAL
+    variables |= {name: value.format(server=server) for name, value in DIRECT.items()}
+    variables |= {name: value for name, value in CREDENTIALS.items() if not inherited.get(name)}
+    variables["NODE_USE_ENV_PROXY"] = "1"
+    variables["NODE_OPTIONS"] = f"{inherited.get('NODE_OPTIONS', '')} {_preload(PRELOAD)}".strip()
+    return variables
 
 
 def exports(authority: Authority, url: str) -> str:
@@ -101,11 +101,11 @@ def _split(url: str) -> SplitResult | None:
 
 def _around(inherited: Mapping[str, str], server: str, hosts: Iterable[str]) -> list[str]:
     """Who is reached without a proxy: who was before, but for the hosts that are ours."""
-    given = [each.strip() for each in re.split(r"[,\s]+", _either(inherited, "NO_PROXY"))]
+    entries = [each.strip() for each in re.split(r"[,\s]+", _either(inherited, "NO_PROXY"))]
     listed = [f".{host}" for host in hosts]
     kept = [
         each
-        for each in given
+        for each in entries
         if each.strip("*.")
         and not any(host.endswith(f".{each.lstrip('*.').lower()}") for host in listed)
     ]

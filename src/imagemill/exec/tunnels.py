@@ -20,7 +20,7 @@ AGREED = b"HTTP/1.1 200 Connection established" + END
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Where to connect to; `tls` where TLS is spoken there."""
 
     host: str
@@ -32,15 +32,15 @@ class Place:
 class Above:
     """The proxy that this machine itself needs to reach others."""
 
-    place: Place
+    destination: Destination
     credential: str  # for Proxy-Authorization; empty where there is none
 
     @classmethod
     def at(cls, url: SplitResult) -> "Above":
         user, password = unquote(url.username or ""), unquote(url.password or "")
         tls = ssl.create_default_context() if url.scheme == "https" else None
-        place = Place(url.hostname or "", url.port or PORTS[url.scheme], tls)
-        return cls(place, basic(user, password) if user else "")
+        destination = Destination(url.hostname or "", url.port or PORTS[url.scheme], tls)
+        return cls(destination, basic(user, password) if user else "")
 
 
 def basic(user: str, password: str) -> str:
@@ -155,16 +155,16 @@ def join(near: Pipe, far: Pipe, first: bytes = b"") -> None:
         each.choke(each.choked)
 
 
-async def reach(far: Pipe, place: Place, above: Above | None) -> bytes:
-    """Connects `far` to `place`, by the proxy above where there is one; gives what came early."""
+async def reach(far: Pipe, destination: Destination, above: Above | None) -> bytes:
+    """Connects `far` there, by the proxy above where there is one; gives what came early."""
     if above is None:
-        await _connect(far, place)
+        await _connect(far, destination)
         return b""
-    transport, early = await _climb(above, place)
+    transport, early = await _climb(above, destination)
     transport.set_protocol(far)
     far.connection_made(transport)
-    if place.tls is not None:
-        far.take(await shake(transport, far, place.tls, place.host))
+    if destination.tls is not None:
+        far.take(await shake(transport, far, destination.tls, destination.host))
     return early
 
 
@@ -184,18 +184,18 @@ async def shake(
     return secured
 
 
-async def _connect(protocol: asyncio.BaseProtocol, place: Place) -> None:
+async def _connect(protocol: asyncio.BaseProtocol, destination: Destination) -> None:
     await asyncio.get_running_loop().create_connection(
         lambda: protocol,
-        place.host,
-        place.port,
-        ssl=place.tls,
-        server_hostname=place.host if place.tls else None,
+        destination.host,
+        destination.port,
+        ssl=destination.tls,
+        server_hostname=destination.host if destination.tls else None,
     )
 
 
-async def _climb(above: Above, place: Place) -> tuple[asyncio.Transport, bytes]:
-    """A connection to `place` that the proxy above has made."""
+async def _climb(above: Above, destination: Destination) -> tuple[asyncio.Transport, bytes]:
+    """A connection to `destination` that the proxy above has made."""
     answer = asyncio.get_running_loop().create_future()
 
     def heard(transport: asyncio.Transport, held: bytes) -> None:
@@ -208,10 +208,10 @@ async def _climb(above: Above, place: Place) -> tuple[asyncio.Transport, bytes]:
             answer.set_exception(ConnectionError("the proxy above hung up"))
 
     head = Head(heard, failed)
-    await _connect(head, above.place)
+    await _connect(head, above.destination)
     assert head.transport is not None
     try:
-        head.transport.write(_wish(above, place))
+        head.transport.write(_connect_head(above, destination))
         said, _, early = (await answer).partition(END)
         if said.split(b" ")[1:2] != [b"200"]:
             raise ConnectionError("the proxy above refused")
@@ -221,9 +221,9 @@ async def _climb(above: Above, place: Place) -> tuple[asyncio.Transport, bytes]:
     return head.transport, early
 
 
-def _wish(above: Above, place: Place) -> bytes:
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    lines = [f"CONNECT {host}:{place.port} HTTP/1.1", f"host: {host}:{place.port}"]
+def _connect_head(above: Above, destination: Destination) -> bytes:
+    host = f"[{destination.host}]" if ":" in destination.host else destination.host
+    lines = [f"CONNECT {host}:{destination.port} HTTP/1.1", f"host: {host}:{destination.port}"]
     if above.credential:
         lines.append(f"proxy-authorization: {above.credential}")
     return "\r\n".join(lines).encode("latin-1") + END

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.exec.calls import calls, told
+from imagemill.exec.calls import calls, summary
 from imagemill.exec.own_server import OWN, server_settings, serving
 from imagemill.exec.redirection import redirecting
 from imagemill.exec.tunnels import PORTS
@@ -34,7 +34,7 @@ OF_TERMINALS = (signal.SIGINT, signal.SIGQUIT)  # sent to everybody in the foreg
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExecOptions:
     command: Sequence[str]
     url: str | None = None  # of a server that runs already
     offline: bool = False
@@ -59,11 +59,11 @@ class Signals:
                 self.program.send_signal(number)
 
 
-def run(wish: Wish) -> int:
+def run(options: ExecOptions) -> int:
     """Runs the program; gives its exit code."""
 
     async def main() -> int:
-        loop, task = asyncio.get_running_loop(), asyncio.create_task(_run(wish, signals))
+        loop, task = asyncio.get_running_loop(), asyncio.create_task(_run(options, signals))
         signals.append(Signals(task))
         for number in FORWARDED:
             loop.add_signal_handler(number, signals[0].hear, number)
@@ -76,25 +76,25 @@ def run(wish: Wish) -> int:
     return asyncio.run(main())
 
 
-async def _run(wish: Wish, signals: list[Signals]) -> int:
-    hosts = sorted({*HOSTS, *(host.lower() for host in wish.hosts)})
-    authority = Authority.keep(_folder_of_authority(wish), hosts, time.time)
+async def _run(options: ExecOptions, signals: list[Signals]) -> int:
+    hosts = sorted({*HOSTS, *(host.lower() for host in options.hosts)})
+    authority = Authority.keep(_folder_of_authority(options), hosts, time.time)
     with tempfile.TemporaryDirectory(prefix="imagemill-exec-") as name:
         folder = Path(name)
-        log = None if wish.url else (wish.data_dir or folder) / "exec.log"
+        log = None if options.url else (options.data_dir or folder) / "exec.log"
         async with (
-            _server(wish, folder, log) as url,
-            redirecting(os.environ, url, hosts, authority, folder, wish.offline) as redirection,
+            _server(options, folder, log) as url,
+            redirecting(os.environ, url, hosts, authority, folder, options.offline) as redirection,
         ):
             variables = redirection.environment(os.environ)
-            code = await _program(wish.command, variables, signals[0])
-        _say(*told(calls(log) if log else None, redirection.proxy.counts))
+            code = await _program(options.command, variables, signals[0])
+        _say(*summary(calls(log) if log else None, redirection.proxy.counts))
     return code
 
 
-async def _program(command: Sequence[str], found: Mapping[str, str], signals: Signals) -> int:
+async def _program(command: Sequence[str], variables: Mapping[str, str], signals: Signals) -> int:
     try:
-        program = await asyncio.create_subprocess_exec(*command, env=dict(found))
+        program = await asyncio.create_subprocess_exec(*command, env=dict(variables))
     except FileNotFoundError:
         _say(f"{command[0]}: there is no such program")
         return NOT_FOUND
@@ -108,16 +108,16 @@ async def _program(command: Sequence[str], found: Mapping[str, str], signals: Si
 
 
 @asynccontextmanager
-async def _server(wish: Wish, folder: Path, log: Path | None) -> AsyncIterator[str]:
+async def _server(options: ExecOptions, folder: Path, log: Path | None) -> AsyncIterator[str]:
     """The address of a server that is ready to paint."""
     if log is None:
-        assert wish.url is not None
-        yield await _reached(wish.url)
+        assert options.url is not None
+        yield await _reached(options.url)
         return
-    data = wish.data_dir or folder / "data"
+    data = options.data_dir or folder / "data"
     keep_private(data)
-    own = () if wish.data_dir else OWN
-    settings = server_settings(os.environ, own, wish.hosts, wish.offline)
+    own = () if options.data_dir else OWN
+    settings = server_settings(os.environ, own, options.hosts, options.offline)
     command = (sys.executable, "-m", "imagemill", "serve", "--until-eof")
     place = ("--host", "127.0.0.1", "--port", "0", "--data-dir", str(data))
     async with serving([*command, *place], settings, log) as url:
@@ -142,16 +142,16 @@ async def _reached(url: str) -> str:
     return base
 
 
-def _folder_of_authority(wish: Wish) -> Path:
+def _folder_of_authority(options: ExecOptions) -> Path:
     """One for each set of names, so that what was trusted once does not grow with the next run.
 
     In a folder of the user, not of the project one stands in: keys there end in archives.
     """
     data = os.environ.get("XDG_DATA_HOME", "")
     usual = (Path(data) if data else Path.home() / ".local" / "share") / "imagemill"
-    own = sorted({host.lower() for host in wish.hosts} - set(HOSTS))
+    own = sorted({host.lower() for host in options.hosts} - set(HOSTS))
     digest = hashlib.sha256("\n".join(own).encode()).hexdigest()[:12]
-    return (wish.data_dir or usual) / (f"tls-hosts-{digest}" if own else "tls-hosts")
+    return (options.data_dir or usual) / (f"tls-hosts-{digest}" if own else "tls-hosts")
 
 
 def _in_foreground() -> bool:

@@ -52,8 +52,8 @@ def local_contrast(picture: Picture, radius: float, amount: float) -> Picture:
 def flatten(picture: Picture, colours: int) -> Picture:
     """Flat areas of few colours, with smooth edges."""
     pixels = to_bytes(picture)
-    found = clusters(pixels, colours).colours
-    return from_bytes(recolour(pixels, found, found, sharpness=2.5))
+    centres = clusters(pixels, colours).colours
+    return from_bytes(recolour(pixels, centres, centres, sharpness=2.5))
 
 
 def duotone(picture: Picture, dark: Colour, light: Colour, amount: float = 1.0) -> Picture:

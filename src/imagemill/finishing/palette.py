@@ -36,9 +36,9 @@ class _Palette:
 def bring_closer(pixels: NDArray[np.uint8], swatches: tuple[Swatch, ...]) -> NDArray[np.uint8]:
     """The same shapes in the colours of `swatches`; their weights are shares of the area."""
     palette = _read(swatches)
-    found = clusters(pixels, _CLUSTERS)
-    given = _assign(found, palette)
-    return recolour(pixels, found.colours, _tints(found, palette.colours, given))
+    own = clusters(pixels, _CLUSTERS)
+    picks = _assign(own, palette)
+    return recolour(pixels, own.colours, _tints(own, palette.colours, picks))
 
 
 def _read(swatches: tuple[Swatch, ...]) -> _Palette:
@@ -49,16 +49,16 @@ def _read(swatches: tuple[Swatch, ...]) -> _Palette:
     return _Palette(to_oklab(colours / 255), weights / weights.sum())
 
 
-def _assign(found: Clusters, palette: _Palette) -> NDArray[np.intp]:
+def _assign(own: Clusters, palette: _Palette) -> NDArray[np.intp]:
     """Which palette colour each cluster gets: a beam search, the largest clusters first."""
-    move, between = _costs(found.colours, palette.colours)
+    move, between = _costs(own.colours, palette.colours)
     number = len(palette.colours)
     chosen = np.zeros((1, 0), np.intp)  # (beam, clusters so far)
     areas, costs = np.zeros((1, number), np.float32), np.zeros(1, np.float32)
-    for place, share in enumerate(found.shares):
+    for place, share in enumerate(own.shares):
         step = np.repeat(_MOVE * share * move[place][None], len(chosen), 0)  # (beam, number)
         for earlier in range(place):
-            pair = np.sqrt(share * found.shares[earlier])
+            pair = np.sqrt(share * own.shares[earlier])
             step += pair * between[place, earlier][:, chosen[:, earlier]].T
         grown = areas[:, None] + share * np.eye(number, dtype=np.float32)  # (beam, number, number)
         over = (np.clip(grown - palette.weights, 0, None) ** 2).sum(2)
@@ -71,7 +71,7 @@ def _assign(found: Clusters, palette: _Palette) -> NDArray[np.intp]:
     return cheapest
 
 
-def _costs(own: Lab, given: Lab) -> tuple[Numbers, Numbers]:
+def _costs(own: Lab, wanted: Lab) -> tuple[Numbers, Numbers]:
     """move: (k, n), of each cluster to each colour. between: (k, k, n, n), how far what lies
     between two clusters differs from what lies between the colours they would get."""
 
@@ -79,24 +79,24 @@ def _costs(own: Lab, given: Lab) -> tuple[Numbers, Numbers]:
         apart = colours[:, None] - colours[None]
         return apart[..., 0], np.sqrt((apart**2).sum(2))
 
-    (lighter, far), (lighter_given, far_given) = gaps(own), gaps(given)
-    direction = np.sign(lighter)[:, :, None, None] * lighter_given
+    (lighter, far), (lighter_wanted, far_wanted) = gaps(own), gaps(wanted)
+    direction = np.sign(lighter)[:, :, None, None] * lighter_wanted
     lost_order = np.abs(lighter)[:, :, None, None] - np.clip(direction, -_UPSIDE_DOWN, None)
-    change = far_given - far[:, :, None, None]
+    change = far_wanted - far[:, :, None, None]
     torn = np.exp(-((far / _NEIGHBOURS) ** 2))[:, :, None, None] * np.clip(change, 0, None)
     lost = np.clip(lost_order, 0, None) ** 2 + 2 * np.clip(-change, 0, None) ** 2
-    move = ((own[:, None] - given[None]) ** 2).sum(2)
+    move = ((own[:, None] - wanted[None]) ** 2).sum(2)
     return move, lost + 4 * torn**2
 
 
-def _tints(found: Clusters, colours: Lab, given: NDArray[np.intp]) -> Lab:
+def _tints(own: Clusters, colours: Lab, picks: NDArray[np.intp]) -> Lab:
     """The colour that each cluster gets, lighter and darker where several get the same."""
-    targets = colours[given].copy()
-    for colour in np.unique(given):
-        members = np.flatnonzero(given == colour)
+    targets = colours[picks].copy()
+    for colour in np.unique(picks):
+        members = np.flatnonzero(picks == colour)
         if len(members) > 1:
             targets[members, 0] = _lightnesses(
-                found.colours[members], found.shares[members], colours[colour]
+                own.colours[members], own.shares[members], colours[colour]
             )
     return targets
 

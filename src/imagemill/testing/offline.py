@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from imagemill.exec.interception import Outcome
+from imagemill.exec.interception import ConnectionOutcome
 from imagemill.testing.clients import forget_clients
 from imagemill.testing.guard import guarded
 from imagemill.testing.recording import RecordedCall, read_calls
@@ -68,5 +68,9 @@ def offline(server: TestServer) -> Iterator[Offline]:
 def _refused(server: TestServer) -> Counter[str]:
     counts = server.redirection.proxy.counts.copy()  # of a thread that goes on counting
     return Counter(
-        {host: count for (outcome, host), count in counts.items() if outcome is Outcome.REFUSED}
+        {
+            host: count
+            for (outcome, host), count in counts.items()
+            if outcome is ConnectionOutcome.REFUSED
+        }
     )
