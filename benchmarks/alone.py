@@ -14,14 +14,14 @@ from imagemill.engine import stand_ins
 from imagemill.engine.encoding import encode
 from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.processors import Load
-from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET, ActiveGeneration, Runner
 from imagemill.generation import Generation
 
 
 def rate(side: int, pictures: int) -> float:
     """Pictures a second."""
     compute_with(1)
-    model, numbers, painted = stand_ins.prepare("pico"), count(), list[Painting]()
+    model, numbers, painted = stand_ins.prepare("pico"), count(), list[ActiveGeneration]()
     lanes = stand_ins.lanes_for(None)
     runner = Runner(
         ROW_BUDGET[stand_ins.device()],
@@ -36,7 +36,7 @@ def rate(side: int, pictures: int) -> float:
         while len(painted) < CLIENTS + pictures:
             if len(painted) >= CLIENTS and not began:  # the first prove batches
                 began, before = time.perf_counter(), len(painted)
-            while len(runner.paintings) < CLIENTS:
+            while len(runner.active) < CLIENTS:
                 number = next(numbers)
                 generation = Generation(
                     PROMPTS[number % len(PROMPTS)],
@@ -51,8 +51,8 @@ def rate(side: int, pictures: int) -> float:
                 runner.start(str(number), generation, model)
             ended = len(painted)
             runner.step()
-            for painting in painted[ended:]:
-                encode(painting, time.monotonic())
+            for active in painted[ended:]:
+                encode(active, time.monotonic())
     return (len(painted) - before) / (time.perf_counter() - began)
 
 

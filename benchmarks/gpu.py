@@ -25,7 +25,7 @@ from benchmarks.serving import PROMPTS
 from benchmarks.true_shapes import SHAPES, Shape, pipeline
 from imagemill.engine import stand_ins
 from imagemill.engine.events import Event, Failed
-from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET, ActiveGeneration, Runner
 from imagemill.generation import MAX_STEPS, Generation
 from imagemill.pipelines.cheap_kernels import spare
 from imagemill.pipelines.deriving import family_of
@@ -128,7 +128,7 @@ class Ours:
     """The engine alone, in this thread. It keeps what it has proved of batches."""
 
     device: str
-    finished: list[Painting] = field(default_factory=list)
+    finished: list[ActiveGeneration] = field(default_factory=list)
     runner: Runner = field(init=False)
 
     def __post_init__(self) -> None:

@@ -77,16 +77,16 @@ def _serve(engine: str, folder: Path) -> None:
 def _engine(name: str, folder: Path) -> "Engine":
     from imagemill.engine.ipc import Options
     from imagemill.engine.process import EngineProcess
-    from imagemill.engine.watchdog import Limits
+    from imagemill.engine.watchdog import Timeouts
     from resilience.engines import PlainEngine, painter
 
-    options, limits = Options(preload=("pico",)), Limits(silence=SILENCE, beat=0.2)
+    options, timeouts = Options(preload=("pico",)), Timeouts(silence=SILENCE, beat=0.2)
     engines: dict[str, Callable[[], Any]] = {
         "plain": PlainEngine,
         "dying": lambda: EngineProcess(
-            options, limits, partial(painter, folder / "deaths", folder / "gate")
+            options, timeouts, partial(painter, folder / "deaths", folder / "gate")
         ),
-        "pico": lambda: EngineProcess(options, limits),
+        "pico": lambda: EngineProcess(options, timeouts),
     }
     made: Engine = engines[name]()
     return made

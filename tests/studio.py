@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
-from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET, ActiveGeneration, Runner
 from imagemill.engine.stand_ins import prepare
 from imagemill.errors import Kind
 from imagemill.generation import Generation, Input
@@ -64,7 +64,7 @@ class Studio:
     previews: bool = False
     lanes: int = 1
     said: dict[str, list[Event]] = field(default_factory=dict)
-    finished: dict[str, Painting] = field(default_factory=dict)
+    finished: dict[str, ActiveGeneration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.runner = Runner(
@@ -74,13 +74,13 @@ class Studio:
     def _hear(self, id: str, event: Event) -> None:
         self.said.setdefault(id, []).append(event)
 
-    def _keep(self, painting: Painting) -> None:
-        self.finished[painting.id] = painting
+    def _keep(self, active: ActiveGeneration) -> None:
+        self.finished[active.id] = active
 
     def start(self, loaded: Loaded, **generations: Generation) -> None:
         for id, generation in generations.items():
-            given = read(generation, self.inputs)
-            self.runner.start(id, generation, loaded, given, self.previews)
+            decoded = read(generation, self.inputs)
+            self.runner.start(id, generation, loaded, decoded, self.previews)
 
     def run(self) -> None:
         while self.runner.step():
@@ -108,7 +108,7 @@ class Studio:
 
 def painted(
     loaded: Loaded, generation: Generation, inputs: Mapping[str, Input] = NO_INPUTS
-) -> Painting:
+) -> ActiveGeneration:
     """One generation in a studio of its own."""
     studio = Studio(inputs=inputs)
     studio.start(loaded, it=generation)

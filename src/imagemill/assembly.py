@@ -16,13 +16,12 @@ from imagemill.catalog import EMBEDDED, Catalog
 from imagemill.catalog.expansion import expand, expand_by_chat
 from imagemill.clocks import SteadyClock
 from imagemill.dialects import fal, replicate
-from imagemill.engine.devices import found as present_gpus
-from imagemill.engine.devices import pinned
+from imagemill.engine.devices import list_gpus, pinned
 from imagemill.engine.engines import Engines
 from imagemill.engine.events import Engine
 from imagemill.engine.ipc import Options
 from imagemill.engine.process import EngineProcess, set_aside
-from imagemill.engine.watchdog import Limits
+from imagemill.engine.watchdog import Timeouts
 from imagemill.errors import Fault, invalid
 from imagemill.fetch import Fetcher, Policy
 from imagemill.files import Cache
@@ -87,7 +86,7 @@ def assemble(
     what jobs are dated by, if not the clock of all else.
     """
     _make_folder(settings.data_dir)
-    devices = () if engine else devices_for(settings, present_gpus(os.environ))
+    devices = () if engine else devices_for(settings, list_gpus(os.environ))
     engine = engine or engine_on(devices, settings, catalog)
     database = Database(settings.database or at(settings.data_dir))
     job_table, table = jobs(database), FileTable(database)
@@ -183,7 +182,7 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
     """The engine, not yet started. Raises a Fault where a model is to be on another device."""
     first = catalog.find(catalog.default).source
     sources = dict.fromkeys((first, EMBEDDED) if settings.stand_ins else (first,))
-    limits = Limits(step=settings.step_timeout, load=settings.load_timeout)
+    timeouts = Timeouts(step=settings.step_timeout, load=settings.load_timeout)
     options = Options(
         settings.threads or None,
         preload=tuple(sources),
@@ -191,7 +190,7 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
         known=tuple(spec.address for spec in settings.models.values()),
     )
     if not devices:
-        return EngineProcess(options, limits)
+        return EngineProcess(options, timeouts)
     _check_pins(settings, devices)
     options, killers = replace(options, engines=len(devices)), set_aside()
     each = {
@@ -204,7 +203,7 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
         for device in devices
     }
     return Engines(
-        {device: EngineProcess(own, limits, killers=killers) for device, own in each.items()}
+        {device: EngineProcess(own, timeouts, killers=killers) for device, own in each.items()}
     )
 
 

@@ -40,11 +40,11 @@ _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 @one_line_errors()
 def list_models(config: Config = CONFIG) -> None:
     """List the configured models, where they lie and what they take of the disk."""
-    from imagemill.pipelines.weights.inventory import held
+    from imagemill.pipelines.weights.inventory import take_inventory
 
     configured, total = _configured(config), 0
     for id, spec in configured.items():
-        files = held(spec)
+        files = take_inventory(spec)
         total += files.bytes
         names = ", ".join((id, *spec.aliases))
         typer.echo(f"{names}  {_size(files.bytes)}  {files.place}  {spec.source}")
@@ -58,10 +58,10 @@ def show(id: Id, config: Config = CONFIG) -> None:
     import json
 
     from imagemill.model_spec import ModelSpec
-    from imagemill.pipelines.weights.inventory import held
+    from imagemill.pipelines.weights.inventory import take_inventory
 
     spec = _find(id, _configured(config))
-    files = held(spec)
+    files = take_inventory(spec)
     usual = asdict(ModelSpec("-")) | {"source": None}
     said = {name: value for name, value in asdict(spec).items() if value != usual[name]}
     for name, value in said.items():
@@ -97,12 +97,12 @@ def pull(
 ) -> None:
     """Fetch a model from the Hub into its cache; what is there already is not fetched again."""
     from imagemill.model_spec import ModelSpec
-    from imagemill.pipelines.weights.inventory import held
+    from imagemill.pipelines.weights.inventory import take_inventory
     from imagemill.pipelines.weights.places import pulled
 
     spec = ModelSpec(source, revision=revision, variant=variant)
     place = pulled(spec)
-    files = held(spec)
+    files = take_inventory(spec)
     typer.echo(f"{source}: {files.title}, {_size(files.bytes)}, {place}")
 
 
@@ -179,7 +179,7 @@ def _checked(id: str, spec: "ModelSpec") -> bool:
         report = run(spec.address)
     except Fault as fault:
         typer.echo(f"{id}: does not work: {fault}")
-        for cause in causes.told[-1:]:
+        for cause in causes.lines[-1:]:
             typer.echo(f"  cause      {cause}")
         return False
     typer.echo(f"{id}: works")

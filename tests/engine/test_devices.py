@@ -6,7 +6,7 @@ import pytest
 
 from imagemill.assembly import devices_for, engine_on
 from imagemill.catalog import Catalog
-from imagemill.engine.devices import found, pinned, visible
+from imagemill.engine.devices import list_gpus, pinned, visible
 from imagemill.engine.engines import Engines
 from imagemill.engine.process import EngineProcess
 from imagemill.errors import Fault, Kind
@@ -35,12 +35,12 @@ def test_gpus_are_counted_as_cuda_counts_them(
 ) -> None:
     for name in files:
         (tmp_path / name).touch()
-    assert found(environment, tmp_path, lambda: True) == devices
+    assert list_gpus(environment, tmp_path, lambda: True) == devices
 
 
 def test_where_torch_is_built_for_processors_no_gpu_counts(tmp_path: Path) -> None:
     (tmp_path / "nvidia0").touch()
-    assert found({}, tmp_path, lambda: False) == ()
+    assert list_gpus({}, tmp_path, lambda: False) == ()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.engine.residents import Residents, budgets
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
-from imagemill.pipelines.inputs import Given
+from imagemill.pipelines.inputs import DecodedInputs
 
 ASKED = Generation("a red cat", "m", 64, 64, 4, 4.0, seed=1)
 
@@ -41,7 +41,7 @@ class Room:
             gone=self.gone.append,
         )  # fmt: skip
 
-    def _load(self, key: Key, _given: Given, _plain: str | None) -> None:
+    def _load(self, key: Key, _decoded: DecodedInputs, _plain: str | None) -> None:
         self.loads.append(key.source)
         self.loading.append(key.source)
 
@@ -51,7 +51,7 @@ class Room:
 
     def want(self, id: str, source: str) -> Fault | None:
         submit = Submit(id, ASKED, source, {}, False)
-        refusal = self.shelf.want(Wanted(submit, Given(), self.footprints[source]))
+        refusal = self.shelf.want(Wanted(submit, DecodedInputs(), self.footprints[source]))
         self.advance()
         return refusal
 

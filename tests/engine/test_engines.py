@@ -15,7 +15,7 @@ from imagemill.engine.ipc import Options
 from imagemill.engine.link import Entry
 from imagemill.engine.placing import LOADING, Candidate, best
 from imagemill.engine.process import EngineProcess, set_aside
-from imagemill.engine.watchdog import Limits
+from imagemill.engine.watchdog import Timeouts
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from imagemill.model_spec import ModelSpec
@@ -41,12 +41,12 @@ async def running(
 ) -> AsyncIterator[Engines]:
     """ready: devices whose engines are waited for."""
     killers = set_aside()
-    limits = Limits(beat=0.05)
+    timeouts = Timeouts(beat=0.05)
     engines = Engines(
         {
             device: EngineProcess(
                 Options(preload=preload, device=device),
-                limits,
+                timeouts,
                 entry,
                 rests.clock,
                 rests.sleep,

@@ -6,7 +6,7 @@ from pathlib import Path
 from imagemill.engine.ipc import Submit
 from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.generation import Generation, LoraFile
-from imagemill.pipelines.inputs import Given, Weights
+from imagemill.pipelines.inputs import DecodedInputs, Weights
 
 ASKED = Generation("a red cat", "m", 64, 64, 4, 4.0, seed=1)
 LORA = b"." * 10
@@ -29,12 +29,12 @@ class Room:
         self.started[order.submit.id] = self.painting[order.submit.id] = model
 
     def want(self, id: str, *loras: str, source: str = "m", scale: float = 1.0) -> None:
-        given = Given(
+        decoded = DecodedInputs(
             weights=tuple(
                 Weights(each, scale, LoraFile(Path(each), each, len(LORA))) for each in loras
             )
         )
-        self.shelf.want(Wanted(Submit(id, ASKED, source, {}, False), given))
+        self.shelf.want(Wanted(Submit(id, ASKED, source, {}, False), decoded))
         self.advance()
 
     def advance(self) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from imagemill.engine.events import Failed
 from imagemill.engine.limits import PATIENCE
-from imagemill.engine.memory import out_of_memory, room
+from imagemill.engine.memory import device_memory, out_of_memory
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.loading import Loaded
 from tests.studio import ASKED, Studio, alone
@@ -62,8 +62,8 @@ def test_other_errors_are_not_taken_for_it(error: Exception) -> None:
     assert not out_of_memory(error)
 
 
-def test_the_room_of_a_device_is_told_in_numbers() -> None:
-    left = room("cpu")
+def test_the_memory_of_a_device_is_told_in_numbers() -> None:
+    left = device_memory("cpu")
     assert 0 < left.free <= left.whole
     assert str(left) == f"{left.free / 1e9:.1f} of {left.whole / 1e9:.1f} GB of cpu"
 

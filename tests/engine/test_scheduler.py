@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.engine.scheduler import PATIENCE, TRIFLE, Call, Scheduler
+from imagemill.engine.scheduler import PATIENCE, TRIFLE, ParkedCall, Scheduler
 
 BUDGET = 20
 
@@ -16,13 +16,13 @@ class Simulation:
     """Trajectories of some steps; every step is one call of the trajectory's group and cost."""
 
     scheduler: Scheduler
-    parked: dict[int, Call] = field(default_factory=dict)
+    parked: dict[int, ParkedCall] = field(default_factory=dict)
     steps: dict[int, int] = field(default_factory=dict)
     finished: list[int] = field(default_factory=list)
 
     def arrive(self, id: int, steps: int, group: str = "a", cost: int = 2) -> None:
         self.steps[id] = steps
-        self.parked[id] = Call(id, group, cost, steps * cost, self.scheduler.clock)
+        self.parked[id] = ParkedCall(id, group, cost, steps * cost, self.scheduler.clock)
 
     def step(self) -> tuple[int, ...]:
         plan = self.scheduler.plan(list(self.parked.values()))
@@ -121,7 +121,10 @@ def test_short_work_overtakes_long_work_that_came_before() -> None:
 
 
 def test_a_trifle_goes_before_all_steps() -> None:
-    steps, prompt = Call(0, "steps", TRIFLE, 4 * TRIFLE, 0), Call(1, "prompts", 1, 50 * TRIFLE, 0)
+    steps, prompt = (
+        ParkedCall(0, "steps", TRIFLE, 4 * TRIFLE, 0),
+        ParkedCall(1, "prompts", 1, 50 * TRIFLE, 0),
+    )
     assert Scheduler(TRIFLE).plan([steps, prompt]) == (1,)
 
 
@@ -139,7 +142,9 @@ def test_an_endless_stream_of_trifles_holds_steps_up_for_a_while_only() -> None:
 def test_a_lane_takes_its_share_and_leaves_the_rest_to_the_next(
     of: list[tuple[int, str, int]], lanes: int, running: int
 ) -> None:
-    calls = [Call(id, group, cost, steps * cost, 0) for id, (steps, group, cost) in enumerate(of)]
+    calls = [
+        ParkedCall(id, group, cost, steps * cost, 0) for id, (steps, group, cost) in enumerate(of)
+    ]
     plan = Scheduler(BUDGET, lanes).plan(calls, running)
     taken = sum(calls[id].cost for id in plan)
     share = (sum(call.cost for call in calls) + running) / lanes
@@ -147,14 +152,14 @@ def test_a_lane_takes_its_share_and_leaves_the_rest_to_the_next(
 
 
 def test_two_lanes_halve_what_waits_at_one_module() -> None:
-    calls = [Call(id, "a", 2, 20, 0) for id in range(4)]
+    calls = [ParkedCall(id, "a", 2, 20, 0) for id in range(4)]
     scheduler = Scheduler(BUDGET, lanes=2)
     assert scheduler.plan(calls) == (0, 1)
     assert scheduler.plan(calls[2:], running=4) == (2, 3)
 
 
 def test_a_heavy_call_waits_until_no_other_runs_and_lets_none_before_it() -> None:
-    heavy, light = Call(0, "a", 9, 9, 0, heavy=True), Call(1, "b", 9, 99, 0)
+    heavy, light = ParkedCall(0, "a", 9, 9, 0, heavy=True), ParkedCall(1, "b", 9, 99, 0)
     scheduler = Scheduler(BUDGET, lanes=4)
     assert scheduler.plan([heavy, light], running=1) == ()
     assert scheduler.plan([heavy, light]) == (0,)
@@ -194,10 +199,10 @@ def test_nothing_parked_is_an_empty_plan() -> None:
 
 
 def test_no_more_rows_share_a_forward_than_fit_into_memory() -> None:
-    parked = [Call(i, "a", 1, 9, 0, rows=2, most=5) for i in range(4)]
+    parked = [ParkedCall(i, "a", 1, 9, 0, rows=2, most=5) for i in range(4)]
     assert len(Scheduler(BUDGET).plan(parked)) == 2
 
 
 def test_a_call_of_more_rows_than_fit_runs_alone() -> None:
-    parked = [Call(i, "a", 1, 9, 0, rows=2, most=1) for i in range(4)]
+    parked = [ParkedCall(i, "a", 1, 9, 0, rows=2, most=1) for i in range(4)]
     assert len(Scheduler(BUDGET).plan(parked)) == 1

@@ -16,7 +16,7 @@ from imagemill.engine.events import Begun, Event, Failed, Finished, HeldBack, St
 from imagemill.engine.ipc import Options
 from imagemill.engine.link import Entry
 from imagemill.engine.process import EngineProcess
-from imagemill.engine.watchdog import Limits
+from imagemill.engine.watchdog import Timeouts
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from tests.stub_engines import failing, gated, silent, stub
@@ -42,12 +42,12 @@ class Naps:
 @asynccontextmanager
 async def running(
     entry: Entry = stub,
-    limits: Limits = Limits(beat=0.05),  # noqa: B008 frozen
+    timeouts: Timeouts = Timeouts(beat=0.05),  # noqa: B008 frozen
     preload: tuple[str, ...] = ("good",),
     naps: Naps | None = None,
 ) -> AsyncIterator[EngineProcess]:
     naps = naps or Naps()
-    engine = EngineProcess(Options(preload=preload), limits, entry, naps.clock, naps.sleep)
+    engine = EngineProcess(Options(preload=preload), timeouts, entry, naps.clock, naps.sleep)
     await engine.start()
     try:
         async with asyncio.timeout(60):
@@ -135,7 +135,7 @@ async def test_while_it_rests_the_engine_says_when_it_is_started_again(tmp_path:
             await asyncio.Event().wait()
 
     engine = EngineProcess(
-        Options(), Limits(), partial(failing, tmp_path / "starts", 9), naps.clock, sleep
+        Options(), Timeouts(), partial(failing, tmp_path / "starts", 9), naps.clock, sleep
     )
     await engine.start()
     await resting.wait()
@@ -183,8 +183,8 @@ async def test_work_is_held_back_from_a_death_until_it_is_tried_again(tmp_path: 
 
 @pytest.mark.parametrize("how", ["hangs", "stops"])
 async def test_an_engine_that_hangs_is_killed_and_its_neighbours_are_painted(how: str) -> None:
-    limits = Limits(step=0.5, silence=0.5, beat=0.05)
-    engine = EngineProcess(Options(), limits, stub)
+    timeouts = Timeouts(step=0.5, silence=0.5, beat=0.05)
+    engine = EngineProcess(Options(), timeouts, stub)
     await engine.start()
     async with asyncio.timeout(60):
         hanging, neighbour = paint(engine, how, "hangs"), paint(engine, "a cat", steps=4)
@@ -195,8 +195,8 @@ async def test_an_engine_that_hangs_is_killed_and_its_neighbours_are_painted(how
 
 async def test_an_engine_that_hangs_while_it_starts_is_started_again() -> None:
     naps = Naps()
-    limits = Limits(step=0.3, silence=0.1, beat=0.05)
-    engine = EngineProcess(Options(), limits, silent, sleep=naps.sleep)
+    timeouts = Timeouts(step=0.3, silence=0.1, beat=0.05)
+    engine = EngineProcess(Options(), timeouts, silent, sleep=naps.sleep)
     await engine.start()
     async with asyncio.timeout(60):
         await until(lambda: len(naps.taken) >= 2)
@@ -225,7 +225,7 @@ async def test_a_model_that_kills_when_it_is_wanted_takes_nobody_with_it() -> No
 
 
 async def test_a_model_that_is_never_loaded_is_given_up_and_the_others_are_painted() -> None:
-    engine = EngineProcess(Options(), Limits(load=0.3, beat=0.05), stub)
+    engine = EngineProcess(Options(), Timeouts(load=0.3, beat=0.05), stub)
     await engine.start()
     async with asyncio.timeout(60):
         bad = [paint(engine, "a cat", f"bad{n}", "endless") for n in range(400)]
@@ -245,7 +245,7 @@ async def test_a_model_that_is_never_loaded_is_given_up_and_the_others_are_paint
 
 
 async def test_a_server_whose_only_model_is_never_loaded_says_so() -> None:
-    engine = EngineProcess(Options(preload=("endless",)), Limits(load=0.3, beat=0.05), stub)
+    engine = EngineProcess(Options(preload=("endless",)), Timeouts(load=0.3, beat=0.05), stub)
     await engine.start()
     async with asyncio.timeout(60):
         assert finished(await paint(engine, "a cat"))

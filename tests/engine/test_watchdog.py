@@ -7,9 +7,9 @@ import pytest
 from imagemill.engine.exits import Exit, Starvation
 from imagemill.engine.ipc import Beat
 from imagemill.engine.set_aside import MOST_KEPT, SetAside
-from imagemill.engine.watchdog import Limits, Watchdog
+from imagemill.engine.watchdog import Timeouts, Watchdog
 
-LIMITS = Limits(step=20.0, silence=5.0, load=100.0, beat=1.0)
+TIMEOUTS = Timeouts(step=20.0, silence=5.0, load=100.0, beat=1.0)
 
 
 def ticks(dog: Watchdog, times: int, *, beats: bool, busy: bool = True) -> list[str]:
@@ -23,33 +23,33 @@ def ticks(dog: Watchdog, times: int, *, beats: bool, busy: bool = True) -> list[
 
 
 def test_a_process_that_is_silent_is_hung() -> None:
-    dog = Watchdog(LIMITS)
+    dog = Watchdog(TIMEOUTS)
     dog.heard(Beat(0, loading=False))
     assert ticks(dog, 4, beats=False) == []
     assert dog.tick(1.0, busy=False) == "it gave no sign of life for 5 seconds"
 
 
 def test_a_process_may_take_as_long_as_a_step_until_its_first_sign_of_life() -> None:
-    dog = Watchdog(LIMITS)
+    dog = Watchdog(TIMEOUTS)
     assert ticks(dog, 19, beats=False, busy=False) == []
     assert dog.tick(1.0, busy=False)
 
 
 def test_work_of_which_no_step_ends_is_hung_though_the_process_lives() -> None:
-    dog = Watchdog(LIMITS)
+    dog = Watchdog(TIMEOUTS)
     assert ticks(dog, 19, beats=True) == []
     assert ticks(dog, 1, beats=True) == ["no step ended in 20 seconds"]
 
 
 def test_steps_that_end_are_signs_that_it_gets_on() -> None:
-    dog = Watchdog(LIMITS)
+    dog = Watchdog(TIMEOUTS)
     for turn in range(100):
         dog.heard(Beat(turn // 10, loading=False))
         assert dog.tick(1.0, busy=True) is None
 
 
 def test_a_process_without_work_is_never_hung_for_want_of_steps() -> None:
-    assert ticks(Watchdog(LIMITS), 1000, beats=True, busy=False) == []
+    assert ticks(Watchdog(TIMEOUTS), 1000, beats=True, busy=False) == []
 
 
 def loads(dog: Watchdog, seconds: int) -> list[str]:
@@ -62,13 +62,13 @@ def loads(dog: Watchdog, seconds: int) -> list[str]:
 
 
 def test_while_a_model_is_loaded_no_step_has_to_end_but_it_has_a_limit_of_its_own() -> None:
-    dog = Watchdog(LIMITS)
+    dog = Watchdog(TIMEOUTS)
     assert (loads(dog, 99), dog.overdue) == ([], False)
     assert (loads(dog, 1), dog.overdue) == (["a model was not loaded in 100 seconds"], True)
 
 
 def test_every_model_may_take_as_long_to_be_loaded() -> None:
-    dog = Watchdog(LIMITS)
+    dog = Watchdog(TIMEOUTS)
     for _ in range(3):
         dog.loading()
         assert loads(dog, 99) == []
@@ -77,7 +77,7 @@ def test_every_model_may_take_as_long_to_be_loaded() -> None:
 
 
 def test_a_machine_that_slept_or_a_server_that_looked_away_takes_nobody_for_hung() -> None:
-    dog = Watchdog(LIMITS)
+    dog = Watchdog(TIMEOUTS)
     dog.heard(Beat(0, loading=False))
     assert dog.tick(86_400.0, busy=True) is None
     dog.heard(Beat(1, loading=False))

@@ -14,7 +14,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.pipelines.adapters import Adapters
 from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.lora.factors import Change
-from imagemill.pipelines.lora.layers import Whole
+from imagemill.pipelines.lora.layers import DenseTerm
 from imagemill.pipelines.lora.names import places
 from imagemill.pipelines.lora.reading import pairs
 from tests.checkpoints import Checkpoint
@@ -77,7 +77,7 @@ def test_they_take_the_memory_of_their_files(layout: str, benches: Mapping[str, 
     added = bench.adapters.added([Weights(made.digest, 1.0, made)])["unet"]
     terms = [term for each in added.terms.values() for term in each]
     changes = {each for adapter in added.owners for each in adapter.pairs.values()}  # type: ignore[attr-defined]
-    assert all(isinstance(term, Whole) for term in terms)
+    assert all(isinstance(term, DenseTerm) for term in terms)
     assert sum(x.nbytes for each in changes for x in each.factors.values()) < made.size
 
 

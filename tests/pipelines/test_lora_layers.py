@@ -13,7 +13,7 @@ from imagemill.engine.module_call import describe
 from imagemill.engine.stand_ins import adapt
 from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.lora.layers import Added, Term, Whole, adding, hook
+from imagemill.pipelines.lora.layers import Added, DenseTerm, Term, adding, hook
 from tests.checkpoints import lora
 from tests.lora_files import content, kept, loha, lokr, lycoris
 from tests.studio import ASKED, Studio, alone
@@ -107,7 +107,7 @@ def test_a_lora_is_held_once_whatever_its_scales(four: dict[str, Loaded]) -> Non
 # A layer by itself
 
 
-def added(layer: torch.nn.Module, *terms: Term | Whole) -> Added:
+def added(layer: torch.nn.Module, *terms: Term | DenseTerm) -> Added:
     hook(layer)
     return Added({layer: terms}, "")
 
@@ -146,7 +146,7 @@ def test_a_change_of_the_whole_weight_is_added_to_its_rows_alone(
     layer: torch.nn.Linear | torch.nn.Conv2d, shape: tuple[int, ...]
 ) -> None:
     x, change = torch.randn(shape), torch.randn(layer.weight.shape)
-    plain, one = layer(x), added(layer, Whole(lambda: change, 0.5))
+    plain, one = layer(x), added(layer, DenseTerm(lambda: change, 0.5))
     got = applied(layer, x, [(None, 1), (one, 2)])
     assert torch.equal(got[0], plain[0])
     with torch.no_grad():

@@ -11,7 +11,7 @@ import torch
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import Event, Failed
 from imagemill.engine.exact_batching import compute_with
-from imagemill.engine.runner import Computed, Painting, Runner
+from imagemill.engine.runner import ActiveGeneration, Computed, Runner
 from imagemill.engine.sharing import bytes_of, parts
 from imagemill.engine.stand_ins import prepare
 from imagemill.generation import Generation
@@ -41,12 +41,12 @@ class Causes(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            self.told.append(f"{type(error).__name__}: {shorten(str(error), 300)}")
+            self.lines.append(f"{type(error).__name__}: {shorten(str(error), 300)}")
 
 
 def check(address: str, steps: int = 1) -> Report:
@@ -77,7 +77,7 @@ def check(address: str, steps: int = 1) -> Report:
 def _paint_two(loaded: Loaded, steps: int) -> bool:
     """Whether they shared a forward."""
     ended: queue.SimpleQueue[Computed] = queue.SimpleQueue()
-    finished: list[Painting] = []
+    finished: list[ActiveGeneration] = []
     runner = Runner(BUDGET, _tell, finished.append, time.monotonic, computed=ended.put)
     for seed in range(2):
         runner.start(str(seed), _generation(seed, steps), loaded)
@@ -91,8 +91,8 @@ def _paint_two(loaded: Loaded, steps: int) -> bool:
         heaviest = max(heaviest, size)
         runner.end(computed)
         runner.begin()
-    for painting in finished:
-        encode(painting, time.monotonic())
+    for active in finished:
+        encode(active, time.monotonic())
     return shared
 
 

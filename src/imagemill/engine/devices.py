@@ -27,7 +27,7 @@ def built_for_gpus() -> bool:
     return bool(path and path.is_file() and _BUILT.search(path.read_text("utf-8")))
 
 
-def found(
+def list_gpus(
     environment: Mapping[str, str],
     nodes: Path = Path("/dev"),
     built: Callable[[], bool] = built_for_gpus,

@@ -1,7 +1,7 @@
 """From finished pixels to finished files, with what made them written inside."""
 
 from imagemill import finishing
-from imagemill.engine.runner import Painting
+from imagemill.engine.runner import ActiveGeneration
 from imagemill.generation import GeneratedImages
 from imagemill.images.encode import encode as encode_image
 from imagemill.images.encode import encode_svg
@@ -10,27 +10,27 @@ from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.inputs import Picture
 
 
-def encode(painting: Painting, now: float) -> GeneratedImages:
+def encode(active: ActiveGeneration, now: float) -> GeneratedImages:
     """now: on the runner's clock."""
     return GeneratedImages(
         pictures=tuple(
-            _file(painting, index, picture) for index, picture in sorted(painting.pictures.items())
+            _file(active, index, picture) for index, picture in sorted(active.pictures.items())
         ),
-        seconds=now - painting.began,
-        served_by=_served_by(painting),
-        ignored=painting.loaded.unknown(painting.generation.prompt),
+        seconds=now - active.began,
+        served_by=_served_by(active),
+        ignored=active.loaded.unknown(active.generation.prompt),
     )
 
 
-def _served_by(painting: Painting) -> str:
-    embedded = painting.loaded.embedded
-    return EMBEDDED if embedded else painting.generation.model
+def _served_by(active: ActiveGeneration) -> str:
+    embedded = active.loaded.embedded
+    return EMBEDDED if embedded else active.generation.model
 
 
-def _file(painting: Painting, index: int, picture: Picture) -> bytes:
-    asked, filters = painting.generation, painting.loaded.family.filters
-    pixels = finishing.finish(picture, asked.style, asked.palette, filters)
-    facts = provenance(asked, asked.seed_of(index), _served_by(painting))
-    if asked.format == "svg":
+def _file(active: ActiveGeneration, index: int, picture: Picture) -> bytes:
+    generation, filters = active.generation, active.loaded.family.filters
+    pixels = finishing.finish(picture, generation.style, generation.palette, filters)
+    facts = provenance(generation, generation.seed_of(index), _served_by(active))
+    if generation.format == "svg":
         return encode_svg(finishing.trace(pixels), facts)
-    return encode_image(pixels, asked.format, facts)
+    return encode_image(pixels, generation.format, facts)

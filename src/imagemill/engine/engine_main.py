@@ -35,15 +35,15 @@ from imagemill.engine.ipc import (
     Submit,
     Warm,
 )
-from imagemill.engine.memory import for_models, let_go, out_of_memory, release, room
+from imagemill.engine.memory import device_memory, for_models, let_go, out_of_memory, release
 from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.engine.processors import Load
 from imagemill.engine.residents import Residents, budgets
-from imagemill.engine.runner import ROW_BUDGET, Computed, Forward, Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET, ActiveGeneration, Computed, Forward, Runner
 from imagemill.engine.sharing import measured
 from imagemill.engine.stand_ins import adapt, device, lanes_for, prepare
 from imagemill.errors import Fault, Kind
-from imagemill.pipelines.inputs import Given, read
+from imagemill.pipelines.inputs import DecodedInputs, read
 from imagemill.pipelines.loading import Loaded, dtype_for
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class Wish:
+class WarmUp:
     """For a model, by who will come for it. now: and not only whether it has room."""
 
     source: str
@@ -67,7 +67,7 @@ class Wish:
     now: bool = True
 
 
-Received = Wanted | Wish | Cancel | Arrived | Computed
+Received = Wanted | WarmUp | Cancel | Arrived | Computed
 Others = Sequence[ref[Loaded]]  # models that may go meanwhile
 UNLOADABLE = "the model could not be loaded"
 
@@ -170,14 +170,14 @@ class Child:
     def _size(self, sources: tuple[str, ...]) -> None:
         for source in sources:
             if (known := self._footprint(source)) is not None:
-                self.inbox.put(Wish(source, known, now=False))
+                self.inbox.put(WarmUp(source, known, now=False))
 
     def _read(self) -> None:
         """In a thread of its own: ends the process with the server, however that ended."""
         try:
             while not isinstance(message := self.connection.recv(), Close):
                 if isinstance(message, Warm):
-                    self.inbox.put(Wish(message.source, self._footprint(message.source)))
+                    self.inbox.put(WarmUp(message.source, self._footprint(message.source)))
                 elif isinstance(message, Cancel):
                     self.runner.cancel(message.id)
                     self.inbox.put(message)
@@ -189,7 +189,7 @@ class Child:
     def _receive(self, submit: Submit) -> None:
         """Reads the inputs here, so that no step of others waits for it."""
         try:
-            given = read(submit.generation, submit.inputs)
+            decoded = read(submit.generation, submit.inputs)
         except Fault as fault:
             self._say(submit.id, Failed(fault))
         except Exception:
@@ -197,7 +197,7 @@ class Child:
             self._say(submit.id, Failed(Fault(Kind.FAILED, "what was given could not be read")))
         else:
             known = self._footprint(submit.source)
-            self.inbox.put(Wanted(replace(submit, inputs=NO_INPUTS), given, known))
+            self.inbox.put(Wanted(replace(submit, inputs=NO_INPUTS), decoded, known))
 
     def _handle(self, message: Received) -> None:
         match message:
@@ -206,8 +206,8 @@ class Child:
                 self._count(message.forward)
             case Wanted():
                 self._want(message)
-            case Wish(source):
-                self._refuse(source, self._wished(message))
+            case WarmUp(source):
+                self._refuse(source, self._warmed(message))
             case Cancel(id):
                 if self.shelf.forget(id):
                     self._say(id, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
@@ -230,18 +230,18 @@ class Child:
 
     def _start(self, order: Wanted, loaded: Loaded) -> None:
         submit = order.submit
-        self.runner.start(submit.id, submit.generation, loaded, order.given, submit.previews)
+        self.runner.start(submit.id, submit.generation, loaded, order.decoded, submit.previews)
 
     def _want(self, order: Wanted) -> None:
         if refusal := self.shelf.want(order):
             self._refuse(order.submit.source, refusal)
             self._say(order.submit.id, Failed(refusal))
 
-    def _wished(self, wish: Wish) -> Fault | None:
+    def _warmed(self, warm_up: WarmUp) -> Fault | None:
         """Why the model can never be there, where it cannot."""
-        if wish.now:
-            return self.shelf.wish(wish.source, wish.footprint, self._used())
-        return self.shelf.residents.refusal(wish.footprint) if wish.footprint else None
+        if warm_up.now:
+            return self.shelf.wish(warm_up.source, warm_up.footprint, self._used())
+        return self.shelf.residents.refusal(warm_up.footprint) if warm_up.footprint else None
 
     def _refuse(self, source: str, refusal: Fault | None) -> None:
         """Tells the server, who need not send more that wants the model."""
@@ -256,13 +256,13 @@ class Child:
             self.unsaid.put(Held(held, dict(self.refused)))
 
     def _used(self) -> list[Loaded]:
-        return [each.loaded for each in self.runner.paintings.values()]
+        return [each.loaded for each in self.runner.active.values()]
 
-    def _begin_loading(self, key: Key, given: Given, plain: Loaded | None) -> None:
+    def _begin_loading(self, key: Key, decoded: DecodedInputs, plain: Loaded | None) -> None:
         if plain is None:
             self.loader.submit(self._load, key, partial(self._prepared, key.source, self._others()))
         else:
-            self.adapter.submit(self._load, key, partial(adapt, plain, given.weights))
+            self.adapter.submit(self._load, key, partial(adapt, plain, decoded.weights))
 
     def _load(self, key: Key, load: Callable[[], Loaded]) -> None:
         try:
@@ -277,15 +277,15 @@ class Child:
                 let_go(error)
             self.inbox.put(Arrived(key, fault, short))
 
-    def _finish(self, painting: Painting) -> None:
-        self.encoder.submit(self._encode, painting)
+    def _finish(self, active: ActiveGeneration) -> None:
+        self.encoder.submit(self._encode, active)
 
-    def _encode(self, painting: Painting) -> None:
+    def _encode(self, active: ActiveGeneration) -> None:
         try:
-            self._say(painting.id, Finished(encode(painting, time.monotonic())))
+            self._say(active.id, Finished(encode(active, time.monotonic())))
         except Exception:
-            log.exception("encoding %s failed", painting.id)
-            self._say(painting.id, Failed(Fault(Kind.FAILED, "the picture could not be encoded")))
+            log.exception("encoding %s failed", active.id)
+            self._say(active.id, Failed(Fault(Kind.FAILED, "the picture could not be encoded")))
 
     def _say(self, id: str, event: Event) -> None:
         self._tell(Said(id, event))
@@ -309,8 +309,8 @@ class Child:
 def _no_memory() -> Fault:
     return Fault(
         Kind.FAILED,
-        f"memory ran out while the model was loaded: {room(device())} are free now; ask for "
-        "another model, or have the operator quantize this one or choose an offload",
+        f"memory ran out while the model was loaded: {device_memory(device())} are free now; ask "
+        "for another model, or have the operator quantize this one or choose an offload",
     )
 
 

@@ -58,8 +58,8 @@ class Engines:
 
     @property
     def trouble(self) -> str:
-        told = {device: each.trouble for device, each in self.engines.items()}
-        return "; ".join(f"{device}: {trouble}" for device, trouble in told.items() if trouble)
+        troubles = {device: each.trouble for device, each in self.engines.items()}
+        return "; ".join(f"{device}: {trouble}" for device, trouble in troubles.items() if trouble)
 
     @property
     def resting(self) -> float:
@@ -89,8 +89,8 @@ class Engines:
                 placed.device = self._best(own, devices)
                 self._placed[number] = placed
                 engine = self.engines[placed.device]
-                asked = engine.submit(id, generation, own, inputs, previews)
-                async with aclosing(asked) as events:  # type: ignore[type-var]
+                submitted = engine.submit(id, generation, own, inputs, previews)
+                async with aclosing(submitted) as events:  # type: ignore[type-var]
                     while event := await self._next(events, placed):
                         if isinstance(event, Finished | Failed):
                             del self._placed[number]
@@ -114,8 +114,8 @@ class Engines:
             devices, own = pinned(source, tuple(self.engines))
         except Fault as fault:
             return fault
-        told = [self.engines[device].refusal(own) for device in devices]
-        return told[0] if all(told) else None
+        refusals = [self.engines[device].refusal(own) for device in devices]
+        return refusals[0] if all(refusals) else None
 
     def warm(self, source: str) -> float:
         try:
@@ -135,13 +135,13 @@ class Engines:
 
     def _candidate(self, device: str, source: str) -> Candidate:
         engine = self.engines[device]
-        given = [each for each in self._placed.values() if each.device == device]
+        placed = [each for each in self._placed.values() if each.device == device]
         return Candidate(
             engine.state is State.READY,
             engine.resting,
-            engine.models.has(source) or any(each.source == source for each in given),
+            engine.models.has(source) or any(each.source == source for each in placed),
             source in engine.models.refused,
-            sum(each.work for each in given),
+            sum(each.work for each in placed),
             len(engine.models.held),
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import cast
 
-from imagemill.engine.engine_main import Child, Received, Wish
+from imagemill.engine.engine_main import Child, Received, WarmUp
 from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.ipc import Cancel, Heard, Options, Submit
 
@@ -57,7 +57,7 @@ class EngineThread(Child):
 
     def warm(self, source: str) -> None:
         """Has the model at `source` be loaded, if it is not there."""
-        self.inbox.put(Wish(source, self._footprint(source)))
+        self.inbox.put(WarmUp(source, self._footprint(source)))
 
     def stop(self) -> None:
         """Has `paint` return; what is under way is cancelled."""
@@ -70,7 +70,7 @@ class EngineThread(Child):
 
     def _let_go(self) -> None:
         """Unwinds the pipelines that are under way, in the thread that they run in."""
-        for id in list(self.runner.paintings):
+        for id in list(self.runner.active):
             self.runner.cancel(id)
         self.runner._drop_cancelled()
         self._send()

@@ -9,7 +9,7 @@ from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
 from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.processors import Load
-from imagemill.engine.runner import ROW_BUDGET, Painting, Runner
+from imagemill.engine.runner import ROW_BUDGET, ActiveGeneration, Runner
 from imagemill.engine.stand_ins import adapt, device, lanes_for, prepare
 from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.pipelines.inputs import read
@@ -28,8 +28,8 @@ def paint(
     references stand for. Raises a Fault where the model is not there or cannot do what is asked.
     """
     compute_with(1)  # lanes take more where that is of use
-    given = read(generation, inputs)
-    finished: list[Painting] = []
+    decoded = read(generation, inputs)
+    finished: list[ActiveGeneration] = []
 
     def tell(_id: str, event: Event) -> None:
         match event:
@@ -41,10 +41,10 @@ def paint(
     budget, lanes = ROW_BUDGET[device()], lanes_for(threads)
     runner = Runner(budget, tell, finished.append, time.monotonic, lanes, Load().free)
     loaded = prepare(source)
-    if given.weights:
-        loaded = adapt(loaded, given.weights)
+    if decoded.weights:
+        loaded = adapt(loaded, decoded.weights)
     with torch.inference_mode():
-        runner.start("", generation, loaded, given)
+        runner.start("", generation, loaded, decoded)
         while runner.step():
             pass
     return encode(finished[0], time.monotonic())

@@ -15,17 +15,17 @@ KINDS = 1024  # that are remembered, the most recent
 
 
 @dataclass
-class Limit:
+class RowLimit:
     rows: int
     patience: int = PATIENCE
     passed: int = 0  # forwards of as many rows
 
 
 @dataclass
-class Limits:
+class RowLimits:
     """By kind of call; what has none has never met the end of memory."""
 
-    kinds: dict[Hashable, Limit] = field(default_factory=dict)
+    kinds: dict[Hashable, RowLimit] = field(default_factory=dict)
 
     def rows(self, kind: Hashable) -> int | None:
         """That may share a forward; None for any number."""
@@ -37,7 +37,7 @@ class Limits:
         before = self.kinds.pop(kind, None)
         patience = PATIENCE if before is None else min(MOST_PATIENCE, 2 * before.patience)
         least = rows // 2 if before is None else min(before.rows, rows // 2)
-        self.kinds[kind] = Limit(max(1, least), patience)
+        self.kinds[kind] = RowLimit(max(1, least), patience)
         while len(self.kinds) > KINDS:
             del self.kinds[next(iter(self.kinds))]
 

@@ -27,7 +27,7 @@ def _begin(entry: Entry, connection: Connection, options: Options) -> None:
     entry(connection, options)
 
 
-class Link:
+class ProcessLink:
     """Starts a process that runs `entry`, which must be importable. hear: gets what it says, in the
     loop. `code` becomes its exit code once it has ended, however that came, and all is heard.
 

@@ -40,7 +40,7 @@ MODEL_SHARE = 0.8  # of what is free at the start; the rest is for what is compu
 
 def for_models(device: str, engines: int = 1) -> int:
     """Bytes, where the operator names none. engines: that share the machine's own memory."""
-    free = room(device).free // (engines if device == "cpu" else 1)
+    free = device_memory(device).free // (engines if device == "cpu" else 1)
     return int(free * MODEL_SHARE)
 
 
@@ -61,7 +61,7 @@ def release() -> None:
 
 
 @dataclass(frozen=True)
-class Room:
+class DeviceMemory:
     """Memory of one device, in bytes."""
 
     device: str
@@ -72,8 +72,8 @@ class Room:
         return f"{self.free / 1e9:.1f} of {self.whole / 1e9:.1f} GB of {self.device}"
 
 
-def room(device: str) -> Room:
+def device_memory(device: str) -> DeviceMemory:
     if device.startswith("cuda"):
         free, whole = torch.cuda.mem_get_info(device)
-        return Room(device, free, whole)
-    return Room(device, free_bytes(), whole_bytes())
+        return DeviceMemory(device, free, whole)
+    return DeviceMemory(device, free_bytes(), whole_bytes())

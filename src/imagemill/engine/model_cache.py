@@ -20,7 +20,7 @@ from imagemill.engine.footprints import Footprint
 from imagemill.engine.ipc import Submit
 from imagemill.engine.residents import Residents
 from imagemill.errors import Fault
-from imagemill.pipelines.inputs import NOTHING, Given
+from imagemill.pipelines.inputs import NOTHING, DecodedInputs
 
 log = logging.getLogger(__name__)
 LORA_BYTES = 2**30  # of LoRAs that are held at a time, as large as their files
@@ -46,12 +46,12 @@ class Wanted:
     """A submission whose inputs have been read. footprint: of its model, where that is known."""
 
     submit: Submit
-    given: Given
+    decoded: DecodedInputs
     footprint: Footprint | None = None
 
     @property
     def key(self) -> Key:
-        weights = tuple((each.digest, each.scale) for each in self.given.weights)
+        weights = tuple((each.digest, each.scale) for each in self.decoded.weights)
         return Key(self.submit.source, weights)
 
 
@@ -64,7 +64,7 @@ class Shelf(Generic[Model]):
     admitted: ids of who waits for a model that came for them. evicted: how many models had to go.
     """
 
-    load: Callable[[Key, Given, Model | None], None]
+    load: Callable[[Key, DecodedInputs, Model | None], None]
     start: Callable[[Wanted, Model], None]
     models: dict[Key, Model] = field(default_factory=dict)  # least recently used first
     loading: set[Key] = field(default_factory=set)
@@ -156,17 +156,17 @@ class Shelf(Generic[Model]):
                 continue
             self.waiting.append(order)
             if key.plain not in self.models:
-                blocked |= self._bring(key.plain, order.given, order.footprint, busy, served)
+                blocked |= self._bring(key.plain, order.decoded, order.footprint, busy, served)
             elif passes and key not in self.loading and key not in self.models:
                 full = full or not self._room(order, busy)
                 if not full:
-                    self._load(key, order.given, self.models[key.plain])
+                    self._load(key, order.decoded, self.models[key.plain])
         return len(self.waiting) < len(waiting)
 
     def _bring(
         self,
         key: Key,
-        given: Given,
+        decoded: DecodedInputs,
         footprint: Footprint | None,
         busy: set[int],
         served: set[str],
@@ -183,7 +183,7 @@ class Shelf(Generic[Model]):
             for source in going:
                 self._evict(source)
             self.residents.held[key.source] = footprint
-        self._load(key, given, None)
+        self._load(key, decoded, None)
         return set()
 
     def _going(self, footprint: Footprint, sources: list[str]) -> list[str] | None:
@@ -221,14 +221,14 @@ class Shelf(Generic[Model]):
         self.evicted += 1
         self.gone(source)
 
-    def _load(self, key: Key, given: Given, plain: Model | None) -> None:
+    def _load(self, key: Key, decoded: DecodedInputs, plain: Model | None) -> None:
         if key not in self.loading:
             self.loading.add(key)
-            self.load(key, given, plain)
+            self.load(key, decoded, plain)
 
     def _room(self, order: Wanted, busy: set[int]) -> bool:
         """Whether one more adapted model may be loaded, if need be in the place of idle ones."""
-        new = {each.digest: each.size for each in order.given.weights}
+        new = {each.digest: each.size for each in order.decoded.weights}
         self.sizes |= new
         while not self._fits(new):
             held = (key for key in self.models if key.weights)

@@ -41,11 +41,11 @@ from imagemill.engine.ipc import (
     Submit,
     Warm,
 )
-from imagemill.engine.link import Entry, Link
+from imagemill.engine.link import Entry, ProcessLink
 from imagemill.engine.models_there import ModelsThere
 from imagemill.engine.set_aside import SetAside
 from imagemill.engine.suspects import Suspects, Work
-from imagemill.engine.watchdog import Limits, Watchdog
+from imagemill.engine.watchdog import Timeouts, Watchdog
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Input
 
@@ -79,20 +79,20 @@ class EngineProcess:
     def __init__(
         self,
         options: Options = Options(preload=("pico",)),  # noqa: B008 frozen
-        limits: Limits = Limits(),  # noqa: B008 frozen
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 frozen
         entry: Entry = enter,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         killers: SetAside | None = None,
     ) -> None:
         """killers: generations that are set aside, where other engines shall know of them, too."""
-        self.options, self.limits, self.entry = options, limits, entry
+        self.options, self.timeouts, self.entry = options, timeouts, entry
         self.clock, self.sleep = clock, sleep
         self._state, self._in_flight = State.DEAD, dict[str, InFlight]()  # by ticket
         self._numbers = count()
         self._suspects = Suspects()
         self._sources, self._generations = SetAside(30.0, 300.0), killers or set_aside()
-        self._link: Link | None = None
+        self._link: ProcessLink | None = None
         self._supervising: asyncio.Task[None] | None = None
         self._failures = 0  # of starts, in a row
         self._starts_at, self._last = 0.0, ""  # when the next start is; how the last process ended
@@ -114,7 +114,7 @@ class EngineProcess:
             return f"the engine stopped: {self._last}; it is started again {when}"
         if self._state is State.READY and self._missing:
             count, all_ = len(self._missing), len(self.options.preload)
-            late = refusals.overdue(self.limits.load) if self._missing & self._late else ""
+            late = refusals.overdue(self.timeouts.load) if self._missing & self._late else ""
             why = self._why or late or "the server's log tells why"
             return f"{count} of {all_} models could not be loaded; {why}"
         return ""
@@ -197,7 +197,7 @@ class EngineProcess:
 
     async def _live(self) -> Exit:
         """Starts a process and returns when it has ended."""
-        starvation, watchdog = Starvation(), Watchdog(self.limits)
+        starvation, watchdog = Starvation(), Watchdog(self.timeouts)
         starvation.look()
         preload = self._preload()
         self._left_out = frozenset(self.options.preload) - set(preload)
@@ -206,9 +206,9 @@ class EngineProcess:
             for message in messages if self._link is link else ():
                 self._hear(message, watchdog)
 
-        options = replace(self.options, preload=preload, beat=self.limits.beat)
+        options = replace(self.options, preload=preload, beat=self.timeouts.beat)
         try:
-            self._link = link = Link(self.entry, options, hear)
+            self._link = link = ProcessLink(self.entry, options, hear)
         except Exception:
             log.exception("no process can be started for the engine")
             return Exit(None)
@@ -221,11 +221,11 @@ class EngineProcess:
         why = hung if isinstance(hung, str) else ""
         return Exit(code, why, starvation.happened, watchdog.overdue)
 
-    async def _watch(self, link: Link, watchdog: Watchdog, starvation: Starvation) -> str:
+    async def _watch(self, link: ProcessLink, watchdog: Watchdog, starvation: Starvation) -> str:
         """Kills the process when it hangs; returns why."""
         then = self.clock()
         while True:
-            await asyncio.sleep(self.limits.beat)
+            await asyncio.sleep(self.timeouts.beat)
             starvation.look()
             then, passed = self.clock(), self.clock() - then
             if hung := watchdog.tick(passed, bool(self._suspects.running)):
@@ -263,7 +263,7 @@ class EngineProcess:
     def _accuse(self, ended: Exit) -> None:
         source = self._loading
         if source is not None and ended.overdue:
-            log.error("%s was not loaded within %g seconds", source, self.limits.load)
+            log.error("%s was not loaded within %g seconds", source, self.timeouts.load)
             self._late.add(source)
             self._suspects.overdue(source)
         else:
@@ -366,7 +366,7 @@ class EngineProcess:
 
     def _struck(self, source: str, seconds: float) -> Fault:
         late = source in self._late
-        why = refusals.overdue(self.limits.load) if late else refusals.KILLED
+        why = refusals.overdue(self.timeouts.load) if late else refusals.KILLED
         return refusals.struck(why, seconds)
 
 

@@ -54,9 +54,9 @@ class Residents:
         return {key: size for parts in there for key, size in parts.items()}
 
 
-def budgets(own: str, memory: int | None, found: Callable[[str], int]) -> Callable[[str], int]:
-    """memory: what the operator gives to models on the engine's own device. found: what there is
-    for models on any.
+def budgets(own: str, memory: int | None, available: Callable[[str], int]) -> Callable[[str], int]:
+    """memory: what the operator gives to models on the engine's own device. available: what
+    there is for models on any.
     """
     known: dict[str, int] = {}
 
@@ -64,7 +64,7 @@ def budgets(own: str, memory: int | None, found: Callable[[str], int]) -> Callab
         if device == own and memory is not None:
             return memory
         if device not in known:
-            known[device] = found(device)
+            known[device] = available(device)
         return known[device]
 
     return budget

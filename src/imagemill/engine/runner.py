@@ -18,15 +18,15 @@ from greenlet import getcurrent, greenlet
 
 from imagemill.engine.events import Event, Failed, Preview, Progress
 from imagemill.engine.exact_batching import Exact
-from imagemill.engine.limits import Limits
-from imagemill.engine.memory import let_go, out_of_memory, room
+from imagemill.engine.limits import RowLimits
+from imagemill.engine.memory import device_memory, let_go, out_of_memory
 from imagemill.engine.module_call import ModuleCall
 from imagemill.engine.previews import due, small
-from imagemill.engine.scheduler import Call, Scheduler
+from imagemill.engine.scheduler import ParkedCall, Scheduler
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation
 from imagemill.pipelines.calls import guided, planned
-from imagemill.pipelines.inputs import NOTHING, Given, Picture
+from imagemill.pipelines.inputs import NOTHING, DecodedInputs, Picture
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.painter import paint
 from imagemill.pipelines.pipeline_call import Look
@@ -40,13 +40,13 @@ LEAST_SIDE = 16  # px that a token has at least
 
 
 @dataclass
-class Painting:
+class ActiveGeneration:
     """A generation under way: its trajectories' progress, and the pictures that are finished."""
 
     id: str
     generation: Generation
     loaded: Loaded
-    given: Given
+    decoded: DecodedInputs
     previews: bool
     began: float
     done: int = 0  # steps
@@ -57,7 +57,7 @@ class Painting:
 class Trajectory:
     """costs: of the steps still to be run, by steps done."""
 
-    painting: Painting
+    active: ActiveGeneration
     index: int
     costs: tuple[int, ...]
     body: greenlet = field(init=False)
@@ -104,7 +104,7 @@ class Computed:
 
 
 class Runner:
-    """tell: hears of progress and failure. finish: gets a painting whose pictures are all there.
+    """tell: hears of progress and failure. finish: gets a generation whose pictures are all there.
 
     lanes: forwards that run side by side at most. free: tells how many processors other processes
     leave. computed: is told, in another thread, of a forward that has ended, for `end`.
@@ -114,15 +114,19 @@ class Runner:
         self,
         budget: int,
         tell: Callable[[str, Event], None],
-        finish: Callable[[Painting], None],
+        finish: Callable[[ActiveGeneration], None],
         clock: Callable[[], float],
         lanes: int = 1,
         free: Callable[[], int] = lambda: 1,
         computed: Callable[[Computed], None] | None = None,
     ) -> None:
-        self.scheduler, self.exact, self.limits = Scheduler(budget, lanes), Exact(lanes), Limits()
+        self.scheduler, self.exact, self.limits = (
+            Scheduler(budget, lanes),
+            Exact(lanes),
+            RowLimits(),
+        )
         self.tell, self.finish, self.clock, self.free = tell, finish, clock, free
-        self.paintings: dict[str, Painting] = {}
+        self.active: dict[str, ActiveGeneration] = {}
         self.trajectories: dict[int, Trajectory] = {}
         self.running: set[Forward] = set()
         self.cancelled: set[str] = set()
@@ -137,16 +141,16 @@ class Runner:
         id: str,
         generation: Generation,
         loaded: Loaded,
-        given: Given = NOTHING,
+        decoded: DecodedInputs = NOTHING,
         previews: bool = False,
     ) -> None:
-        painting = Painting(id, generation, loaded, given, previews, self.clock())
-        self.paintings[id] = painting
+        active = ActiveGeneration(id, generation, loaded, decoded, previews, self.clock())
+        self.active[id] = active
         costs = _costs(loaded, generation)
         for index in range(generation.num_images):
-            if id not in self.paintings:  # the first has failed
+            if id not in self.active:  # the first has failed
                 return
-            trajectory = Trajectory(painting, index, costs)
+            trajectory = Trajectory(active, index, costs)
             trajectory.body = greenlet(self._job(trajectory), parent=getcurrent())
             number = next(self.numbers)
             self.trajectories[number] = trajectory
@@ -234,30 +238,30 @@ class Runner:
         self._computed(Computed(forward, outputs, too_many))
 
     def _job(self, trajectory: Trajectory) -> Callable[[], Picture]:
-        painting = trajectory.painting
+        active = trajectory.active
 
         def stepped(look: Look | None) -> None:
             trajectory.done += 1
-            painting.done += 1
-            total = painting.generation.num_images * trajectory.steps
-            self.tell(painting.id, Progress(min(painting.done, total), total))
-            if painting.previews and look and due(trajectory.done, trajectory.steps):
+            active.done += 1
+            total = active.generation.num_images * trajectory.steps
+            self.tell(active.id, Progress(min(active.done, total), total))
+            if active.previews and look and due(trajectory.done, trajectory.steps):
                 self._show(trajectory, look)
 
         return lambda: paint(
-            painting.loaded, painting.generation, trajectory.index, painting.given, stepped
+            active.loaded, active.generation, trajectory.index, active.decoded, stepped
         )
 
     def _show(self, trajectory: Trajectory, look: Look) -> None:
-        done, id = trajectory.done, trajectory.painting.id
+        done, id = trajectory.done, trajectory.active.id
         picture = small(look())
         self.tell(id, Preview(done, trajectory.steps, trajectory.index, picture))
 
-    def _described(self, number: int, call: ModuleCall) -> Call:
+    def _described(self, number: int, call: ModuleCall) -> ParkedCall:
         trajectory = self.trajectories[number]
         group = call.group if self.exact.shares(call) else number
         most = self.limits.rows(call.group)
-        return Call(
+        return ParkedCall(
             number, group, _cost(call), trajectory.left, trajectory.since, call.heavy, call.rows,
             most,
         )  # fmt: skip
@@ -306,7 +310,7 @@ class Runner:
             else:
                 result = trajectory.body.switch(*output)
         except Exception as error:
-            self._fail(trajectory.painting, error)
+            self._fail(trajectory.active, error)
             return
         if trajectory.body.dead:
             self._finished(number, result)
@@ -315,36 +319,36 @@ class Runner:
 
     def _finished(self, number: int, picture: Picture) -> None:
         trajectory = self.trajectories.pop(number)
-        painting = trajectory.painting
-        painting.pictures[trajectory.index] = picture
-        if len(painting.pictures) == painting.generation.num_images:
-            del self.paintings[painting.id]
-            self.finish(painting)
+        active = trajectory.active
+        active.pictures[trajectory.index] = picture
+        if len(active.pictures) == active.generation.num_images:
+            del self.active[active.id]
+            self.finish(active)
 
-    def _fail(self, painting: Painting, error: Exception) -> None:
+    def _fail(self, active: ActiveGeneration, error: Exception) -> None:
         if out_of_memory(error):
-            log.error("painting %s found no memory", painting.id, exc_info=error)
+            log.error("painting %s found no memory", active.id, exc_info=error)
             let_go(error)
-            error = _too_large(painting)
+            error = _too_large(active)
         elif not isinstance(error, Fault):
-            log.error("painting %s failed", painting.id, exc_info=error)
+            log.error("painting %s failed", active.id, exc_info=error)
             error = Fault(
                 Kind.FAILED, "the picture could not be painted; the server's log tells why"
             )
-        self._drop(painting.id)
-        self.tell(painting.id, Failed(error))
+        self._drop(active.id)
+        self.tell(active.id, Failed(error))
 
     def _drop_cancelled(self) -> None:
         while self.cancelled:
             id = self.cancelled.pop()
-            if id in self.paintings:
+            if id in self.active:
                 self._drop(id)
                 self.tell(id, Failed(Fault(Kind.CANCELLED, "the work was cancelled")))
 
     def _drop(self, id: str) -> None:
-        del self.paintings[id]
+        del self.active[id]
         for number, trajectory in list(self.trajectories.items()):
-            if trajectory.painting.id == id:
+            if trajectory.active.id == id:
                 del self.trajectories[number]
                 trajectory.body.throw()  # GreenletExit: the pipeline unwinds
 
@@ -369,9 +373,9 @@ def _token_side(loaded: Loaded) -> int:
     return max(LEAST_SIDE, scale * (patch if isinstance(patch, int) else 2))
 
 
-def _too_large(painting: Painting) -> Fault:
-    size = f"{painting.generation.width}x{painting.generation.height} px"
-    left = room(str(painting.loaded.pipe.device))
+def _too_large(active: ActiveGeneration) -> Fault:
+    size = f"{active.generation.width}x{active.generation.height} px"
+    left = device_memory(str(active.loaded.pipe.device))
     return Fault(
         Kind.FAILED,
         f"memory ran out for one picture of {size}, though nothing else was computed with it: "

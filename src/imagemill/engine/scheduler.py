@@ -22,7 +22,7 @@ TRIFLE = 1024  # such a part of the budget is next to nothing
 
 
 @dataclass(frozen=True)
-class Call:
+class ParkedCall:
     """One parked call.
 
     id: of the trajectory. group: calls of one group may share a forward. cost: of this call, in
@@ -52,7 +52,7 @@ class Scheduler:
     lanes: int = 1
     clock: int = 0  # cost of all forwards run so far: time as the waiting feel it
 
-    def plan(self, parked: Sequence[Call], running: int = 0) -> tuple[int, ...]:
+    def plan(self, parked: Sequence[ParkedCall], running: int = 0) -> tuple[int, ...]:
         """The ids to run now, of one group, most urgent first; empty where none is to be begun.
 
         running: the cost of the forwards under way in other lanes.
@@ -70,7 +70,7 @@ class Scheduler:
                 cost, rows = cost + call.cost, rows + call.rows
         return tuple(call.id for call in chosen)
 
-    def _limit(self, parked: Sequence[Call], running: int, first: Call) -> int:
+    def _limit(self, parked: Sequence[ParkedCall], running: int, first: ParkedCall) -> int:
         if first.heavy:
             return self.budget
         share = (running + sum(call.cost for call in parked)) / self.lanes
@@ -90,7 +90,7 @@ class Scheduler:
         """After a forward of `cost` has run."""
         self.clock += cost
 
-    def _urgency(self, call: Call) -> tuple[int, int]:
+    def _urgency(self, call: ParkedCall) -> tuple[int, int]:
         trifling = call.cost * TRIFLE <= self.budget
         left = call.cost if trifling else min(call.left, PATIENCE * self.budget)
         return left - (self.clock - call.since), call.id

@@ -8,7 +8,7 @@ MOST_KEPT = 1000
 
 
 @dataclass(frozen=True)
-class Term:
+class Backoff:
     until: float
     seconds: float
 
@@ -19,22 +19,22 @@ class SetAside:
 
     least: float
     most: float
-    _terms: OrderedDict[Hashable, Term] = field(default_factory=OrderedDict)
+    _backoffs: OrderedDict[Hashable, Backoff] = field(default_factory=OrderedDict)
 
     def put(self, thing: Hashable, now: float) -> float:
         """Seconds that it is set aside for."""
-        before = self._terms.pop(thing, None)
+        before = self._backoffs.pop(thing, None)
         seconds = self.least if before is None else min(self.most, 2 * before.seconds)
-        self._terms[thing] = Term(now + seconds, seconds)
-        if len(self._terms) > MOST_KEPT:
-            self._terms.popitem(last=False)
+        self._backoffs[thing] = Backoff(now + seconds, seconds)
+        if len(self._backoffs) > MOST_KEPT:
+            self._backoffs.popitem(last=False)
         return seconds
 
     def left(self, thing: Hashable, now: float) -> float:
         """Seconds until it may be tried; 0 where it may."""
-        term = self._terms.get(thing)
-        return 0.0 if term is None else max(0.0, term.until - now)
+        backoff = self._backoffs.get(thing)
+        return 0.0 if backoff is None else max(0.0, backoff.until - now)
 
     def release(self, thing: Hashable) -> None:
         """It did no harm."""
-        self._terms.pop(thing, None)
+        self._backoffs.pop(thing, None)

@@ -41,10 +41,10 @@ class Judgement:
 
 def judge_call(call: ModuleCall, rows: int) -> Judgement:
     """rows: that a lone call is padded to."""
-    given = _copied(dict(call.bound))
+    arguments = _copied(dict(call.bound))
     with adding([(call.added, call.rows)], None):
         output = call.plain()
-    if not same(given, dict(call.bound)):
+    if not same(arguments, dict(call.bound)):
         return Judgement(ALONE, output)
     after = Memory.of(call.module)  # what is made at the first use is there now
     for facts in guesses(call.bound, parameters(call.module, call.method)):

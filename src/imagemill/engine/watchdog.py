@@ -8,7 +8,7 @@ BEAT_SECONDS = 1.0  # between two signs of life
 
 
 @dataclass(frozen=True)
-class Limits:
+class Timeouts:
     """All in seconds. step: that work may be in the process without a forward that ends, and that
     the process may take until its first sign of life. silence: without a sign of life after that.
     load: that one model may take to be loaded. beat: between signs of life.
@@ -26,7 +26,7 @@ class Watchdog:
     machine, or looks away for long, counts two beats of that, and has to look again and again
     before it takes the engine for hung."""
 
-    limits: Limits
+    timeouts: Timeouts
     silent: float = 0.0
     stuck: float = 0.0
     load: float = 0.0  # of the model that is being loaded
@@ -46,22 +46,22 @@ class Watchdog:
     @property
     def overdue(self) -> bool:
         """Whether the model that is being loaded should be there."""
-        return self.load >= self.limits.load
+        return self.load >= self.timeouts.load
 
     def tick(self, seconds: float, busy: bool) -> str | None:
         """`seconds` have passed since the last look, busy: and there is work in the process.
 
         Why the process must be taken for hung, if it must.
         """
-        seconds = min(seconds, 2 * self.limits.beat)
+        seconds = min(seconds, 2 * self.timeouts.beat)
         self.silent += seconds
         # While a model is loaded no step has to end; the process beats meanwhile.
         self.stuck = self.stuck + seconds * (not self._loading) if busy else 0.0
         self.load = self.load + seconds if self._loading else 0.0
-        allowed = self.limits.silence if self._beaten else self.limits.step
+        allowed = self.timeouts.silence if self._beaten else self.timeouts.step
         if self.silent >= allowed:
             return f"it gave no sign of life for {self.silent:.0f} seconds"
-        if self.stuck >= self.limits.step:
+        if self.stuck >= self.timeouts.step:
             return f"no step ended in {self.stuck:.0f} seconds"
         if self.overdue:
             return f"a model was not loaded in {self.load:.0f} seconds"

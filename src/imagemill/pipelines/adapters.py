@@ -18,8 +18,8 @@ from imagemill.errors import Fault, Kind
 from imagemill.pipelines.families import DENOISERS
 from imagemill.pipelines.inputs import Weights
 from imagemill.pipelines.lora.factors import Change
-from imagemill.pipelines.lora.layers import Added, Term, Whole, hook
-from imagemill.pipelines.lora.names import Place, Places, places
+from imagemill.pipelines.lora.layers import Added, DenseTerm, Term, hook
+from imagemill.pipelines.lora.names import LayerPlaces, Place, places
 from imagemill.pipelines.lora.reading import Pair, Tensors, pairs
 
 _PRECISIONS = frozenset({torch.float32, torch.float16, torch.bfloat16})
@@ -40,7 +40,7 @@ class Adapters:
 
     def __init__(self, pipe: DiffusionPipeline, fixed: Sequence[Weights] = ()) -> None:
         self._pipe, self.fixed = pipe, tuple(fixed)
-        self._places: Places | None = None
+        self._places: LayerPlaces | None = None
         self._read: WeakValueDictionary[str, Adapter] = WeakValueDictionary()
 
     def added(self, weights: Sequence[Weights]) -> dict[str, Added]:
@@ -55,7 +55,7 @@ class Adapters:
         return {part: self._part(part, own) for part in sorted(parts)}
 
     @property
-    def places(self) -> Places:
+    def places(self) -> LayerPlaces:
         if self._places is None:
             self._places = places(self._pipe)
         return self._places
@@ -64,8 +64,8 @@ class Adapters:
         adapter = self._read.get(weights.digest)
         if adapter is None:
             tensors, header = _content(weights)
-            found = pairs(self._pipe, self.places, tensors, header)
-            moved = {place: self._moved(place, pair) for place, pair in found.items()}
+            by_place = pairs(self._pipe, self.places, tensors, header)
+            moved = {place: self._moved(place, pair) for place, pair in by_place.items()}
             adapter = self._read[weights.digest] = Adapter(weights.digest, moved)
         return adapter
 
@@ -76,7 +76,7 @@ class Adapters:
         return pair.to(self._pipe._execution_device, precision)
 
     def _part(self, part: str, own: Sequence[tuple[Adapter, float]]) -> Added:
-        terms: dict[torch.nn.Module, list[Term | Whole]] = defaultdict(list)
+        terms: dict[torch.nn.Module, list[Term | DenseTerm]] = defaultdict(list)
         kinds = []
         for adapter, scale in own:
             for place, pair in adapter.pairs.items():
@@ -91,10 +91,10 @@ class Adapters:
         return Added({layer: tuple(each) for layer, each in terms.items()}, kind, adapters)
 
 
-def _term(layer: torch.nn.Module, pair: Pair | Change, scale: float) -> Term | Whole:
+def _term(layer: torch.nn.Module, pair: Pair | Change, scale: float) -> Term | DenseTerm:
     scale *= pair.strength
     if isinstance(pair, Change):
-        return Whole(pair.weight, scale)
+        return DenseTerm(pair.weight, scale)
     if pair.magnitude is None:
         return Term(pair.down, pair.up, scale, pair.bias)
     weight: torch.Tensor = layer.weight  # type: ignore[assignment]

@@ -141,14 +141,14 @@ def _forward(
     method = _ACTIVE.method
     if not method or (method == "rest" and not is_first and not is_last):
         return own(*args, **kwargs)
-    given = dict(zip(names, args, strict=False)) | kwargs
+    arguments = dict(zip(names, args, strict=False)) | kwargs
     if method == "first":
         text, image = own(*args, **kwargs)
-        raise _First((text, image, image - given[HIDDEN]))
+        raise _First((text, image, image - arguments[HIDDEN]))
     if is_first:
         return _ACTIVE.states
     if method == "skip":
-        return given[TEXT], given[HIDDEN]
+        return arguments[TEXT], arguments[HIDDEN]
     text, _ACTIVE.last = own(*args, **kwargs)
     return text, _ACTIVE.last
 

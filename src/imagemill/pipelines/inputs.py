@@ -46,7 +46,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Given:
+class DecodedInputs:
     """picture, mask: of the size asked for. weights: in one order, however they were given."""
 
     picture: Picture | None = None
@@ -54,10 +54,10 @@ class Given:
     weights: tuple[Weights, ...] = ()
 
 
-NOTHING = Given()
+NOTHING = DecodedInputs()
 
 
-def read(generation: Generation, inputs: Mapping[str, Input]) -> Given:
+def read(generation: Generation, inputs: Mapping[str, Input]) -> DecodedInputs:
     """What the references of a generation stand for; raises a Fault where a file is unreadable.
 
     A LoRA of scale 0 changes nothing and is left out.
@@ -70,17 +70,17 @@ def read(generation: Generation, inputs: Mapping[str, Input]) -> Given:
     ]
     weights.sort(key=lambda each: (each.digest, each.scale))
     if generation.image is None:
-        return Given(weights=tuple(weights))
+        return DecodedInputs(weights=tuple(weights))
     image = flattened(_opened(inputs, generation.image, "image"))
     size = generation.width, generation.height
     picture = covering(image, size)
     if generation.mask is None:
-        return Given(np.asarray(picture), None, tuple(weights))
+        return DecodedInputs(np.asarray(picture), None, tuple(weights))
     mask = _opened(inputs, generation.mask, "mask").convert("L")
     if mask.size != image.size:
         mask = stretched(mask, image.size, BILINEAR)
     mask = covering(mask, size, BILINEAR)
-    return Given(np.asarray(picture), np.asarray(mask), tuple(weights))
+    return DecodedInputs(np.asarray(picture), np.asarray(mask), tuple(weights))
 
 
 def _input(inputs: Mapping[str, Input], reference: str, field: str, kind: type[T]) -> T:

@@ -15,7 +15,7 @@ from imagemill.pipelines.calls import PipelineCall, guided, planned
 from imagemill.pipelines.families import Family
 from imagemill.pipelines.first_block import caches
 from imagemill.pipelines.inputs import (
-    Given,
+    DecodedInputs,
     Picture,
     cellwise,
     finished,
@@ -24,7 +24,7 @@ from imagemill.pipelines.inputs import (
     placed_mask,
 )
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.pipeline_call import Asked, Look, ask
+from imagemill.pipelines.pipeline_call import CallSetup, Look, ask
 from imagemill.pipelines.schedules import scheduler_for
 
 # Guidance costs half of every forward and matters least when the image is nearly done: the shares
@@ -35,7 +35,7 @@ Stepped = Callable[[Look | None], None]  # called after every step
 
 
 def paint(
-    loaded: Loaded, generation: Generation, index: int, given: Given, stepped: Stepped
+    loaded: Loaded, generation: Generation, index: int, decoded: DecodedInputs, stepped: Stepped
 ) -> Picture:
     """The picture `index` of a generation; raises a Fault for what the model cannot do.
 
@@ -43,7 +43,7 @@ def paint(
     """
     _check(loaded.family, generation)
     generation = _spared(loaded, generation)
-    return Painter(loaded, generation, index, given, stepped).paint()
+    return Painter(loaded, generation, index, decoded, stepped).paint()
 
 
 def _spared(loaded: Loaded, generation: Generation) -> Generation:
@@ -88,7 +88,7 @@ class Painter:
     loaded: Loaded
     generation: Generation
     index: int
-    given: Given
+    decoded: DecodedInputs
     stepped: Stepped
     done: int = 0  # steps
 
@@ -97,8 +97,8 @@ class Painter:
         generator = torch.Generator("cpu").manual_seed(generation.seed_of(self.index))
         todo = planned(self.loaded.family, generation)
         if todo is None:  # nothing is to be repainted
-            assert self.given.picture is not None
-            return self.given.picture
+            assert self.decoded.picture is not None
+            return self.decoded.picture
         return self._whole(self._called(todo, generator), todo)
 
     def _called(self, call: PipelineCall, generator: torch.Generator) -> Picture:
@@ -110,7 +110,7 @@ class Painter:
             "guidance_scale": family.applied(generation.guidance_scale),
         } | self._sources(call)
         return ask(
-            Asked(
+            CallSetup(
                 pipe,
                 family,
                 call,
@@ -133,10 +133,10 @@ class Painter:
     def _sources(self, call: PipelineCall) -> dict[str, Any]:
         if call.task == "paint":
             return {}
-        assert self.given.picture is not None
-        mask = None if self.given.mask is None else placed_mask(self.given.mask, call)
+        assert self.decoded.picture is not None
+        mask = None if self.decoded.mask is None else placed_mask(self.decoded.mask, call)
         sources = {
-            "image": Image.fromarray(placed(self.given.picture, call)),
+            "image": Image.fromarray(placed(self.decoded.picture, call)),
             "strength": call.strength(self.loaded.family.floors),
         }
         if call.task == "inpaint":
@@ -149,6 +149,6 @@ class Painter:
         """In the size asked for, and with what was to be kept."""
         size = self.generation.width, self.generation.height
         whole = finished(painted, call, size)
-        if self.given.mask is None or self.given.picture is None:
+        if self.decoded.mask is None or self.decoded.picture is None:
             return whole
-        return pasted(self.given.picture, whole, self.given.mask)
+        return pasted(self.decoded.picture, whole, self.decoded.mask)

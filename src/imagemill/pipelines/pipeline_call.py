@@ -36,7 +36,7 @@ _WHERE_THERE_IS = {"width", "height", "guidance_scale", "strength"}
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallSetup:
     """What one call asks of `pipe`.
 
     wishes: the caller's, which the pipeline must know. guided: whether the step at hand is.
@@ -53,36 +53,36 @@ class Asked:
     acceleration: Acceleration = "none"
 
 
-def ask(asked: Asked) -> Picture:
+def ask(setup: CallSetup) -> Picture:
     """The canvas that the pipeline paints."""
-    return _Call(asked).run()
+    return _Call(setup).run()
 
 
 @dataclass
 class _Call:
-    asked: Asked
+    setup: CallSetup
     own: DiffusionPipeline = field(init=False)
     guiding: Guiding | None = None
 
     def __post_init__(self) -> None:
-        asked = self.asked
-        self.own = copy.copy(asked.pipe)  # a pipeline keeps the state of its call on itself
-        object.__setattr__(self.own, "scheduler", asked.scheduler)
-        accelerate(self.own, asked.acceleration)
-        self.steps = Steps(asked.call.steps, asked.scheduler.order)
-        if asked.family.guided_pairs:
-            self.guiding = Guiding(self.own, asked.family.guidance, asked.guided)
+        setup = self.setup
+        self.own = copy.copy(setup.pipe)  # a pipeline keeps the state of its call on itself
+        object.__setattr__(self.own, "scheduler", setup.scheduler)
+        accelerate(self.own, setup.acceleration)
+        self.steps = Steps(setup.call.steps, setup.scheduler.order)
+        if setup.family.guided_pairs:
+            self.guiding = Guiding(self.own, setup.family.guidance, setup.guided)
         if type(self.own).__name__ in SIXTEEN:
             object.__setattr__(self.own, "transformer", _of_sixteen_channels(self.own))
-        if asked.family.own_area:
-            self.own.default_sample_size = _area_side(asked.call) / self.own.vae_scale_factor
-        follow(asked.scheduler, asked.generator, self._stepped)
+        if setup.family.own_area:
+            self.own.default_sample_size = _area_side(setup.call) / self.own.vae_scale_factor
+        follow(setup.scheduler, setup.generator, self._stepped)
 
     def run(self) -> Picture:
         unshifted = type(self.own).__name__ in UNSHIFTED
         output = self.own(**self._arguments("latent" if unshifted else "pt"))
         for _ in range(self.steps.needed - self.steps.done):  # that its scheduler made none of
-            self.asked.ended(None)
+            self.setup.ended(None)
         if (getattr(output, "nsfw_content_detected", None) or [False])[0]:
             raise invalid(
                 "prompt",
@@ -94,17 +94,17 @@ class _Call:
         return self._decoded(output.images) if unshifted else _pixels(image)
 
     def _arguments(self, output_type: str) -> dict[str, Any]:
-        asked, accepted = self.asked, parameters(type(self.own))
-        wishes = _named(asked, accepted)
+        setup, accepted = self.setup, parameters(type(self.own))
+        wishes = _named(setup, accepted)
         missing = [name for name in wishes if name not in {*accepted, *_WHERE_THERE_IS}]
         if missing:
             named = missing[0].replace("_", " ")
             raise invalid(missing[0], f"this model takes no {named}; leave it out")
-        call = asked.call
+        call = setup.call
         arguments = {
             **PLAIN_ARGUMENTS,
             **wishes,
-            "generator": asked.generator,
+            "generator": setup.generator,
             "width": call.width,
             "height": call.height,
             "max_area": call.width * call.height,
@@ -116,20 +116,20 @@ class _Call:
     def _stepped(self, before: torch.Tensor, after: torch.Tensor) -> None:
         if self.guiding:
             self.guiding.stepped()
-        calls = getattr(self.own, "_num_timesteps", None) or len(self.asked.scheduler.timesteps)
+        calls = getattr(self.own, "_num_timesteps", None) or len(self.setup.scheduler.timesteps)
         first = self.steps.calls == 0
         if self.steps.ends(calls):
             if self.steps.done == self.steps.needed:
                 check_finite(after)
-            self.asked.ended(None if first else lambda: self._look(before, after))
+            self.setup.ended(None if first else lambda: self._look(before, after))
 
     def _look(self, before: torch.Tensor, after: torch.Tensor) -> Picture:
-        return self._decoded(clean(self.asked.scheduler, self.asked.family.flow, before, after))
+        return self._decoded(clean(self.setup.scheduler, self.setup.family.flow, before, after))
 
     def _decoded(self, latents: torch.Tensor) -> Picture:
         """As the pipelines do it in the end, where their `output_type` is a picture."""
-        own, call, config = self.own, self.asked.call, self.own.vae.config
-        if self.asked.family.latents == "packed":
+        own, call, config = self.own, self.setup.call, self.own.vae.config
+        if self.setup.family.latents == "packed":
             latents = own._unpack_latents(latents, call.height, call.width, own.vae_scale_factor)
         latents = latents / config.scaling_factor
         mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
@@ -141,16 +141,16 @@ class _Call:
         return _pixels(own.image_processor.postprocess(image, output_type="pt")[0])
 
 
-def _named(asked: Asked, accepted: Parameters) -> dict[str, Any]:
+def _named(setup: CallSetup, accepted: Parameters) -> dict[str, Any]:
     """The wishes by the names that this class has for them."""
-    wishes, argument = dict(asked.wishes), IMAGES.get(type(asked.pipe).__name__, IMAGE)
-    if "image" in wishes and asked.call.task == "repaint":
+    wishes, argument = dict(setup.wishes), IMAGES.get(type(setup.pipe).__name__, IMAGE)
+    if "image" in wishes and setup.call.task == "repaint":
         image = wishes.pop("image")
         wishes[argument.name] = [image] if argument.listed else image
         wishes["prompt"] = f"{argument.prefix}{wishes['prompt']}"
     scale = wishes.pop("guidance_scale")
-    if scale <= 1 and asked.family.unguided is not None:
-        scale = asked.family.unguided
+    if scale <= 1 and setup.family.unguided is not None:
+        scale = setup.family.unguided
     name = guidance_argument(accepted)
     if name == "true_cfg_scale" and scale > 1:
         wishes.setdefault("negative_prompt", " ")  # without one it guides nothing

@@ -41,7 +41,7 @@ KNOWN_PREDICTIONS = frozenset({"epsilon", "v_prediction", "sample", "flow_predic
 
 
 @dataclass(frozen=True)
-class Choice:
+class SchedulerChoice:
     """A scheduler that a caller has named, made for a family."""
 
     kind: type[SchedulerMixin]
@@ -84,10 +84,10 @@ def working(pipe: DiffusionPipeline, family: Family) -> tuple[str, ...]:
     return tuple(name for name, each in choices.items() if not _refusal(each, pipe, family))
 
 
-def _choice(name: str, own: SchedulerMixin, family: Family) -> Choice:
+def _choice(name: str, own: SchedulerMixin, family: Family) -> SchedulerChoice:
     base, *options = name.split("+")
     twins = FLOW_TWINS if family.flow else EDM_TWINS if _edm(own) else {}
-    return Choice(getattr(diffusers, twins.get(base, base)), tuple(options))
+    return SchedulerChoice(getattr(diffusers, twins.get(base, base)), tuple(options))
 
 
 def _edm(scheduler: SchedulerMixin) -> bool:
@@ -99,11 +99,11 @@ def _instead(pipe: DiffusionPipeline, family: Family) -> str:
     return f"try {', '.join(names)}" if names else "leave scheduler out"
 
 
-def _refusal(choice: Choice, pipe: DiffusionPipeline, family: Family) -> str | None:
+def _refusal(choice: SchedulerChoice, pipe: DiffusionPipeline, family: Family) -> str | None:
     return next(_refusals(choice, pipe, family), None)
 
 
-def _refusals(choice: Choice, pipe: DiffusionPipeline, family: Family) -> Iterator[str]:
+def _refusals(choice: SchedulerChoice, pipe: DiffusionPipeline, family: Family) -> Iterator[str]:
     """Why the model cannot be led by it."""
     own, name, accepted = pipe.scheduler, choice.kind.__name__, choice.accepted
     spaced = SPACINGS & set(choice.options)
@@ -129,7 +129,7 @@ def _refusals(choice: Choice, pipe: DiffusionPipeline, family: Family) -> Iterat
         yield "knows no latent consistency, which this model is made for"
 
 
-def _noise(choice: Choice, own: SchedulerMixin) -> SchedulerMixin:
+def _noise(choice: SchedulerChoice, own: SchedulerMixin) -> SchedulerMixin:
     options: dict[str, Any] = {}
     if SPACINGS & set(choice.options):
         options = {f"use_{spacing}_sigmas": False for spacing in (*SPACINGS, "beta")}
@@ -140,7 +140,7 @@ def _noise(choice: Choice, own: SchedulerMixin) -> SchedulerMixin:
     return choice.kind.from_config(own.config, **options)
 
 
-def _flow(choice: Choice, own: SchedulerMixin) -> SchedulerMixin:
+def _flow(choice: SchedulerChoice, own: SchedulerMixin) -> SchedulerMixin:
     shift = own.config.get("shift") or own.config.get("flow_shift") or 1.0
     if choice.native:
         made = choice.kind.from_config(own.config, shift=shift)

@@ -33,7 +33,7 @@ class Term:
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
+class DenseTerm:
     """What a change of a layer's weight adds, that is no pair: `scale * weight() x`. weight:
     multiplies it out, in the shape of the layer's own.
     """
@@ -43,7 +43,7 @@ class Whole:
     factor: None = None
 
 
-Terms = Mapping[torch.nn.Module, tuple[Term | Whole, ...]]
+Terms = Mapping[torch.nn.Module, tuple[Term | DenseTerm, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,10 @@ def _span(layer: torch.nn.Module, segment: Segment, x: torch.Tensor, output: tor
 
 
 def _add_terms(
-    layer: torch.nn.Module, terms: tuple[Term | Whole, ...], x: torch.Tensor, output: torch.Tensor
+    layer: torch.nn.Module,
+    terms: tuple[Term | DenseTerm, ...],
+    x: torch.Tensor,
+    output: torch.Tensor,
 ) -> None:
     plain = output.clone() if any(term.factor is not None for term in terms) else output
     x = _aligned(x)
@@ -151,8 +154,8 @@ def _aligned(x: torch.Tensor) -> torch.Tensor:
     return x if x.data_ptr() % ALIGNED == 0 else x.clone()
 
 
-def _delta(layer: torch.nn.Module, term: Term | Whole, x: torch.Tensor) -> torch.Tensor:
-    if isinstance(term, Whole):
+def _delta(layer: torch.nn.Module, term: Term | DenseTerm, x: torch.Tensor) -> torch.Tensor:
+    if isinstance(term, DenseTerm):
         return _through(layer, term.weight(), x)
     inner = _through(layer, term.down, x)
     if isinstance(layer, torch.nn.Conv2d):

@@ -38,7 +38,7 @@ Place = tuple[str, str]  # a part of the pipeline, and a layer of it
 
 
 @dataclass(frozen=True)
-class Places:
+class LayerPlaces:
     """layers: by place. spellings: of a name in a file, the places that it stands for in order;
     none where it could be several parts'. exchanged: spellings by which shift comes before scale
     where diffusers has scale before shift.
@@ -52,7 +52,7 @@ class Places:
         return self.spellings.get(stem, ())
 
 
-def places(pipe: DiffusionPipeline) -> Places:
+def places(pipe: DiffusionPipeline) -> LayerPlaces:
     layers: dict[Place, torch.nn.Module] = {}
     spellings: dict[str, tuple[Place, ...]] = {}
     exchanged = set[str]()
@@ -68,7 +68,7 @@ def places(pipe: DiffusionPipeline) -> Places:
         for name, targets in originals(model, own):
             if _exchanges(model, targets):
                 exchanged.update(_spelt(name))
-    return Places(layers, spellings, frozenset(exchanged))
+    return LayerPlaces(layers, spellings, frozenset(exchanged))
 
 
 def _exchanges(model: torch.nn.Module, targets: tuple[str, ...]) -> bool:

@@ -18,7 +18,7 @@ from peft.utils.other import get_pattern_key
 from imagemill.errors import Fault, Kind
 from imagemill.pipelines.lora import factors
 from imagemill.pipelines.lora.factors import Change
-from imagemill.pipelines.lora.names import Place, Places
+from imagemill.pipelines.lora.names import LayerPlaces, Place
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Pair:
 
 
 def pairs(
-    pipe: DiffusionPipeline, places: Places, tensors: Tensors, header: Mapping[str, str]
+    pipe: DiffusionPipeline, places: LayerPlaces, tensors: Tensors, header: Mapping[str, str]
 ) -> dict[Place, Pair | Change]:
     """Of every layer that the file has weights for; raises a Fault where that is not so of all."""
     try:
@@ -85,27 +85,27 @@ def pairs(
 
 
 def _read(
-    pipe: DiffusionPipeline, places: Places, tensors: Tensors, header: Mapping[str, str]
+    pipe: DiffusionPipeline, places: LayerPlaces, tensors: Tensors, header: Mapping[str, str]
 ) -> dict[Place, Pair | Change]:
     _check(tensors)
     stems, strangers = _grouped(places, tensors)
     if strangers:
         stems |= _by_diffusers(pipe, places, strangers)
     config = _config(header)
-    found: dict[Place, Pair | Change] = {}
+    changes: dict[Place, Pair | Change] = {}
     for stem, roles in stems.items():
         read = _changes if factors.name_of(roles) else _pairs
         for place, each in read(places, stem, roles, config):
-            if place in found:
+            if place in changes:
                 raise _unfitting([stem], "twice")
             if not math.isfinite(each.strength):
                 raise ValueError(f"the strength of {stem:.60} is {each.strength}")
-            found[place] = each
-    return found
+            changes[place] = each
+    return changes
 
 
 def _pairs(
-    places: Places, stem: str, roles: Roles, config: Mapping[str, Any]
+    places: LayerPlaces, stem: str, roles: Roles, config: Mapping[str, Any]
 ) -> Iterator[tuple[Place, Pair]]:
     _check_whole(stem, roles)
     for place, part in _split(places, stem, roles):
@@ -113,7 +113,7 @@ def _pairs(
 
 
 def _changes(
-    places: Places, stem: str, roles: Roles, config: Mapping[str, Any]
+    places: LayerPlaces, stem: str, roles: Roles, config: Mapping[str, Any]
 ) -> Iterator[tuple[Place, Change]]:
     """The rows of each layer, where several of diffusers' are one in the file."""
     name = factors.name_of(roles) or ""
@@ -167,7 +167,9 @@ def _check(tensors: Tensors) -> None:
         raise Fault(Kind.UNREADABLE, f"{message}; its training has failed", "loras")
 
 
-def _grouped(places: Places, tensors: Tensors) -> tuple[dict[str, Roles], dict[str, torch.Tensor]]:
+def _grouped(
+    places: LayerPlaces, tensors: Tensors
+) -> tuple[dict[str, Roles], dict[str, torch.Tensor]]:
     """By stem, what has a place; and what has none."""
     stems: dict[str, Roles] = defaultdict(dict)
     strangers: dict[str, torch.Tensor] = {}
@@ -182,7 +184,7 @@ def _grouped(places: Places, tensors: Tensors) -> tuple[dict[str, Roles], dict[s
 
 
 def _by_diffusers(
-    pipe: DiffusionPipeline, places: Places, strangers: dict[str, torch.Tensor]
+    pipe: DiffusionPipeline, places: LayerPlaces, strangers: dict[str, torch.Tensor]
 ) -> dict[str, Roles]:
     """As the pipeline itself renames what only its own converter knows."""
     if not hasattr(pipe, "lora_state_dict") or any(map(_is_factor, strangers)):
@@ -219,12 +221,14 @@ def _downs(stems: Iterable[Roles]) -> set[tuple[float, ...]]:
     """What tells the first matrices apart, whatever they were scaled by: converters may drop some
     without a word, but rename, split and scale the others.
     """
-    found = set()
+    fingerprints = set()
     for roles in stems:
         if "down" in roles:
             flat = roles["down"].flatten()[:16].float()
-            found.add(tuple((flat / flat.abs().max().clamp_min(1e-12)).round(decimals=2).tolist()))
-    return found
+            fingerprints.add(
+                tuple((flat / flat.abs().max().clamp_min(1e-12)).round(decimals=2).tolist())
+            )
+    return fingerprints
 
 
 def _config(header: Mapping[str, str]) -> dict[str, Any]:
@@ -245,7 +249,7 @@ def _check_whole(stem: str, roles: Roles) -> None:
         raise Fault(Kind.UNREADABLE, f"{message}; give a whole file", "loras")
 
 
-def _split(places: Places, stem: str, roles: Roles) -> list[tuple[Place, Roles]]:
+def _split(places: LayerPlaces, stem: str, roles: Roles) -> list[tuple[Place, Roles]]:
     """The part of each layer, where several of diffusers' are one in the file."""
     targets = places.of(stem)
     if len(targets) == 1:
@@ -275,7 +279,9 @@ def _outputs(layer: torch.nn.Module) -> int:
     return int(outputs)  # type: ignore[arg-type]
 
 
-def _pair(places: Places, place: Place, roles: Roles, stem: str, config: Mapping[str, Any]) -> Pair:
+def _pair(
+    places: LayerPlaces, place: Place, roles: Roles, stem: str, config: Mapping[str, Any]
+) -> Pair:
     layer = places.layers[place]
     down, up = _shaped(layer, roles, stem)
     rank = down.shape[0]

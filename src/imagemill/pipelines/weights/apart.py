@@ -13,7 +13,7 @@ from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.weights import headers
 from imagemill.pipelines.weights.converting import converted
 from imagemill.pipelines.weights.headers import broken
-from imagemill.pipelines.weights.parts import Module, Part, class_of, fill, load_part, make
+from imagemill.pipelines.weights.parts import ModelPart, Module, class_of, fill, load_part, make
 from imagemill.pipelines.weights.places import inside, locate
 from imagemill.pipelines.weights.precision import quantization
 from imagemill.pipelines.weights.settling import of_vae, own_precision, settle
@@ -52,7 +52,7 @@ def load_apart(
     dtype = own_precision(name, folder, owner.dtype)
     spec = owner.spec
     quantized = quantization(spec, name, kind, dtype)
-    part = Part(name, kind, folder, dtype, spec.variant, spec.pickles, quantized)
+    part = ModelPart(name, kind, folder, dtype, spec.variant, spec.pickles, quantized)
     return settle(part.title, load_part(part), owner.device, spec)
 
 
@@ -89,9 +89,9 @@ def _class(name: str, named: Named | None, config: Mapping[str, Any]) -> type[An
         *((each, own) for own in said for each in ("diffusers", "transformers")),
     ]
     for library, kind in choices:
-        found = class_of(library, kind) if library and kind else None
-        if found is not None:
-            return found
+        part_class = class_of(library, kind) if library and kind else None
+        if part_class is not None:
+            return part_class
     raise broken(f"{name}: its config.json names no class that is known here; give another")
 
 
@@ -117,10 +117,10 @@ def has_words(place: Path) -> bool:
 
 def _tokenizer(name: str, place: Path, named: Named | None) -> Any:
     library, kind = named or (None, None)
-    found: Any = class_of(library, kind) if library and kind else None
+    tokenizer_class: Any = class_of(library, kind) if library and kind else None
     try:
         if has_words(place):
-            return (found or transformers.AutoTokenizer).from_pretrained(
+            return (tokenizer_class or transformers.AutoTokenizer).from_pretrained(
                 str(place), local_files_only=True
             )
         error: Exception | None = None

@@ -17,7 +17,7 @@ from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.families import DENOISERS
 from imagemill.pipelines.weights.apart import has_words, load_apart
 from imagemill.pipelines.weights.headers import broken
-from imagemill.pipelines.weights.parts import Module, Part, class_of, load_part, variant_of
+from imagemill.pipelines.weights.parts import ModelPart, Module, class_of, load_part, variant_of
 from imagemill.pipelines.weights.places import components, read_index
 from imagemill.pipelines.weights.precision import dtype_of, quantization
 from imagemill.pipelines.weights.settling import own_precision, settle
@@ -61,19 +61,23 @@ class Folder:
         named = (self.parts[name][1] for name in DENOISERS if name in self.parts)
         return dtype_of(self.spec, self.device, next(named, None) or "")
 
-    def modules(self) -> Iterator[Part]:
+    def modules(self) -> Iterator[ModelPart]:
         """What has weights and is not named apart."""
         for name, (library, kind) in self.parts.items():
-            found = class_of(library, kind) if library and kind else None
-            if found is not None and issubclass(found, Module) and name not in self.spec.parts:
-                yield self._part(name, found)
+            module_class = class_of(library, kind) if library and kind else None
+            if (
+                module_class is not None
+                and issubclass(module_class, Module)
+                and name not in self.spec.parts
+            ):
+                yield self._part(name, module_class)
 
-    def _part(self, name: str, kind: type[Any]) -> Part:
+    def _part(self, name: str, kind: type[Any]) -> ModelPart:
         path = self.place / name
         dtype = own_precision(name, path, self.dtype)
         variant, pickles = self.spec.variant, self.spec.pickles
         quantized = quantization(self.spec, name, kind, dtype)
-        return Part(name, kind, path, dtype, variant, pickles, quantized)
+        return ModelPart(name, kind, path, dtype, variant, pickles, quantized)
 
 
 def load_folder(place: Path, spec: ModelSpec, device: str) -> DiffusionPipeline:
@@ -95,13 +99,13 @@ def load_folder(place: Path, spec: ModelSpec, device: str) -> DiffusionPipeline:
 
 def pipeline_class(index: Mapping[str, Any]) -> type[DiffusionPipeline]:
     name = index["_class_name"]
-    found: Any = getattr(diffusers, name, None)
-    if not (isinstance(found, type) and issubclass(found, DiffusionPipeline)):
+    candidate: Any = getattr(diffusers, name, None)
+    if not (isinstance(candidate, type) and issubclass(candidate, DiffusionPipeline)):
         raise broken(
             f"the model is of the class {name:.80}, which diffusers {diffusers.__version__} does "
             "not have; take another model, or a newer imagemill"
         )
-    return found
+    return candidate
 
 
 def _nulls(folder: Folder) -> Iterator[str]:

@@ -87,8 +87,8 @@ def read(path: Path) -> Header:
 def _nature(start: bytes) -> str:
     if not start:
         return "empty; download it anew"
-    told = (nature for begin, nature in NATURES if start.startswith(begin))
-    return next(told, "no safetensors or GGUF file, or a damaged one; download it anew")
+    natures = (nature for begin, nature in NATURES if start.startswith(begin))
+    return next(natures, "no safetensors or GGUF file, or a damaged one; download it anew")
 
 
 def _header(path: Path, content: bytes, size: int) -> Header:

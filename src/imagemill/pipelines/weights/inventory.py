@@ -12,7 +12,7 @@ from imagemill.pipelines.weights.places import INDEX, components, here, read_ind
 
 
 @dataclass(frozen=True)
-class HeldPart:
+class InventoryPart:
     """kind: its class. dtypes: as its files spell them."""
 
     name: str
@@ -22,28 +22,28 @@ class HeldPart:
 
 
 @dataclass(frozen=True)
-class Held:
+class Inventory:
     """place: what the source is. title: what is in it."""
 
     place: str
     title: str
     bytes: int
-    parts: tuple[HeldPart, ...] = ()
+    parts: tuple[InventoryPart, ...] = ()
 
 
-def held(spec: ModelSpec) -> Held:
+def take_inventory(spec: ModelSpec) -> Inventory:
     """All that a model has on the disk, with what is named apart."""
     main = here(spec.source, spec)
     apart = [here(source, spec) for source in spec.parts.values()]
     size = sum(_size(place) for place in {main, *apart} if place is not None)
     if main is None:
-        return Held("absent", "nothing of it is in this machine", size)
+        return Inventory("absent", "nothing of it is in this machine", size)
     if main.is_file():
-        return Held("file", _of_file(main), size)
+        return Inventory("file", _of_file(main), size)
     place = "Hub cache" if "snapshots" in main.parts else "folder"
     if not (main / INDEX).is_file():
-        return Held(place, f"no {INDEX}", size)
-    return Held(place, read_index(main)["_class_name"], size, tuple(_parts(main)))
+        return Inventory(place, f"no {INDEX}", size)
+    return Inventory(place, read_index(main)["_class_name"], size, tuple(_parts(main)))
 
 
 def _of_file(path: Path) -> str:
@@ -51,14 +51,14 @@ def _of_file(path: Path) -> str:
         header = headers.read(path)
     except Fault as fault:
         return str(fault)
-    found = identify(header)
-    return found[0].name if found else seems(header)[0]
+    identified = identify(header)
+    return identified[0].name if identified else seems(header)[0]
 
 
-def _parts(place: Path) -> Iterator[HeldPart]:
+def _parts(place: Path) -> Iterator[InventoryPart]:
     for name, (_, kind) in components(read_index(place)).items():
         if kind is not None and (place / name).is_dir():
-            yield HeldPart(name, kind, _dtypes(place / name), _size(place / name))
+            yield InventoryPart(name, kind, _dtypes(place / name), _size(place / name))
 
 
 def _dtypes(folder: Path) -> tuple[str, ...]:

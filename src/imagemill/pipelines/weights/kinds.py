@@ -12,7 +12,7 @@ PREFIXES = ("model.diffusion_model.", "diffusion_model.", "")
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """keys: names that the denoiser must have, without prefix, and where a tuple of an axis and a
     length is given, how long that axis is. unlike: names that it must not have. layout: how its
     weights are named, None for what is no model on its own. config: what describes it, None where
@@ -43,55 +43,59 @@ def _channels(key: str, count: int) -> tuple[str, tuple[int, int]]:
 
 _FOLDER = "give the whole folder or Hub id that it is from"
 # The first that fits; what is more special comes first.
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[FileKind, ...] = (
+    FileKind(
         "an SDXL refiner", (_LDM, _XL, _REFINED), layout="unet",
         advice="name a folder that describes it by `config`",
     ),
-    Kind(
+    FileKind(
         "an SDXL inpainting model", (_LDM, _XL, _channels(_LDM[0], 9)), layout="unet",
         config="sdxl-inpainting",
     ),
-    Kind("an SDXL model", (_LDM, _XL, _channels(_LDM[0], 4)), layout="unet", config="sdxl"),
-    Kind(
+    FileKind("an SDXL model", (_LDM, _XL, _channels(_LDM[0], 4)), layout="unet", config="sdxl"),
+    FileKind(
         "a Stable Diffusion 2 model", (_LDM, _SD2), ("label_emb.0.0.weight",), layout="unet",
         advice="its keys do not tell whether it predicts v: name a folder that does by `config`",
     ),
-    Kind(
+    FileKind(
         "a Stable Diffusion 1 inpainting model", (_LDM, _SD1, _channels(_LDM[0], 9)),
         layout="unet", config="sd15-inpainting",
     ),
-    Kind(
+    FileKind(
         "a Stable Diffusion 1 model", (_LDM, _channels(_LDM[0], 4)), ("label_emb.0.0.weight",),
         layout="unet", config="sd15",
     ),
-    Kind(
+    FileKind(
         "a UNet of the Stable Diffusion kind", (_LDM,), layout="unet",
         advice="name a folder that describes it by `config`",
     ),
-    Kind(
+    FileKind(
         "a Stable Diffusion 3.5 medium model",
         (_JOINT, ("joint_blocks.0.x_block.attn2.qkv.weight", None)), layout="sd3",
         config="sd35-medium",
     ),
-    Kind(
+    FileKind(
         "a Stable Diffusion 3.5 large model",
         (_JOINT, ("joint_blocks.37.x_block.mlp.fc1.weight", None)),
         layout="sd3", config="sd35-large",
     ),
-    Kind("a Stable Diffusion 3 model", (_JOINT,), layout="sd3", config="sd3-medium"),
-    Kind(
+    FileKind("a Stable Diffusion 3 model", (_JOINT,), layout="sd3", config="sd3-medium"),
+    FileKind(
         "a FLUX.1 Fill model", (_DOUBLE, _channels("img_in.weight", 384)), _OTHER_FLUX,
         layout="flux", config="flux-fill",
     ),
-    Kind(
+    FileKind(
         "a FLUX.1 control model", (_DOUBLE, _channels("img_in.weight", 128)), _OTHER_FLUX,
         layout="flux", config="flux-control",
     ),
-    Kind("a FLUX.1 dev model", (_DOUBLE, _GUIDED), _OTHER_FLUX, layout="flux", config="flux-dev"),
-    Kind("a FLUX.1 schnell model", (_DOUBLE,), _OTHER_FLUX, layout="flux", config="flux-schnell"),
-    Kind("a Chroma model", ((_OTHER_FLUX[0], None),), advice=_FOLDER),
-    Kind("a FLUX.2 model", ((_OTHER_FLUX[1], None),), advice=_FOLDER),
+    FileKind(
+        "a FLUX.1 dev model", (_DOUBLE, _GUIDED), _OTHER_FLUX, layout="flux", config="flux-dev",
+    ),
+    FileKind(
+        "a FLUX.1 schnell model", (_DOUBLE,), _OTHER_FLUX, layout="flux", config="flux-schnell",
+    ),
+    FileKind("a Chroma model", ((_OTHER_FLUX[0], None),), advice=_FOLDER),
+    FileKind("a FLUX.2 model", ((_OTHER_FLUX[1], None),), advice=_FOLDER),
 )  # fmt: skip
 
 _LORA = ("lora_A", "lora_down", "lora.down", "lora_B", "hada_w1", "lokr_w1")
@@ -111,7 +115,7 @@ PIECES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 )  # fmt: skip
 
 
-def identify(header: Header) -> tuple[Kind, str] | None:
+def identify(header: Header) -> tuple[FileKind, str] | None:
     """What model the file is, and the prefix of its denoiser's names; None where it is none."""
     for prefix in PREFIXES:
         denoiser = header.under(prefix)
@@ -130,7 +134,7 @@ def seems(header: Header) -> tuple[str, str]:
     return f"of no kind that is known here ({example:.80} for one)", _FOLDER
 
 
-def _fits(kind: Kind, denoiser: Header) -> bool:
+def _fits(kind: FileKind, denoiser: Header) -> bool:
     tensors = denoiser.tensors
     if any(name in tensors for name in kind.unlike):
         return False

@@ -41,7 +41,7 @@ _MAPS, _DONT_NEED = Path("/proc/self/maps"), 4  # MADV_DONTNEED
 
 
 @dataclass(frozen=True)
-class Part:
+class ModelPart:
     """What is to be loaded: its name in the pipeline, its class, and how.
 
     path: a folder with a `config.json`.
@@ -60,7 +60,7 @@ class Part:
         return f"{self.name} ({self.kind.__name__})"
 
 
-def variant_of(part: Part) -> str | None:
+def variant_of(part: ModelPart) -> str | None:
     """The variant that is there: the one that was named, or else the plain one, or else another.
 
     Raises a Fault where there is none, or a file of it is not whole.
@@ -73,7 +73,7 @@ def variant_of(part: Part) -> str | None:
     raise broken(_without(part))
 
 
-def _without(part: Part) -> str:
+def _without(part: ModelPart) -> str:
     if not part.path.is_dir():
         return (
             f"{part.title} is absent: the model's index names it and there is no folder "
@@ -90,7 +90,7 @@ def _without(part: Part) -> str:
     )
 
 
-def load_part(part: Part) -> Module:
+def load_part(part: ModelPart) -> Module:
     """From a folder as `save_pretrained` writes it; on the CPU."""
     variant = variant_of(part)
     try:
@@ -107,7 +107,7 @@ def load_part(part: Part) -> Module:
     return loaded
 
 
-def _options(part: Part, variant: str | None) -> dict[str, Any]:
+def _options(part: ModelPart, variant: str | None) -> dict[str, Any]:
     options: dict[str, Any] = {
         "variant": variant,
         "use_safetensors": bool(files_of(part.path, variant)),
@@ -120,7 +120,7 @@ def _options(part: Part, variant: str | None) -> dict[str, Any]:
     return options
 
 
-def _unquantized(part: Part) -> str:
+def _unquantized(part: ModelPart) -> str:
     how = type(part.quantization).__name__.removesuffix("Config")
     return (
         f"{part.title} cannot be quantized so by {how} on this device or in its sizes; leave "
@@ -272,5 +272,5 @@ def class_of(library: str, name: str) -> type[Any] | None:
         importlib.import_module(library)
     pipelines: Any = diffusers.pipelines
     place = getattr(pipelines, library, None) or sys.modules.get(library)
-    found: Any = getattr(place, name, None)
-    return found if isinstance(found, type) else None
+    candidate: Any = getattr(place, name, None)
+    return candidate if isinstance(candidate, type) else None

@@ -25,7 +25,7 @@ from imagemill.pipelines.weights.apart import load_apart
 from imagemill.pipelines.weights.converting import convert
 from imagemill.pipelines.weights.folders import DISPENSABLE, pipeline_class
 from imagemill.pipelines.weights.headers import Header, broken
-from imagemill.pipelines.weights.kinds import Kind, Layout, identify, seems
+from imagemill.pipelines.weights.kinds import FileKind, Layout, identify, seems
 from imagemill.pipelines.weights.parts import (
     Module,
     complete,
@@ -88,7 +88,7 @@ class Single:
     spec: ModelSpec
     device: str
     header: Header
-    kind: Kind
+    kind: FileKind
     prefix: str
     description: Description
 
@@ -130,15 +130,15 @@ def load_single(path: Path, spec: ModelSpec, device: str) -> DiffusionPipeline:
     return single.description.pipeline(**loaded, **single.description.options)
 
 
-def _identified(path: Path, header: Header) -> tuple[Kind, str]:
-    found = identify(header)
-    if found is None or found[0].layout is None:
-        name, advice = (found[0].name, found[0].advice) if found else seems(header)
+def _identified(path: Path, header: Header) -> tuple[FileKind, str]:
+    identified = identify(header)
+    if identified is None or identified[0].layout is None:
+        name, advice = (identified[0].name, identified[0].advice) if identified else seems(header)
         raise broken(f"{path.name} is no model on its own: it seems to be {name}; {advice}")
-    return found
+    return identified
 
 
-def _describe(path: Path, kind: Kind, spec: ModelSpec) -> Description:
+def _describe(path: Path, kind: FileKind, spec: ModelSpec) -> Description:
     if spec.config is not None:
         return described_by(locate(spec.config, spec))
     if kind.config is None:
@@ -226,8 +226,8 @@ def _incomplete(single: Single, name: str) -> str:
 
 
 def _class(name: str) -> type[Any]:
-    found: type[Any] = getattr(diffusers, name, None) or getattr(transformers, name)
-    return found
+    named_class: type[Any] = getattr(diffusers, name, None) or getattr(transformers, name)
+    return named_class
 
 
 def _part(single: Single, name: str, kind: type[Any], config: Mapping[str, Any]) -> Any:

@@ -84,8 +84,8 @@ def _holds(place: Path) -> bool:
 
 def _vocabulary() -> Path | None:
     for package in PACKAGES:
-        found = find_spec(package)  # looks, and imports nothing
-        for folder in (found.submodule_search_locations or ()) if found else ():
+        spec = find_spec(package)  # looks, and imports nothing
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
             if (path := Path(folder) / VOCABULARY).is_file():
                 return path
     return None
