@@ -42,15 +42,19 @@ REFUSALS: Mapping[str, tuple[str, dict[str, str], int, str]] = {
 OWN = ("/docs", "/files", "/health", "/metrics", "/openapi.json", "/static-offline-docs")
 
 
-def sentences(shape: Any, told: Any) -> list[str]:
+def sentences(shape: Any, body: Any) -> list[str]:
     """What stands where a sentence is to be; the rest must be as in `shape`."""
     if shape is ...:
-        return [told]
+        return [body]
+    if isinstance(shape, list):
+        assert len(body) == len(shape), (shape, body)
+        return [each for pair in zip(shape, body, strict=True) for each in sentences(*pair)]
     if not isinstance(shape, dict):
-        assert type(told) is shape if isinstance(shape, type) else told == shape
+        fits = type(body) is shape if isinstance(shape, type) else body == shape
+        assert fits, f"{body!r} is not {shape!r}, as ERRORS has it"
         return []
-    assert told.keys() == shape.keys()
-    return [each for name in shape for each in sentences(shape[name], told[name])]
+    assert body.keys() == shape.keys()
+    return [each for name in shape for each in sentences(shape[name], body[name])]
 
 
 @pytest.mark.parametrize("how", REFUSALS)

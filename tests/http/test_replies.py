@@ -10,11 +10,13 @@ import pytest
 from tests.replies import RECORD, STORIES, Plain, bad, lines, recorded, routes, server
 
 anyio = pytest.mark.anyio
+ANEW = "routes or STORIES have changed; run python -m tests.replies"
 
 
 @anyio
 async def test_every_reply_is_the_one_on_record(tmp_path: Path) -> None:
     now, before = lines(await recorded(tmp_path)), RECORD.read_text("utf-8").splitlines()
+    assert len(now) == len(before), ANEW
     differing = [(a, b) for a, b in zip(before, now, strict=True) if a != b]
     assert differing == []
 
@@ -24,6 +26,7 @@ async def test_every_route_is_reached(tmp_path: Path) -> None:
     async with server(tmp_path) as (app, _):
         calls, count = [*STORIES, *bad(app)], len(set(routes(app)))
     replies = RECORD.read_text("utf-8").splitlines()
+    assert len(calls) == len(replies), ANEW
     reached = [
         "; see /docs" not in reply
         for call, reply in zip(calls, replies, strict=True)
