@@ -46,6 +46,8 @@ class Family:
     negative_prompt: bool = True
     guidance: Guidance = "embedded"
     guidance_share: float = 1.0
+    #: Times the thresholds of the first-block cache, where more may change unseen.
+    cache_tolerance: float = 1.0
     unguided: float | None = None
     floors: bool = False
     latents: Literal["plain", "packed"] | None = None
@@ -186,6 +188,7 @@ PICO = replace(
     min_pixels=256**2,
     max_pixels=640**2,
     guidance_share=0.2,
+    cache_tolerance=2.0,
     filters=True,
 )
 EMBEDDED = "pico"  # the source that names the embedded model

@@ -205,13 +205,16 @@ def caches(denoiser: object) -> bool:
     return denoiser.__class__.__name__ in BLOCKS
 
 
-def accelerate(pipe: DiffusionPipeline, acceleration: Acceleration) -> None:
-    """Lets the one call that is to be made of a pipeline save steps, where it can."""
+def accelerate(pipe: DiffusionPipeline, acceleration: Acceleration, tolerance: float = 1.0) -> None:
+    """Lets the one call that is to be made of a pipeline save steps, where it can.
+
+    tolerance: times THRESHOLDS.
+    """
     module = getattr(pipe, "transformer", None)
     if acceleration == "none" or module is None or not caches(module):
         return
     saving = copy.copy(module)  # shares its weights
-    cached = FirstBlockCache(module, stages_of(module), THRESHOLDS[acceleration])
+    cached = FirstBlockCache(module, stages_of(module), tolerance * THRESHOLDS[acceleration])
     for name in ("forward", "cache_context"):
         object.__setattr__(saving, name, getattr(cached, name))
     object.__setattr__(pipe, "transformer", saving)

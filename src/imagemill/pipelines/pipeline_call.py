@@ -68,7 +68,7 @@ class _Call:
         setup = self.setup
         self.own = copy.copy(setup.pipe)  # a pipeline keeps the state of its call on itself
         object.__setattr__(self.own, "scheduler", setup.scheduler)
-        accelerate(self.own, setup.acceleration)
+        accelerate(self.own, setup.acceleration, setup.family.cache_tolerance)
         self.steps = Steps(setup.call.steps, setup.scheduler.order)
         if setup.family.guided_pairs:
             self.guiding = Guiding(self.own, setup.family.guidance, setup.guided)
