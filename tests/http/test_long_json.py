@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imagemill.errors import Fault
 from imagemill.http import json_body
-from imagemill.http.long_json import MOST_QUOTES, MOST_REST, SHORT, decoded, loads
+from imagemill.http.long_json import MOST_QUOTES, MOST_REST, SHORT, decoded, exceeds, loads
 
 LONG = "A" * SHORT
 VALUES = st.recursive(
@@ -110,3 +110,11 @@ def test_the_place_of_an_error_behind_a_long_string_is_that_in_the_body() -> Non
     body = f'{{"a": "{LONG}",\n "b" 1}}'
     with pytest.raises(Fault, match=r"line 2, column 6"):
         json_body.parse(body)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 5, 100])
+def test_signs_are_counted_across_pieces(piece: int) -> None:
+    text = '[1, {"a": [2]}]'
+    assert exceeds(text, "[{", 2, piece)
+    assert not exceeds(text, "[{", 3, piece)
+    assert not exceeds("", "[{", 0, piece)

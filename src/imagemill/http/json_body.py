@@ -89,7 +89,7 @@ def parse(body: str) -> Any:
     """The JSON value in `body`."""
     if not body.strip():
         raise invalid("body", "the body is empty; send JSON")
-    if sum(body.count(sign) for sign in ",[{") > MOST_SIGNS:
+    if long_json.exceeds(body, ",[{", MOST_SIGNS):
         raise invalid("body", f"the body has more than {MOST_SIGNS} values; a few are enough")
     try:
         value = long_json.loads(body, _no_twins, _no_constant)

@@ -57,6 +57,16 @@ def decoded(body: bytes, piece: int = PIECE) -> str:
     return "".join(pieces)
 
 
+def exceeds(text: str, signs: str, most: int, piece: int = PIECE) -> bool:
+    """Whether a text has more than `most` of these signs; looked at in short spells."""
+    count = 0
+    for start in range(0, len(text), piece):
+        count += sum(text.count(sign, start, start + piece) for sign in signs)
+        if count > most:
+            return True
+    return False
+
+
 class _Reader:
     def __init__(self, text: str, long: int, piece: int) -> None:
         self.text, self.long, self.piece = text, long, piece
@@ -65,7 +75,7 @@ class _Reader:
         self.moved = list[tuple[int, int]]()  # where the rest goes on, and where the text does
 
     def read(self, hook: Callable[[Pairs], Any], constant: Callable[[str], Any]) -> Any:
-        if self.text.count('"') > MOST_QUOTES:
+        if exceeds(self.text, '"', MOST_QUOTES):
             raise invalid("body", f"the body has more than {MOST_QUOTES} quotes; a few are enough")
         self._take_out()
         if self.length > MOST_REST:
