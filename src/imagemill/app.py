@@ -21,7 +21,6 @@ from imagemill.dialects import fal, hf_inference
 from imagemill.doors import DIALECTS, refuse
 from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
-from imagemill.exec import surroundings
 from imagemill.host_routing import HostRouting, path_of
 from imagemill.http import file_responses
 from imagemill.http.context import AppContext
@@ -124,6 +123,9 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 
 def exports(settings: Settings) -> str:
     """What whoever calls a server with `tls` must export, line by line."""
+    # Here, since few who serve need it and it brings all of `imagemill exec`.
+    from imagemill.exec import surroundings
+
     url = f"https://{settings.host}:{settings.port}"
     return surroundings.exports(_authority(settings), url)
 

@@ -7,8 +7,7 @@ import torch
 
 from imagemill.pico.autoencoder import PATCH, SMALL, evened
 from imagemill.pico.scene import STYLES
-from imagemill.pico.stylising import evened as in_few_colours
-from imagemill.pico.stylising import number, stylised
+from imagemill.pico.stylising import in_few_colours, number, stylised
 
 USUAL = number("3d")
 GREY = ("outline", "pencil", "black and white")

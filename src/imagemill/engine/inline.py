@@ -1,4 +1,4 @@
-"""Paints one generation in this process: for the command line, where no server is wanted."""
+"""Paints one generation in this very thread: for sheets of training, and for tests."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from imagemill.generation import MAX_SIDE, MIN_SIDE
+
 Raster = Image.Image  # an image in memory
 Plane = NDArray[np.uint8]  # (height, width) or (height, width, channels)
 Size = tuple[int, int]  # width and height in px
@@ -31,6 +33,13 @@ def scaled(pixels: Plane, size: Size, by: Image.Resampling = LANCZOS) -> Plane:
 def covering(image: Raster, size: Size, by: Image.Resampling = LANCZOS) -> Raster:
     """As large as fills the size, with what stands over cut off on both sides."""
     return ImageOps.fit(image, size, by)
+
+
+def paintable_scale(size: Size) -> float:
+    """What an image that decides the size is scaled by, so that its sides may be painted; a very
+    thin one has a side that is too long even then.
+    """
+    return max(min(1.0, MAX_SIDE / max(size)), MIN_SIDE / min(size))
 
 
 def inside(size: Size, room: Size) -> Size:

@@ -4,11 +4,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
+from imagemill.errors import invalid
+from imagemill.images.decode import size_of
 from imagemill.images.geometry import Plane, Raster
 
 RADII = (128, 32, 8, 2)  # px; colours flow into a hole from far away first, then from near by
 
 Floats = NDArray[np.float32]  # (height, width)
+
+
+def check_size(image: bytes, mask: bytes) -> None:
+    """Raises a Fault where an encoded mask has another size than its image."""
+    width, height = size_of(image)
+    if size_of(mask) != (width, height):
+        size = "x".join(map(str, size_of(mask)))
+        raise invalid("mask", f"the mask has {size} pixels, its image {width}x{height}; give equal")
 
 
 def inverted(mask: Raster) -> Raster:

@@ -6,10 +6,11 @@ from functools import partial
 
 from imagemill.budget import Budget, Share
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_SIDE, MIN_SIDE, Generation, Input, Lora, LoraFile
+from imagemill.generation import MAX_SIDE, Generation, Input, Lora, LoraFile
 from imagemill.images.decode import open_png, read_image, read_mask, size_of
 from imagemill.images.encode import encode_png
-from imagemill.images.geometry import outpainted
+from imagemill.images.geometry import outpainted, paintable_scale
+from imagemill.images.masks import check_size
 from imagemill.job import Job
 from imagemill.jobs.input_files import IMAGES, STORED, InputFile, InputFiles, concerning
 from imagemill.jobs.lora_files import LORA_BYTES, LoraFiles
@@ -85,7 +86,7 @@ async def _decoded(
         key = MASK if name == "mask" else generation.image or ""
         images[key] = await DECODING.run(read, content, name)
     if generation.mask is not None:
-        _check_sizes(images[generation.image or ""], images[MASK])
+        check_size(images[generation.image or ""], images[MASK])
         generation = replace(generation, mask=MASK)
     if generation.image_sized:
         generation = _image_sized(generation, images[generation.image or ""])
@@ -94,18 +95,10 @@ async def _decoded(
     return generation, images
 
 
-def _check_sizes(image: bytes, mask: bytes) -> None:
-    wide, high = size_of(image)
-    if size_of(mask) != (wide, high):
-        size = "x".join(map(str, size_of(mask)))
-        raise invalid("mask", f"the mask has {size} pixels, its image {wide}x{high}; give equal")
-
-
 def _image_sized(generation: Generation, image: bytes) -> Generation:
     """With the size of the image, scaled to lie within what is painted."""
     width, height = size_of(image)
-    scale = min(1.0, MAX_SIDE / max(width, height))
-    scale = max(scale, MIN_SIDE / min(width, height))
+    scale = paintable_scale((width, height))
     if max(width, height) * scale > MAX_SIDE:
         raise invalid("image", f"an image of {width}x{height} pixels is too narrow to paint")
     return replace(

@@ -1,30 +1,32 @@
 """From the arguments of a call to a checked generation, with the files that it names."""
 
 import operator
-import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from imagemill.catalog import EMBEDDED, OWN_ID, Catalog, Endpoint
 from imagemill.errors import invalid
 from imagemill.generation import (
-    MAX_SIDE,
-    MIN_SIDE,
     Acceleration,
+    Draft,
     Format,
     Generation,
     Input,
     Lora,
 )
 from imagemill.images.decode import size_of
+from imagemill.images.geometry import paintable_scale
+from imagemill.images.masks import check_size
 from imagemill.library.failures import public_errors
 from imagemill.library.files import content_of, lora_file
 from imagemill.library.results import GeneratedImage
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
+
+Value = TypeVar("Value")
 
 IMAGE, MASK = "image", "mask"  # what the generation calls the files that it was given
 
@@ -101,37 +103,35 @@ def request_of(
     """Checks everything before anything is loaded; raises what `failures` lists."""
     with public_errors():
         endpoint = _endpoint(catalog, model)
-        defaults = endpoint.defaults
         contents = {
             name: content_of(each, name)
             for name, each in ((IMAGE, image), (MASK, mask))
             if each is not None
         }
         named = [each if isinstance(each, Lora) else Lora(str(each)) for each in loras]
-        usual = _usual_size(endpoint, contents if width is None and height is None else {})
-        generation = Generation(
+        if image is not None and width is None and height is None:
+            width, height = _size_of_image(contents[IMAGE])
+        draft = Draft(
             prompt=_text("prompt", prompt),
-            model=endpoint.id,
-            width=_whole("width", usual[0] if width is None else width),
-            height=_whole("height", usual[1] if height is None else height),
-            steps=_whole("steps", defaults.steps if steps is None else steps),
-            guidance_scale=_number(
-                "guidance_scale",
-                defaults.guidance_scale if guidance_scale is None else guidance_scale,
-            ),
-            seed=secrets.randbelow(2**32) if seed is None else _whole("seed", seed),
+            width=_unless_open(_whole, "width", width),
+            height=_unless_open(_whole, "height", height),
+            steps=_unless_open(_whole, "steps", steps),
+            guidance_scale=_unless_open(_number, "guidance_scale", guidance_scale),
+            seed=_unless_open(_whole, "seed", seed),
             negative_prompt=_text("negative_prompt", negative_prompt),
             num_images=_whole("num_images", num_images),
             scheduler=scheduler,
             format=format,
-            image=IMAGE if image is not None else None,
-            mask=MASK if mask is not None else None,
+            image=None if image is None else IMAGE,
+            mask=None if mask is None else MASK,
             strength=_number("strength", strength),
             loras=tuple(named),
             style=_style(style),
             acceleration=acceleration,
         )
-        _check_mask(contents)
+        generation = endpoint.generation(draft)
+        if mask is not None:
+            check_size(contents[IMAGE], contents[MASK])
         files: dict[str, Input] = {lora.path: lora_file(lora) for lora in named}
         return Request(generation, endpoint.source, {**files, **contents})
 
@@ -141,19 +141,11 @@ def _endpoint(catalog: Catalog, model: str | None) -> Endpoint:
     return catalog.find(OWN_ID if id == EMBEDDED and not catalog.serves(id) else id)
 
 
-def _usual_size(endpoint: Endpoint, contents: dict[str, bytes]) -> tuple[int, int]:
-    """The size of the image, scaled to lie within what is painted; without one the model's own."""
-    if IMAGE not in contents:
-        return endpoint.defaults.width, endpoint.defaults.height
-    width, height = size_of(contents[IMAGE])
-    scale = max(min(1.0, MAX_SIDE / max(width, height)), MIN_SIDE / min(width, height))
+def _size_of_image(content: bytes) -> tuple[int, int]:
+    """Scaled to lie within what is painted."""
+    width, height = size_of(content)
+    scale = paintable_scale((width, height))
     return round(width * scale), round(height * scale)
-
-
-def _check_mask(contents: dict[str, bytes]) -> None:
-    if MASK in contents and size_of(contents[MASK]) != size_of(contents[IMAGE]):
-        of_mask, of_image = ("{}x{}".format(*size_of(contents[name])) for name in (MASK, IMAGE))
-        raise invalid("mask", f"the mask has {of_mask} pixels, its image {of_image}; give equal")
 
 
 def _style(name: str | None) -> str | None:
@@ -168,6 +160,13 @@ def _text(field: str, value: str) -> str:
     if not isinstance(value, str):
         raise invalid(field, f"{field} is {type(value).__name__}; give a string")
     return value
+
+
+def _unless_open(
+    check: Callable[[str, Value], Value], field: str, value: Value | None
+) -> Value | None:
+    """None is what the caller leaves open."""
+    return None if value is None else check(field, value)
 
 
 def _whole(field: str, value: int) -> int:

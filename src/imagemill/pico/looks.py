@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from imagemill.pico import backgrounds, stylising
 from imagemill.pico.backgrounds import BACKGROUNDS, VARIANTS, shown
 from imagemill.pico.scene import COLOURS, GREY, PAINTS, PLACEMENTS, STYLES
-from imagemill.pico.stylising import evened, stylised
+from imagemill.pico.stylising import in_few_colours, stylised
 
 SIDE, CELL = 192, 16  # px of a look, of one of its squares
 CELLS = (SIDE // CELL) ** 2
@@ -125,7 +125,7 @@ class Sketcher(nn.Module):
             if behind[0] > 0:
                 self._fill(behind, choice.mirrored, sketch)
                 if style == FLAT:
-                    sketch[:3] = evened(sketch[:3], FLAT_GROUND)
+                    sketch[:3] = in_few_colours(sketch[:3], FLAT_GROUND)
             turned = choice.turned and bool((placements[:, Field.FLIP] != FIXED).all())
             for placement in placements:
                 if placement[0] > 0:
@@ -143,7 +143,7 @@ class Sketcher(nn.Module):
         drawn = self.drawings(placement[FIELDS:].view(1, CELLS, CODES))[0]
         if flat and placement[Field.FLIP] != FIXED:
             alpha = drawn[3:]
-            even = evened(drawn[:3] / alpha.clamp(min=1e-3), FLAT_COLOURS, alpha[0])
+            even = in_few_colours(drawn[:3] / alpha.clamp(min=1e-3), FLAT_COLOURS, alpha[0])
             drawn = torch.cat([even.clamp(0, 1) * alpha, alpha])
         colour = int(placement[Field.COLOUR])
         drawn = recoloured(drawn, colour) if colour else drawn

@@ -54,7 +54,9 @@ def _blurred(picture: torch.Tensor, deviation: float) -> torch.Tensor:
     return soft
 
 
-def evened(picture: torch.Tensor, colours: int, counts: torch.Tensor | None = None) -> torch.Tensor:
+def in_few_colours(
+    picture: torch.Tensor, colours: int, counts: torch.Tensor | None = None
+) -> torch.Tensor:
     """(3, h, w) in so many colours, those that its pixels gather round. counts: (h, w), by which
     they weigh.
     """
@@ -111,7 +113,7 @@ def _pixel_art(picture: torch.Tensor, unit: float) -> torch.Tensor:
     block = max(2, round(min(height, width) / BLOCK))
     size = height // block, width // block
     cut = picture[:, : size[0] * block, : size[1] * block]
-    squares = evened(F.avg_pool2d(cut, block), 28)
+    squares = in_few_colours(F.avg_pool2d(cut, block), 28)
     large = squares.repeat_interleave(block, 1).repeat_interleave(block, 2)
     ends = (0, width - large.shape[2], 0, height - large.shape[1])
     return F.pad(large[None], ends, mode="replicate")[0]
