@@ -10,19 +10,14 @@ VAGUE = frozenset({"told", "asked", "found", "given"})
 
 # Rooms and modules that still bind such names, with why. The list may only shrink.
 VAGUE_STILL: Mapping[str, str] = {
-    "pico": "not yet renamed: its training shares the words",
     "store.migrations": "what has run on databases stays as it was written",
 }
 
 # Classes of one name in several rooms, with why. The list may only shrink.
 SHARED_STILL: Mapping[str, str] = {
-    "Claim": "of a folder of files and of a job",
-    "Draft": "of a generation and of pico's networks",
     "Engine": "the protocol, and what the library calls its own",
     "Names": "that may be called by, and that models have",
     "Watched": "a connection and a socket",
-    "Whole": "not yet renamed",
-    "_Reader": "of long JSON and of pico's prompts",
 }
 
 # Private names of other people's packages that are used for want of public ones.

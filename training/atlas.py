@@ -69,11 +69,11 @@ class Packages:
 
     def icon(self, name: str, icon: str) -> str:
         """The SVG of an icon of a set."""
-        found = self.icons(name)
-        icon = found.get("aliases", {}).get(icon, {}).get("parent", icon)
-        drawing = found["icons"][icon]
-        w = drawing.get("width", found.get("width", 16))
-        h = drawing.get("height", found.get("height", 16))
+        collection = self.icons(name)
+        icon = collection.get("aliases", {}).get(icon, {}).get("parent", icon)
+        drawing = collection["icons"][icon]
+        w = drawing.get("width", collection.get("width", 16))
+        h = drawing.get("height", collection.get("height", 16))
         return (
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'viewBox="0 0 {w} {h}" width="{w}" height="{h}">{drawing["body"]}</svg>'
@@ -198,8 +198,8 @@ def head(mask: Mask, faces_left: bool) -> tuple[float, float, float]:
 def traits(cell: Cell, aspect: float, kind: str) -> list[float]:
     """Aspect, saddle x and y, head x and y, head width: fractions of the trimmed drawing."""
     mask = _solid(cell, aspect)
-    found = (aspect, *saddle(mask), *head(mask, kind == "animal"))
-    return [round(float(x), 3) for x in found]
+    values = (aspect, *saddle(mask), *head(mask, kind == "animal"))
+    return [round(float(x), 3) for x in values]
 
 
 def letter(packages: Packages, char: str) -> tuple[Cell, list[float]]:
@@ -249,13 +249,13 @@ def main() -> None:
     parser.add_argument("--concepts", type=Path, default=PICO / "concepts.tsv")
     parser.add_argument("--traits", type=Path, default=PICO / "traits.json")
     parser.add_argument("--skip-missing", action="store_true", help="go on without some drawings")
-    given = parser.parse_args()
-    packages, table = Packages(given.packages), rows(given.concepts)
+    options = parser.parse_args()
+    packages, table = Packages(options.packages), rows(options.concepts)
     absent: list[str] = []
     names, cells, measured = zip(*gather(table, packages, absent), strict=True)
     if absent:
         print("without a drawing:", ", ".join(absent))
-        if not given.skip_missing:
+        if not options.skip_missing:
             raise SystemExit(1)
     ATLAS.mkdir(exist_ok=True)
     np.save(ATLAS / "new.npy", np.stack(cells))
@@ -263,7 +263,7 @@ def main() -> None:
     (ATLAS / "names.json").write_text(json.dumps(names), encoding="utf-8")
     pairs = zip(names, measured, strict=True)
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(numbers)}" for name, numbers in pairs)
-    given.traits.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    options.traits.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
     digest = hashlib.sha256((ATLAS / "atlas.npy").read_bytes()).hexdigest()
     (HERE / "atlas.sha256").write_text(f"{digest}  atlas/atlas.npy\n", encoding="utf-8")
     print(len(names), "drawings,", digest)

@@ -34,8 +34,8 @@ def pictures(folder: Path, count: int, *, held: bool) -> torch.Tensor:
     return scaled(np.concatenate(parts))
 
 
-def scaled(found: Pictures) -> torch.Tensor:  # (n, 3, h, w), -1..1
-    return torch.from_numpy(np.array(found)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def scaled(pixels: Pictures) -> torch.Tensor:  # (n, 3, h, w), -1..1
+    return torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.no_grad()
@@ -61,9 +61,9 @@ def fit(model: OverlappingAutoencoder, shown: torch.Tensor) -> OverlappingAutoen
     near = F.unfold(latents, 3, padding=1).transpose(1, 2).flatten(0, 1)
     near = torch.cat([near, torch.ones_like(near[:, :1])], 1)
     noise = torch.full((near.shape[1],), model.config.latent_std**2 * len(near))
-    found = torch.linalg.solve(near.T @ near + noise.diag(), near.T @ flat)
-    decode.weight.copy_(found[:-1].T.reshape(decode.weight.shape))
-    decode.bias.copy_(found[-1])
+    solution = torch.linalg.solve(near.T @ near + noise.diag(), near.T @ flat)
+    decode.weight.copy_(solution[:-1].T.reshape(decode.weight.shape))
+    decode.bias.copy_(solution[-1])
     # The latents' mean and deviation, which the pipelines read from the config.
     model.register_to_config(
         scaling_factor=1 / latents.std().item(), shift_factor=latents.mean().item()
@@ -94,19 +94,19 @@ def borders(shown: torch.Tensor) -> float:
     """The mean step across the borders of squares, over that between other neighbours."""
     steps = [shown.mean(1).diff(dim=dim).abs() for dim in (1, 2)]
     across = [steps[0][:, PATCH - 1 :: PATCH], steps[1][..., PATCH - 1 :: PATCH]]
-    total, found = (sum(each.sum().item() for each in kind) for kind in (steps, across))
+    total, at_borders = (sum(each.sum().item() for each in kind) for kind in (steps, across))
     others = sum(each.numel() for each in steps) - sum(each.numel() for each in across)
-    return (found / sum(each.numel() for each in across)) / ((total - found) / others)
+    return (at_borders / sum(each.numel() for each in across)) / ((total - at_borders) / others)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pictures", type=Path, default=Path("runs/pico/pictures"))
     parser.add_argument("--out", type=Path, default=Path("runs/pico/vae"))
-    given = parser.parse_args()
-    model = fit(OverlappingAutoencoder(), pictures(given.pictures, COUNT, held=False))
-    model.save_pretrained(given.out)
-    print(measured(model, pictures(given.pictures, 100, held=True)))
+    options = parser.parse_args()
+    model = fit(OverlappingAutoencoder(), pictures(options.pictures, COUNT, held=False))
+    model.save_pretrained(options.out)
+    print(measured(model, pictures(options.pictures, 100, held=True)))
 
 
 if __name__ == "__main__":

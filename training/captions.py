@@ -71,17 +71,17 @@ def caption(scene: Scene, rng: random.Random | None = None) -> str:
 
 
 def _clauses(scene: Scene) -> list[str]:
-    told = set[int]()
+    mentioned = set[int]()
     out = []
     for i, thing in enumerate(scene.things):
         if thing.of is None:
             continue
         host = scene.things[thing.of]
-        if thing.of in told or i in told:
+        if thing.of in mentioned or i in mentioned:
             continue
-        told |= {i, thing.of}
+        mentioned |= {i, thing.of}
         if thing.relation in CARRIED:
             out.append(f"{noun(host)} {CARRIED[thing.relation]} {noun(thing)}")
         else:
             out.append(f"{noun(thing)} {RELATED[thing.relation]} {noun(host)}")
-    return out + [noun(each) for i, each in enumerate(scene.things) if i not in told]
+    return out + [noun(each) for i, each in enumerate(scene.things) if i not in mentioned]

@@ -27,7 +27,7 @@ from imagemill.pico import stylising
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.backgrounds import number
 from imagemill.pico.looks import Choice
-from imagemill.pico.placing import told
+from imagemill.pico.placing import token_ids
 from imagemill.pico.scene import Placement, Scene, Thing
 from imagemill.pico.setting import NOTHING, setting
 from training import looks as looks_
@@ -65,8 +65,8 @@ class Shard:
 
     @cached_property
     def pictures(self) -> NDArray[np.uint8]:
-        found: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
-        return found
+        pixels: NDArray[np.uint8] = np.load(self.path, mmap_mode="r")
+        return pixels
 
     @cached_property
     def scenes(self) -> list[Asked]:
@@ -124,20 +124,20 @@ class Pictures:
             i = rng.randrange(len(shard.scenes))
             if shard.scenes[i].scene.style == "3d" and rng.random() < PASSED_OVER:
                 i = rng.randrange(len(shard.scenes))
-            asked, picture = shard.scenes[i], shard.pictures[i]
-            lettered = any(each.concept.startswith("letter:") for each in asked.placements)
+            sample, picture = shard.scenes[i], shard.pictures[i]
+            lettered = any(each.concept.startswith("letter:") for each in sample.placements)
             if not lettered and rng.random() < 0.5:
-                asked, picture = asked.turned(), picture[:, ::-1]
+                sample, picture = sample.turned(), picture[:, ::-1]
             pictures.append(picture)
-            choices.append(Choice(asked.variant, asked.mirrored))
+            choices.append(Choice(sample.variant, sample.mirrored))
             if rng.random() < UNSAID:
-                ids.append(told([], {}))
+                ids.append(token_ids([], {}))
                 settings.append(NOTHING)
             else:
-                style = stylising.number(asked.scene.style)
-                background = number(asked.scene)
-                ids.append(told(asked.placements, self.looks.index, background, style))
-                settings.append(setting(asked.scene))
+                style = stylising.number(sample.scene.style)
+                background = number(sample.scene)
+                ids.append(token_ids(sample.placements, self.looks.index, background, style))
+                settings.append(setting(sample.scene))
         device, config = self.autoencoder.device, self.autoencoder.config
         encoded = self.autoencoder.encoder(scaled(np.stack(pictures)).to(device))
         latents = (encoded - config.shift_factor) * config.scaling_factor
@@ -168,11 +168,11 @@ class Anywhere:
 @torch.no_grad()
 def spreads(batches: Iterator[Batch], count: int = 64) -> torch.Tensor:
     """The deviation of each channel of the difference that half of all pictures remain below."""
-    found = []
+    medians = []
     for batch in islice(batches, count):
         apart = batch.latents - batch.sketch[:, : batch.latents.shape[1]]
-        found.append(apart.square().mean((2, 3)))
-    return torch.cat(found).median(0).values.sqrt()
+        medians.append(apart.square().mean((2, 3)))
+    return torch.cat(medians).median(0).values.sqrt()
 
 
 def misled(batch: Batch, sigma: torch.Tensor, generator: torch.Generator) -> Batch:

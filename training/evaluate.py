@@ -56,8 +56,8 @@ class Case:
         return torch.randn(shape, generator=generator)
 
     def placements(self, turned: bool) -> list[Placement]:
-        found = layout(read(self.prompt).scene, traits(), None)
-        return [mirrored(each) for each in found] if turned else found
+        placements = layout(read(self.prompt).scene, traits(), None)
+        return [mirrored(each) for each in placements] if turned else placements
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ def cases(count: int, seed: int, freely: bool) -> list[Case]:
 
 
 def paint(
-    pipeline: StableDiffusion3Pipeline, asked: Sequence[Case], size: tuple[int, int], steps: int,
+    pipeline: StableDiffusion3Pipeline, cases: Sequence[Case], size: tuple[int, int], steps: int,
     guidance_scale: float,
 ) -> Iterator[Painted]:  # fmt: skip
-    for case in asked:
+    for case in cases:
         noise = case.noise(pipeline.transformer.config.in_channels, size)
         image = pipeline(
             case.prompt, width=size[0], height=size[1], num_inference_steps=steps,
@@ -101,32 +101,33 @@ def paint(
 
 
 def judge(
-    tally: Tally, judge: Judge, places: Places, painted: Painted, case: Case, asked: Scene
+    tally: Tally, judge: Judge, places: Places, painted: Painted, case: Case, wanted_scene: Scene
 ) -> None:
-    """What `asked` wants, in a picture that was painted for a case."""
+    """What a scene wants, in a picture that was painted for a case."""
     picture, placements = painted.picture, painted.placements
     seen = {i: judge.seen(picture, placements[i])[0] for i in visible(placements, painted.size)}
     hidden = {x.concept for x in placements} - {placements[i].concept for i in seen}
-    wanted = [each for each in asked.things if each.concept not in hidden]
+    wanted = [each for each in wanted_scene.things if each.concept not in hidden]
     right = [each.concept in seen.values() for each in wanted]
     if right:
-        tally.add(KINDS[min(len(asked.things), MOST) - 1], all(right))
-    for thing in asked.things:
+        tally.add(KINDS[min(len(wanted_scene.things), MOST) - 1], all(right))
+    for thing in wanted_scene.things:
         if thing.count > 1:
             placed = [i for i, each in enumerate(placements) if each.concept == thing.concept]
-            found = all(seen[i] == thing.concept for i in placed if i in seen)
-            tally.add("count", found and len(placed) == thing.count)
-        if thing.colour and asked.style not in GREY_STYLES:
+            alike = all(seen[i] == thing.concept for i in placed if i in seen)
+            tally.add("count", alike and len(placed) == thing.count)
+        if thing.colour and wanted_scene.style not in GREY_STYLES:
             for i in seen:
                 if placements[i].concept == thing.concept:
                     tally.add("colour", judge.colour(picture, placements[i]) == thing.colour)
-    said = read(case.prompt).scene if asked is case.scene else asked  # a caption leaves some unsaid
+    # A caption leaves some unsaid.
+    said = read(case.prompt).scene if wanted_scene is case.scene else wanted_scene
     for thing, host in related(said):
         a, b = (next((i for i in seen if seen[i] == each.concept), -1) for each in (thing, host))
         if min(a, b) >= 0:  # both are seen
             tally.add("relation", stands(thing.relation, painted, a, b))
-    if asked.style not in GREY_STYLES and not asked.closeup:
-        tally.add("place", places.seen(picture, placements) == place_of(asked))
+    if wanted_scene.style not in GREY_STYLES and not wanted_scene.closeup:
+        tally.add("place", places.seen(picture, placements) == place_of(wanted_scene))
 
 
 def related(scene: Scene) -> Iterator[tuple[Thing, Thing]]:
@@ -176,23 +177,23 @@ def main() -> None:
     parser.add_argument("--size", default="512x512")
     for flag in ("teacher", "freely"):
         parser.add_argument(f"--{flag}", action="store_true")
-    given = parser.parse_args()
-    wide, high = (int(n) for n in given.size.split("x"))
-    asked = cases(given.count, given.seed, given.freely)
-    if given.teacher:
+    options = parser.parse_args()
+    wide, high = (int(n) for n in options.size.split("x"))
+    chosen = cases(options.count, options.seed, options.freely)
+    if options.teacher:
         pictures: Iterator[Painted] = (
             Painted(draw(case.scene, plan, case.seed, (wide, high)), plan)
-            for case in asked
+            for case in chosen
             for plan in [case.placements(turned=False)]
         )
     else:
-        pipeline = StableDiffusion3Pipeline.from_pretrained(given.pipeline, dtype=torch.float32)
+        pipeline = StableDiffusion3Pipeline.from_pretrained(options.pipeline, dtype=torch.float32)
         pipeline.set_progress_bar_config(disable=True)
-        pictures = paint(pipeline, asked, (wide, high), given.steps, given.guidance_scale)
+        pictures = paint(pipeline, chosen, (wide, high), options.steps, options.guidance_scale)
     tally, shuffled, eyes, places = Tally(), Tally(), Judge(shipped()), Places()
-    for i, (case, painted) in enumerate(zip(asked, pictures, strict=True)):
+    for i, (case, painted) in enumerate(zip(chosen, pictures, strict=True)):
         judge(tally, eyes, places, painted, case, case.scene)
-        judge(shuffled, eyes, places, painted, case, asked[(i + 1) % len(asked)].scene)
+        judge(shuffled, eyes, places, painted, case, chosen[(i + 1) % len(chosen)].scene)
     print("\n".join(table(tally, shuffled)))
 
 

@@ -47,9 +47,9 @@ class Judge:
     def alike(self) -> NDArray[np.bool_]:
         """(n, n): which drawings pass for which, on a grey ground."""
         on_grey = self.squares[..., :3] + (1 - self.squares[..., 3:]) * np.float32(0.7)
-        told = [_even(kind) for kind in _kinds(on_grey)]
-        found: NDArray[np.bool_] = np.min([each @ each.T for each in told], 0) > ALIKE
-        return found
+        features = [_even(kind) for kind in _kinds(on_grey)]
+        alike: NDArray[np.bool_] = np.min([each @ each.T for each in features], 0) > ALIKE
+        return alike
 
     def seen(self, picture: Picture, placement: Placement) -> tuple[str, float]:
         """The concept whose drawing fits best there, and how well it does, -1 to 1; the one that
@@ -79,18 +79,18 @@ class Judge:
         part, inside = _part(picture, placement), square[..., 3] > 0.9
         vivid, mid = shades(self.atlas, placement.concept)
         sprite = square * np.array((255, 255, 255, 1), np.float32)
-        found = {
+        paints = {
             paint: recoloured(sprite, paint, vivid, mid)[inside][:, :3] / 255 for paint in PAINTS
         }
-        told = _told(part[inside])
-        return min(found, key=lambda paint: float(np.abs(told - _told(found[paint])).mean()))
+        observed = _opponent(part[inside])
+        apart = {paint: np.abs(observed - _opponent(each)).mean() for paint, each in paints.items()}
+        return min(apart, key=lambda paint: float(apart[paint]))
 
 
-def _told(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+def _opponent(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, 3) to (n, 4): hue counts more than light, which the time of day changes."""
     light = colours.mean(-1, keepdims=True)
-    told = np.concatenate([(colours - light) * 2 / (light + 0.3), light], -1)
-    return told.astype(np.float32)
+    return np.concatenate([(colours - light) * 2 / (light + 0.3), light], -1, dtype=np.float32)
 
 
 def _square(cell: Image.Image) -> Squares:
@@ -120,9 +120,9 @@ def _features(
     parts: NDArray[np.float32], weights: tuple[float, float, float]
 ) -> NDArray[np.float32]:
     """(n, h, w, 3) to (n, features) of length 1."""
-    told = [w * _even(kind) for w, kind in zip(weights, _kinds(parts), strict=True)]
-    found: NDArray[np.float32] = np.concatenate(told, axis=1) / np.linalg.norm(weights)
-    return found
+    weighted = [w * _even(kind) for w, kind in zip(weights, _kinds(parts), strict=True)]
+    joined: NDArray[np.float32] = np.concatenate(weighted, axis=1) / np.linalg.norm(weights)
+    return joined
 
 
 def _kinds(parts: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -136,15 +136,13 @@ def _kinds(parts: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
 def _even(values: NDArray[np.float32]) -> NDArray[np.float32]:
     flat = values.reshape(len(values), -1)
     flat = flat - flat.mean(1, keepdims=True)
-    found: NDArray[np.float32] = flat / np.maximum(
-        np.linalg.norm(flat, axis=1, keepdims=True), 1e-3
-    )
-    return found
+    unit: NDArray[np.float32] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
+    return unit
 
 
 def _correlation(those: NDArray[np.float32], one: NDArray[np.float32]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = those @ one[0]
-    return found
+    products: NDArray[np.float32] = those @ one[0]
+    return products
 
 
 @dataclass(frozen=True)
@@ -221,8 +219,8 @@ class Tally:
         self.answers.setdefault(question, []).append(right)
 
     def share(self, question: str) -> float:
-        found = self.answers.get(question, [])
-        return sum(found) / len(found) if found else float("nan")
+        answers = self.answers.get(question, [])
+        return sum(answers) / len(answers) if answers else float("nan")
 
 
 def interval(right: int, count: int) -> tuple[float, float]:

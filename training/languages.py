@@ -68,12 +68,12 @@ def bare(emoji: str) -> Emoji:
 
 def concepts() -> dict[Emoji, str]:
     """Concept of each emoji that is one."""
-    found = {}
+    words = {}
     for row in rows(PICO / "concepts.tsv"):
         if ":" not in row["source"]:
             parts = [chr(int(part, 16)) for part in row["source"].split("-")]
-            found["".join(parts)] = row["concept"]
-    return found
+            words["".join(parts)] = row["concept"]
+    return words
 
 
 def english() -> dict[str, str]:
@@ -175,11 +175,11 @@ def is_part(word: str, name: str, language: str) -> bool:
 def words_of(language: str, modules: Path, keywords: Keywords) -> dict[str, str]:
     """Of each word of a language that names a concept, the concept."""
     names, said = annotations(modules, language)
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     for emoji, name in names.items():
         concept = keywords.concept_of.get(emoji)
         for form in forms(name) if concept else ():
-            found.setdefault(form, concept or "")
+            meanings.setdefault(form, concept or "")
     known = set(names.values())
     beside = Counter(frozenset(of) for word, of in said.items() if word not in known)
     for word, said_of in said.items():
@@ -193,29 +193,29 @@ def words_of(language: str, modules: Path, keywords: Keywords) -> dict[str, str]
             if meant is None and is_part(word, names.get(only, ""), language):
                 meant = keywords.concept_of.get(only)
         if meant:
-            found.setdefault(word, meant)
-    return {w: c for w, c in found.items() if len(w) >= SMALLEST.get(language, 3)}
+            meanings.setdefault(word, meant)
+    return {w: c for w, c in meanings.items() if len(w) >= SMALLEST.get(language, 3)}
 
 
 def with_plurals(words: Mapping[str, str], language: str) -> dict[str, str]:
-    found = dict(words)
+    forms = dict(words)
     for word, concept in words.items():
         for one, many in PLURALS.get(language, ()):
             if word.endswith(one) and " " not in word:
-                found.setdefault(word.removesuffix(one) + many, concept)
+                forms.setdefault(word.removesuffix(one) + many, concept)
                 break
-    return found
+    return forms
 
 
 def by_hand() -> dict[str, dict[str, str]]:
     """Words by language; a word that stands for no concept ("-") is left out of all."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
+    words: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows(BY_HAND):
         for language in LANGUAGES:
             for word in (row.get(language) or "").split("/"):
                 if word.strip():
-                    found[language][plain(word)] = row["concept"]
-    return found
+                    words[language][plain(word)] = row["concept"]
+    return words
 
 
 def main() -> None:

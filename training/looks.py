@@ -113,5 +113,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/pico/looks"))
     parser.add_argument("--pool", default="runs/pico/places", help="of `training.places`")
-    given = parser.parse_args()
-    save(make(np.load(f"{stem(given.pool, (512, 512))}.npy", mmap_mode="r")), given.out)
+    options = parser.parse_args()
+    save(make(np.load(f"{stem(options.pool, (512, 512))}.npy", mmap_mode="r")), options.out)

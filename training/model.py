@@ -42,6 +42,6 @@ def parameters(model: nn.Module) -> int:
 
 
 def loaded(path: Path) -> OverlappingAutoencoder:
-    found: OverlappingAutoencoder = OverlappingAutoencoder.from_pretrained(path)
-    found.requires_grad_(False)
-    return found
+    autoencoder: OverlappingAutoencoder = OverlappingAutoencoder.from_pretrained(path)
+    autoencoder.requires_grad_(False)
+    return autoencoder

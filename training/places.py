@@ -72,14 +72,14 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="the beginning of the files' names")
     parser.add_argument("--size", default="512x512")
     parser.add_argument("--workers", type=int, default=1)
-    given = parser.parse_args()
-    w, h = (int(n) for n in given.size.split("x"))
-    name = stem(given.out, (w, h))
+    options = parser.parse_args()
+    w, h = (int(n) for n in options.size.split("x"))
+    name = stem(options.out, (w, h))
     orders = [(each, seed, (w, h)) for each in BACKGROUNDS for seed in range(VARIANTS)]
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     shape = (len(orders), h, w, 3)
     pool = np.lib.format.open_memmap(f"{name}.npy", "w+", np.uint8, shape)
-    with multiprocessing.Pool(given.workers) as workers:
+    with multiprocessing.Pool(options.workers) as workers:
         for i, picture in enumerate(workers.imap(_drawn, orders, chunksize=8)):
             pool[i] = picture
     pool.flush()

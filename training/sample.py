@@ -72,10 +72,10 @@ class Concepts:
     @classmethod
     def of(cls, names: Mapping[str, str]) -> "Concepts":
         """Of a kind for each name."""
-        found: dict[str, list[str]] = {}
+        kinds: dict[str, list[str]] = {}
         for name, kind in names.items():
-            found.setdefault(kind, []).append(name)
-        return cls(found)
+            kinds.setdefault(kind, []).append(name)
+        return cls(kinds)
 
     @classmethod
     def shipped(cls) -> "Concepts":
@@ -267,7 +267,7 @@ class Sample:
     variant: int
     mirrored: bool
 
-    def told(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         return {
             "scene": dataclasses.asdict(self.scene),
             "placements": [dataclasses.astuple(each) for each in self.placements],
@@ -320,7 +320,7 @@ def write(order: Order) -> str:
     for i in range(order.count):
         sample = draw_one(rng, concepts, pool)
         pictures[i] = sample.picture
-        lines.append(json.dumps(sample.told()))
+        lines.append(json.dumps(sample.as_json()))
     name = f"{order.out}-{order.number:05d}"
     np.save(f"{name}.npy", pictures)
     Path(f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -335,28 +335,33 @@ def main() -> None:
     parser.add_argument("--sizes", default="512x512", help="of the shards in turn: 512x512,768x512")
     parser.add_argument("--pool", default="", help="of places, as `training.places` wrote it")
     parser.add_argument("--workers", type=int, default=1)
-    given = parser.parse_args()
-    sizes = [tuple(int(n) for n in text.split("x")) for text in given.sizes.split(",")]
-    out = given.out.removesuffix(".npz").removesuffix(".npy")
+    options = parser.parse_args()
+    sizes = [tuple(int(n) for n in text.split("x")) for text in options.sizes.split(",")]
+    out = options.out.removesuffix(".npz").removesuffix(".npy")
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     orders = [
         Order(
-            out, k, min(SHARD, given.count - k * SHARD), given.seed, (size[0], size[1]), given.pool
+            out,
+            k,
+            min(SHARD, options.count - k * SHARD),
+            options.seed,
+            (size[0], size[1]),
+            options.pool,
         )
-        for k in range(-(-given.count // SHARD))
+        for k in range(-(-options.count // SHARD))
         for size in [sizes[k % len(sizes)]]
     ]
     shipped()
     began = time.perf_counter()
-    if given.workers == 1:
+    if options.workers == 1:
         for order in orders:
             print(write(order), round(time.perf_counter() - began, 1), "s", flush=True)
     else:
-        with multiprocessing.Pool(given.workers) as workers:
+        with multiprocessing.Pool(options.workers) as workers:
             for name in workers.imap(write, orders):
                 print(name, round(time.perf_counter() - began, 1), "s", flush=True)
     spent = time.perf_counter() - began
-    print(f"{1000 * spent / given.count:.0f} ms a picture", file=sys.stderr)
+    print(f"{1000 * spent / options.count:.0f} ms a picture", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def meant() -> Mapping[int, str]:
     return {int(row["class"]): row["concept"] for row in rows(TABLE)}
 
 
-def asked(each: int) -> list[Case]:
+def cases_of(each: int) -> list[Case]:
     """Every concept of the table alone, `each` times."""
     concepts = dict.fromkeys(meant().values())
     scenes = [
@@ -101,15 +101,15 @@ class Classifier:
         part = cropped(painted.picture, painted.placements[0], MARGIN)
         seen = np.asarray(part.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
         pixels = torch.from_numpy((seen - MEAN) / SPREAD).permute(2, 0, 1)
-        found: NDArray[np.float32] = self.network(pixels[None])[0].log_softmax(-1).numpy()
-        return found
+        scores: NDArray[np.float32] = self.network(pixels[None])[0].log_softmax(-1).numpy()
+        return scores
 
 
 def right(scores: Scores, concepts: Sequence[str]) -> NDArray[np.bool_]:  # (n,)
     """Whether the likeliest class of the table means the concept."""
     classes = list(meant())
     best = (meant()[classes[i]] for i in scores[:, classes].argmax(1))
-    return np.array([found == concept for found, concept in zip(best, concepts, strict=True)])
+    return np.array([guess == concept for guess, concept in zip(best, concepts, strict=True)])
 
 
 def likely(scores: Scores, concepts: Sequence[str]) -> NDArray[np.bool_]:  # (n,)
@@ -124,7 +124,7 @@ def following(concepts: Sequence[str]) -> list[str]:
     return [*concepts[1:], *concepts[:1]]
 
 
-def told(known: NDArray[np.bool_], concepts: Sequence[str]) -> NDArray[np.bool_]:  # (n,)
+def told_apart(known: NDArray[np.bool_], concepts: Sequence[str]) -> NDArray[np.bool_]:  # (n,)
     """Which are of concepts that are known in all of their pictures."""
     missed = {concept for concept, was in zip(concepts, known, strict=True) if not was}
     return np.array([concept not in missed for concept in concepts])
@@ -141,7 +141,7 @@ def table(scores: Mapping[str, Scores], concepts: Sequence[str]) -> Iterator[str
     even = {source: each - scores[SOURCES[0]].mean(0) for source, each in scores.items()}
     columns = [(even[source], concepts) for source in SOURCES]
     columns.append((even[SOURCES[-1]], following(concepts)))
-    known = told(right(*columns[0]), concepts)
+    known = told_apart(right(*columns[0]), concepts)
     number = len({concept for concept, was in zip(concepts, known, strict=True) if was})
     yield f"The judge knows {number} of {len(set(concepts))} concepts in the teacher's pictures.\n"
     yield f"|  | of | {' | '.join((*SOURCES, by_chance))} |"
@@ -158,14 +158,14 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=1, help="pictures of a concept")
     parser.add_argument("--steps", type=int, default=PICO.steps)
     parser.add_argument("--guidance-scale", type=float, default=GUIDANCE)
-    given = parser.parse_args()
-    judge, cases = Classifier.installed(), asked(given.each)
-    pipeline = StableDiffusion3Pipeline.from_pretrained(given.pipeline, dtype=torch.float32)
+    options = parser.parse_args()
+    judge, cases = Classifier.installed(), cases_of(options.each)
+    pipeline = StableDiffusion3Pipeline.from_pretrained(options.pipeline, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     pictures: dict[str, Iterator[Painted]] = {
         SOURCES[0]: (drawn(case) for case in cases),
         SOURCES[1]: (drawn(elsewhere(case)) for case in cases),
-        SOURCES[2]: paint(pipeline, cases, SIZE, given.steps, given.guidance_scale),
+        SOURCES[2]: paint(pipeline, cases, SIZE, options.steps, options.guidance_scale),
     }
     scores = {
         source: np.stack([judge.scores(each) for each in painted])

@@ -47,8 +47,8 @@ SHEETS = {"pages": (of_pages, 5), "lot": (of_lot, 6), "styles": (of_styles, 5)}
 
 
 def painted(prompt: str, source: str, seed: int) -> Image.Image:
-    asked = Generation(prompt, source, SIDE, SIDE, PICO.steps, PICO.guidance_scale, seed)
-    painted = inline.paint(asked, source, lambda done, steps: None)
+    generation = Generation(prompt, source, SIDE, SIDE, PICO.steps, PICO.guidance_scale, seed)
+    painted = inline.paint(generation, source, lambda done, steps: None)
     return Image.open(io.BytesIO(painted.pictures[0]))
 
 
@@ -72,6 +72,6 @@ if __name__ == "__main__":
     parser.add_argument("which", choices=SHEETS)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--source", default="pico", help="or the folder of a pipeline")
-    given = parser.parse_args()
-    prompts, columns = SHEETS[given.which]
-    sheet(prompts(), columns, given.source).save(given.out, quality=88, optimize=True)
+    options = parser.parse_args()
+    prompts, columns = SHEETS[options.which]
+    sheet(prompts(), columns, options.source).save(options.out, quality=88, optimize=True)

@@ -44,9 +44,9 @@ def made(denoiser: Path, autoencoder: Path, looks: Path) -> StableDiffusion3Pipe
 def forget_places(place: Path) -> None:
     """Configurations tell where a part was loaded from; nobody else has that place."""
     for path in place.rglob("config.json"):
-        told = json.loads(path.read_text("utf-8"))
-        told.pop("_name_or_path", None)
-        path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", "utf-8")
+        config = json.loads(path.read_text("utf-8"))
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def size(place: Path) -> int:

@@ -55,8 +55,8 @@ def lines(picture: Picture, strength: float = 1.0) -> Field:
     across[:, step:-step] = strongest(np.abs(soft[:, 2 * step :] - soft[:, : -2 * step]))
     down[step:-step] = strongest(np.abs(soft[2 * step :] - soft[: -2 * step]))
     edge = np.maximum(across, down).astype(np.float32)
-    found: Field = np.clip((edge - 26) * (strength / 46), 0, 1)
-    return found
+    strokes: Field = np.clip((edge - 26) * (strength / 46), 0, 1)
+    return strokes
 
 
 def _grey(picture: Picture) -> Field:

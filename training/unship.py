@@ -40,5 +40,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shipped", type=Path, default=folder())
     parser.add_argument("--out", type=Path, default=Path("runs/pico"))
-    given = parser.parse_args()
-    unship(given.shipped, given.out)
+    options = parser.parse_args()
+    unship(options.shipped, options.out)

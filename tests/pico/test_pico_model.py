@@ -27,7 +27,7 @@ from imagemill.pico.looks import (
     LookEncoder,
     Sketcher,
 )
-from imagemill.pico.placing import LENGTH, told
+from imagemill.pico.placing import LENGTH, token_ids
 from imagemill.pico.scene import COLOURS, PAINTS, Placement, Scene, Thing
 from imagemill.pico.setting import NOTHING, POSITIONS, RESERVED, WORDS, SettingEncoder, setting
 from imagemill.pico.tokenizers import NAMES, PlacementTokenizer, SettingTokenizer
@@ -65,7 +65,7 @@ def looks(tmp_path_factory: pytest.TempPathFactory) -> Looks:
 
 
 def placed(looks: Looks, *placements: Placement, background: int | None = None) -> torch.Tensor:
-    ids = told(placements, looks.index, background)
+    ids = token_ids(placements, looks.index, background)
     found: torch.Tensor = looks.encoder(torch.tensor([ids]))[0]
     return found
 
@@ -84,7 +84,7 @@ def test_a_look_is_told_in_so_many_numbers_and_nothing_else_is(looks: Looks) -> 
     assert found.shape == (1, ROWS, FIELDS + CELLS * CODES)
     assert found[0, 0, 0] == 1
     assert found[0, 1:].abs().sum() == 0
-    assert len(told([MIDDLE] * 99, {"cat": 0})) == LENGTH
+    assert len(token_ids([MIDDLE] * 99, {"cat": 0})) == LENGTH
 
 
 def test_a_sketch_shows_a_drawing_in_its_box_alone(looks: Looks) -> None:
@@ -112,7 +112,7 @@ def test_a_sketch_follows_the_aspect_flips_and_covers(looks: Looks) -> None:
 def test_a_sketch_is_drawn_in_its_style(looks: Looks) -> None:
     beach = number(Scene((), "beach"))
     styles = [stylising.number(each) for each in ("3d", "flat", "black and white")]
-    ids = torch.tensor([told([MIDDLE], looks.index, beach, style) for style in styles])
+    ids = torch.tensor([token_ids([MIDDLE], looks.index, beach, style) for style in styles])
     usual, flat, grey = looks.sketcher(looks.encoder(ids)[0], [Choice()] * 3, 96, 128)
     assert torch.equal(flat[3], usual[3])
     assert torch.equal(grey[3], usual[3])
@@ -167,11 +167,11 @@ def test_an_arrangement_is_turned_round_unless_something_is_written(looks: Looks
         for turned in (False, True)
     )
     assert torch.allclose(turned, plain.flip(-1), atol=0.02)
-    ids = torch.tensor([told([left], looks.index)])
+    ids = torch.tensor([token_ids([left], looks.index)])
     ids[0, FIELDS] = FIXED
     fixed = looks.sketcher(looks.encoder(ids)[0], [Choice(turned=True)], 96, 128)[0]
     assert torch.equal(fixed, plain)
-    assert told([replace(left, concept="letter:A")], {"letter:A": 0})[FIELDS] == FIXED
+    assert token_ids([replace(left, concept="letter:A")], {"letter:A": 0})[FIELDS] == FIXED
 
 
 def test_what_lies_outside_or_is_tiny_draws_nothing(looks: Looks) -> None:

@@ -13,14 +13,14 @@ from training.second_judge import (
     SOURCES,
     TABLE,
     Scores,
-    asked,
+    cases_of,
     elsewhere,
     following,
     likely,
     meant,
     right,
     table,
-    told,
+    told_apart,
 )
 
 # Names that say something else to most people than the class does.
@@ -65,7 +65,7 @@ def test_breeds_are_dogs_and_little_else_has_many_classes() -> None:
 
 
 def test_what_is_asked_is_read_as_the_concept_alone() -> None:
-    cases = asked(2)
+    cases = cases_of(2)
     assert len(cases) == 2 * len(set(meant().values()))
     for case in cases:
         assert [each.concept for each in read(case.prompt).scene.things] == [
@@ -74,7 +74,7 @@ def test_what_is_asked_is_read_as_the_concept_alone() -> None:
 
 
 def test_elsewhere_is_the_same_thing_in_another_place() -> None:
-    for case in asked(1)[:4]:
+    for case in cases_of(1)[:4]:
         other = elsewhere(case)
         assert other.scene.things == case.scene.things
         assert place_of(other.scene) != place_of(case.scene)
@@ -103,7 +103,7 @@ def test_classes_that_mean_nothing_to_pico_count_among_the_likeliest_alone() -> 
 
 def test_a_concept_is_told_where_all_its_pictures_are_known() -> None:
     known = np.array([True, True, False])
-    assert told(known, ["dog", "cat", "cat"]).tolist() == [True, False, False]
+    assert told_apart(known, ["dog", "cat", "cat"]).tolist() == [True, False, False]
 
 
 def test_the_table_leaves_out_what_is_not_known_on_the_teachers_pictures() -> None:

@@ -36,12 +36,12 @@ class Room:
             await self.count()
 
     @contextmanager
-    def writing(self, caller: str, announced: int = 0) -> Iterator["Claim"]:
+    def writing(self, caller: str, announced: int = 0) -> Iterator["Writing"]:
         """What is taken within, and not kept, is free again at the end.
 
         announced: bytes of it that are kept already.
         """
-        claim = Claim(self, caller, announced)
+        claim = Writing(self, caller, announced)
         try:
             yield claim
         finally:
@@ -65,7 +65,7 @@ class Room:
 
 
 @dataclass
-class Claim:
+class Writing:
     """Of one writing. announced: bytes that need no room of their own. taken: bytes so far."""
 
     room: Room

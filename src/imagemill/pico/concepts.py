@@ -41,5 +41,5 @@ def concepts() -> Mapping[str, Concept]:
 
 @cache
 def traits() -> Traits:
-    found: Traits = json.loads((FOLDER / "traits.json").read_text("utf-8"))
-    return found
+    table: Traits = json.loads((FOLDER / "traits.json").read_text("utf-8"))
+    return table

@@ -39,8 +39,8 @@ class Sketches:
     def of(
         self, looks: torch.Tensor, choice: Choice, size: tuple[int, int], draw: Draw
     ) -> torch.Tensor:
-        told = blake2b(looks.detach().float().cpu().numpy().tobytes()).digest()
-        key = (told, choice, size, looks.device)
+        digest = blake2b(looks.detach().float().cpu().numpy().tobytes()).digest()
+        key = (digest, choice, size, looks.device)
         with self.lock:
             kept = self.drawn.pop(key, None)
         sketch = draw() if kept is None else kept
@@ -150,25 +150,25 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         )
         noisy, plane = hidden_states[:, :-1], hidden_states[:, -1:].float()
         sketch = self._sketches(looks, choices(plane), noisy.shape[-2], noisy.shape[-1])
-        found = self.differing(
+        differing = self.differing(
             noisy, sketch, words, pooled_projections, timestep,
             block_controlnet_hidden_states, joint_attention_kwargs, skip_layers,
         )  # fmt: skip
         sigma = (timestep.float() / 1000)[:, None, None, None]
-        velocity = self.velocity(noisy.float(), sketch, found, sigma, CALM)
+        velocity = self.velocity(noisy.float(), sketch, differing, sigma, CALM)
         kept = (plane - torch.where(plane > 0, 1.0, -1.0)) / sigma.clamp(min=1e-3)
-        sample = torch.cat([velocity, kept], 1).to(found.dtype)
+        sample = torch.cat([velocity, kept], 1).to(differing.dtype)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
     def _sketches(
         self, looks: torch.Tensor, chosen: Sequence[Choice], height: int, width: int
     ) -> torch.Tensor:
         """As `sketch` gives them, drawn once for all steps of a picture."""
-        found = []
+        sketches = []
         for row, choice in zip(looks, chosen, strict=True):
             draw = partial(self.sketch, row[None], [choice], height, width)
-            found.append(self.sketches.of(row, choice, (height, width), draw))
-        return torch.cat(found)
+            sketches.append(self.sketches.of(row, choice, (height, width), draw))
+        return torch.cat(sketches)
 
     def differing(
         self,
@@ -187,19 +187,19 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         apart = noisy.float() - (1 - sigma) * base
         apart = apart / (((1 - sigma) * spread).square() + sigma.square()).sqrt()
         read = torch.cat([apart, sketch], 1).to(noisy.dtype)
-        told: torch.Tensor = super().forward(
+        parts: torch.Tensor = super().forward(
             read, words, pooled, timestep, control, keywords, False, skipped
         )[0]
         weights = self.weighing(F.silu(self.time_text_embed(timestep, pooled)))
         ways = self.linear(read).unflatten(1, (WAYS, -1))  # (n, ways, channels, h, w)
-        found: torch.Tensor = told + (ways * weights[:, :, None, None, None]).sum(1)
-        return found
+        mixed: torch.Tensor = parts + (ways * weights[:, :, None, None, None]).sum(1)
+        return mixed
 
     def velocity(
         self,
         noisy: torch.Tensor,
         sketch: torch.Tensor,
-        told: torch.Tensor,
+        predicted: torch.Tensor,
         sigma: torch.Tensor,
         share: float = 1,
     ) -> torch.Tensor:
@@ -210,7 +210,7 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         variance.
         """
         base, spread = sketch[:, : noisy.shape[1]], self.spreads.float()[:, None, None]
-        differing, around = told.float().chunk(2, 1)
+        differing, around = predicted.float().chunk(2, 1)
         mean = base + spread * differing
         variance = share * (spread * around.clamp(*AROUND).exp()).square()
         total = (1 - sigma).square() * variance + sigma.square()

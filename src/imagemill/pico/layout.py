@@ -103,8 +103,8 @@ class Planner:
 
     def children(self, i: int) -> list[int]:
         order = {"at": -1, "before": 1, "above": 3, "flies over": 4}
-        found = [j for j, of in enumerate(self.host) if of == i]
-        return sorted(found, key=lambda j: order.get(self.scene.things[j].relation, 0))
+        held = [j for j, of in enumerate(self.host) if of == i]
+        return sorted(held, key=lambda j: order.get(self.scene.things[j].relation, 0))
 
     def cluster(self, i: int) -> Cluster:
         """One of thing i, with all that hangs on it."""

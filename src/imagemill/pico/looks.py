@@ -79,15 +79,15 @@ class LookEncoder(ModelMixin, ConfigMixin):
         numbers = numbers[:, None].expand(-1, VARIANTS, -1)
         return torch.cat([numbers, (codes * self.behind_scale).flatten(2)], -1) * known
 
-    def _placements(self, told: torch.Tensor) -> torch.Tensor:
-        look = told[..., Field.LOOK]
+    def _placements(self, placements: torch.Tensor) -> torch.Tensor:
+        look = placements[..., Field.LOOK]
         known = (look > 0) & (look <= len(self.codes))
         codes = self.codes[(look - 1).clamp(0, len(self.codes) - 1)]
         codes = codes.to(self.scale.dtype) * self.scale * known[..., None, None]
-        shift, unit = told.new_zeros(FIELDS), told.new_ones(FIELDS)
+        shift, unit = placements.new_zeros(FIELDS), placements.new_ones(FIELDS)
         shift[Field.DX] = shift[Field.DY] = OFFSET
         unit[[Field.ANCHOR_X, Field.ANCHOR_Y, Field.DX, Field.DY, Field.SIDE]] = GRAIN
-        numbers = ((told - shift) / unit * known[..., None]).to(self.scale.dtype)
+        numbers = ((placements - shift) / unit * known[..., None]).to(self.scale.dtype)
         return torch.cat([numbers, codes.flatten(2)], -1)
 
 

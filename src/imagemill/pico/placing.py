@@ -9,7 +9,7 @@ from imagemill.pico.scene import COLOURS, PLACEMENTS, Placement
 LENGTH = 1 + PLACEMENTS * FIELDS
 
 
-def told(
+def token_ids(
     placements: Iterable[Placement],
     looks: Mapping[str, int],
     background: int | None = None,

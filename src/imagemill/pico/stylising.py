@@ -31,11 +31,11 @@ def number(style: str) -> int:
 
 def stylised(sketch: torch.Tensor, style: int) -> torch.Tensor:
     """(3, h, w), -1 to 1, in a style by its number; unchanged where there is nothing to change."""
-    found = FILTERS.get(STYLES[style]) if style < len(STYLES) else None
-    if found is None:
+    drawing = FILTERS.get(STYLES[style]) if style < len(STYLES) else None
+    if drawing is None:
         return sketch
     unit = min(sketch.shape[1:]) / 512
-    return 2 * found((sketch + 1) / 2, unit).clamp(0, 1) - 1
+    return 2 * drawing((sketch + 1) / 2, unit).clamp(0, 1) - 1
 
 
 def _blurred(picture: torch.Tensor, deviation: float) -> torch.Tensor:
@@ -65,8 +65,8 @@ def in_few_colours(
     step = max(1, len(everywhere) // LOOKED_AT)
     palette = _palette(everywhere[::step], counts.flatten()[::step], colours)
     nearest: torch.Tensor = palette[torch.cdist(everywhere, palette).argmin(1)]
-    found: torch.Tensor = nearest.T.unflatten(1, picture.shape[1:])
-    return found
+    indexed: torch.Tensor = nearest.T.unflatten(1, picture.shape[1:])
+    return indexed
 
 
 def _palette(pixels: torch.Tensor, counts: torch.Tensor, colours: int) -> torch.Tensor:

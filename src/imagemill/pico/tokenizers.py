@@ -17,14 +17,14 @@ from imagemill.pico import stylising
 from imagemill.pico.backgrounds import number
 from imagemill.pico.concepts import traits
 from imagemill.pico.layout import layout
-from imagemill.pico.placing import LENGTH, told
+from imagemill.pico.placing import LENGTH, token_ids
 from imagemill.pico.reading import read
 from imagemill.pico.setting import NOTHING, POSITIONS, WORDS, setting
 
 NAMES = "vocab.json"
 
 
-class _Reader(PreTrainedTokenizer):
+class PromptTokenizer(PreTrainedTokenizer):
     """Of a prompt all at once, where others know tokens one by one."""
 
     names: Sequence[str] = ()
@@ -65,7 +65,7 @@ class _Reader(PreTrainedTokenizer):
         return (str(path),)
 
 
-class SettingTokenizer(_Reader):
+class SettingTokenizer(PromptTokenizer):
     """Gives (n, positions): the place, time, weather and style of a prompt."""
 
     names, length = WORDS, len(POSITIONS)
@@ -74,7 +74,7 @@ class SettingTokenizer(_Reader):
         return setting(read(prompt).scene) if prompt.strip() else NOTHING
 
 
-class PlacementTokenizer(_Reader):
+class PlacementTokenizer(PromptTokenizer):
     """Gives (n, LENGTH): the background of a prompt and where its things are, as `LookEncoder`
     reads it.
 
@@ -91,7 +91,7 @@ class PlacementTokenizer(_Reader):
 
     def ids(self, prompt: str) -> Sequence[int]:
         if not prompt.strip():
-            return told([], self.looks)
+            return token_ids([], self.looks)
         scene = read(prompt).scene
         placements, style = layout(scene, traits(), None), stylising.number(scene.style)
-        return told(placements, self.looks, number(scene), style)
+        return token_ids(placements, self.looks, number(scene), style)

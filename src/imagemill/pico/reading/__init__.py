@@ -7,7 +7,7 @@ prompt into phrases of the tables in `lexicon.py`, `sentences.py` puts them toge
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from imagemill.pico.reading.drafts import Draft
+from imagemill.pico.reading.drafts import SceneDraft
 from imagemill.pico.reading.languages import language_of, lexicon_of
 from imagemill.pico.reading.marks import marks
 from imagemill.pico.reading.sentences import Sentences
@@ -70,13 +70,13 @@ def title_of(sentences: Sentences, kept: list[int]) -> str:
     return next(left, "")
 
 
-def chosen(drafts: list[Draft]) -> list[int]:
+def chosen(drafts: list[SceneDraft]) -> list[int]:
     """The first of the drafts that a scene has room for; weak ones only where there is no other."""
     strong = [i for i, draft in enumerate(drafts) if not draft.weak]
     return (strong or list(range(len(drafts))))[:THINGS]
 
 
-def ignored(sentences: Sentences, drawn: list[Draft]) -> tuple[str, ...]:
+def ignored(sentences: Sentences, drawn: list[SceneDraft]) -> tuple[str, ...]:
     """What is unknown or has no room, in the prompt's order."""
     words = dict(sentences.ignored)
     for draft in sentences.things:
@@ -87,12 +87,12 @@ def ignored(sentences: Sentences, drawn: list[Draft]) -> tuple[str, ...]:
     return tuple(sorted(words, key=words.__getitem__))
 
 
-def things(drafts: list[Draft], kept: list[int]) -> tuple[Thing, ...]:
+def things(drafts: list[SceneDraft], kept: list[int]) -> tuple[Thing, ...]:
     number = {old: new for new, old in enumerate(kept)}
     return tuple(_thing(drafts[i], number) for i in kept)
 
 
-def _thing(draft: Draft, number: dict[int, int]) -> Thing:
+def _thing(draft: SceneDraft, number: dict[int, int]) -> Thing:
     of = number.get(draft.of) if draft.of is not None else None
     return Thing(
         draft.concept,

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from imagemill.pico.reading.drafts import BIG, LOCATIVE, WORN, Draft, Link
+from imagemill.pico.reading.drafts import BIG, LOCATIVE, WORN, Link, SceneDraft
 from imagemill.pico.reading.marks import AHEAD, Mark
-from imagemill.pico.reading.whole import Whole
+from imagemill.pico.reading.whole import WholePrompt
 
 NOUNS = ("thing", "part", "frame", "place", "unknown", "group")
 ADJECTIVES = ("colour", "size", "silent", "material", "modifier", "aloft", "time", "weather")
@@ -18,7 +18,7 @@ LEADING = (
 
 
 @dataclass
-class Clauses(Whole):
+class Clauses(WholePrompt):
     def on_silent(self, mark: Mark) -> None:
         if mark.said in LEADING:
             self.leading = True
@@ -244,7 +244,7 @@ class Clauses(Whole):
             if self.joint and last.kind == thing.kind and self.last in self.group:
                 self.group.append(i)
 
-    def _shares(self, last: Draft, i: int) -> bool:
+    def _shares(self, last: SceneDraft, i: int) -> bool:
         """Whether what was said of the thing before also holds for this one."""
         thing = self.things[i]
         if last.of is None or last.relation not in SHARED:

@@ -14,7 +14,7 @@ MOST = 24  # drafts of one prompt, so that long ones are read in linear time
 
 
 @dataclass
-class Draft:
+class SceneDraft:
     """A thing as it becomes known. said: the word for it; near: it is drawn as the next best
     thing; at: which mark it is. usual: how many where no count is said. weak: only said beside
     another ("star" of "star clip"). soft: its relation is a guess that a later word may better.
@@ -62,7 +62,7 @@ class Adjectives:
 @dataclass
 class Drafts:
     lexicon: Lexicon
-    things: list[Draft] = field(default_factory=list)
+    things: list[SceneDraft] = field(default_factory=list)
     group: list[int] = field(default_factory=list)  # the subjects of the sentence
 
     def is_a(self, i: int | None, *kinds: str) -> bool:
@@ -82,7 +82,7 @@ class Drafts:
         """Whether another rides or sits on it."""
         return any(x.of == i and x.relation in BEARING for x in self.things)
 
-    def carries(self, owner: int, thing: Draft) -> bool:
+    def carries(self, owner: int, thing: SceneDraft) -> bool:
         """Whether what the owner is said to be with is rather in its hands."""
         if thing.concept in self.lexicon.classes["players"]:
             return False
@@ -143,7 +143,7 @@ class Drafts:
         thing = self.things[i]
         thing.relation, thing.of, thing.soft = name, of, soft
 
-    def sensible(self, link: Link, subject: Draft, new: Draft) -> tuple[str, str]:
+    def sensible(self, link: Link, subject: SceneDraft, new: SceneDraft) -> tuple[str, str]:
         """The relation that is meant, by what the two things are."""
         name, owner = link.name, link.owner
         if subject.relation == "wears" and new.kind in WORN and name in LOCATIVE:
@@ -161,7 +161,9 @@ class Drafts:
             return ("before" if new.kind == "building" else "beside"), owner
         return name, owner
 
-    def _place_of(self, name: str, owner: str, subject: Draft, new: Draft) -> tuple[str, str]:
+    def _place_of(
+        self, name: str, owner: str, subject: SceneDraft, new: SceneDraft
+    ) -> tuple[str, str]:
         """ "On a horse" is riding it, "in a hat" is wearing it, "in a chair" is on it."""
         classes = self.lexicon.classes
         if name == "within":
@@ -178,11 +180,11 @@ class Drafts:
             return ("sits on" if new.concept in classes["seats"] else "in"), owner
         return ("rides" if self._is_ridden(subject, new) else name), owner
 
-    def _is_ridden(self, subject: Draft, new: Draft) -> bool:
+    def _is_ridden(self, subject: SceneDraft, new: SceneDraft) -> bool:
         by_person = new.kind == "animal" and subject.kind in ("person", "face")
         return by_person or new.concept in self.lexicon.classes["mounts"]
 
-    def _hold(self, name: str, owner: str, new: Draft) -> tuple[str, str]:
+    def _hold(self, name: str, owner: str, new: SceneDraft) -> tuple[str, str]:
         """A piano is not held, nor a house; what is played may be a ball."""
         classes = self.lexicon.classes
         if owner == "first":
@@ -197,7 +199,7 @@ class Drafts:
             return "beside", owner
         return "holds", owner
 
-    def _wear(self, owner: str, new: Draft) -> tuple[str, str]:
+    def _wear(self, owner: str, new: SceneDraft) -> tuple[str, str]:
         if owner == "second" and new.kind in ("tool", "instrument", "food"):
             return "holds", owner
         fits = owner == "first" or new.kind in (*WORN, "object", "toy", "plant")

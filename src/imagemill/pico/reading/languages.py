@@ -50,7 +50,7 @@ def common() -> dict[str, frozenset[str]]:
 @cache
 def names() -> dict[str, dict[str, str]]:
     """Of each language, its words for things."""
-    found: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, str]] = {}
     known = concepts()
     path = FOLDER / "languages.tsv.gz"
     if path.exists():
@@ -58,19 +58,19 @@ def names() -> dict[str, dict[str, str]]:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
                 if row["concept"] in known:
                     code = NAMED.get(row["language"], row["language"])
-                    found.setdefault(code, {}).setdefault(row["word"], row["concept"])
-    return found
+                    tables.setdefault(code, {}).setdefault(row["word"], row["concept"])
+    return tables
 
 
 @cache
 def small() -> dict[str, list[tuple[str, str, str]]]:
     """Of each language, its words for anything else: kind, word, value."""
-    found: dict[str, list[tuple[str, str, str]]] = {}
+    tables: dict[str, list[tuple[str, str, str]]] = {}
     for row in rows(FOLDER / "languages_small.tsv"):
         code = NAMED.get(row["language"], row["language"])
         kind, _, value = row["meaning"].partition(":")
-        found.setdefault(code, []).append((kind, row["word"], value))
-    return found
+        tables.setdefault(code, []).append((kind, row["word"], value))
+    return tables
 
 
 def language_of(prompt: str) -> str:
@@ -99,11 +99,11 @@ def _script(letter: str) -> list[str]:
 
 @cache
 def _scripts() -> list[tuple[tuple[str, str], list[str]]]:
-    found = []
+    ranges = []
     for value in habits()["scripts"].values():
         extent, *codes = value.split()
-        found.append(((extent[0], extent[2]), codes))
-    return found
+        ranges.append(((extent[0], extent[2]), codes))
+    return ranges
 
 
 @cache

@@ -84,32 +84,32 @@ class Lexicon:
         """What a phrase may be, and whether it is a plural."""
         if self.is_foreign:
             return self._foreign(phrase)
-        found = dict(self.phrases.get(phrase, {}))
+        senses = dict(self.phrases.get(phrase, {}))
         plural = False
         for last in self.singulars(phrase[-1]):
             single = self.phrases.get((*phrase[:-1], last), {})
             nouns = {kind: by for kind, by in single.items() if kind in ("thing", "part", "frame")}
             if nouns:
                 name = " ".join(phrase)
-                plural = phrase[-1] not in self.ones and found.get("thing") != name
-                found = {**nouns, **found}
+                plural = phrase[-1] not in self.ones and senses.get("thing") != name
+                senses = {**nouns, **senses}
                 break
-        return found, plural
+        return senses, plural
 
     @property
     def is_foreign(self) -> bool:
         return bool(self.stems or self.joined)
 
     def _foreign(self, phrase: Phrase) -> tuple[Senses, bool]:
-        found = self.phrases.get(phrase)
-        if found is None and len(phrase) == 1:
+        senses = self.phrases.get(phrase)
+        if senses is None and len(phrase) == 1:
             known = self._inflected(phrase[0])
             if known is not None:
                 plural = phrase[0].removeprefix(known) in self.plurals
                 return self.phrases[(known,)], plural
-        if found is None and self.fallback is not None and phrase[0].isascii():
+        if senses is None and self.fallback is not None and phrase[0].isascii():
             return self.fallback.senses(phrase)
-        return found or {}, False
+        return senses or {}, False
 
     def _inflected(self, word: str) -> str | None:
         """The word of which this is a form: both begin alike, and differ by few letters."""

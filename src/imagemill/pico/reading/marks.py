@@ -64,16 +64,16 @@ def tokens(prompt: str, lexicon: Lexicon) -> Iterator[Token]:
     prompt = prompt.strip()
     if len(prompt) > 2 and prompt[0] == prompt[-1] == '"' and prompt.count('"') == 2:
         prompt = prompt[1:-1]
-    prompt = _WEIGHT.sub(lambda found: "." if found[0] == "BREAK" else " ", prompt)
+    prompt = _WEIGHT.sub(lambda match: "." if match[0] == "BREAK" else " ", prompt)
     prompt = _LIKE.sub(" ", prompt)
     at = 0
-    for found in _QUOTES.finditer(prompt):
-        quoted = next(group for group in found.groups() if group is not None)
-        if _is_plain_word(quoted, prompt[max(0, found.start() - 24) : found.start()], lexicon):
+    for match in _QUOTES.finditer(prompt):
+        quoted = next(group for group in match.groups() if group is not None)
+        if _is_plain_word(quoted, prompt[max(0, match.start() - 24) : match.start()], lexicon):
             continue
-        yield from _bare(prompt[at : found.start()], lexicon)
+        yield from _bare(prompt[at : match.start()], lexicon)
         yield Token("quote", quoted.strip(" .,"), quoted)
-        at = found.end()
+        at = match.end()
     yield from _bare(prompt[at:], lexicon)
 
 
@@ -88,18 +88,18 @@ def _is_plain_word(quoted: str, before: str, lexicon: Lexicon) -> bool:
 
 def _bare(text: str, lexicon: Lexicon) -> Iterator[Token]:
     done = 0  # where the last emoji ended
-    for found in _TOKEN.finditer(text):
-        kind, said = str(found.lastgroup), found[0]
-        if found.start() < done:
+    for match in _TOKEN.finditer(text):
+        kind, said = str(match.lastgroup), match[0]
+        if match.start() < done:
             continue
         if kind == "word":
             yield from _words(said, lexicon)
         elif kind != "other":
             yield Token(kind, said)
         elif said > "\u00ff":
-            concept, done = _emoji(text, found.start(), lexicon)
+            concept, done = _emoji(text, match.start(), lexicon)
             if concept is not None:
-                yield Token("thing", concept, text[found.start() : done])
+                yield Token("thing", concept, text[match.start() : done])
                 yield Token("pause", ",")
 
 
@@ -130,40 +130,40 @@ def _emoji(text: str, start: int, lexicon: Lexicon) -> tuple[str | None, int]:
     return concept, end
 
 
-def counted(found: list[Token]) -> Iterator[Token]:
+def counted(stream: list[Token]) -> Iterator[Token]:
     """The same emoji in a row as a number and one of them."""
     at = 0
-    while at < len(found):
+    while at < len(stream):
         same = 1
-        while found[at].kind == "thing" and found[at] == _at(found, at + 2 * same):
+        while stream[at].kind == "thing" and stream[at] == _at(stream, at + 2 * same):
             same += 1
         if same > 1:
             yield Token("word", str(min(same, 6)))
             at += 2 * (same - 1)
-        yield found[at]
+        yield stream[at]
         at += 1
 
 
-def _at(found: list[Token], at: int) -> Token | None:
-    return found[at] if at < len(found) else None
+def _at(stream: list[Token], at: int) -> Token | None:
+    return stream[at] if at < len(stream) else None
 
 
 def marks(prompt: str, lexicon: Lexicon) -> list[Mark]:
-    found = list(counted(list(tokens(prompt, lexicon))))
-    return choose(list(_phrases(found, lexicon)), lexicon)
+    stream = list(counted(list(tokens(prompt, lexicon))))
+    return choose(list(_phrases(stream, lexicon)), lexicon)
 
 
-def _phrases(found: list[Token], lexicon: Lexicon) -> Iterator[Mark]:
+def _phrases(stream: list[Token], lexicon: Lexicon) -> Iterator[Mark]:
     """Marks whose senses are not yet chosen among: their kind is empty."""
     at = 0
-    while at < len(found):
-        token = found[at]
+    while at < len(stream):
+        token = stream[at]
         if token.kind != "word":
             yield Mark(token.kind, token.text, token.said)
             at += 1
             continue
         words = []
-        for other in found[at : at + lexicon.starts.get(token.text, 1)]:
+        for other in stream[at : at + lexicon.starts.get(token.text, 1)]:
             if other.kind != "word":
                 break
             words.append(other.text)
@@ -172,7 +172,7 @@ def _phrases(found: list[Token], lexicon: Lexicon) -> Iterator[Mark]:
             mark = Mark(mark.kind, mark.value, token.said)
         yield mark
         at += count
-        if "says" in mark.senses and (spoken := _spoken(found, at, mark.said, lexicon)):
+        if "says" in mark.senses and (spoken := _spoken(stream, at, mark.said, lexicon)):
             yield Mark("quote", " ".join(token.said for token in spoken))
             at += len(spoken)
 
@@ -194,10 +194,10 @@ def _longest(words: list[str], lexicon: Lexicon) -> tuple[Mark, int]:
 _LOUD = ("call", "name", "label", "title", "text", "writing", "letter", "caption", "which has")
 
 
-def _spoken(found: list[Token], at: int, cue: str, lexicon: Lexicon) -> list[Token]:
+def _spoken(stream: list[Token], at: int, cue: str, lexicon: Lexicon) -> list[Token]:
     spoken: list[Token] = []
     most = 1 if cue.endswith(("word", "letter", "number")) else SPOKEN
-    for token in found[at : at + most]:
+    for token in stream[at : at + most]:
         stops = {"relation", "with", "and", "written", "says", "tail", "copula", "of"}
         stopped = stops & set(lexicon.senses((token.text,))[0])
         if token.kind != "word" or (stopped and not (token.said.isupper() and token.text != "a")):
@@ -222,34 +222,34 @@ OBJECT = ("article", "definite", "count", "colour", "size", "thing", "place", "c
 NOUN_BEFORE = ("article", "definite", "count", "colour", "size", "measure", "container", "of")
 
 
-def choose(found: list[Mark], lexicon: Lexicon) -> list[Mark]:
+def choose(marks: list[Mark], lexicon: Lexicon) -> list[Mark]:
     chosen: list[Mark] = []
-    for i, mark in enumerate(found):
+    for i, mark in enumerate(marks):
         if mark.kind == "unknown" and lexicon.is_quiet(mark.value):
             mark = Mark("silent", mark.value, mark.said)
         elif not mark.kind:
-            kind = _kind(found, i, chosen)
+            kind = _kind(marks, i, chosen)
             value = mark.senses.get(kind, kind)
             mark = Mark(kind, value, mark.said, mark.plural, mark.near, mark.senses)
         chosen.append(mark)
     return chosen
 
 
-def _kind(found: list[Mark], i: int, chosen: list[Mark]) -> str:
-    senses = found[i].senses
+def _kind(marks: list[Mark], i: int, chosen: list[Mark]) -> str:
+    senses = marks[i].senses
     if "thing" in senses:
         for kind, rule in RULES.items():
-            if kind in senses and rule(found, i, chosen):
+            if kind in senses and rule(marks, i, chosen):
                 return kind
         verb = (
-            chosen and chosen[-1].said == "to" and not found[i].plural and " " not in found[i].said
+            chosen and chosen[-1].said == "to" and not marks[i].plural and " " not in marks[i].said
         )
         return "silent" if verb else "thing"
     if "tail" in senses and "relation" in senses:
-        following = found[i + 1] if i + 1 < len(found) else Mark("stop", "")
+        following = marks[i + 1] if i + 1 < len(marks) else Mark("stop", "")
         return "relation" if following.may(*OBJECT) else "tail"
     if "colour" in senses and "style" in senses:
-        return "style" if _is_of_picture(found, i, chosen) else "colour"
+        return "style" if _is_of_picture(marks, i, chosen) else "colour"
     if "group" in senses and not (chosen and chosen[-1].kind == "thing"):
         return next((kind for kind in ORDER if kind in senses and kind != "group"), "group")
     return next((kind for kind in ORDER if kind in senses), "silent")
@@ -259,34 +259,34 @@ def _before(chosen: list[Mark], *kinds: str) -> bool:
     return bool(chosen) and chosen[-1].kind in kinds
 
 
-def _is_colour(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
-    if found[i].plural:
+def _is_colour(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
+    if marks[i].plural:
         return False
-    if has_noun_behind(found, i) or _before(chosen, "copula", "thing"):
+    if has_noun_behind(marks, i) or _before(chosen, "copula", "thing"):
         return True
     return not (chosen == [] or _before(chosen, *NOUN_BEFORE, "relation", "and", "pause", "stop"))
 
 
-def _is_of_picture(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
+def _is_of_picture(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
     """Whether "black and white" is said of the picture, not of a cat in it."""
-    behind = found[i + 1 : i + 4]
+    behind = marks[i + 1 : i + 4]
     if any(mark.may("frame") or mark.senses.get("style") == "3d" for mark in behind):
         return not any(mark.may("thing") and not mark.may("frame") for mark in behind[:1])
     alone = not behind or behind[0].kind in ("pause", "stop")
     return alone and (not chosen or _before(chosen, "pause", "stop", "silent", "style"))
 
 
-def _is_adjective(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
-    return i + 1 < len(found) and found[i + 1].may("thing", "unknown", "group")
+def _is_adjective(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
+    return i + 1 < len(marks) and marks[i + 1].may("thing", "unknown", "group")
 
 
-def _is_tag(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
-    ends = i + 1 == len(found) or found[i + 1].kind in ("pause", "stop")
+def _is_tag(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
+    ends = i + 1 == len(marks) or marks[i + 1].kind in ("pause", "stop")
     return ends and _before(chosen, "pause", "stop")
 
 
-def _is_material(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
-    following = found[i + 1] if i + 1 < len(found) else None
+def _is_material(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
+    following = marks[i + 1] if i + 1 < len(marks) else None
     return following is not None and (
         following.may("thing", "place", "frame", "part", "unknown", "colour")
         and not following.may("relation")
@@ -294,9 +294,9 @@ def _is_material(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
     )
 
 
-def _is_modifier(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
-    following = found[i + 1] if i + 1 < len(found) else None
-    if following is None or found[i].plural:
+def _is_modifier(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
+    following = marks[i + 1] if i + 1 < len(marks) else None
+    if following is None or marks[i].plural:
         return False
     named = following.may("thing", "place", "frame") and not following.may("part", "relation")
     return named and not _says_where(following)
@@ -307,12 +307,12 @@ def _says_where(mark: Mark) -> bool:
     return mark.said.partition(" ")[0] in PREPOSITIONS
 
 
-def _is_verb(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
+def _is_verb(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
     return bool(chosen) and not _before(chosen, *NOUN_BEFORE, "pause", "stop", "and")
 
 
-def _is_place(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
-    return not found[i].near or (
+def _is_place(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
+    return not marks[i].near or (
         _before(chosen, "article", "definite", "relation")
         and any(mark.kind == "relation" and mark.said in INSIDE for mark in chosen[-2:])
     )
@@ -321,14 +321,14 @@ def _is_place(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
 INSIDE = ("in", "inside", "at", "into", "within", "inside of", "in the middle of")
 
 
-def _is_style(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
-    following = found[i + 1] if i + 1 < len(found) else None
+def _is_style(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
+    following = marks[i + 1] if i + 1 < len(marks) else None
     return (following is not None and following.may("of")) or not _before(
         chosen, *NOUN_BEFORE, "relation", "with"
     )
 
 
-def _is_group(found: list[Mark], i: int, chosen: list[Mark]) -> bool:
+def _is_group(marks: list[Mark], i: int, chosen: list[Mark]) -> bool:
     return _before(chosen, "thing")
 
 
@@ -343,7 +343,7 @@ RULES: dict[str, Callable[[list[Mark], int, list[Mark]], bool]] = {
     "material": _is_material,
     "modifier": _is_modifier,
     "group": _is_group,
-    "time": lambda found, i, chosen: " " not in found[i].said,
+    "time": lambda marks, i, chosen: " " not in marks[i].said,
     "weather": lambda *_: True,
     "aloft": lambda *_: True,
     "part": lambda *_: True,
@@ -351,9 +351,9 @@ RULES: dict[str, Callable[[list[Mark], int, list[Mark]], bool]] = {
 }
 
 
-def has_noun_behind(found: list[Mark], i: int) -> bool:
+def has_noun_behind(marks: list[Mark], i: int) -> bool:
     """Whether the adjective at `i` has a noun behind it: "red and white striped ball"."""
-    for mark in found[i + 1 : i + 1 + AHEAD]:
+    for mark in marks[i + 1 : i + 1 + AHEAD]:
         if mark.may("relation", "article", "definite", "copula", "with") or mark.kind in (
             "pause", "stop", "quote",
         ):  # fmt: skip

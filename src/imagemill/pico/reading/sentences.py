@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from imagemill.pico.reading.clauses import ADJECTIVES, Clauses
-from imagemill.pico.reading.drafts import MOST, WORN, Adjectives, Draft, Link
+from imagemill.pico.reading.drafts import MOST, WORN, Adjectives, Link, SceneDraft
 from imagemill.pico.reading.marks import Mark
 
 ENDS = ("stop", "pause", "relation", "with", "and", "of", "tail", "copula")
@@ -236,7 +236,7 @@ class Sentences(Clauses):
         verb = self.behind().said.endswith("s") and self.behind(2).kind in ("relation", "tail")
         return self.behind(2).kind in ENDS and not verb
 
-    def _draft(self, name: str, kind: str, mark: Mark) -> Draft:
+    def _draft(self, name: str, kind: str, mark: Mark) -> SceneDraft:
         a, word = self.adjectives, mark.said.split()[-1]
         usual = 6 if self.strewn and mark.plural else 1
         if word in self.lexicon.twos:
@@ -245,7 +245,7 @@ class Sentences(Clauses):
             usual = 3
         if a.count == 2 and word in self.lexicon.ones and kind in (*WORN, "tool"):
             a.count = 1  # a pair of scissors
-        draft = Draft(name, kind, mark.said, mark.near, self.at, self.sentence)
+        draft = SceneDraft(name, kind, mark.said, mark.near, self.at, self.sentence)
         draft.weak = self._is_followed_by_unknown_noun()
         return replace(draft, colour=a.colour, size=a.size, count=a.count, usual=usual)
 
@@ -263,7 +263,7 @@ class Sentences(Clauses):
             return i
         return None
 
-    def _is_called(self, thing: Draft, name: str) -> bool:
+    def _is_called(self, thing: SceneDraft, name: str) -> bool:
         """Whether "the mountain" of a later sentence is the Mount Fuji of an earlier one."""
         later = self.adjectives.article == "definite" and thing.sentence < self.sentence
         general = name in self.lexicon.classes["general"]

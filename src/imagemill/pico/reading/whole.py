@@ -1,6 +1,7 @@
 """What a prompt says of the whole picture: place, time, weather, style and letters.
 
-`Whole` also holds where the reading of the marks stands; `clauses.py` and `sentences.py` go on.
+`WholePrompt` also holds where the reading of the marks stands; `clauses.py` and `sentences.py`
+go on.
 """
 
 import unicodedata
@@ -16,7 +17,7 @@ PREPOSITIONS = ("in ", "on ", "at ", "by ", "under", "beneath", "through ", "acr
 
 
 @dataclass
-class Whole(Drafts):
+class WholePrompt(Drafts):
     marks: list[Mark] = field(default_factory=list)
     place: str = ""
     time: str = ""
