@@ -2,6 +2,7 @@
 cannot be forgotten.
 """
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,16 +15,24 @@ import websockets
 from fastapi.routing import iter_route_contexts
 from starlette.types import Message
 
-from imagemill.admission import OPEN, SHOWN, Names
+from imagemill.admission import EXPOSED, OPEN, SHOWN, Names
 from imagemill.app import create_app
 from imagemill.errors import Fault
 from imagemill.settings import Settings, load
 from tests.engines import PlainEngine
+from tests.painting_calls import CALLS
 from tests.realtime_harness import serving as listening
+from tests.replies import RECORD
 
 pytestmark = pytest.mark.anyio
 
 PAGE = "https://evil.example"
+# What browsers show of every reply, and what is for them alone.
+UNEXPOSED = {
+    "cache-control", "content-length", "content-type", "last-modified", "vary", "date",
+    "access-control-allow-origin", "access-control-expose-headers", "x-accel-buffering",
+    "content-security-policy", "x-content-type-options",
+}  # fmt: skip
 REBOUND = "evil.example:8000"
 SIMPLE = {"content-type": "text/plain;charset=UTF-8"}  # a form's, which no browser asks about
 BODY = '{"inputs": "a cat"}'
@@ -196,6 +205,87 @@ async def test_a_page_that_the_operator_lists_may_call_and_read(
     assert (other.status_code == 200) is (origins == ["*"])
 
 
+@pytest.mark.parametrize(
+    ("listed", "origin", "may"),
+    [
+        ("http://localhost:*", "http://localhost:5173", True),
+        ("http://localhost:*", "http://localhost", True),
+        ("http://localhost:*", "http://localhost.evil.example:80", False),
+        ("https://*.example.com", "https://a.b.example.com", True),
+        ("https://*.example.com", "https://example.com", False),
+        ("https://*.example.com", "https://evilexample.com", False),
+        ("https://*.example.com", "http://a.example.com", False),
+        ("chrome-extension://*", "chrome-extension://abcdefghijklmnop", True),
+        ("chrome-extension://*", "moz-extension://abcdefghijklmnop", False),
+        ("chrome-extension://*", "https://chrome-extension", False),
+        ("chrome-extension://abc", "chrome-extension://abcd", False),
+        ("null", "null", True),
+        ("http://[::1]:3000", "http://[::1]:3000", True),
+        ("http://a.b", "http://axb", False),
+    ],
+)
+async def test_a_star_in_an_origin_stands_for_names_ports_or_extensions(
+    tmp_path: Path, listed: str, origin: str, may: bool
+) -> None:
+    async with open_server(tmp_path, origins=[listed]) as client:
+        reply = await client.post("/", content=BODY, headers=SIMPLE | {"origin": origin})
+    assert (reply.status_code == 200) is may
+    assert (reply.headers.get("access-control-allow-origin") == origin) is may
+
+
+async def test_where_every_page_may_call_a_browser_may_hide_which_it_is(tmp_path: Path) -> None:
+    async with open_server(tmp_path, origins=["*"]) as client:
+        marks = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "image"}
+        assert (await client.get("/sdapi/v1/progress", headers=marks)).status_code == 200
+
+
+async def test_only_fal_s_storage_answered_a_preflight(tmp_path: Path) -> None:
+    """Every API does for a page that is listed, with all that its clients send and read."""
+    asked = {
+        "origin": PAGE,
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-stainless-lang,prefer",
+        "access-control-request-private-network": "true",
+    }
+    async with open_server(tmp_path, PlainEngine(), origins=[PAGE]) as client:
+        for name, call in CALLS.items():
+            told = (await client.options(call.path, headers=asked)).headers
+            assert told["access-control-allow-origin"] == PAGE, name
+            assert told["access-control-allow-headers"] == asked["access-control-request-headers"]
+            assert {"GET", "POST", "PUT", "DELETE"} <= {
+                *told["access-control-allow-methods"].split(", ")
+            }
+            assert int(told["access-control-max-age"]) >= 600
+            assert told["access-control-allow-private-network"] == "true"
+            headers = {"origin": PAGE, "prefer": "wait", "authorization": call.credential}
+            for body in (call.body, {}):
+                told = (await client.post(call.path, json=body, headers=headers)).headers
+                assert told["access-control-allow-origin"] == PAGE, name
+                exposed = {*told["access-control-expose-headers"].split(", ")}
+                assert {*told} - exposed <= UNEXPOSED, name
+
+
+async def test_a_refused_preflight_says_which_setting_allows_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    asked = {"origin": PAGE, "access-control-request-method": "POST"}
+    async with open_server(tmp_path) as client:
+        for call in CALLS.values():
+            caplog.clear()
+            reply = await client.options(call.path, headers=asked)
+            assert (reply.status_code, "setting origins" in reply.text) == (403, True)
+            assert "access-control-allow-origin" not in reply.headers
+            assert f"pages of '{PAGE}' may not call" in caplog.text
+            assert "setting origins" in caplog.text
+
+
+def test_every_header_of_a_reply_may_be_read_by_a_page() -> None:
+    kept = [json.loads(line)["headers"] for line in RECORD.read_text("utf-8").splitlines()]
+    names = {name for headers in kept for name, _ in headers}
+    assert names - {*EXPOSED} <= UNEXPOSED
+
+
 async def test_a_file_may_be_shown_and_read_by_any_page(tmp_path: Path) -> None:
     async with open_server(tmp_path) as client:
         body = {"prompt": "a cat", "image_size": {"width": 64, "height": 64}}
@@ -208,6 +298,23 @@ async def test_a_file_may_be_shown_and_read_by_any_page(tmp_path: Path) -> None:
             for verb, status in (("GET", 200), ("PUT", 403)):
                 asked = {"origin": PAGE, "access-control-request-method": verb}
                 assert (await client.options(url, headers=asked)).status_code == status
+
+
+async def test_head_was_405_but_for_files(tmp_path: Path) -> None:
+    """Load balancers ask so after the health; what GET answers is told without a body."""
+    async with open_server(tmp_path, PlainEngine()) as client:
+        for verb, path in all_routes(tmp_path):
+            if verb != "GET":
+                continue
+            told, whole = await client.head(path), await client.get(path)
+            assert (told.status_code, told.content) == (whole.status_code, b""), path
+            assert {*told.headers} == {*whole.headers}, path
+        for path in ("/health", "/v1/models", "/sdapi/v1/options", "/metrics", "/docs"):
+            assert (await client.head(path)).status_code == 200, path
+        other = await client.head("/sdapi/v1/txt2img")
+        refused = await client.patch("/health")
+    assert (other.status_code, other.headers["allow"]) == (405, "POST")
+    assert refused.headers["allow"] == "GET, HEAD"
 
 
 async def test_the_health_is_for_whoever_asks(tmp_path: Path) -> None:

@@ -353,3 +353,26 @@ def test_descriptors_are_there_for_as_many_as_are_held(monkeypatch: pytest.Monke
     limits["now"] = (1024, resource.RLIM_INFINITY)
     assert most_connections(1000) == 1000
     assert limits["now"][0] > 2000
+
+
+async def test_a_stream_to_http_1_0_was_sent_in_chunks_that_it_cannot_read(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    app = create_app(settings, PlainEngine())
+    small = b'"width": 64, "height": 64, "stream": true'
+    body = b'{"model": "gpt-image-1", "prompt": "a red cat", %s}' % small
+    head = b"POST /v1/images/generations HTTP/1.0\r\ncontent-length: %d\r\n" % len(body)
+    async with app.router.lifespan_context(app), listening(server_config(settings, app)) as port:
+        async with connection(port) as caller:
+            await caller.send(head + b"host: localhost\r\nconnection: keep-alive\r\n\r\n" + body)
+            reply = await caller.closed()
+        async with connection(port) as caller:
+            await caller.send(b"GET /health HTTP/1.0\r\n\r\n")
+            measured = await caller.closed()
+    told, _, content = reply.partition(b"\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 200")
+    assert b"transfer-encoding" not in told
+    assert b"connection: close" in told
+    assert content.startswith(b"event: image_generation")
+    assert content.endswith(b"\n\n")
+    told, _, content = measured.partition(b"\r\n\r\n")
+    assert f"content-length: {len(content)}".encode() in told

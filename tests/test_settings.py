@@ -37,6 +37,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "connections": ("8", "8", 8),
     "fetch_hosts": ('["a.local"]', '["a.local"]', ["a.local"]),
     "behind_proxy": ("true", "true", True),
+    "root_path": ('"mill/"', "/mill", "/mill"),
     "hosts": ('["Images.Example.com"]', '["images.example.com."]', ["images.example.com"]),
     "origins": (
         '["http://localhost:3000/"]',

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sqlite3
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,12 +17,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from imagemill.app import create_app, server_config
+from imagemill.app import create_app, exports, server_config
 from imagemill.errors import Fault
 from imagemill.files.identity import MARK
 from imagemill.job import Status
 from imagemill.jobs.lifecycle import ENDING
-from imagemill.server import Server
+from imagemill.server import Server, bound_to
 from imagemill.settings import Settings
 from imagemill.store import Database, Jobs, dead_letters, opening
 from imagemill.store.opening import mark, newest
@@ -390,3 +391,44 @@ async def test_a_stop_while_a_server_still_starts_leaves_nothing(tmp_path: Path)
         await task
         assert not server.started
         assert engine.closed
+
+
+# Addresses of IPv6
+
+
+async def test_a_server_on_ipv6_did_not_start_with_tls(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, host="::1", tls=True)
+    assert f"export FAL_RUN_HOST='[::1]:{settings.port}/fal/run'" in exports(settings)
+    async with running(tmp_path, PlainEngine(), host="::1", tls=True) as (server, _):
+        port = int((await started(server)).rpartition(":")[2])
+        trusted = ssl.create_default_context(cafile=tmp_path / "tls" / "ca.pem")
+        async with httpx.AsyncClient(verify=trusted) as client:
+            reply = await client.get(f"https://[::1]:{port}/fal/api/v1/models?limit=1")
+    assert f"https://[::1]:{port}/" in reply.text
+
+
+async def test_the_address_that_is_logged_has_brackets(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with running(tmp_path, PlainEngine(), host="::1") as (server, _):
+        port = (await started(server)).rpartition(":")[2]
+    assert f"running on http://[::1]:{port} " in caplog.text
+
+
+def test_a_free_port_is_the_same_on_every_address_of_a_name() -> None:
+    """localhost is of both kinds on most machines; where one kind is missing, the other serves."""
+    both = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+    ]
+    bound = bound_to(both, 0)
+    try:
+        assert [each.family for each in bound] == [socket.AF_INET6, socket.AF_INET]
+        assert len({each.getsockname()[1] for each in bound}) == 1
+    finally:
+        for each in bound:
+            each.close()
+    elsewhere = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0))
+    [only] = bound_to([elsewhere, both[1]], 0)
+    only.close()

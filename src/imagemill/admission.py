@@ -23,7 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imagemill import doors
 from imagemill.errors import Fault, Kind
-from imagemill.host_routing import FILES, path_of
+from imagemill.host_routing import FILES
+from imagemill.http.addresses import HOST, path_of
 from imagemill.http.hosts import HOSTS
 from imagemill.http.identity import LOCAL
 from imagemill.settings import ANY, Settings, is_loopback
@@ -44,14 +45,21 @@ FORWARDED = (
 # Below these no name is given away in the public DNS, so that no stranger can lead one here.
 PRIVATE_DOMAINS = (".localhost", ".local", ".lan", ".internal", ".home.arpa")
 POLICY_VIOLATION = 1008
+# What a page may read of a reply, besides what browsers show of every one.
 EXPOSED = (
-    *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-request-id"),
+    *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-fal-needs-retry"),
+    *("x-fal-retryable", "x-request-id", "x-error-message", "x-error-code", "x-should-retry"),
     *("x-imagemill-model", "x-imagemill-seed", "x-imagemill-cache", "x-imagemill-ignored"),
+    *("x-imagemill-size", "x-compute-characters", "x-compute-images", "x-compute-time"),
+    *("openai-processing-ms", "www-authenticate", "allow", "accept-encoding", "link"),
     *("retry-after", "location", "etag", "content-range", "content-disposition", "accept-ranges"),
 )
+PREFLIGHT_SECONDS = 7200  # that a browser need not ask again; Chromium remembers none for longer
 
 _HOST = re.compile(r"(?P<name>[\w.-]{1,253}|\[[\da-f:.]{2,45}\])(:\d{1,5})?", re.ASCII)
 _DEFAULT_PORT = re.compile(r":(80|443)$")
+# What a star stands for in an origin, by what is around it.
+_STARS = ((r"://\*\.", r"://([\w-]+\.)+"), (r"://\*", r"://[\w.-]+"), (r":\*", r"(:\d{1,5})?"))
 
 
 @dataclass(frozen=True)
@@ -96,10 +104,19 @@ class Admission:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.names = Names(settings.host, settings.hosts)
-        self.origins, self.behind_proxy = settings.origins, settings.behind_proxy
-        common: dict[str, Any] = {"allow_headers": ["*"], "expose_headers": EXPOSED}
-        self.shown = CORSMiddleware(app, ["*"], [*READS], **common)
-        self.listed = CORSMiddleware(app, self.origins, ["*"], allow_private_network=True, **common)
+        self.behind_proxy = settings.behind_proxy
+        self.listed = listed(settings.origins)
+        common: dict[str, Any] = {
+            "allow_headers": ["*"],
+            "expose_headers": EXPOSED,
+            "max_age": PREFLIGHT_SECONDS,
+            "allow_private_network": True,
+        }
+        everybody = ["*"] if ANY in settings.origins else []
+        self.to_all = CORSMiddleware(app, ["*"], sorted(READS), **common)
+        self.to_listed = CORSMiddleware(
+            app, everybody, ["*"], allow_origin_regex=self.listed.pattern, **common
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -125,23 +142,22 @@ class Admission:
         for host in headers.getlist("host"):
             if not self.names.admit(host, by_page):
                 return _misdirected(host)
-        if not self._is_foreign(headers) or self._is_listed(headers):
+        if not self._is_foreign(scope, headers) or self._is_listed(headers):
             return None
         if _is_shown(scope, headers) or _is_visit(scope, headers):
             return None
         return _foreign(headers.get("origin"))
 
-    def _is_foreign(self, headers: Headers) -> bool:
+    def _is_foreign(self, scope: Scope, headers: Headers) -> bool:
         """Whether a page asks that is not of this server."""
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
         if site in ("same-origin", "none"):
             return False
         if origin is None:
             return site is not None
-        own = [headers.get("host", "")]
-        if self.behind_proxy:
-            own.append(headers.get("x-forwarded-host", "").partition(",")[0].strip())
-        return _authority(origin) not in map(_plain, own)
+        own = headers.get("host", ""), scope.get(HOST, "")
+        authority = _authority(origin)
+        return not authority or authority not in map(_plain, own)
 
     def _is_local(self, scope: Scope, headers: Headers) -> bool:
         """Whether a program of this machine asks, as far as can be told; no page, and no proxy.
@@ -159,18 +175,29 @@ class Admission:
             and is_loopback(named["name"].strip("[]"))
             and scope.get("http_version") != "1.0"
             and not any(name.startswith(FORWARDED) for name in headers)
-            and not self._is_foreign(headers)
+            and not self._is_foreign(scope, headers)
         )
 
     def _is_listed(self, headers: Headers) -> bool:
-        return ANY in self.origins or headers.get("origin") in self.origins
+        return self.listed.fullmatch(headers.get("origin", "")) is not None
 
     def _way(self, scope: Scope, headers: Headers) -> ASGIApp:
         if "origin" not in headers or scope["type"] != "http":
             return self.app
         if self._is_listed(headers):
-            return self.listed
-        return self.shown if _is_shown(scope, headers) else self.app
+            return self.to_listed
+        return self.to_all if _is_shown(scope, headers) else self.app
+
+
+def listed(origins: Sequence[str]) -> re.Pattern[str]:
+    """What the origins fit that the operator lists."""
+    patterns = [".*" if ANY in origins else "(?!)"]
+    for origin in origins:
+        pattern = re.escape(origin)
+        for star, meant in _STARS:
+            pattern = pattern.replace(star, meant)
+        patterns.append(pattern)
+    return re.compile("|".join(patterns))
 
 
 def is_of_page(headers: Headers) -> bool:

@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from imagemill import __version__, telemetry
-from imagemill.admission import Admission
+from imagemill.admission import SHOWN, Admission
 from imagemill.assembly import assemble
 from imagemill.budget import Budget
 from imagemill.catalog import Catalog
@@ -21,10 +21,16 @@ from imagemill.dialects import fal, hf_inference
 from imagemill.doors import DIALECTS, refuse
 from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
-from imagemill.host_routing import HostRouting, path_of
+from imagemill.host_routing import HostRouting
 from imagemill.http import file_responses
+from imagemill.http.addresses import AddressMiddleware, path_of
 from imagemill.http.context import AppContext
-from imagemill.http.middleware import PacingMiddleware, RequestIdMiddleware, SlowRetryMiddleware
+from imagemill.http.middleware import (
+    HeadMiddleware,
+    PacingMiddleware,
+    RequestIdMiddleware,
+    SlowRetryMiddleware,
+)
 from imagemill.http.request_body import Bodies, Bounded
 from imagemill.jobs.service import Service
 from imagemill.pacing import Pacer
@@ -57,7 +63,6 @@ def create_app(
         metrics,
         settings.body_limit,
         settings.input_limit,
-        settings.behind_proxy,
         settings.on_hang_up,
     )
     app = FastAPIOffline(
@@ -66,15 +71,18 @@ def create_app(
         description="Answers the hosted image APIs that you already use, and paints itself.",
         lifespan=_lifespan(service, settings.shutdown_time),
         redoc_url=None,
+        redirect_slashes=False,  # no path that arrives has one at its end
     )
     for routes in (*(each.routes for each in DIALECTS), file_responses.routes, _server_routes):
         app.include_router(routes(context))
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_middleware(HeadMiddleware, SHOWN)
     app.add_middleware(SlowRetryMiddleware, hf_inference.IMPATIENT)
     app.add_middleware(Admission, settings)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(HostRouting, settings.input_limit, catalog.default)
+    app.add_middleware(AddressMiddleware, settings.root_path, settings.behind_proxy)
     app.add_middleware(Bounded, inputs)
     app.add_middleware(PacingMiddleware, Pacer(BEGUN_A_PASS))
     metrics.inputs.labels("memory").set_function(lambda: inputs.memory.taken)
@@ -117,6 +125,7 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         log_config=None,
         access_log=False,  # `RequestIdMiddleware` writes one, with the request's id
         server_header=False,
+        proxy_headers=False,  # `AddressMiddleware` reads them, where they may be believed
         timeout_graceful_shutdown=max(1, round(settings.shutdown_time)),
     )
 
@@ -126,7 +135,8 @@ def exports(settings: Settings) -> str:
     # Here, since few who serve need it and it brings all of `imagemill exec`.
     from imagemill.exec import surroundings
 
-    url = f"https://{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"https://{host}:{settings.port}"
     return surroundings.exports(_authority(settings), url)
 
 
@@ -181,4 +191,6 @@ async def _refuse(request: Request, error: Exception) -> Response:
     kind = UNROUTED.get(error.status_code, Kind.MALFORMED)
     response = refuse(path, request.headers, Fault(kind, message))
     response.headers.update(error.headers or {})
+    if response.headers.get("allow") == "GET":
+        response.headers["allow"] = "GET, HEAD"
     return response

@@ -15,8 +15,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from imagemill.budget import Budget
@@ -237,6 +241,9 @@ class BoundedHttp(HttpToolsProtocol):
         self.watch.answered(self)
         super().on_response_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, _unchunked(app, cycle) if _is_old(cycle) else app)
+
     def handle_websocket_upgrade(self) -> None:
         if self._head_size() > self.watch.limits.head_bytes:
             self._refuse(431, self._too_large())
@@ -323,6 +330,32 @@ def most_connections(wanted: int) -> int:
     if fit < wanted:
         log.warning("only %d connections are held: %d descriptors may be open", fit, highest)
     return min(wanted, fit)
+
+
+def _is_old(cycle: RequestResponseCycle) -> bool:
+    return cycle.scope["http_version"] == "1.0"
+
+
+def _unchunked(app: Any, cycle: RequestResponseCycle) -> Any:
+    """An application whose replies of unknown length are told as HTTP/1.0 reads them: as they are,
+    until the connection ends, which uvicorn sees to.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        measured = True
+
+        async def written(message: Message) -> None:
+            nonlocal measured
+            if message["type"] == "http.response.start":
+                measured = any(name.lower() == b"content-length" for name, _ in message["headers"])
+                cycle.chunked_encoding = None if measured else False
+            elif not measured:
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, written)
+
+    return answer
 
 
 def _refusing(status: int, message: str) -> Any:

@@ -7,6 +7,7 @@ class Kind(StrEnum):
     INVALID = "invalid"  # the caller's input; `field` tells which
     NOT_FOUND = "not_found"
     TOO_LARGE = "too_large"  # the body, before it was read
+    ENCODED = "encoded"  # the body is packed in a way that is not read here
     SLOW = "slow"  # the body stopped coming, or came too slowly
     BUSY = "busy"  # the queue is full; `retry_after` tells when to come again
     LOADING = "loading"  # the model is not ready yet

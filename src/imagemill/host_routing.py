@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from imagemill.catalog.models import named_by
 from imagemill.errors import Fault, Kind
 from imagemill.http import json_body
+from imagemill.http.addresses import at, path_of
 from imagemill.http.hosts import FAL_CDN, HOSTS
 from imagemill.http.operation import reading
 from imagemill.http.request_body import WHOLE, Whole, announced, bodies_of
@@ -110,7 +110,7 @@ class HostRouting:
             whole = await bodies_of(scope).whole(scope, receive, self.limit)
             body, receive = await _object(scope, whole), _replayed(whole, receive)
         if provider is None:
-            return _at(scope, _of_caller(body) + GENERATIONS), receive
+            return at(scope, _of_caller(body) + GENERATIONS), receive
         if "inputs" not in body or body.keys() & set(OTHERS):
             return scope, receive
         return await _inferred(scope, provider, body, self.default), receive
@@ -123,7 +123,7 @@ def _of_host(scope: Scope) -> Scope:
     if host in HOSTS:
         scope = {**scope, "scheme": SECURE.get(scope.get("scheme", ""), scope.get("scheme"))}
         if HOSTS[host]:
-            return scope if _canonical(path, HOSTS[host]) else _at(scope, HOSTS[host] + path)
+            return scope if _canonical(path, HOSTS[host]) else at(scope, HOSTS[host] + path)
     return _of_root(scope, path, headers.get("user-agent", ""))
 
 
@@ -139,13 +139,13 @@ def _canonical(path: str, prefix: str) -> bool:
 def _of_root(scope: Scope, path: str, agent: str) -> Scope:
     caller = next((prefix for begins, prefix in AGENTS.items() if agent.startswith(begins)), None)
     if SHARED.fullmatch(path):
-        return _at(scope, caller + GENERATIONS) if caller == "/together" else scope
+        return at(scope, caller + GENERATIONS) if caller == "/together" else scope
     if MODELS.fullmatch(path) and (caller or scope.get("method") == "QUERY"):
-        return _at(scope, (caller or "/replicate") + path)
+        return at(scope, (caller or "/replicate") + path)
     if before := ROUTER_BEFORE.fullmatch(path):
-        return _at(scope, before[1])
+        return at(scope, before[1])
     prefix = next((prefix for pattern, prefix in ROOT if pattern.fullmatch(path)), None)
-    return scope if prefix is None else _at(scope, prefix + path)
+    return scope if prefix is None else at(scope, prefix + path)
 
 
 def _of_caller(body: Mapping[str, Any]) -> str:
@@ -158,7 +158,7 @@ async def _inferred(scope: Scope, provider: str, body: dict[str, Any], default: 
     path = ROUTER[provider].fullmatch(path_of(scope))
     assert path is not None
     name = path.groupdict().get("model") or (model if isinstance(model, str) and model else None)
-    scope = _at(scope, INFERENCE + (default if name is None else _model(provider, name)))
+    scope = at(scope, INFERENCE + (default if name is None else _model(provider, name)))
     scope["query_string"] = b""  # it is the provider's
     if model is None:
         return scope
@@ -210,13 +210,3 @@ def _replayed(whole: Whole, receive: Receive) -> Receive:
         return {"type": "http.request", "body": content}
 
     return again
-
-
-def path_of(scope: Scope) -> str:
-    """The path of a call below the place where this server is mounted."""
-    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
-
-
-def _at(scope: Scope, path: str) -> Scope:
-    path = scope.get("root_path", "") + path
-    return {**scope, "path": path, "raw_path": quote(path).encode()}

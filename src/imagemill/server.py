@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -23,6 +24,7 @@ from imagemill.jobs.service import Service
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048  # connections that wait to be accepted
+NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 LOOKS_APART = 0.05  # seconds between looks at an address that another server has
 
 
@@ -98,19 +100,31 @@ def listening(host: str, port: int, last: bool) -> list[socket.socket]:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise _cannot(host, port, error.strerror or str(error)) from None
-    bound = list[socket.socket]()
-    for family, kind, protocol, _, address in dict.fromkeys(addresses):
-        try:
-            bound.append(_bound(family, kind, protocol, address))
-        except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL and len(addresses) > 1:
-                continue  # localhost has an address of IPv6 where there may be none
-            _close(bound)
-            if error.errno == errno.EADDRINUSE and not last:
-                return []
-            raise _cannot(host, port, os.strerror(error.errno or 0).lower()) from None
+    try:
+        bound = bound_to(addresses, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and not last:
+            return []
+        raise _cannot(host, port, os.strerror(error.errno or 0).lower()) from None
     if not bound:
         raise _cannot(host, port, "it has no address of this machine")
+    return bound
+
+
+def bound_to(addresses: Sequence[tuple[Any, ...]], port: int) -> list[socket.socket]:
+    """Sockets at all of the addresses, as `socket.getaddrinfo` has them, that this machine has, on
+    one port; raises an OSError where one is taken.
+    """
+    bound = list[socket.socket]()
+    for family, kind, protocol, _, address in dict.fromkeys(addresses):
+        own = port or (bound[0].getsockname()[1] if bound else 0)  # a free one is one for all
+        try:
+            bound.append(_bound(family, kind, protocol, (address[0], own, *address[2:])))
+        except OSError as error:
+            if error.errno in NOT_HERE and len(addresses) > 1:
+                continue  # localhost has an address of IPv6 where there may be none
+            _close(bound)
+            raise
     return bound
 
 

@@ -28,8 +28,12 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANY = "*"  # stands for every host, or every origin
 
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_PREFIX = re.compile(r"(/[\w.~@+-]*[\w~@+-]){1,16}", re.ASCII)  # no steps such as ..
 _DEVICE = re.compile(r"cpu|cuda:\d+")
-_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#@*\s]*")
+# With stars for all names below one, all ports, and all that a browser's extensions may be called.
+_ORIGIN = re.compile(
+    r"\*|null|(?!https?://\*(?!\.))[a-z][a-z0-9+.-]*://(\*|(\*\.)?[^/?#@*\s]*?(:\*)?)"
+)
 
 
 def is_loopback(host: str) -> bool:
@@ -50,8 +54,16 @@ def _host(text: str) -> str:
 def _origin(text: str) -> str:
     origin = text.strip().lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin):
-        raise ValueError("give scheme, host and port, as http://localhost:3000")
+        raise ValueError("give scheme, host and port, as http://localhost:3000 or http://a.org:*")
     return origin
+
+
+def prefixed(text: str) -> str:
+    """A prefix of paths as `/mill`, or nothing; raises a ValueError for what is none."""
+    prefix = "".join(f"/{part}" for part in text.strip().split("/") if part)
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ValueError("give the beginning of a path, as /mill")
+    return prefix
 
 
 def _device(text: str) -> str:
@@ -76,6 +88,7 @@ def _model(value: Any) -> Any:
 
 Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]
+Prefix = Annotated[str, AfterValidator(prefixed)]
 Devices = Annotated[list[Annotated[str, AfterValidator(_device)]], AfterValidator(_devices)]
 Model = Annotated[ModelSpec, BeforeValidator(_model)]
 
@@ -163,7 +176,11 @@ class Settings(BaseSettings):
         description="Hosts that may be fetched from and told of results though they are private.",
     )
     behind_proxy: bool = Field(
-        default=False, description="Believe the headers x-forwarded-proto and x-forwarded-host."
+        default=False,
+        description="Believe what a proxy says in x-forwarded-proto, -host, -prefix and -for.",
+    )
+    root_path: Prefix = Field(
+        default="", description="Prefix of all paths for callers, as /mill, where a proxy adds one."
     )
     hosts: list[Host] = Field(
         default_factory=list,

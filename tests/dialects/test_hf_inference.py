@@ -219,7 +219,7 @@ async def test_both_documented_forms_of_authorization_are_accepted(
     assert reply.status_code == 200
 
 
-@pytest.mark.parametrize("value", ["Basic c2VjcmV0", "Bearer", "Bearer ", "c2VjcmV0"])
+@pytest.mark.parametrize("value", ["Basic c2VjcmV0", "Bearer a b", "c2VjcmV0"])
 async def test_another_authorization_is_refused_and_not_repeated(
     serving: Serving, value: str
 ) -> None:

@@ -355,15 +355,14 @@ async def test_parameters_in_the_url_are_refused(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         replies = [
             await client.post(f"{PATH}?steps=4", json=params()),
-            await client.get("/together/v1/models?type=image"),
             await client.get("/together/v1/models?dedicated=1"),
         ]
-    assert [(each.status_code, error_of(each)["param"]) for each in replies] == [(400, "query")] * 3
+    assert [(each.status_code, error_of(each)["param"]) for each in replies] == [(400, "query")] * 2
 
 
 async def test_a_key_of_the_wrong_form_is_refused_in_together_s_words(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        for wrong in ("Key abc", "Bearer", "abc"):
+        for wrong in ("Key abc", "Bearer a b", "abc"):
             reply = await client.post(PATH, json=params(), headers={"authorization": wrong})
             assert (reply.status_code, error_of(reply)["code"]) == (401, "invalid_api_key")
         reply = await client.post(PATH, json=params(), headers={"authorization": "bearer abc"})
@@ -465,7 +464,7 @@ async def test_a_long_body_is_read_beside_the_loop_that_answers_everybody(
     app, name = FastAPI(), door.__name__.rpartition(".")[2]
     async with opened_house(tmp_path, PlainEngine()) as backend:
         service, files, catalog = backend.service, backend.objects, Catalog({}, True, version)
-        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20, False)
+        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20)
         app.include_router(door.routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

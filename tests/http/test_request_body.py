@@ -22,11 +22,19 @@ from imagemill.http.request_body import COPIES, IN_MEMORY, Arrival, Bodies, Pace
 from imagemill.settings import Settings
 from tests.conftest import Serving
 from tests.engines import PlainEngine
+from tests.painting_calls import CALLS
 from tests.slow_clients import chunk, connection, endless_body, listening, post
 
 pytestmark = pytest.mark.anyio
 
 LIMIT = 2**20
+# What reads a body, besides those of tests.painting_calls.
+READING = (
+    *("/openai/v1/images/edits", "/openai/v1/images/variations", "/v1/images/edits"),
+    *("/replicate/v1/predictions", "/replicate/v1/deployments/a/b/predictions"),
+    *("/replicate/v1/files", "/fal/queue/fal-ai/flux/dev", "/fal/rest/tokens"),
+    *("/sdapi/v1/img2img", "/sdapi/v1/options", "/sdapi/v1/png-info", "/models/a/b", "/"),
+)
 PACE = Pace(silence=30, grace=30, rate=1024)
 
 
@@ -160,6 +168,46 @@ async def test_a_body_that_finds_no_memory_is_told_to_come_again(tmp_path: Path)
             await bodies.read({"headers": []}, Sender((0, bytes(2 * IN_MEMORY))), LIMIT)
     assert (caught.value.kind, caught.value.retry_after) == (Kind.BUSY, 5.0)
     assert bodies.memory.taken == bodies.disk.taken == 0
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+async def test_a_body_that_stops_coming_is_told_408_by_every_route_that_reads_one(
+    serving: Serving, kind: str
+) -> None:
+    """Once: some routes look at a body and then read it, and waited twice."""
+
+    async def begun() -> AsyncIterator[bytes]:
+        yield b"--x"
+        await asyncio.Event().wait()
+
+    bodies = Bodies(pace=Pace(silence=0.001))
+    async with serving(PlainEngine(), bodies=bodies) as client:
+        for path in (*READING, *(call.path for call in CALLS.values())):
+            reply = await client.post(path, content=begun(), headers={"content-type": kind})
+            assert reply.status_code == 408, (path, reply.text)
+            assert "nothing came of the body for 0.001 seconds" in reply.text, path
+
+
+async def test_a_body_that_comes_steadily_was_cut_after_30_seconds_at_every_route(
+    serving: Serving,
+) -> None:
+    """The clock is the test's: half a second passes with each piece."""
+    now = 0.0
+
+    async def steadily(content: bytes) -> AsyncIterator[bytes]:
+        nonlocal now
+        for at in range(0, len(content), 600):
+            now += 0.5
+            yield content[at : at + 600]
+
+    bodies = Bodies(clock=lambda: now)
+    async with serving(PlainEngine(), bodies=bodies) as client:
+        for name, call in CALLS.items():
+            before = now
+            content = json.dumps(call.body).encode() + b" " * 100_000
+            reply = await client.post(call.path, content=steadily(content))
+            assert reply.status_code < 300, (name, reply.text)
+            assert now - before > 60, "twice the time that was allowed"
 
 
 async def until(true: Callable[[], bool]) -> None:

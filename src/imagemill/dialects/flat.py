@@ -13,7 +13,7 @@ from imagemill.generation import Answer, Draft
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of
-from imagemill.http.json_body import Guidance, Negative, Prompt, Seed, Side, Steps, Strict
+from imagemill.http.json_body import Guidance, Lax, Negative, Prompt, Seed, Side, Steps
 from imagemill.job import Submission
 
 DIALECT = "flat"
@@ -23,7 +23,7 @@ DEFAULT_STEPS = 25  # where the caller leaves them open, whatever the model
 PROMPTS = ("inputs", "prompt", "s")  # `s` is what the printed JavaScript sends
 
 
-class FlatBody(Strict, title="Body"):
+class FlatBody(Lax, title="Body"):
     """One of `inputs`, `prompt` and `s` is required; all else may be left open."""
 
     inputs: Prompt | None = None
@@ -94,7 +94,7 @@ def write(submission: Submission, answer: Answer) -> Response:
 def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message
-    return JSONResponse({"error": message}, STATUSES[fault.kind], replies.retry_header(fault))
+    return JSONResponse({"error": message}, STATUSES[fault.kind], replies.fault_headers(fault))
 
 
 async def _read(call: operation.Call) -> Submission:
@@ -104,7 +104,7 @@ async def _read(call: operation.Call) -> Submission:
 
 PAINT = operation.Operation(
     DIALECT,
-    operation.no_query,
+    operation.no_fields_in_query(FlatBody),
     _read,
     operation.painting(write),
     lambda _, fault: refuse(fault),

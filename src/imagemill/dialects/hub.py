@@ -124,7 +124,7 @@ def routes(context: AppContext) -> APIRouter:
 
 def refuse(fault: Fault) -> Response:
     message = CONTROL.sub(" ", fault.message)
-    headers = replies.retry_header(fault) | {"x-error-message": message.encode().decode("latin-1")}
+    headers = replies.fault_headers(fault) | {"x-error-message": message.encode().decode("latin-1")}
     if fault.kind in CODES:
         headers["x-error-code"] = CODES[fault.kind]
     return JSONResponse({"error": fault.message}, STATUSES[fault.kind], headers)

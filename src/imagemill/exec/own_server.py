@@ -54,6 +54,7 @@ def server_settings(
     settings.pop("IMAGEMILL_URL", None)  # of an `exec` around this one; no setting
     settings |= {"IMAGEMILL_LOG_FORMAT": "json", "IMAGEMILL_TLS": "false"}
     settings |= {"IMAGEMILL_LOG_LEVEL": "info", "IMAGEMILL_BEHIND_PROXY": "false"}
+    settings |= {"IMAGEMILL_ROOT_PATH": ""}
     settings["IMAGEMILL_HOSTS"] = json.dumps([*hosts])
     # The program calls by the names of others, so that the server cannot know that it is local.
     settings["IMAGEMILL_FETCH_HOSTS"] = _extended(settings.get("IMAGEMILL_FETCH_HOSTS"), LOOPBACK)

@@ -28,8 +28,6 @@ class AppContext:
     body_limit: int
     #: Bytes, of a body that may carry images.
     input_limit: int
-    #: What a proxy says of the caller's address is believed.
-    behind_proxy: bool
     #: By dialect, "finish" or "cancel": what becomes of work whose caller has hung up.
     on_hang_up: Mapping[str, str] = field(default_factory=dict)
 
@@ -39,4 +37,4 @@ class AppContext:
 
     def base(self, request: Request) -> str:
         """The address under which the caller knows this server, without a slash at the end."""
-        return base_of(request, self.behind_proxy)
+        return base_of(request)

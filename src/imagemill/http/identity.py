@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from imagemill.errors import invalid
+from imagemill.http.addresses import HOST
 from imagemill.http.hosts import FAL_CDN, hosts_below
 from imagemill.jobs.input_files import STORED, Caller
 
@@ -22,14 +23,17 @@ CDN_HOSTS = hosts_below(FAL_CDN)
 HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")
 
 _HOST = re.compile(r"[\w.-]{1,253}(:\d{1,5})?|\[[\da-fA-F:.]{2,45}\](:\d{1,5})?", re.ASCII)
-_BEARER = re.compile(r"bearer\s+\S+", re.IGNORECASE)
-_FILE = re.compile(r"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
+# Of clients that were given no key: what their library makes of it, in base64 too.
+_NO_KEY = frozenset({"", ":", "Og==", "Og"})
+_FILE = re.compile(r"https?://(?P<place>[^?#]+?)(?:/fal/cdn)?/(?P<key>files/[^?#]+)")
 
 
 def caller_of(headers: Headers) -> str:
-    """Who asks: a digest of the credential, empty where there is none."""
+    """Who asks: a digest of the credential, empty where there is none, or an empty one."""
     credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
-    return hashlib.sha256(credential.encode()).hexdigest()[:32] if credential else ""
+    if credential in _NO_KEY:
+        return ""
+    return hashlib.sha256(credential.encode()).hexdigest()[:32]
 
 
 def person_of(connection: HTTPConnection) -> str:
@@ -61,26 +65,26 @@ def of_hugging_face(headers: Headers) -> bool:
     return HUGGING_FACE.search(headers.get("user-agent", "")) is not None
 
 
+def formed(headers: Headers, *schemes: str) -> bool:
+    """Whether an Authorization is of one of the schemes, in small letters. There may be none; an
+    empty one, or one without a key, is the same.
+    """
+    scheme, *key = headers.get("authorization", "").split() or [""]
+    return not scheme or (scheme.lower() in schemes and len(key) <= 1)
+
+
 def bearer_formed(headers: Headers) -> bool:
-    """Whether an Authorization is a Bearer's; there may be none."""
-    value = headers.get("authorization")
-    return value is None or _BEARER.fullmatch(value.strip()) is not None
+    """Whether an Authorization is a Bearer's; there may be none, or an empty one."""
+    return formed(headers, "bearer")
 
 
-def base_of(request: Request, behind_proxy: bool = False) -> str:
+def base_of(request: Request) -> str:
     """The address under which the caller knows this server, without a slash at the end."""
-    scheme, host = request.url.scheme, request.headers.get("host", "")
-    if behind_proxy:
-        scheme = _first(request.headers.get("x-forwarded-proto", "")) or scheme
-        host = _first(request.headers.get("x-forwarded-host", "")) or host
+    scope = request.scope
+    scheme, host = scope.get("scheme", "http"), scope.get(HOST) or request.headers.get("host", "")
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise invalid("host", f"{scheme:.20}://{host:.80} is no address; send the header Host")
-    return f"{scheme}://{host}{request.scope.get('root_path', '')}"
-
-
-def _first(values: str) -> str:
-    """What the proxy said that is nearest to the caller."""
-    return values.partition(",")[0].strip().lower()
+    return f"{scheme}://{host}{scope.get('root_path', '')}"
 
 
 def own(url: str | None, base: str) -> str | None:
@@ -89,4 +93,4 @@ def own(url: str | None, base: str) -> str | None:
     if match is None:
         return url
     ours = base.partition("://")[2]
-    return STORED + match["key"] if match["host"] in (ours, *CDN_HOSTS) else url
+    return STORED + match["key"] if match["place"] in (ours, *CDN_HOSTS) else url

@@ -24,9 +24,13 @@ DEEPEST = 64  # levels; what is told again must be written, with less room than 
 WRONG: dict[str, str] = {
     "missing": "is required",
     "int_type": "{value} is not an integer",
+    "int_parsing": "{value} is not an integer",
+    "int_from_float": "{value} is not an integer",
     "float_type": "{value} is not a number",
+    "float_parsing": "{value} is not a number",
     "finite_number": "{value} is not a finite number",
     "bool_type": "{value} is not true or false",
+    "bool_parsing": "{value} is not true or false",
     "string_type": "{value} is not a string",
     "string_too_long": "the text has {length} characters; at most {max_length} are read",
     "string_unicode": "the string has half of a surrogate pair; send whole ones",
@@ -34,12 +38,18 @@ WRONG: dict[str, str] = {
 }
 
 
-class Strict(BaseModel):
+class Lax(BaseModel):
+    """A body as FastAPI takes it: a number may come in quotes, and an integer as 7.0; no unknown
+    field.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_max_length=LONGEST_URL)
+
+
+class Strict(Lax):
     """A body without coercion: no number in quotes, no boolean for a number, no unknown field."""
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", allow_inf_nan=False, str_max_length=LONGEST_URL
-    )
+    model_config = ConfigDict(strict=True)
 
 
 class Reply(Strict):
@@ -104,6 +114,15 @@ def parse(body: str) -> Any:
     return value
 
 
+def with_integers(value: Any) -> Any:
+    """A JSON value with 7 for 7.0, which JSON Schema takes for an integer and Python does not."""
+    if isinstance(value, dict):
+        return {name: with_integers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [with_integers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _check_levels(value: Any) -> None:
     level = [value]
     for _ in range(DEEPEST):
@@ -149,6 +168,15 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
         return {name: inline(value) for name, value in part.items()}
 
     return dict(inline(whole))
+
+
+def names(*models: type[BaseModel]) -> frozenset[str]:
+    """Of all fields of bodies, and of what is within them."""
+    known = set[str]()
+    for model in models:
+        for name, field in model.model_fields.items():
+            known |= {name, field.alias or name, *names(*_models(field.annotation))}
+    return frozenset(known)
 
 
 def _tell(model: type[BaseModel], error: Any) -> str:

@@ -1,4 +1,6 @@
-"""What every request passes on its way in: its turn, a request id, patience for hasty clients."""
+"""What every request passes on its way in: its turn, a request id, patience for hasty clients, and
+HEAD as GET without a body.
+"""
 
 import asyncio
 import logging
@@ -10,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imagemill.http.addresses import path_of
 from imagemill.pacing import Pacer
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,31 @@ class PacingMiddleware:
         if scope["type"] == "http":
             await self.pacer.turn()
         await self.app(scope, receive, send)
+
+
+class HeadMiddleware:
+    """Answers HEAD wherever GET is, with all but the body.
+
+    own: how paths begin whose routes do that themselves, and read no file for it.
+    """
+
+    def __init__(self, app: ASGIApp, own: tuple[str, ...]) -> None:
+        self.app, self.own = app, own
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "HEAD" or path_of(scope).startswith(self.own):
+            await self.app(scope, receive, send)
+            return
+        ended = False
+
+        async def without_body(message: Message) -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                await send(message)
+                await send({"type": "http.response.body"})
+
+        await self.app({**scope, "method": "GET"}, receive, without_body)
 
 
 class SlowRetryMiddleware:

@@ -5,20 +5,21 @@ import errno
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request, Response
+from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from imagemill.catalog import stands_in
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Answer
-from imagemill.http import replies, request_body, sse
+from imagemill.http import json_body, replies, request_body, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import is_local, person_of
 from imagemill.job import Job, Priority, Repeat, Submission
@@ -185,10 +186,31 @@ async def streamed(
     return sse.Watched(events(job), {}, lambda: service.leave(job))
 
 
-def no_query(request: Request) -> None:
-    """Raises a Fault where there are parameters in the URL."""
-    if request.url.query:
-        raise invalid("query", "parameters in the URL are not read here; put them into the body")
+def fields_in_query(
+    request: Request, fields: Container[str] = (), known: Container[str] = ()
+) -> list[str]:
+    """The parameters in the URL that are fields of a body. What is none, and not known, is passed
+    over and logged: clients of other APIs send `api-version`, and pages what tells them apart.
+    """
+    if not request.scope.get("query_string"):
+        return []
+    names = list(dict.fromkeys(request.query_params))
+    misplaced = [name for name in names if name in fields]
+    if unknown := [name for name in names if name not in known and name not in misplaced]:
+        log.info("parameters in the URL were passed over: %s", replies.listed(tuple(unknown)))
+    return misplaced
+
+
+def no_fields_in_query(*bodies: type[BaseModel]) -> Callable[[Request], None]:
+    """A check that raises a Fault where a field of one of the bodies is in the URL."""
+    fields = json_body.names(*bodies)
+
+    def check(request: Request) -> None:
+        if misplaced := fields_in_query(request, fields):
+            names = ", ".join(f"{name:.80}" for name in misplaced)
+            raise invalid("query", f"{names} in the URL is not read here; put it into the body")
+
+    return check
 
 
 def answering(

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
+from imagemill.http import content_coding
 
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
 
@@ -15,6 +16,7 @@ STATUSES: Mapping[Kind, int] = {
     Kind.INVALID: 400,
     Kind.NOT_FOUND: 404,
     Kind.TOO_LARGE: 413,
+    Kind.ENCODED: 415,
     Kind.SLOW: 408,
     Kind.BUSY: 429,  # not 503, which Hugging Face's JavaScript client sends again at once, for ever
     Kind.LOADING: 503,
@@ -76,10 +78,14 @@ def listed(words: tuple[str, ...]) -> str:
     return ", ".join(kept)
 
 
-def retry_header(fault: Fault) -> dict[str, str]:
-    if fault.retry_after is None:
-        return {}
-    return {"retry-after": str(math.ceil(fault.retry_after))}
+def fault_headers(fault: Fault) -> dict[str, str]:
+    """What the headers of every refusal tell: when to come again, or how bodies may be packed."""
+    headers = dict[str, str]()
+    if fault.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(fault.retry_after))
+    if fault.kind is Kind.ENCODED:
+        headers["accept-encoding"] = content_coding.READ
+    return headers
 
 
 def responses(statuses: Mapping[Kind, int], error: dict[str, Any]) -> dict[int | str, Any]:

@@ -22,6 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imagemill.budget import RETRY_SECONDS, Budget, Share
 from imagemill.errors import Fault, Kind
 from imagemill.folders import make_private
+from imagemill.http import content_coding
+from imagemill.http.content_coding import MOST_PACKED, Gzip, Plain
 from imagemill.threads import DISK
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 IN_MEMORY = 2**16  # bytes of a body on its way that lie in no file
 COPIES = 4  # of a body that there are while it is read: as bytes, text, strings, content
 OVERSLEPT = 5.0  # seconds after the end of a wait, which only a process that was stopped takes
+NOT_READ = (Kind.ENCODED, Kind.INVALID)  # what cannot be unpacked
 DRAINED = 16  # times the limit, read and thrown away so that the caller can hear our answer
 FULL_SECONDS = 60.0  # after which a disk that is full may have room again
 MEMORY, ON_DISK = 2**29, 2**33  # bytes, where nobody has set them
@@ -120,8 +123,8 @@ class Arrival:
 
 @dataclass
 class Whole:
-    """A body that has come, or why it has not. size: bytes, of one that is too large as far as it
-    was read.
+    """A body that has come, or why it has not. size: bytes as unpacked, of one that is too large as
+    far as it was read.
     """
 
     size: int = 0
@@ -215,31 +218,61 @@ class Bodies:
         arrival = Arrival(receive, self.pace, self.clock)
         self._arriving[arrival] = self.clock(), whole
         try:
-            await self._arrive(arrival, whole, limit)
+            await self._arrive(arrival, whole, limit, Headers(scope=scope))
         except (Fault, ClientDisconnect) as why:
             whole.fault = why
         finally:
             del self._arriving[arrival]
-            whole.size = arrival.size
             if whole.fault is not None or whole.size > limit:
                 whole.close()
         return whole
 
-    async def _arrive(self, arrival: Arrival, whole: Whole, limit: int) -> None:
-        drained_since: float | None = None
-        async for piece in arrival.pieces():
-            if arrival.size <= limit:
+    async def _arrive(self, arrival: Arrival, whole: Whole, limit: int, headers: Headers) -> None:
+        pieces = arrival.pieces()
+        try:
+            unpacker = content_coding.unpacker(headers)
+            fits = await self._keep(arrival, pieces, whole, limit, unpacker)
+        except Fault as fault:
+            if fault.kind in NOT_READ:
+                whole.close()
+                await self._drain(arrival, pieces, limit)
+            raise
+        if not fits:
+            whole.close()
+            await self._drain(arrival, pieces, limit)
+
+    async def _keep(
+        self,
+        arrival: Arrival,
+        pieces: AsyncIterator[bytes],
+        whole: Whole,
+        limit: int,
+        unpacker: Plain | Gzip,
+    ) -> bool:
+        """Whether the body is within the limit, beyond which none of it is unpacked."""
+        async for packed in pieces:
+            for piece in unpacker.pieces(packed):
+                whole.size += len(piece)
+                if whole.size > limit:
+                    return False
                 whole.head += piece
                 if len(whole.head) > IN_MEMORY:
                     await self._write(arrival, whole)
-                continue
-            whole.close()
-            drained_since = arrival.waited if drained_since is None else drained_since
-            late = arrival.waited - drained_since > self.pace.grace
-            if late or arrival.size > limit * DRAINED:
-                return
+            if arrival.size > limit * MOST_PACKED:
+                whole.size = arrival.size
+                return False
+        unpacker.end()
         if whole.file is not None and whole.head:
             await self._write(arrival, whole)
+        return True
+
+    async def _drain(self, arrival: Arrival, pieces: AsyncIterator[bytes], limit: int) -> None:
+        """Reads the rest of a body that is refused."""
+        since = arrival.waited
+        async for _ in pieces:
+            late = arrival.waited - since > self.pace.grace
+            if late or arrival.size > limit * DRAINED:
+                return
 
     async def _write(self, arrival: Arrival, whole: Whole) -> None:
         """Puts into the file what came since the last time."""

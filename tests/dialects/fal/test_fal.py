@@ -199,7 +199,7 @@ async def test_pictures_within_the_answer_when_asked_for(serving: Serving) -> No
         ({"prompt": None}, ["prompt"], "string_type"),
         ({"num_images": 0}, ["num_images"], "greater_than_equal"),
         ({"num_images": 99}, ["num_images"], "less_than_equal"),
-        ({"num_inference_steps": "4"}, ["num_inference_steps"], "int_type"),
+        ({"num_inference_steps": "four"}, ["num_inference_steps"], "int_parsing"),
         ({"seed": 2**64}, ["seed"], "less_than_equal"),
         ({"output_format": "tiff"}, ["output_format"], "one_of"),
         ({"image_size": "huge"}, ["image_size"], None),

@@ -69,7 +69,7 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
             "/fal/queue/fal-ai/flux",
             "fal_webhook=a%3Db",
         ),
-        ("https://rest.fal.ai/tokens/", "/fal/rest/tokens/", ""),
+        ("https://rest.fal.ai/tokens/", "/fal/rest/tokens", ""),
         (
             "https://rest.alpha.fal.ai/storage/upload/initiate?storage_type=gcs",
             "/fal/rest/storage/upload/initiate",

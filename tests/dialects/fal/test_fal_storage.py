@@ -74,13 +74,12 @@ async def site(
     folder: Path,
     store: ObjectStore | None = None,
     limits: UploadLimits = SMALL,
-    proxied: bool = False,
 ) -> AsyncIterator[Site]:
     database, clock = Database(at(folder)), Clock()
     await database.open()
     objects = Objects(store or MemoryStore(), FileTable(database), clock)
     app = FastAPI()
-    app.include_router(routes(objects, limits, proxied))
+    app.include_router(routes(objects, limits))
     opened = Site(app, objects, clock)
     async with opened.client:
         yield opened
@@ -160,16 +159,6 @@ def test_what_has_no_caller_cannot_be_private(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("proxied", [False, True])
-async def test_a_proxy_is_believed_only_where_there_is_one(tmp_path: Path, proxied: bool) -> None:
-    forwarded = {"x-forwarded-proto": "https", "x-forwarded-host": "mill.example, inner"}
-    async with site(tmp_path, proxied=proxied) as here:
-        reply = await here.client.post("/fal/rest/storage/auth/token", headers=KEY | forwarded)
-    base = "https://mill.example" if proxied else "http://server:8000"
-    assert reply.json()["base_url"] == f"{base}/fal/cdn"
-
-
-@pytest.mark.anyio
 async def test_a_host_that_is_none_is_not_printed_into_addresses(here: Site) -> None:
     headers = {"host": "evil.example/path?x="}
     reply = await here.client.post("/fal/rest/storage/auth/token", headers=headers)
@@ -207,10 +196,10 @@ async def test_a_token_lets_upload_for_an_hour(both: Site) -> None:
         ("Key anything", 200),
         ("Bearer wrong", 401),
         ("Bearer a.9999999999.00", 401),
-        ("Key", 401),
+        ("Key", 200),
         ("Key two words", 401),
         ("Basic dXNlcjpwYXNz", 401),
-        ("", 401),
+        ("", 200),
         (None, 200),
     ],
 )

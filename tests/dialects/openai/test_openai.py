@@ -351,7 +351,7 @@ async def test_parameters_in_the_url_are_refused(serving: Serving) -> None:
         assert (await client.post(PATH + "?n=2", json=SMALL)).status_code == 400
 
 
-@pytest.mark.parametrize("value", ["Basic eDp5", "sk-123", "Bearer", "Bearer a b"])
+@pytest.mark.parametrize("value", ["Basic eDp5", "sk-123", "Bearer a b"])
 async def test_a_credential_of_another_form_is_refused(serving: Serving, value: str) -> None:
     async with serving(PlainEngine()) as client:
         for verb, path in (("POST", PATH), ("GET", "/openai/v1/models")):
@@ -438,7 +438,7 @@ async def test_pictures_within_a_reply_are_kept_for_as_long_as_a_call_may_be_rep
         catalog = Catalog({}, True, lambda _: "1")
         app = FastAPI()
         service, files = backend.service, backend.objects
-        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20, False)
+        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20)
         app.include_router(routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

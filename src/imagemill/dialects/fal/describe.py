@@ -32,9 +32,7 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
         page = page_of(context.catalog, endpoint_id)
         if page is None:
             return JSONResponse(None, 404)
-        return JSONResponse(
-            openapi(page, f"{base_of(request, context.behind_proxy)}/fal/queue", statuses=WORDS)
-        )
+        return JSONResponse(openapi(page, f"{base_of(request)}/fal/queue", statuses=WORDS))
 
     @router.get("/fal/api/v1/models", operation_id="fal_models")
     @answering
@@ -58,7 +56,7 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
         ]
         start = int(cursor) if cursor.isascii() and cursor.isdigit() else 0
         more = str(start + limit) if len(wanted) > start + limit else None
-        base = base_of(request, context.behind_proxy)
+        base = base_of(request)
         body = listing(
             wanted[start : start + limit],
             f"{base}/fal/run",

@@ -1,7 +1,6 @@
 """What fal's headers say of every file: how long it is kept, and who may read it."""
 
 import logging
-import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 
 from imagemill.errors import Fault, Kind
+from imagemill.http import identity
 from imagemill.http.identity import caller_of
 
 log = logging.getLogger(__name__)
@@ -17,8 +17,6 @@ LIFECYCLE = ("x-fal-object-lifecycle", "x-fal-object-lifecycle-preference")  # t
 CENTURY = 100 * 366 * 86_400
 
 Access = Literal["allow", "forbid", "hide"]
-
-_CREDENTIAL = re.compile(r"(key|bearer)\s+\S+", re.IGNORECASE)
 
 
 class Rule(BaseModel):
@@ -54,13 +52,12 @@ class FileLifecycle:
 def bearer(headers: Headers) -> str | None:
     """The token of an Authorization that is one."""
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def formed(headers: Headers) -> bool:
-    """Whether an Authorization is of fal's form; there may be none."""
-    value = headers.get("authorization")
-    return value is None or _CREDENTIAL.fullmatch(value.strip()) is not None
+    """Whether an Authorization is of fal's form; there may be none, or an empty one."""
+    return identity.formed(headers, "key", "bearer")
 
 
 def check_form(headers: Headers) -> None:

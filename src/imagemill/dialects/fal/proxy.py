@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imagemill.http.addresses import plain
 from imagemill.http.hosts import FAL_CDN, hosts_below
 
 PATH = "/fal/proxy"
@@ -90,10 +91,10 @@ def _forwarded(scope: Scope) -> Scope:
         raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"allow": allowed})
     target = _target(scope["headers"])
     root = scope.get("root_path", "")
-    path = root + PREFIXES[target.netloc.lower()] + (target.path or "/")
+    place, path = root + PREFIXES[target.netloc.lower()], target.path or "/"
     return {name: value for name, value in scope.items() if name not in ROUTING_KEYS} | {
-        "path": unquote(path),
-        "raw_path": path.encode(),
+        "path": place + plain(unquote(path)),
+        "raw_path": (place + path).encode(),
         "query_string": target.query.encode(),
         "headers": _without(NOT_FORWARDED, scope["headers"]),
     }

@@ -26,7 +26,7 @@ from imagemill.dialects.fal.tokens import Tokens
 from imagemill.dialects.fal.tokens import routes as token_routes
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.http import json_body, operation
-from imagemill.http.identity import is_local
+from imagemill.http.identity import caller_of, is_local
 from imagemill.http.request_body import IN_MEMORY, bodies_of
 from imagemill.threads import BODIES
 
@@ -43,6 +43,7 @@ ERRORS: dict[Kind, RealtimeError] = {
     Kind.INVALID: "INVALID_PAYLOAD",
     Kind.NOT_FOUND: "INVALID_PAYLOAD",
     Kind.TOO_LARGE: "INVALID_PAYLOAD",
+    Kind.ENCODED: "INVALID_PAYLOAD",
     Kind.SLOW: "INVALID_PAYLOAD",
     Kind.BUSY: "INTERNAL_ERROR",
     Kind.LOADING: "INTERNAL_ERROR",
@@ -252,10 +253,10 @@ async def _end(socket: WebSocket, code: int, error: RealtimeError, reason: str) 
 
 
 def _caller(headers: Headers, query: QueryParams, app: str, tokens: Tokens) -> str:
-    if not query.get("fal_jwt_token") and "authorization" not in headers:
+    check_form(headers)
+    if not query.get("fal_jwt_token") and not caller_of(headers):
         way_out = "bring fal_jwt_token in the URL, or the header Authorization"
         raise Fault(Kind.DENIED, f"there is no credential; {way_out}")
-    check_form(headers)
     return tokens.caller(headers, query, app)
 
 

@@ -15,6 +15,7 @@ from imagemill.dialects.fal.read import DIALECT, App, app, credential, read, rou
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
 from imagemill.http import operation, replies, sse
+from imagemill.http.addresses import path_of
 from imagemill.http.context import AppContext
 from imagemill.http.identity import of_hugging_face
 from imagemill.http.operation import Call, Operation, Reply
@@ -25,6 +26,7 @@ _REQUEST_PATH = re.compile(
     r"(?P<app>.+?)/requests/(?P<id>[\w-]{1,64})(?P<end>|/response|/status|/status/stream|/cancel)/?"
 )
 LOGS = {"1", "true", "True"}
+QUERY = ("fal_webhook", "fal_max_queue_length", "fal_jwt_token", "_subdomain")  # read of calls
 Handler = Callable[[Request, str], Awaitable[Response]]
 Waits = Callable[[Call, Submission], bool]
 
@@ -114,7 +116,7 @@ class Fal:
     ) -> Operation:
         return Operation(
             DIALECT,
-            lambda request: credential(request.headers),
+            _check,
             partial(self._read, app, webhook_url),
             reply,
             refuse,
@@ -236,6 +238,11 @@ ANSWERS: dict[str, tuple[str, Callable[[Fal, Request, Job], Awaitable[Response]]
 }
 
 
+def _check(request: Request) -> None:
+    credential(request.headers)
+    operation.fields_in_query(request, known=QUERY)
+
+
 def _held(call: Call, _: Submission) -> bool:
     """Whether the caller ends where it has to look at the queue, so is held to the end."""
     return vocabulary.HELD.search(call.headers.get("user-agent", "")) is not None
@@ -244,7 +251,7 @@ def _held(call: Call, _: Submission) -> bool:
 def _by_router(request: Request) -> bool:
     """Whether Hugging Face's clients ask, or somebody asks as they do."""
     place = f"{vocabulary.ROUTER}/"
-    return request.url.path.startswith(place) or of_hugging_face(request.headers)
+    return path_of(request.scope).startswith(place) or of_hugging_face(request.headers)
 
 
 def _headers(job: Job) -> dict[str, str]:
@@ -268,7 +275,7 @@ def answering(context: AppContext, handler: Handler) -> Handler:
 
 
 def refuse(headers: Headers, fault: Fault) -> Response:
-    error_headers = vocabulary.error_headers(fault) | replies.retry_header(fault)
+    error_headers = vocabulary.error_headers(fault) | replies.fault_headers(fault)
     body = vocabulary.error_body(fault)
     if of_hugging_face(headers):  # whose clients show no error but one in a string
         body = {"error": vocabulary.plainly(body)} | body
@@ -308,7 +315,7 @@ def routes(context: AppContext) -> APIRouter:
             openapi_extra=_REQUEST if verb == "POST" else None,
             responses=replies.responses(_CODES, _ERROR),
         )
-    router.include_router(storage.routes(context.files, behind_proxy=context.behind_proxy))
+    router.include_router(storage.routes(context.files))
     router.include_router(describe.routes(context, refuse))
     router.include_router(realtime.routes(fal.converse, tokens))
     return router

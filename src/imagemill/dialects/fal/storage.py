@@ -51,8 +51,6 @@ class Storage:
     objects: Objects
     #: Of what is sent.
     limits: UploadLimits
-    #: A proxy says under which address callers know us, and may be believed.
-    behind_proxy: bool
 
     async def token(self, request: Request) -> Response:
         """A token for uploads to the CDN."""
@@ -183,7 +181,7 @@ class Storage:
             raise _NO_UPLOAD
 
     def _base(self, request: Request) -> str:
-        return base_of(request, self.behind_proxy)
+        return base_of(request)
 
     def _url(self, request: Request, key: str) -> str:
         return f"{self._base(request)}/fal/cdn/{key}"
@@ -193,12 +191,9 @@ class Storage:
         return upload_body.pieces(request, limit, self.limits.silence)
 
 
-def routes(
-    objects: Objects, limits: UploadLimits | None = None, behind_proxy: bool = False
-) -> APIRouter:
-    """behind_proxy: a proxy says under which address callers know us, and may be believed."""
+def routes(objects: Objects, limits: UploadLimits | None = None) -> APIRouter:
     limits = limits or UploadLimits()
-    router, storage = APIRouter(tags=["fal storage"]), Storage(objects, limits, behind_proxy)
+    router, storage = APIRouter(tags=["fal storage"]), Storage(objects, limits)
     rest, uploads, files = (
         "/fal/rest/storage",
         "/fal/cdn/uploads/{id}",

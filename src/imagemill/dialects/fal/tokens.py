@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from imagemill.dialects.fal import vocabulary
 from imagemill.dialects.fal.lifecycle import check_form
 from imagemill.errors import Fault, Kind
-from imagemill.http import json_body, operation
+from imagemill.http import json_body, operation, replies
 from imagemill.http.identity import caller_of
 
 SECRET_BYTES = 32
@@ -157,7 +157,8 @@ def _answering(tokens: Tokens, form: Form) -> Callable[[Request], Any]:
         except ClientDisconnect:
             return Response(status_code=operation.GONE)
         except Fault as fault:
-            error, headers = vocabulary.error_body(fault), vocabulary.error_headers(fault)
+            error = vocabulary.error_body(fault)
+            headers = vocabulary.error_headers(fault) | replies.fault_headers(fault)
             return JSONResponse(error, vocabulary.ERRORS[fault.kind].code, headers)
         token = tokens.issue(params.allowed_apps, params.seconds, caller_of(request.headers))
         return JSONResponse(params.reply(token), 201)

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from imagemill.errors import Fault, Kind
-from imagemill.http import json_body, replies
+from imagemill.http import content_coding, json_body, replies
 from imagemill.http.request_body import USUAL, Arrival, announced
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ STATUSES: Mapping[Kind, int] = {
     Kind.UNAVAILABLE: 503,
     Kind.FULL: 507,
     Kind.SLOW: 408,
+    Kind.ENCODED: 415,
     Kind.BUSY: 429,
 }  # all others are our fault: 500
 GONE = 499  # nobody reads it
@@ -67,11 +68,17 @@ async def pieces(request: Request, limit: int, silence: float) -> AsyncIterator[
     )
     if announced(request.scope) > limit:
         raise too_large
-    arrival = _arrival(request, silence)
-    async for piece in arrival.pieces():
-        if arrival.size > limit:
+    arrival, size = _arrival(request, silence), 0
+    unpacker = content_coding.unpacker(request.headers)
+    async for packed in arrival.pieces():
+        for piece in unpacker.pieces(packed):
+            size += len(piece)
+            if size > limit:
+                raise too_large
+            yield piece
+        if arrival.size > limit * content_coding.MOST_PACKED:
             raise too_large
-        yield piece
+    unpacker.end()
 
 
 async def json(request: Request, limits: UploadLimits) -> Any:
@@ -103,7 +110,7 @@ def answering(handler: Handler, limits: UploadLimits, shown: bool = False) -> Ha
 async def _refuse(request: Request, fault: Fault, limits: UploadLimits) -> Response:
     if "expect" not in request.headers:  # else nothing was sent yet
         await _drain(request, limits)
-    status, headers = STATUSES.get(fault.kind, 500), replies.retry_header(fault)
+    status, headers = STATUSES.get(fault.kind, 500), replies.fault_headers(fault)
     return JSONResponse({"detail": fault.message}, status, headers)
 
 

@@ -45,6 +45,7 @@ ERRORS: dict[Kind, ErrorType] = {
     Kind.INVALID: ErrorType(422, "value_error", of_model=True),
     Kind.NOT_FOUND: ErrorType(404, "not_found"),
     Kind.TOO_LARGE: ErrorType(413, "file_too_large"),
+    Kind.ENCODED: ErrorType(415, "bad_request"),
     Kind.SLOW: ErrorType(408, "request_timeout", again=True),
     Kind.BUSY: ErrorType(429, "concurrent_requests_limit", again=True),
     Kind.LOADING: ErrorType(503, "runner_scheduling_failure", again=True),

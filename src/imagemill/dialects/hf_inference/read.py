@@ -15,7 +15,7 @@ from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
 from imagemill.generation import DATA, LONGEST_URL, MAX_SIDE, MIN_SIDE, Draft
 from imagemill.http import json_body, request_body
-from imagemill.http.identity import caller_of, own
+from imagemill.http.identity import caller_of, formed, own
 from imagemill.http.json_body import (
     Guidance,
     Negative,
@@ -116,7 +116,7 @@ def read(
     base: Callable[[], str] = str,
 ) -> Submission:
     """text_limit: bytes of a body without a picture. base: gives the address of this server."""
-    _check_authorization(headers.get("authorization"))
+    _check_authorization(headers)
     format = accepted(", ".join(headers.getlist("accept")))
     task = read_body(headers.get("content-type", ""), body)
     if task.image is None and text_limit is not None and len(body) > text_limit:
@@ -168,7 +168,7 @@ def read_body(content_type: str, body: bytes) -> TaskInput:
     return _task_input(
         InferenceBody(inputs=value)
         if isinstance(value, str)
-        else json_body.take(InferenceBody, value)
+        else json_body.take(InferenceBody, json_body.with_integers(value))
     )
 
 
@@ -249,7 +249,7 @@ def _switch(headers: Headers, name: str, option: bool | None, default: bool) -> 
     return SWITCHES[value.strip().lower()]
 
 
-def _check_authorization(value: str | None) -> None:
+def _check_authorization(headers: Headers) -> None:
     # Any token will do, there being no accounts; both forms that the documents print are read.
-    if value is not None and not re.fullmatch(r"(?i:bearer):?\s+\S+", value.strip()):
+    if not formed(headers, "bearer", "bearer:"):
         raise invalid("authorization", "authorization is not of the form 'Bearer hf_...'")

@@ -76,7 +76,7 @@ async def _read(call: operation.Call) -> Submission:
 
 PAINT = operation.Operation(
     DIALECT,
-    operation.no_query,
+    operation.no_fields_in_query(InferenceBody),
     _read,
     operation.painting(write),
     lambda _, fault: refuse(fault),

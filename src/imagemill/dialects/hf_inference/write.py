@@ -41,4 +41,4 @@ def refuse(fault: Fault) -> Response:
     body: dict[str, Any] = {"error": message}
     if fault.kind is Kind.LOADING:
         body["estimated_time"] = fault.retry_after
-    return JSONResponse(body, STATUSES[fault.kind], replies.retry_header(fault))
+    return JSONResponse(body, STATUSES[fault.kind], replies.fault_headers(fault))

@@ -15,7 +15,7 @@ from imagemill.generation import Lora as Adapter
 from imagemill.http import json_body
 from imagemill.http.fields import SIDE
 from imagemill.http.identity import bearer_formed, caller_of, own
-from imagemill.http.json_body import Guidance, Negative, Scheduler, Strict
+from imagemill.http.json_body import Guidance, Lax, Negative, Scheduler
 from imagemill.job import Submission
 
 EXTENSIONS: dict[str, Format] = {"webp": "webp", "png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
@@ -25,12 +25,12 @@ RANDOM = -1  # as a seed
 Side = Annotated[int | None, replace(SIDE, description="In px; 512 where left open.").checked()]
 
 
-class NebiusLora(Strict, title="Lora"):
+class NebiusLora(Lax, title="Lora"):
     url: Annotated[str, Field(min_length=1, description="Address of a safetensors file.")]
     scale: Annotated[float, Field(description="How strongly it is applied, -4 to 4.")] = 1.0
 
 
-class NebiusBody(Strict, title="Body"):
+class NebiusBody(Lax, title="Body"):
     model: Annotated[str, Field(description="Id of a model.")]
     prompt: Annotated[str, Field(min_length=1, max_length=2000, description="What to paint.")]
     negative_prompt: Negative = None

@@ -58,14 +58,18 @@ def routes(context: AppContext) -> APIRouter:
     return router
 
 
+_FIELDS = json_body.names(NebiusBody)
+
+
 def _check(request: Request) -> None:
     """Raises a Fault for what is wrong outside the body."""
     credential(request.headers)
-    for name in request.query_params:
-        if name not in IGNORED:
-            known = ", ".join(IGNORED)
-            message = f"unknown parameter {name!r:.80} in the URL; known are {known}"
-            raise InvalidRequest([detail((name,), message, "extra_forbidden", "query")])
+    misplaced = operation.fields_in_query(request, _FIELDS, known=IGNORED)
+    if misplaced:
+        message = "parameters in the URL are not read here; put them into the body"
+        raise InvalidRequest(
+            [detail((name,), message, "extra_forbidden", "query") for name in misplaced]
+        )
 
 
 async def _read(call: operation.Call) -> Submission:

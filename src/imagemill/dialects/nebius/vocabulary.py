@@ -65,7 +65,7 @@ def refuse(headers: Headers, fault: Fault) -> Response:
     body: dict[str, Any] = {"detail": _details(fault), "error": {"message": message}}
     if of_hugging_face(headers):  # which shows an error only where it is a text of that name
         body = {"error": message}
-    return JSONResponse(body, STATUSES[fault.kind], replies.retry_header(fault))
+    return JSONResponse(body, STATUSES[fault.kind], replies.fault_headers(fault))
 
 
 def _details(fault: Fault) -> str | list[dict[str, Any]]:

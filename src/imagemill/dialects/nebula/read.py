@@ -28,7 +28,8 @@ from imagemill.jobs.input_files import Inline
 
 def parsed(headers: Headers, body: bytes) -> NebulaBody:
     credential(headers)
-    return json_body.take(NebulaBody, json_body.parse(json_body.text(body)))
+    value = json_body.parse(json_body.text(body))
+    return json_body.take(NebulaBody, json_body.with_integers(value))
 
 
 def with_images(body: NebulaBody) -> bool:

@@ -15,9 +15,9 @@ from imagemill.dialects.nebula.vocabulary import (
     STATUSES,
     ImagesReply,
     ModelsReply,
+    NebulaBody,
     NebulaErrorBody,
 )
-from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.job import Submission
@@ -33,7 +33,7 @@ def routes(context: AppContext) -> APIRouter:
     generate = GENERATE.handler(context)
 
     async def models(request: Request) -> Response:
-        _check_query(request)
+        operation.fields_in_query(request)
         credential(request.headers)
         return write.models(context.catalog)
 
@@ -58,11 +58,6 @@ def routes(context: AppContext) -> APIRouter:
     return router
 
 
-def _check_query(request: Request) -> None:
-    if request.url.query:
-        raise invalid("query", "parameters in the URL are not read here; leave them out")
-
-
 async def _read(call: operation.Call) -> Submission:
     body = await operation.reading(call.body, parsed, call.headers, call.body)
     catalog = call.context.catalog
@@ -75,7 +70,7 @@ async def _read(call: operation.Call) -> Submission:
 
 GENERATE = operation.Operation(
     DIALECT,
-    _check_query,
+    operation.no_fields_in_query(NebulaBody),
     _read,
     operation.painting(write.painted),
     lambda _, fault: write.refuse(fault),

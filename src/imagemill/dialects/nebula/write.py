@@ -57,7 +57,7 @@ def refuse(fault: Fault) -> Response:
     name = NAMES.get(fault.field or "")
     message = f"{name}: {fault.message}" if name else fault.message
     body = NebulaErrorBody(message=message, status="failed")
-    return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.retry_header(fault))
+    return JSONResponse(body.model_dump(), STATUSES[fault.kind], replies.fault_headers(fault))
 
 
 def _listed(model: ModelFields) -> Listed:

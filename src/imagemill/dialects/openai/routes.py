@@ -30,10 +30,15 @@ PREFIX = "/openai/v1"
 Parse = Callable[[bytes, str], Awaitable[bodies.ParsedCall]]
 
 
+_FIELDS = json_body.names(bodies.Generate, bodies.Edit, bodies.Vary)
+
+
 def _check(request: Request) -> None:
     credential(request.headers)
-    if request.url.query:
-        raise InvalidParameter("Parameters in the URL are not read; put them into the body.", None)
+    if misplaced := operation.fields_in_query(request, _FIELDS):
+        names = ", ".join(f"'{name:.80}'" for name in misplaced)
+        message = f"Parameters in the URL are not read: {names}. Put them into the body."
+        raise InvalidParameter(message, misplaced[0])
 
 
 async def _read(task: str, parse: Parse, call: operation.Call) -> Submission:

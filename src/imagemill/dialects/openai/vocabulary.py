@@ -37,6 +37,7 @@ ERRORS: dict[Kind, OpenAIErrorRow] = {
     Kind.INVALID: OpenAIErrorRow(400, CALLERS, "invalid_value"),
     Kind.NOT_FOUND: OpenAIErrorRow(404, CALLERS, "model_not_found"),
     Kind.TOO_LARGE: OpenAIErrorRow(413, CALLERS, "request_too_large"),
+    Kind.ENCODED: OpenAIErrorRow(415, CALLERS, "unsupported_content_encoding"),
     Kind.SLOW: OpenAIErrorRow(408, CALLERS, "request_timeout", retryable=True),
     Kind.BUSY: OpenAIErrorRow(429, "rate_limit_exceeded", "rate_limit_exceeded", retryable=True),
     Kind.LOADING: OpenAIErrorRow(503, OURS, "model_loading", retryable=True),
@@ -98,7 +99,7 @@ def error_body(fault: Fault) -> dict[str, Any]:
 
 
 def refuse(fault: Fault) -> Response:
-    row, headers = ERRORS[fault.kind], replies.retry_header(fault)
+    row, headers = ERRORS[fault.kind], replies.fault_headers(fault)
     if not row.retryable:  # else the clients send what cannot succeed three times
         headers["x-should-retry"] = "false"
     return OpenAIResponse(error_body(fault), row.status, headers)

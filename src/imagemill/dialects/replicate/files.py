@@ -30,7 +30,7 @@ MAX_METADATA = 2**14  # characters
 UNKNOWN_TYPE = "application/octet-stream"
 
 _URL = re.compile(
-    r"https?://(?P<host>[^/?#]+)(?:/replicate)?/v1/files/(?P<id>[a-z2-7]{26})(?:/download)?",
+    r"https?://(?P<place>[^?#]+?)(?:/replicate)?/v1/files/(?P<id>[a-z2-7]{26})(?:/download)?",
     re.ASCII,
 )
 _GONE = Fault(Kind.NOT_FOUND, "there is no such file, or no longer")
@@ -129,7 +129,7 @@ class FileIndex:
     async def named(self, url: str | None, base: str) -> str | None:
         """A file of ours by its name instead of its address, so that it is read without HTTP."""
         match = _URL.fullmatch(url or "")
-        if match is None or match["host"] not in (base.partition("://")[2], "api.replicate.com"):
+        if match is None or match["place"] not in (base.partition("://")[2], "api.replicate.com"):
             return own(url, base)
         record, _ = await self.find(match["id"])
         return STORED + record.key

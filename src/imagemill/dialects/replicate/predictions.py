@@ -110,7 +110,7 @@ class Predictions:
     def _creation(self, model: type[Body], target_of: Callable[[Body], Target]) -> Operation:
         return Operation(
             DIALECT,
-            lambda request: read.credential(request.headers),
+            _check,
             partial(self._read, model, target_of),
             self._reply,
             lambda _, fault: refuse(fault),
@@ -221,6 +221,11 @@ class Predictions:
         """Without the log and with addresses, so that a page stays small."""
         output = await write.output(self.context.service, job, base, data=False)
         return write.facts(self.context.service, job, base) | {"output": output}
+
+
+def _check(request: Request) -> None:
+    read.credential(request.headers)
+    operation.fields_in_query(request)
 
 
 def _waits(call: Call, submission: Submission) -> bool:

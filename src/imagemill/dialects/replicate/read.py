@@ -12,7 +12,7 @@ from imagemill.dialects.replicate.vocabulary import InvalidField, InvalidFields,
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, Draft
 from imagemill.http import json_body
-from imagemill.http.identity import caller_of
+from imagemill.http.identity import caller_of, formed
 from imagemill.job import Submission
 
 DIALECT = "replicate"
@@ -61,7 +61,9 @@ def parsed(model: type[Body], body: bytes) -> Body:
 
 
 def draft(target: Target, params: Mapping[str, Any]) -> tuple[Draft, list[str]]:
-    return target.predictor.read(take(target.predictor.Input, dict(params), "input"))
+    # Replicate checks by JSON Schema, as the words of its refusals tell: those of gojsonschema.
+    whole = json_body.with_integers(dict(params))
+    return target.predictor.read(take(target.predictor.Input, whole, "input"))
 
 
 def submission(
@@ -164,7 +166,6 @@ def wants_data(headers: Headers, base: str) -> bool:
 
 def credential(headers: Headers) -> None:
     """Raises a Fault where an Authorization is not of the right form; there may be none."""
-    value = headers.get("authorization")
-    if value is not None and not re.fullmatch(r"(?i:bearer|token)\s+\S+", value.strip()):
+    if not formed(headers, "bearer", "token"):
         message = "You did not pass an authentication token; send 'Authorization: Bearer <token>'"
         raise Fault(Kind.DENIED, message)

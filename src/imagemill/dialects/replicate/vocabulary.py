@@ -41,6 +41,7 @@ ERRORS: dict[Kind, ErrorTitle] = {
     Kind.INVALID: ErrorTitle(422, "Input validation failed"),
     Kind.NOT_FOUND: ErrorTitle(404, "Not found"),
     Kind.TOO_LARGE: ErrorTitle(413, "Payload too large"),
+    Kind.ENCODED: ErrorTitle(415, "Unsupported media type"),
     Kind.SLOW: ErrorTitle(408, "Request timed out"),
     Kind.BUSY: ErrorTitle(429, "Too many requests"),
     Kind.LOADING: ErrorTitle(504, "Model is loading"),
@@ -180,7 +181,7 @@ def refuse(fault: Fault) -> Response:
     title, fields = ERRORS[fault.kind], _fields(fault)
     detail = "".join(f"{each}\n" for each in fields) if fields else fault.message
     if fault.kind is Kind.BUSY:
-        seconds = replies.retry_header(fault).get("retry-after", "1")
+        seconds = replies.fault_headers(fault).get("retry-after", "1")
         detail = f"Request was throttled. Your rate limit resets in ~{seconds}s. {detail}"
     body: dict[str, Any] = {"title": title.title, "detail": detail, "status": title.code}
     if fields:
@@ -188,5 +189,5 @@ def refuse(fault: Fault) -> Response:
     # Hugging Face's clients, which come here through their router, show nothing but `error`.
     body["error"] = detail.strip()
     # In ASCII: the name of an unknown field may be what UTF-8 cannot hold.
-    content, headers = json.dumps(body), replies.retry_header(fault)
+    content, headers = json.dumps(body), replies.fault_headers(fault)
     return Response(content, title.code, headers, media_type="application/json")

@@ -203,7 +203,7 @@ def credential(headers: Headers) -> None:
     send a header without one.
     """
     scheme, _, password = headers.get("authorization", "").strip().partition(" ")
-    if not scheme or (scheme.lower() == "basic" and not password.strip()):
+    if not password.strip() and scheme.lower() in ("", "basic", "bearer"):
         return
     try:
         if scheme.lower() == "basic" and b":" in binascii.a2b_base64(password.strip().encode()):

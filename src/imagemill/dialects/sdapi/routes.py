@@ -51,7 +51,7 @@ class Sdapi:
         """What answers calls whose body is a `model`."""
         paint = operation.Operation(
             DIALECT,
-            lambda request: read.credential(request.headers),
+            _check,
             partial(self._read, model),
             self._reply,
             lambda _, fault: refuse(fault),
@@ -195,6 +195,11 @@ class Sdapi:
         )
 
 
+def _check(request: Request) -> None:
+    read.credential(request.headers)
+    operation.fields_in_query(request)
+
+
 async def _so_far(plan: read.Plan, current: active_calls.ActiveCall) -> list[bytes]:
     """What there is of an interrupted call: the last preview of each image."""
     generation, images = current.job.generation, list[bytes]()
@@ -226,7 +231,7 @@ def _png_info(image: str) -> dict[str, Any]:
 
 
 def refuse(fault: Fault) -> Response:
-    headers = replies.retry_header(fault)
+    headers = replies.fault_headers(fault)
     if fault.kind is Kind.DENIED:
         headers["www-authenticate"] = "Basic"
     return SdapiResponse(vocabulary.error_body(fault), vocabulary.STATUSES[fault.kind], headers)

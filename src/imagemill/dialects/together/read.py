@@ -95,7 +95,8 @@ def credential(headers: Headers) -> None:
 
 
 def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
-    params = json_body.take(TogetherBody, json_body.parse(json_body.text(body)))
+    value = json_body.parse(json_body.text(body))
+    params = json_body.take(TogetherBody, json_body.with_integers(value))
     endpoint = catalog.find(_known_as(catalog, params.model))
     generation = endpoint.generation(_draft(params, endpoint, base))
     return Submission(

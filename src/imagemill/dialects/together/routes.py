@@ -59,9 +59,12 @@ def routes(context: AppContext) -> APIRouter:
     return router
 
 
+_check_query = operation.no_fields_in_query(TogetherBody)
+
+
 def _check(request: Request) -> None:
     credential(request.headers)
-    operation.no_query(request)
+    _check_query(request)
 
 
 async def _read(call: operation.Call) -> Submission:
@@ -87,10 +90,10 @@ GENERATE = operation.Operation(DIALECT, _check, _read, _reply, vocabulary.refuse
 
 async def _models(context: AppContext, request: Request) -> Response:
     credential(request.headers)
-    query = dict(request.query_params)
-    dedicated = query.pop("dedicated", "false")
-    if query or dedicated not in SWITCHES:
-        raise invalid("query", "one parameter is read here: dedicated, which is true or false")
+    operation.fields_in_query(request, known=("dedicated",))
+    dedicated = request.query_params.get("dedicated", "false")
+    if dedicated not in SWITCHES:
+        raise invalid("query", f"dedicated {dedicated!r:.80} is not true or false")
     return JSONResponse(write.models(context.catalog, SWITCHES[dedicated]))
 
 

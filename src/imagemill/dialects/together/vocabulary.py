@@ -30,6 +30,7 @@ ERRORS: dict[Kind, ErrorCode] = {
     Kind.INVALID: ErrorCode(400),
     Kind.NOT_FOUND: ErrorCode(404, code="model_not_available"),
     Kind.TOO_LARGE: ErrorCode(413),
+    Kind.ENCODED: ErrorCode(415),
     Kind.SLOW: ErrorCode(408, "timeout"),
     Kind.BUSY: ErrorCode(429, "rate_limit"),
     Kind.LOADING: ErrorCode(503, "service_unavailable"),
@@ -91,4 +92,4 @@ def refuse(headers: Headers, fault: Fault) -> Response:
     if not of_hugging_face(headers):
         param = name or fault.field
         error = {"message": message, "type": word.type, "param": param, "code": word.code}
-    return JSONResponse({"error": error}, word.status, replies.retry_header(fault))
+    return JSONResponse({"error": error}, word.status, replies.fault_headers(fault))

@@ -73,7 +73,8 @@ def _tell_order_and_nulls(schema: dict[str, Any]) -> None:
 class PageInput(fields.Input):
     """What a caller sends; its schema has the fields in the order of the page, and nulls."""
 
-    model_config = ConfigDict(json_schema_extra=_tell_order_and_nulls)
+    # fal's applications are FastAPI's, which takes "7" and 7.0 for an integer.
+    model_config = ConfigDict(strict=False, json_schema_extra=_tell_order_and_nulls)
 
 
 class Output(BaseModel):
