@@ -45,6 +45,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
         ["http://localhost:3000"],
     ),
     "on_hang_up": ('{ fal = "finish" }', '{"fal": "finish"}', {"fal": "finish"}),
+    "strict": ("true", "true", True),
     "chat_url": ('"http://chat/v1"', "http://chat/v1", "http://chat/v1"),
     "chat_key": ('"secret"', "secret", "secret"),
     "chat_model": ('"small"', "small", "small"),

@@ -64,6 +64,7 @@ def create_app(
         settings.body_limit,
         settings.input_limit,
         settings.on_hang_up,
+        settings.strict,
     )
     app = FastAPIOffline(
         title="imagemill",

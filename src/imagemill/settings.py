@@ -193,6 +193,10 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="By dialect, what becomes of the work of a caller who hangs up.",
     )
+    strict: bool = Field(
+        default=False,
+        description="Refuse fields that are not known, also where the hosted API passes over them.",
+    )
     chat_url: str | None = Field(
         default=None, description="Base URL of an OpenAI-compatible chat API that expands prompts."
     )

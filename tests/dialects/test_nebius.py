@@ -163,18 +163,6 @@ async def test_a_lora_is_given_by_its_address(serving: Serving) -> None:
         ({"loras": [{"scale": 1}]}, ["loras", 0, "url"], "is required", "missing"),
         ({"loras": [{"url": "x", "scale": 5}]}, ["loras"], "give -4 to 4", "value_error"),
         (
-            {"loras": [{"url": "x", "weight": 1}]},
-            ["loras", 0, "weight"],
-            "unknown field; known are url, scale",
-            "extra_forbidden",
-        ),
-        (
-            {"size": "1x1"},
-            ["size"],
-            "unknown field; known are model, prompt, negative_prompt, width",
-            "extra_forbidden",
-        ),
-        (
             {"response_extension": "gif"},
             ["response_extension"],
             "Input should be 'webp', 'png', 'jpg' or 'jpeg'",

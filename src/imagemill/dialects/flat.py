@@ -14,6 +14,7 @@ from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of
 from imagemill.http.json_body import Guidance, Lax, Negative, Prompt, Seed, Side, Steps
+from imagemill.http.unknown_fields import UnknownFields, everywhere
 from imagemill.job import Submission
 
 DIALECT = "flat"
@@ -55,8 +56,10 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def read(endpoint: Endpoint, headers: Headers, body: bytes) -> Submission:
-    params = json_body.take(FlatBody, json_body.parse(json_body.text(body)))
+def read(
+    endpoint: Endpoint, headers: Headers, body: bytes, unknown: UnknownFields | None = None
+) -> Submission:
+    params = json_body.take(FlatBody, json_body.parse(json_body.text(body)), unknown)
     draft = Draft(
         _prompt(params),
         negative_prompt=params.negative_prompt or "",
@@ -99,7 +102,7 @@ def refuse(fault: Fault) -> Response:
 
 async def _read(call: operation.Call) -> Submission:
     endpoint = call.context.catalog.find(call.model)
-    return await operation.reading(call.body, read, endpoint, call.headers, call.body)
+    return await operation.reading(call.body, read, endpoint, call.headers, call.body, call.unknown)
 
 
 PAINT = operation.Operation(
@@ -109,6 +112,7 @@ PAINT = operation.Operation(
     operation.painting(write),
     lambda _, fault: refuse(fault),
     carries_images=False,
+    passes=everywhere,
 )
 
 

@@ -30,6 +30,8 @@ class AppContext:
     input_limit: int
     #: By dialect, "finish" or "cancel": what becomes of work whose caller has hung up.
     on_hang_up: Mapping[str, str] = field(default_factory=dict)
+    #: Fields that a dialect does not know are refused, also where its API passes over them.
+    strict: bool = False
 
     def finishes(self, dialect: str, usual: bool = False) -> bool:
         """Whether work goes on whose caller has hung up."""

@@ -11,6 +11,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_PROMPT, SCHEDULERS
 from imagemill.http import long_json
 from imagemill.http.fields import GUIDANCE, SEED, SIDE, STEPS, without_length
+from imagemill.http.unknown_fields import UnknownFields
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -142,10 +143,12 @@ def within(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def take(model: type[Body], value: Any) -> Body:
-    """`value` as a `model`; a Fault names everything that is wrong with it."""
+def take(model: type[Body], value: Any, unknown: UnknownFields | None = None) -> Body:
+    """`value` as a `model`; a Fault names everything that is wrong with it. unknown: what becomes
+    of unknown fields; left out, they are refused.
+    """
     try:
-        return model.model_validate(value)
+        return (unknown or UnknownFields()).take(model, value)
     except ValidationError as error:
         errors = error.errors(include_url=False)[:SHOWN_ERRORS]
         message = "; ".join(_tell(model, one) for one in errors)

@@ -13,6 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.http.addresses import path_of
+from imagemill.http.replies import IGNORED_FIELDS, listed
+from imagemill.http.unknown_fields import NAMES
 from imagemill.pacing import Pacer
 
 log = logging.getLogger(__name__)
@@ -90,7 +92,9 @@ class SlowRetryMiddleware:
 
 
 class RequestIdMiddleware:
-    """Marks every reply with a request id, the caller's own where it is sane, and logs it."""
+    """Marks every reply with a request id, the caller's own where it is sane, and with the fields
+    that were passed over, and logs both.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -100,12 +104,16 @@ class RequestIdMiddleware:
             await self.app(scope, receive, send)
             return
         id, began, status = _id(scope), time.monotonic(), 0
+        ignored: list[str] = scope.setdefault(NAMES, [])
 
         async def marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = id
+                if ignored:
+                    headers[IGNORED_FIELDS] = listed(ignored)
             await send(message)
 
         try:
@@ -119,6 +127,8 @@ class RequestIdMiddleware:
                 "seconds": round(time.monotonic() - began, 4),
             }
             log.info("%(method)s %(path)r %(status)s in %(seconds)s s", facts, extra=facts)
+            if ignored:
+                log.info("unknown fields were passed over: %s", listed(ignored), extra=facts)
 
 
 def _id(scope: Scope) -> str:

@@ -22,6 +22,7 @@ from imagemill.generation import Answer
 from imagemill.http import json_body, replies, request_body, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import is_local, person_of
+from imagemill.http.unknown_fields import Passes, UnknownFields, nowhere, unknown_fields_of
 from imagemill.job import Job, Priority, Repeat, Submission
 from imagemill.jobs.input_files import Inline
 from imagemill.jobs.places import Place
@@ -60,6 +61,8 @@ class Call:
     model: str
     #: What is given back when the reply is made.
     held: ExitStack
+    #: What becomes of fields that the dialect does not know.
+    unknown: UnknownFields
     #: That was taken for the call before it was submitted.
     place: Place | None = None
     #: By field, those that came within the request and are bytes already.
@@ -117,6 +120,8 @@ class Operation:
     finishes: bool = False
     #: A hang-up ends the whole; else `reply` listens for itself, where it waits.
     listens: bool = True
+    #: Which unknown fields of a body are passed over, as the API does; all others are refused.
+    passes: Passes = nowhere
 
     async def answer(self, context: AppContext, request: Request, model: str = "") -> Response:
         """The reply to one request; model: as the path names it."""
@@ -137,7 +142,8 @@ class Operation:
         body = await read_body(request, limit)
         self.check(request)
         with ExitStack() as held:
-            call = Call(context, request, body, model, held)
+            unknown = unknown_fields_of(request.scope, self.passes, context.strict)
+            call = Call(context, request, body, model, held, unknown)
             del body  # which is not kept while the image is painted
             work = self._replied(call)
             return await (while_listening(request, work) if self.listens else work)

@@ -1,7 +1,7 @@
 """What the replies of every dialect have alike: the statuses of faults, and headers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +9,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
 from imagemill.http import content_coding
 
+IGNORED_FIELDS = "x-imagemill-ignored-fields"
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
 
 # As HTTP has them; a dialect has a table of its own, with what its API says otherwise.
@@ -50,6 +51,11 @@ HEADERS: dict[str, Any] = {
         "near (`corgi: drawn as dog`), percent-encoded."
     }
     | _TEXT,
+    IGNORED_FIELDS: {
+        "description": "Fields of the request that are not known here and were passed over, "
+        "percent-encoded."
+    }
+    | _TEXT,
 }
 
 
@@ -65,11 +71,11 @@ def headers(answer: Answer) -> dict[str, str]:
     return named
 
 
-def listed(words: tuple[str, ...]) -> str:
+def listed(words: Sequence[str]) -> str:
     """Words for a header: percent-encoded, with commas between, cut where they are many."""
     kept, length = list[str](), 0
     for word in words:
-        encoded = quote(word, safe="")
+        encoded = quote(word, safe="", errors="replace")
         length += len(encoded) + 2
         if length > IGNORED_LENGTH:
             kept.append(f"... {len(words) - len(kept)} more")

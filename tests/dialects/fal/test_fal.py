@@ -204,7 +204,6 @@ async def test_pictures_within_the_answer_when_asked_for(serving: Serving) -> No
         ({"output_format": "tiff"}, ["output_format"], "one_of"),
         ({"image_size": "huge"}, ["image_size"], None),
         ({"image_size": {"width": 63, "height": 64}}, ["image_size"], None),
-        ({"wifth": 3}, ["wifth"], "extra_forbidden"),
     ],
 )
 async def test_what_is_wrong_is_named(

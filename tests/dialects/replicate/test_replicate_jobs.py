@@ -22,6 +22,7 @@ from imagemill.dialects.replicate.read import Create, draft, submission
 from imagemill.dialects.replicate.targets import by_model
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Progress
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Job, Line, Status
 from imagemill.jobs.service import Service
 from imagemill.settings import Settings
@@ -205,7 +206,7 @@ async def test_a_stream_needs_its_own_address(serving: Serving) -> None:
 def make_submission(life: str | None = None) -> Any:
     target = by_model(Catalog({}, True, lambda _: "1"), "black-forest-labs/flux-schnell")
     headers = Headers({"cancel-after": life} if life else {})
-    params, remarks = draft(target, SMALL)
+    params, remarks = draft(target, SMALL, UnknownFields())
     return submission(target, Create(input=SMALL), params, remarks, headers, "http://server")
 
 

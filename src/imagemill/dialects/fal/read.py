@@ -19,6 +19,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Draft, Generation
 from imagemill.http import json_body
 from imagemill.http.identity import own
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Priority, Submission
 
 DIALECT = "fal"
@@ -39,19 +40,20 @@ TYPES = {
 class App:
     """An application, and the path below it that was asked for."""
 
-    #: Of the application; read by where it knows all fields.
+    #: Of the application.
     page: ModelPage[Any]
     #: What serves it.
     endpoint: Endpoint
     #: The path below; empty where the application itself is meant.
     rest: str
-    #: The page to read by where the application's own does not know all fields.
+    #: The page to read by where it knows fields that the application's own does not.
     wide: ModelPage[Any] | None = None
 
     def page_for(self, value: Any) -> ModelPage[Any]:
         if self.wide is None or not isinstance(value, dict):
             return self.page
-        return self.page if value.keys() <= self.page.Input.model_fields.keys() else self.wide
+        beyond = value.keys() - self.page.Input.model_fields.keys()
+        return self.wide if beyond & self.wide.Input.model_fields.keys() else self.page
 
 
 def page_of(catalog: Catalog, name: str) -> ModelPage[Any] | None:
@@ -92,13 +94,19 @@ def routed(catalog: Catalog, path: str) -> App:
 
 
 def read(
-    app: App, headers: Headers, body: bytes, base: str, caller: str, webhook_url: str | None
+    app: App,
+    headers: Headers,
+    body: bytes,
+    base: str,
+    caller: str,
+    webhook_url: str | None,
+    unknown: UnknownFields,
 ) -> Submission:
     """Raises InvalidInput for a wrong input, a Fault for all else."""
     if app.rest:
         raise Fault(Kind.NOT_FOUND, f"Path /{app.rest:.80} not found")
     ttl_seconds, public = lifecycle_of(headers)
-    generation, state = _generation(app, json_body.parse(json_body.text(body)), base)
+    generation, state = _generation(app, json_body.parse(json_body.text(body)), base, unknown)
     return Submission(
         generation,
         app.endpoint.source,
@@ -116,9 +124,9 @@ def read(
     )
 
 
-def spoken(app: App, value: Any, caller: str, local: bool) -> Submission:
+def spoken(app: App, value: Any, caller: str, local: bool, unknown: UnknownFields) -> Submission:
     """What a realtime connection asks for, which is to be sent over it."""
-    generation, state = _generation(app, value, "")
+    generation, state = _generation(app, value, "", unknown)
     return Submission(
         generation,
         app.endpoint.source,
@@ -134,10 +142,12 @@ def spoken(app: App, value: Any, caller: str, local: bool) -> Submission:
     )
 
 
-def _generation(app: App, value: Any, base: str) -> tuple[Generation, dict[str, Any]]:
+def _generation(
+    app: App, value: Any, base: str, unknown: UnknownFields
+) -> tuple[Generation, dict[str, Any]]:
     """What an input asks for, and what its output needs to know."""
     page = app.page_for(value)
-    params = _params(page, value)
+    params = _params(page, value, unknown)
     draft = page.draft(params)
     draft = replace(draft, image=own(draft.image, base), mask=own(draft.mask, base))
     state = {
@@ -148,9 +158,9 @@ def _generation(app: App, value: Any, base: str) -> tuple[Generation, dict[str, 
     return app.endpoint.generation(draft), state
 
 
-def _params(page: ModelPage[Any], value: Any) -> BaseModel:
+def _params(page: ModelPage[Any], value: Any, unknown: UnknownFields) -> BaseModel:
     try:
-        params: BaseModel = page.Input.model_validate(value)
+        params: BaseModel = unknown.take(page.Input, value)
     except ValidationError as error:
         known = ", ".join(page.Input.model_fields)
         raise InvalidInput([_detail(each, known) for each in error.errors()]) from None

@@ -1,5 +1,6 @@
 """fal's routes: run, stream, queue."""
 
+import logging
 import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -19,8 +20,11 @@ from imagemill.http.addresses import path_of
 from imagemill.http.context import AppContext
 from imagemill.http.identity import of_hugging_face
 from imagemill.http.operation import Call, Operation, Reply
+from imagemill.http.unknown_fields import UnknownFields, everywhere, nowhere
 from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.jobs.job_events import Preview
+
+log = logging.getLogger(__name__)
 
 _REQUEST_PATH = re.compile(
     r"(?P<app>.+?)/requests/(?P<id>[\w-]{1,64})(?P<end>|/response|/status|/status/stream|/cancel)/?"
@@ -72,7 +76,11 @@ class Fal:
         self, path: str, value: dict[str, Any], caller: str, local: bool
     ) -> dict[str, Any]:
         """One answer of a realtime connection, with its images as bytes."""
-        submission = spoken(app(self.context.catalog, path), value, caller, local)
+        passes = nowhere if self.context.strict else everywhere
+        unknown = UnknownFields(passes)
+        submission = spoken(app(self.context.catalog, path), value, caller, local, unknown)
+        if unknown.names:
+            log.info("unknown fields were passed over: %s", replies.listed(unknown.names))
         job = await self.service.wait_for(submission)
         return await write.spoken(self.service, job)
 
@@ -122,12 +130,21 @@ class Fal:
             refuse,
             waits=waits,
             listens=False,  # who queues has gone by then, who streams is listened to by the stream
+            passes=everywhere,
         )
 
     async def _read(self, app: App, webhook_url: str | None, call: Call) -> Submission:
         caller = self.tokens.caller(call.headers, call.request.query_params, app.page.id)
         return await operation.reading(
-            call.body, read, app, call.headers, call.body, call.base(), caller, webhook_url
+            call.body,
+            read,
+            app,
+            call.headers,
+            call.body,
+            call.base(),
+            caller,
+            webhook_url,
+            call.unknown,
         )
 
     async def _check_length(self, limit: str | None) -> None:

@@ -26,6 +26,7 @@ from imagemill.http.json_body import (
     Steps,
     Strict,
 )
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.images.data_uris import unbroken
 from imagemill.job import Submission
 
@@ -114,11 +115,14 @@ def read(
     body: bytes,
     text_limit: int | None = None,
     base: Callable[[], str] = str,
+    unknown: UnknownFields | None = None,
 ) -> Submission:
-    """text_limit: bytes of a body without a picture. base: gives the address of this server."""
+    """text_limit: bytes of a body without a picture. base: gives the address of this server.
+    unknown: what becomes of unknown fields; left out, they are refused.
+    """
     _check_authorization(headers)
     format = accepted(", ".join(headers.getlist("accept")))
-    task = read_body(headers.get("content-type", ""), body)
+    task = read_body(headers.get("content-type", ""), body, unknown)
     if task.image is None and text_limit is not None and len(body) > text_limit:
         raise request_body.too_large(text_limit)
     parameters, options = task.parameters, task.options
@@ -150,7 +154,7 @@ def read(
     )
 
 
-def read_body(content_type: str, body: bytes) -> TaskInput:
+def read_body(content_type: str, body: bytes, unknown: UnknownFields | None = None) -> TaskInput:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
     if IMAGE.match(body):
         return TaskInput(UNSAID, DATA, Parameters(), InferenceOptions())
@@ -168,7 +172,7 @@ def read_body(content_type: str, body: bytes) -> TaskInput:
     return _task_input(
         InferenceBody(inputs=value)
         if isinstance(value, str)
-        else json_body.take(InferenceBody, json_body.with_integers(value))
+        else json_body.take(InferenceBody, json_body.with_integers(value), unknown)
     )
 
 

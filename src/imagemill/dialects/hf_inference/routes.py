@@ -11,6 +11,7 @@ from imagemill.dialects.hf_inference.write import STATUSES, InferenceErrorBody, 
 from imagemill.generation import DATA
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
+from imagemill.http.unknown_fields import outside
 from imagemill.job import Submission
 from imagemill.jobs.input_files import Inline
 
@@ -67,7 +68,7 @@ async def _read(call: operation.Call) -> Submission:
     endpoint = call.context.catalog.find(hub_models.weights(call.model))
     text_limit = call.context.body_limit
     submission = await operation.reading(
-        call.body, read, endpoint, call.headers, call.body, text_limit, call.base
+        call.body, read, endpoint, call.headers, call.body, text_limit, call.base, call.unknown
     )
     if submission.generation.image == DATA:
         call.images = {"image": Inline(call.body)}
@@ -80,6 +81,7 @@ PAINT = operation.Operation(
     _read,
     operation.painting(write),
     lambda _, fault: refuse(fault),
+    passes=outside("parameters"),
 )
 
 _FLAGS = {"type": "boolean"}

@@ -16,6 +16,7 @@ from imagemill.http import json_body
 from imagemill.http.fields import SIDE
 from imagemill.http.identity import bearer_formed, caller_of, own
 from imagemill.http.json_body import Guidance, Lax, Negative, Scheduler
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Submission
 
 EXTENSIONS: dict[str, Format] = {"webp": "webp", "png": "png", "jpg": "jpeg", "jpeg": "jpeg"}
@@ -46,8 +47,10 @@ class NebiusBody(Lax, title="Body"):
     response_format: Literal["b64_json", "url"] | None = None
 
 
-def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
-    params = _take(json_body.parse(json_body.text(body)))
+def read(
+    catalog: Catalog, headers: Headers, body: bytes, base: str, unknown: UnknownFields
+) -> Submission:
+    params = _take(json_body.parse(json_body.text(body)), unknown)
     endpoint = catalog.find(_known_as(catalog, params.model))
     seed = None if params.seed == RANDOM else params.seed
     draft = Draft(
@@ -80,9 +83,9 @@ def _known_as(catalog: Catalog, model: str) -> str:
     return model if catalog.model(model) else named_by(DIALECT, model) or model
 
 
-def _take(value: Any) -> NebiusBody:
+def _take(value: Any, unknown: UnknownFields) -> NebiusBody:
     try:
-        return NebiusBody.model_validate(value)
+        return unknown.take(NebiusBody, value)
     except ValidationError as error:
         errors = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
         raise InvalidRequest([_detail(each) for each in errors]) from None

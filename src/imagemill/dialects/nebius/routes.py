@@ -20,6 +20,7 @@ from imagemill.dialects.nebius.vocabulary import (
 from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
+from imagemill.http.unknown_fields import everywhere
 from imagemill.job import Submission
 
 EXAMPLE = {
@@ -74,7 +75,9 @@ def _check(request: Request) -> None:
 
 async def _read(call: operation.Call) -> Submission:
     catalog, base = call.context.catalog, call.base()
-    return await operation.reading(call.body, read, catalog, call.headers, call.body, base)
+    return await operation.reading(
+        call.body, read, catalog, call.headers, call.body, base, call.unknown
+    )
 
 
 async def _reply(call: operation.Call, submission: Submission) -> Response:
@@ -92,7 +95,9 @@ async def _reply(call: operation.Call, submission: Submission) -> Response:
     return JSONResponse(body, headers=replies.headers(answer))
 
 
-GENERATE = operation.Operation(DIALECT, _check, _read, _reply, refuse, carries_images=False)
+GENERATE = operation.Operation(
+    DIALECT, _check, _read, _reply, refuse, carries_images=False, passes=everywhere
+)
 
 
 async def _models(context: AppContext, request: Request) -> Response:

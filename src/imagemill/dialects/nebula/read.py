@@ -21,15 +21,16 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft, Generation
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.images.geometry import Size
 from imagemill.job import Submission
 from imagemill.jobs.input_files import Inline
 
 
-def parsed(headers: Headers, body: bytes) -> NebulaBody:
+def parsed(headers: Headers, body: bytes, unknown: UnknownFields) -> NebulaBody:
     credential(headers)
     value = json_body.parse(json_body.text(body))
-    return json_body.take(NebulaBody, json_body.with_integers(value))
+    return json_body.take(NebulaBody, json_body.with_integers(value), unknown)
 
 
 def with_images(body: NebulaBody) -> bool:

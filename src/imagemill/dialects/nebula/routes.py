@@ -20,6 +20,7 @@ from imagemill.dialects.nebula.vocabulary import (
 )
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
+from imagemill.http.unknown_fields import everywhere
 from imagemill.job import Submission
 from imagemill.threads import DECODING
 
@@ -59,7 +60,7 @@ def routes(context: AppContext) -> APIRouter:
 
 
 async def _read(call: operation.Call) -> Submission:
-    body = await operation.reading(call.body, parsed, call.headers, call.body)
+    body = await operation.reading(call.body, parsed, call.headers, call.body, call.unknown)
     catalog = call.context.catalog
     if not with_images(body):
         return read(catalog, call.headers, body)[0]
@@ -74,6 +75,7 @@ GENERATE = operation.Operation(
     _read,
     operation.painting(write.painted),
     lambda _, fault: write.refuse(fault),
+    passes=everywhere,
 )
 
 _IMAGE: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
-from imagemill.dialects.openai.capabilities import LACKING
+from imagemill.dialects.openai.capabilities import LACKING, of_openai
 from imagemill.dialects.openai.image_inputs import prompt_of
 from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
@@ -25,6 +25,7 @@ from imagemill.http.json_body import (
     Strict,
 )
 from imagemill.http.multipart import Part
+from imagemill.http.unknown_fields import Place, UnknownFields
 from imagemill.images.data_uris import data_uri
 from imagemill.threads import BODIES
 
@@ -142,37 +143,38 @@ SWITCHES: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": Fa
 
 
 # Large bodies are read beside the loop, which serves others in the meantime.
-async def generate(body: bytes, content_type: str) -> ParsedCall:
+async def generate(body: bytes, content_type: str, unknown: UnknownFields) -> ParsedCall:
     if multipart.is_form(content_type):
         raise InvalidParameter("A form is not taken here; send JSON.", None)
-    return await operation.reading(body, _generate, body)
+    return await operation.reading(body, _generate, body, unknown)
 
 
-async def edit(body: bytes, content_type: str) -> ParsedCall:
+async def edit(body: bytes, content_type: str, unknown: UnknownFields) -> ParsedCall:
     if multipart.is_form(content_type):
-        return await BODIES.run(_form, Edit, await multipart.parts(content_type, body))
-    return await operation.reading(body, _edit, body)
+        parts = await multipart.parts(content_type, body)
+        return await BODIES.run(_form, Edit, parts, unknown)
+    return await operation.reading(body, _edit, body, unknown)
 
 
-async def vary(body: bytes, content_type: str) -> ParsedCall:
+async def vary(body: bytes, content_type: str, unknown: UnknownFields) -> ParsedCall:
     if not multipart.is_form(content_type):
         raise InvalidParameter("Variations are asked for with multipart/form-data.", None)
-    return await BODIES.run(_vary, await multipart.parts(content_type, body))
+    return await BODIES.run(_vary, await multipart.parts(content_type, body), unknown)
 
 
-def _generate(body: bytes) -> ParsedCall:
-    return ParsedCall(take(Generate, json_body.parse(json_body.text(body))), body)
+def _generate(body: bytes, unknown: UnknownFields) -> ParsedCall:
+    return ParsedCall(take(Generate, json_body.parse(json_body.text(body)), unknown), body)
 
 
-def _edit(content: bytes) -> ParsedCall:
-    body = take(Edit, json_body.parse(json_body.text(content)))
+def _edit(content: bytes, unknown: UnknownFields) -> ParsedCall:
+    body = take(Edit, json_body.parse(json_body.text(content)), unknown)
     images = tuple(_image(each, "images", "image") for each in body.images or ())
     mask = None if body.mask is None else _image(body.mask, "mask", "mask")
     return ParsedCall(body, content, _some(images, "images"), mask)
 
 
-def _vary(parts: list[Part]) -> ParsedCall:
-    parsed = _form(Vary, parts)
+def _vary(parts: list[Part], unknown: UnknownFields) -> ParsedCall:
+    parsed = _form(Vary, parts, unknown)
     if len(parsed.images) > 1 or parsed.mask is not None:
         raise InvalidParameter("One image is varied, without a mask; send that alone.", "image")
     (image,) = parsed.images
@@ -180,17 +182,25 @@ def _vary(parts: list[Part]) -> ParsedCall:
     return replace(parsed, image_prompt=prompt_of(image))
 
 
-def take(model: type[Body], value: Any) -> Body:
+def foreign(body: Any, place: Place) -> bool:
+    """Whether a body names a model that is none of OpenAI's: the APIs that serve such ones pass
+    over what they do not know, where OpenAI's refuses it.
+    """
+    model = body.get("model") if isinstance(body, dict) else None
+    return isinstance(model, str) and not of_openai(model)
+
+
+def take(model: type[Body], value: Any, unknown: UnknownFields) -> Body:
     """`value` as a `model`; what is wrong is told in OpenAI's words."""
     try:
-        return model.model_validate(value)
+        return unknown.take(model, value)
     except ValidationError as error:
         errors = error.errors(include_url=False)[: json_body.SHOWN_ERRORS]
         messages, codes = zip(*(_message(model, each) for each in errors), strict=True)
         raise InvalidParameter(" ".join(messages), _path(errors[0]) or None, codes[0]) from None
 
 
-def _form(model: type[Body], parts: list[Part]) -> ParsedCall:
+def _form(model: type[Body], parts: list[Part], unknown: UnknownFields) -> ParsedCall:
     fields = dict[str, Any]()
     for part in parts:
         if part.name in FILES:
@@ -204,7 +214,7 @@ def _form(model: type[Body], parts: list[Part]) -> ParsedCall:
     masks = [part.content for part in parts if part.name == "mask"]
     if len(masks) > 1:
         raise InvalidParameter("There is more than one mask; give one.", "mask")
-    body, mask = take(model, fields), masks[0] if masks else None
+    body, mask = take(model, fields, unknown), masks[0] if masks else None
     return ParsedCall(body, multipart.digest(parts), _some(images, "image"), mask)
 
 

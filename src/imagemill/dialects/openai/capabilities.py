@@ -139,6 +139,11 @@ MODELS: Mapping[str, Capabilities] = {
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$", re.ASCII)  # a snapshot of a model
 
 
+def of_openai(model: str) -> bool:
+    """Whether a model is one of OpenAI's, or a snapshot of one."""
+    return _DATED.sub("", model) in MODELS
+
+
 def capabilities_of(model: str | None, fields: Mapping[str, Any]) -> Capabilities:
     """Who names no model gets the replies of dall-e-2, or of gpt-image by what is asked, and may
     ask as of any other: it is the server's own default that paints.

@@ -21,13 +21,14 @@ from imagemill.errors import Fault
 from imagemill.http import json_body, operation, replies, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import FINAL, Job, Submission
 from imagemill.jobs.job_events import Preview
 from imagemill.jobs.service import Service
 from imagemill.threads import ENCODING
 
 PREFIX = "/openai/v1"
-Parse = Callable[[bytes, str], Awaitable[bodies.ParsedCall]]
+Parse = Callable[[bytes, str, UnknownFields], Awaitable[bodies.ParsedCall]]
 
 
 _FIELDS = json_body.names(bodies.Generate, bodies.Edit, bodies.Vary)
@@ -43,7 +44,7 @@ def _check(request: Request) -> None:
 
 async def _read(task: str, parse: Parse, call: operation.Call) -> Submission:
     call.admit()
-    parsed = await parse(call.body, call.headers.get("content-type", ""))
+    parsed = await parse(call.body, call.headers.get("content-type", ""), call.unknown)
     inputs = ImageInputs(call.context.service, named_by(call.request), call.base())
     submission, call.state = await read(call.context.catalog, task, parsed, inputs)
     call.identity = parsed.identity
@@ -99,6 +100,7 @@ def _operation(task: str, parse: Parse, carries_images: bool) -> operation.Opera
         _reply,
         lambda _, fault: refuse(fault),
         carries_images,
+        passes=bodies.foreign,
     )
 
 

@@ -27,6 +27,7 @@ from imagemill.http import operation, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import caller_of, of_hugging_face
 from imagemill.http.operation import Call, Operation
+from imagemill.http.unknown_fields import within
 from imagemill.job import Job, Status, Submission
 
 PAGE = 100  # predictions of one page
@@ -117,14 +118,18 @@ class Predictions:
             waits=_waits,
             finishes=True,
             listens=False,  # by its own terms: Prefer tells for how long
+            passes=within(read.INPUT),
         )
 
     async def _read(
         self, model: type[Body], target_of: Callable[[Body], Target], call: Call
     ) -> Submission:
-        body = await operation.reading(call.body, read.parsed, model, call.body)
+        body = await operation.reading(call.body, read.parsed, model, call.body, call.unknown)
         base, target = call.base(), target_of(body)
-        draft, remarks = await operation.reading(call.body, read.draft, target, body.input)
+        draft, remarks = await operation.reading(
+            call.body, read.draft, target, body.input, call.unknown
+        )
+        remarks += [f"{name} is not known" for name in call.unknown.names]
         draft = await self._by_key(draft, base)
         return read.submission(target, body, draft, remarks, call.headers, base)
 

@@ -13,9 +13,11 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, Draft
 from imagemill.http import json_body
 from imagemill.http.identity import caller_of, formed
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Submission
 
 DIALECT = "replicate"
+INPUT = "input"  # the field with what the model itself takes
 LONGEST_WAIT = 60.0  # seconds
 LEAST_LIFE, LONGEST_LIFE = 5, 86_400  # seconds
 SHOWN_DATA = 200  # characters of a data URI that are told again
@@ -48,22 +50,26 @@ class CreateByVersion(Create):
     version: Annotated[str, Field(json_schema_extra={"pattern": VERSION})]
 
 
-def take(model: type[Body], value: Any, prefix: str = "") -> Body:
-    """`value` as a `model`; InvalidFields names everything that is wrong with it."""
+def take(model: type[Body], value: Any, unknown: UnknownFields, *above: str) -> Body:
+    """`value` as a `model`; InvalidFields names everything that is wrong with it. above: where in
+    the body it stands.
+    """
     try:
-        return model.model_validate(value)
+        return unknown.take(model, value, *above)
     except ValidationError as error:
-        raise refused(error, model, prefix) from None
+        raise refused(error, model, ".".join(above)) from None
 
 
-def parsed(model: type[Body], body: bytes) -> Body:
-    return take(model, json_body.parse(json_body.text(body)))
+def parsed(model: type[Body], body: bytes, unknown: UnknownFields) -> Body:
+    return take(model, json_body.parse(json_body.text(body)), unknown)
 
 
-def draft(target: Target, params: Mapping[str, Any]) -> tuple[Draft, list[str]]:
+def draft(
+    target: Target, params: Mapping[str, Any], unknown: UnknownFields
+) -> tuple[Draft, list[str]]:
     # Replicate checks by JSON Schema, as the words of its refusals tell: those of gojsonschema.
     whole = json_body.with_integers(dict(params))
-    return target.predictor.read(take(target.predictor.Input, whole, "input"))
+    return target.predictor.read(take(target.predictor.Input, whole, unknown, INPUT))
 
 
 def submission(

@@ -11,6 +11,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.generation import LONGEST_URL, MAX_PROMPT
 from imagemill.http import json_body
 from imagemill.http.json_body import SHOWN_ERRORS
+from imagemill.http.unknown_fields import UnknownFields
 
 # One is all that is taken; so many are counted.
 MOST_LISTED = 16
@@ -192,10 +193,10 @@ Img2imgBody: type[Img2img] = _whole("Img2imgBody", Img2img)
 Body = TypeVar("Body", bound=SdapiBody)
 
 
-def take(model: type[Body], value: Any) -> Body:
+def take(model: type[Body], value: Any, unknown: UnknownFields) -> Body:
     """`value` as a `model`; raises InvalidBody for what is wrong, a Fault for what is lacking."""
     try:
-        body = model.model_validate(value)
+        body = unknown.take(model, value)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)[:SHOWN_ERRORS]
         raise InvalidBody([_detail(model, each) for each in errors]) from None

@@ -29,6 +29,7 @@ from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by, person_of
+from imagemill.http.unknown_fields import everywhere
 from imagemill.images.decode import texts_of
 from imagemill.images.provenance import provenance
 from imagemill.job import FINAL, Submission
@@ -55,12 +56,13 @@ class Sdapi:
             partial(self._read, model),
             self._reply,
             lambda _, fault: refuse(fault),
+            passes=everywhere,
         )
         return paint.handler(self.context)
 
     async def _read(self, model: type[bodies.SdapiBody], call: operation.Call) -> Submission:
         def parsed(body: bytes) -> bodies.SdapiBody:
-            return bodies.take(model, read.value(body))
+            return bodies.take(model, read.value(body), call.unknown)
 
         body = await operation.reading(call.body, parsed, call.body)
         call.admit()

@@ -3,8 +3,7 @@
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint
@@ -26,6 +25,7 @@ from imagemill.http.json_body import (
     Steps,
     Strict,
 )
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Submission
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size
@@ -44,15 +44,6 @@ class Size(Strict):
 class TogetherLora(Strict, title="Lora"):
     path: Annotated[str, Field(min_length=1, description="Address of a safetensors file.")]
     scale: Annotated[float, Field(description="How strongly it is applied, -4 to 4.")] = 1.0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, value: Any) -> Any:
-        for name in value if isinstance(value, dict) else ():
-            if name not in cls.model_fields:
-                template = "unknown field {name}; known are path, scale"
-                raise PydanticCustomError("unknown_field", template, {"name": f"{name!r:.80}"})
-        return value
 
 
 class TogetherBody(Strict, title="Body"):
@@ -94,9 +85,11 @@ def credential(headers: Headers) -> None:
         raise Fault(Kind.DENIED, message, "authorization")
 
 
-def read(catalog: Catalog, headers: Headers, body: bytes, base: str) -> Submission:
+def read(
+    catalog: Catalog, headers: Headers, body: bytes, base: str, unknown: UnknownFields
+) -> Submission:
     value = json_body.parse(json_body.text(body))
-    params = json_body.take(TogetherBody, json_body.with_integers(value))
+    params = json_body.take(TogetherBody, json_body.with_integers(value), unknown)
     endpoint = catalog.find(_known_as(catalog, params.model))
     generation = endpoint.generation(_draft(params, endpoint, base))
     return Submission(

@@ -12,6 +12,7 @@ from imagemill.dialects.together.vocabulary import DIALECT
 from imagemill.errors import invalid
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
+from imagemill.http.unknown_fields import everywhere
 from imagemill.job import Submission
 
 # together-py 3 adds /v1 to its base URL, all others take it from there: both spellings work.
@@ -69,7 +70,9 @@ def _check(request: Request) -> None:
 
 async def _read(call: operation.Call) -> Submission:
     catalog, base = call.context.catalog, call.base()
-    return await operation.reading(call.body, read, catalog, call.headers, call.body, base)
+    return await operation.reading(
+        call.body, read, catalog, call.headers, call.body, base, call.unknown
+    )
 
 
 async def _reply(call: operation.Call, submission: Submission) -> Response:
@@ -85,7 +88,7 @@ async def _reply(call: operation.Call, submission: Submission) -> Response:
     return JSONResponse(body, headers=replies.headers(answer))
 
 
-GENERATE = operation.Operation(DIALECT, _check, _read, _reply, vocabulary.refuse)
+GENERATE = operation.Operation(DIALECT, _check, _read, _reply, vocabulary.refuse, passes=everywhere)
 
 
 async def _models(context: AppContext, request: Request) -> Response:
