@@ -167,8 +167,7 @@ def test_the_first_attempt_is_the_shortest_and_a_claim_outlasts_them_all() -> No
     ("statuses", "acknowledged", "hopeless"),
     [
         ((200, 201, 202, 204, 299), True, False),
-        ((300, 301, 302, 304, 307, 308), False, True),
-        ((100, 400, 401, 404, 410, 429, 500, 503, 599), False, False),
+        ((300, 301, 302, 304, 307, 308, 100, 400, 401, 404, 410, 429, 500, 503, 599), False, False),
     ],
 )
 def test_a_status_acknowledges_ends_or_is_tried_again(
@@ -372,18 +371,23 @@ async def test_a_post_that_forgets_its_time_is_broken_off(office: Office) -> Non
     assert (await office.look("a")).error == "the receiver did not answer within 0.01 seconds"
 
 
-async def test_a_redirect_is_not_followed_and_ends_the_delivery(
-    office: Office, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed_but_said_and_tried_again(
+    office: Office, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    async with receiving(301) as receiver:
+    caplog.set_level(logging.INFO, "imagemill.webhooks")
+    async with receiving(status, 200) as receiver:
         await office.owe("a", url=receiver.url.replace("//", "//me:hidden@") + "/?token=secret")
         assert await office.courier.step() == 1
-    assert [told.path for told in receiver.told] == ["/?token=secret"]
-    (dead,) = await office.table.dead(limit=10)
-    assert dead.error is not None
-    assert dead.error.startswith("the receiver answered 301; redirects are not followed")
-    assert [await office.table.next_due(lane, NOW) for lane in Lane] == [None] * 3
-    assert "the delivery of job a is dead after attempt 1: the receiver answered" in caplog.text
+        failed = await office.look("a")
+        assert failed.due is not None, "a second attempt is owed"
+        assert (failed.error or "").startswith(f"the receiver answered {status}; redirects are not")
+        office.clock.now = failed.due
+        assert await office.courier.step() == 1
+    assert [told.path for told in receiver.told] == ["/?token=secret"] * 2
+    assert await office.table.dead(limit=10) == []
+    assert f"not delivered by attempt 1, the next in {failed.due - NOW:.0f} s" in caplog.text
+    assert "give the URL that it leads to" in caplog.text
     assert "secret" not in caplog.text
     assert "hidden" not in caplog.text
 

@@ -326,11 +326,14 @@ class Courier:
         error = " ".join(outcome.error.split())[:LONGEST]
         lane = Lane.SLOW if outcome.late else Lane.AGAIN
         await self._table.failed(delivery.job, error, now, wait, lane)
+        # Without the URL, in which receivers like to have their tokens.
         if wait is None:
-            # Without the URL, in which receivers like to have their tokens.
             log.warning(
                 "the delivery of job %s is dead after attempt %d: %s", delivery.job, number, error
             )
+        else:
+            facts = delivery.job, number, wait, error
+            log.info("job %s is not delivered by attempt %d, the next in %.0f s: %s", *facts)
 
     async def _try(self, delivery: Delivery, seconds: float) -> Outcome:
         job = delivery.job
@@ -360,13 +363,15 @@ class Courier:
 
 
 def judge(status: int) -> Outcome:
-    """What a receiver's status means: a success acknowledges, a redirect is not followed."""
+    """What a receiver's status means: a success acknowledges. A redirect is not followed, as it is
+    not by Replicate (replicate-javascript issue 195); who mends it in time is told all the same.
+    """
     match status // 100:
         case 2:
             return Outcome()
         case 3:
             way_out = "redirects are not followed; give the URL that it leads to"
-            return Outcome(f"the receiver answered {status}; {way_out}", hopeless=True)
+            return Outcome(f"the receiver answered {status}; {way_out}")
         case _:
             return Outcome(f"the receiver answered {status}")
 

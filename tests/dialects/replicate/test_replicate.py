@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from starlette.datastructures import Headers
 
 from imagemill.dialects.replicate import ids
+from imagemill.dialects.replicate.read import waits
 from imagemill.dialects.replicate.vocabulary import ERRORS, STATUSES, refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
@@ -134,6 +136,26 @@ async def test_who_waited_for_long_enough_is_told_that_it_starts(serving: Servin
         assert (body["status"], body["output"]) == ("starting", None)
         engine.gate.set()
         assert (await ended(client, body))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        *(("wait", 60), ("wait=1", 1), ("wait=60", 60), ("wait=120", 60), ("wait=999999999", 60)),
+        *(("Wait=5", 5), ('wait = "7"', 7), ("wait=10; a=b", 10), ("respond-async, wait=9", 9)),
+        *((each, None) for each in ("", "wait=0", "waiting", "wait=-1", "wait=soon", "a=b")),
+    ],
+)
+def test_a_wish_to_wait_longer_than_a_minute_is_a_minute(
+    prefer: str, seconds: float | None
+) -> None:
+    assert waits(Headers({"prefer": prefer})) == seconds
+
+
+async def test_a_wish_to_wait_for_two_minutes_is_no_error(serving: Serving) -> None:
+    async with serving(PlainEngine()) as client:
+        body = await create(client, headers=KEY | {"prefer": "wait=120"})
+    assert body["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,6 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("prefer", "wait=0", "wait=1 to wait=60"),
-        ("prefer", "wait=61", "wait=1 to wait=60"),
-        ("prefer", "waiting", "wait=1 to wait=60"),
         ("cancel-after", "4s", "at least 5 s"),
         ("cancel-after", "soon", "at least 5 s"),
         ("cancel-after", "", "at least 5 s"),

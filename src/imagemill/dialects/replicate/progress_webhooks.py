@@ -16,6 +16,7 @@ from imagemill.errors import Fault
 from imagemill.job import Job, Line, Status, Submission
 from imagemill.jobs.job_events import Item
 from imagemill.jobs.service import Service
+from imagemill.webhooks import judge
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ class ProgressReporter:
         name, now = f"{event}_{self.sent}", self.service.now()
         message = write.message_of(self.service, self.job, name, body, now)
         try:
-            await self.service.post(
+            status = await self.service.post(
                 message.url,
                 message.body,
                 message.headers,
@@ -195,5 +196,8 @@ class ProgressReporter:
                 submission.local,
                 submission.caller,
             )
+            failure = judge(status).error
         except Fault as fault:
-            log.info("a receiver was not told of %s: %s", event, fault)
+            failure = fault.message
+        if failure is not None:
+            log.info("a receiver was not told of %s: %s", event, failure)

@@ -30,7 +30,7 @@ WRAPS_DATA = ("replicate-python/", "replicate-javascript/")
 VERSION = r"^([0-9a-f]{64}|[A-Za-z0-9][\w-]*/[\w-]+(:[0-9a-f]{64})?)$"
 
 _ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
-_WAIT = re.compile(r"wait(?:=([1-9]|[1-5][0-9]|60))?")
+_WAIT = re.compile(r"wait(?:\s*=\s*\"?(\d{1,9})\"?)?(?:\s*;.*)?", re.ASCII | re.IGNORECASE)
 _LIFE = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s?)?", re.ASCII)
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -136,15 +136,13 @@ def reference(url: str | None, name: str) -> str | None:
 
 
 def waits(headers: Headers) -> float | None:
-    """Seconds that the caller waits for the end, None for not at all."""
+    """Seconds that the caller waits for the end, None for not at all. More than 60 are 60: clients
+    send what they were given, as 120, and poll afterwards.
+    """
     for preference in headers.get("prefer", "").split(","):
-        preference = preference.strip()
-        if not preference.startswith("wait"):
-            continue  # others are wishes that a server may pass over
-        match = _WAIT.fullmatch(preference)
-        if match is None:
-            raise invalid("prefer", f"Prefer: {preference!r:.40}; give wait, or wait=1 to wait=60")
-        return float(match[1] or LONGEST_WAIT)
+        # What is no wish to wait is passed over, as RFC 7240 has it of all that is not understood.
+        if match := _WAIT.fullmatch(preference.strip()):
+            return min(float(match[1] or LONGEST_WAIT), LONGEST_WAIT) or None
     return None
 
 
