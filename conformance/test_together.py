@@ -246,9 +246,9 @@ def test_the_javascript_client_paints_over_an_image(server: str, packages: Path)
 
 @cell(JAVASCRIPT, "errors")
 def test_the_javascript_client_shows_our_error(server: str, packages: Path) -> None:
-    status, message = javascript(server, packages, "client.images.generate({ ...small, n: 9 })")
+    status, message = javascript(server, packages, "client.images.generate({ ...small, n: 11 })")
     assert status == 400
-    assert "n: num_images 9 is out of range; give 1 to 8" in message
+    assert "n: num_images 11 is out of range; give 1 to 10" in message
 
 
 @cell(JAVASCRIPT, "models")

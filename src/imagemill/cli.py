@@ -75,7 +75,7 @@ def generate(
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same picture; drawn if absent.")
     ] = None,
-    num_images: Annotated[int, typer.Option(help="Pictures to paint, 1 to 8.")] = 1,
+    num_images: Annotated[int, typer.Option(help="Pictures to paint, 1 to 10.")] = 1,
     scheduler: Annotated[
         str | None, typer.Option(help=f"The model's own, or one of {', '.join(SCHEDULERS)}.")
     ] = None,

@@ -22,7 +22,7 @@ MIN_SIDE, MAX_SIDE = 64, 2048  # px
 MAX_STEPS = 150
 MAX_GUIDANCE = 50.0
 MAX_SEED = 2**64 - 1
-MAX_IMAGES = 8
+MAX_IMAGES = 10
 MAX_PROMPT = 10_000  # characters
 MAX_LORAS = 8
 MAX_SWATCHES = 32
@@ -117,7 +117,7 @@ class Generation:
     seed: int
     #: What is not to be seen, at most 10,000 characters; empty for nothing.
     negative_prompt: str = ""
-    #: 1 to 8.
+    #: 1 to 10.
     num_images: int = 1
     #: One of SCHEDULERS; None for the model's own.
     scheduler: str | None = None

@@ -156,7 +156,7 @@ async def test_a_lora_is_given_by_its_address(serving: Serving) -> None:
         ({"seed": -2}, ["seed"], "-2 is too small; give at least -1", "greater_than_equal"),
         ({"seed": 2**64}, ["seed"], "is out of range; give 0 to", "value_error"),
         ({"guidance_scale": 51}, ["guidance_scale"], "51", "value_error"),
-        ({"n": 9}, ["n"], "9 is too large; give at most 8", "less_than_equal"),
+        ({"n": 11}, ["n"], "11 is too large; give at most 10", "less_than_equal"),
         ({"scheduler": "K_EULER"}, ["scheduler"], "unknown scheduler 'K_EULER'", "value_error"),
         ({"loras": [{"url": "x"}] * 9}, ["loras"], "9 are given; give at most 8", "too_long"),
         ({"loras": [{"url": ""}]}, ["loras", 0, "url"], "is empty", "string_too_short"),
@@ -206,8 +206,8 @@ async def test_a_field_with_a_name_that_nobody_wants_to_read_is_told_all_the_sam
 
 async def test_openai_s_clients_find_the_message_where_they_look_for_it(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=params(width=63, n=9))
-    message = "width: 63 is too small; give at least 64; n: 9 is too large; give at most 8"
+        reply = await client.post(PATH, json=params(width=63, n=11))
+    message = "width: 63 is too small; give at least 64; n: 11 is too large; give at most 10"
     assert reply.json()["error"] == {"message": message}
 
 

@@ -292,7 +292,7 @@ async def test_an_image_that_lies_elsewhere_may_have_changed(serving: Serving) -
     ("fields", "message", "param"),
     [
         ({"prompt": " "}, "the prompt is empty; say what to paint", "prompt"),
-        ({"n": 9}, "n: num_images 9 is out of range; give 1 to 8", "n"),
+        ({"n": 11}, "n: num_images 11 is out of range; give 1 to 10", "n"),
         ({"width": 63}, "width 63 is out of range; give 64 to 2048", "width"),
         ({"steps": 0}, "steps 0 is out of range; give 1 to 150", "steps"),
         ({"seed": -1}, "seed -1 is out of range", "seed"),
@@ -368,8 +368,8 @@ async def test_hugging_face_s_clients_get_errors_that_they_can_show(
     serving: Serving, agent: str
 ) -> None:
     async with serving(PlainEngine()) as client:
-        reply = await client.post(PATH, json=params(n=9), headers={"user-agent": agent})
-    assert reply.json() == {"error": "n: num_images 9 is out of range; give 1 to 8"}
+        reply = await client.post(PATH, json=params(n=11), headers={"user-agent": agent})
+    assert reply.json() == {"error": "n: num_images 11 is out of range; give 1 to 10"}
 
 
 def test_who_asks_again_at_once_is_told_503_only_after_a_wait() -> None:

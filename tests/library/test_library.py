@@ -129,7 +129,7 @@ def here() -> threading.Thread:
         ({"steps": 2.5}, InvalidInputError, "steps"),
         ({"guidance_scale": "much"}, InvalidInputError, "guidance_scale"),
         ({"seed": -1}, InvalidInputError, "seed"),
-        ({"num_images": 9}, InvalidInputError, "num_images"),
+        ({"num_images": 11}, InvalidInputError, "num_images"),
         ({"scheduler": "Nonesuch"}, InvalidInputError, "scheduler"),
         ({"format": "gif"}, InvalidInputError, "format"),
         ({"style": "nonesuch"}, InvalidInputError, "style"),

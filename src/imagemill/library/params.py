@@ -48,7 +48,7 @@ class Params(TypedDict, total=False):
     negative_prompt: str
     #: 0 to 2**64 - 1; the same seed gives the same bytes. Drawn if absent.
     seed: int | None
-    #: 1 to 8.
+    #: 1 to 10.
     num_images: int
     #: One of `imagemill.generation.SCHEDULERS`; the model's own if absent.
     scheduler: str | None

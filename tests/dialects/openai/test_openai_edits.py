@@ -211,7 +211,7 @@ WRONG_FORMS: tuple[tuple[Files, str], ...] = (
 
 
 async def test_what_is_wrong_with_a_form_is_named(serving: Serving) -> None:
-    async with serving(PlainEngine()) as client:
+    async with serving(PlainEngine(), strict=True) as client:
         for files, param in WRONG_FORMS:
             fault = error(await client.post(EDITS, files=files))
             assert fault["param"] == param, fault["message"]

@@ -9,8 +9,6 @@ from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
 from imagemill.generation import MAX_IMAGES, MAX_PROMPT
 
-LARGEST_N = 10  # of OpenAI's own API
-
 
 @dataclass(frozen=True)
 class QualityLevel:
@@ -70,7 +68,7 @@ class Capabilities:
     sizes: tuple[str, ...] | None = None
     #: Where the caller names none.
     size: str = "auto"
-    #: Of one call, 1 to 8.
+    #: Of one call, 1 to 10.
     max_images: int = MAX_IMAGES
     #: Of a prompt, 1 to 10,000.
     max_characters: int = MAX_PROMPT
@@ -78,7 +76,7 @@ class Capabilities:
     qualities: tuple[str, ...] = tuple(QUALITIES)
     #: Fields that are not taken.
     refused: frozenset[str] = frozenset()
-    #: The reply never has a URL.
+    #: Callers who ask for URLs are refused; the reply has them beside the images all the same.
     base64: bool = False
     #: Replies count them.
     tokens: bool = True
@@ -184,9 +182,6 @@ def _check_count(model: str, capabilities: Capabilities, n: int | None) -> None:
     most = capabilities.max_images
     if n is None or 1 <= n <= most:
         return
-    if most < n <= LARGEST_N and most > 1:
-        message = f"n {n} is more than this server paints at once; ask for 1 to {most}."
-        raise InvalidParameter(message, "n", "integer_above_max_value")
     way, bound, code = ("below minimum", ">= 1", "integer_below_min_value")
     if n > 0:
         way, bound, code = "above maximum", f"<= {most}", "integer_above_max_value"

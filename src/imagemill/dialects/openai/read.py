@@ -26,6 +26,8 @@ DIALECT = "openai"
 # Seconds that files live whose content is in the reply, and whose address is not: for as long as
 # the call may be repeated, and be answered from them.
 KEPT = REPEATED + RAW_KEPT
+# Seconds that addresses are good for which nobody asked for, as they are at OpenAI.
+UNASKED = 3600.0
 # What is painted where a variation is asked for of an image that does not tell its prompt.
 ANYTHING = "a picture"
 EVENTS = {"generations": "image_generation", "edits": "image_edit"}
@@ -87,12 +89,19 @@ async def read(
         endpoint.source,
         dialect=DIALECT,
         caller=inputs.caller.id,
-        ttl_seconds=None if terms.urls else KEPT,
+        ttl_seconds=_kept(terms, capabilities),
         public=terms.urls,
         cacheable=False,
         wait_for_model=True,
     )
     return submission, replace(terms, prompt=generation.prompt, size=known)
+
+
+def _kept(terms: ReplyTerms, capabilities: Capabilities) -> float | None:
+    """Seconds that the files live; None for as long as results do."""
+    if not terms.urls:
+        return KEPT
+    return UNASKED if capabilities.base64 else None
 
 
 def _generation(
@@ -204,11 +213,9 @@ def _terms(body: OpenAIBody, capabilities: Capabilities, task: str) -> ReplyTerm
         prompt="",
         quality=QUALITIES[getattr(body, "quality", None) or "auto"].label,
         format=_format(body),
-        urls=not capabilities.base64 and wanted != "b64_json",
-        # Who says nothing and names no model of OpenAI's may be used to either.
-        base64=capabilities.base64
-        or wanted == "b64_json"
-        or (wanted is None and capabilities.tokens),
+        # Who says nothing may be used to either: some programs read the one alone, some the other.
+        urls=wanted != "b64_json",
+        base64=wanted != "url",
         tokens=capabilities.tokens,
         safety_identifier=body.safety_identifier or body.user or None,
     )
