@@ -61,6 +61,10 @@ SCHEDULERS: tuple[str, ...] = tuple(
     f"{name}{words}" for name, endings in _SCHEDULERS.items() for words in endings
 )
 
+# Ways to space the noise over the steps that may be wished for.
+SPACINGS: tuple[str, ...] = ("karras", "exponential", "sgm_uniform")
+UNHEEDED = "schedule {}: the model's own"  # told as ignored, of a spacing that means nothing
+
 
 @dataclass(frozen=True)
 class Lora:
@@ -121,6 +125,8 @@ class Generation:
     num_images: int = 1
     #: One of SCHEDULERS; None for the model's own.
     scheduler: str | None = None
+    #: One of SPACINGS: a wish, told as ignored where the scheduler has no choice; None for its own.
+    spacing: str | None = None
     format: Format = "png"
     #: Shares of the steps, 0 to 1, between which guidance is applied.
     guidance_range: tuple[float, float] = (0.0, 1.0)
@@ -154,6 +160,8 @@ class Generation:
             _check_range(name, getattr(self, name), low, high)
         if self.scheduler is not None:
             _check_choice("scheduler", self.scheduler, SCHEDULERS)
+        if self.spacing is not None:
+            _check_choice("spacing", self.spacing, SPACINGS)
         _check_choice("format", self.format, FORMATS)
         _check_choice("acceleration", self.acceleration, ACCELERATIONS)
         _check_range("guidance_range", self.guidance_range[0], 0, 1)
@@ -281,6 +289,8 @@ class Draft:
     num_images: int = 1
     #: None for the model's own.
     scheduler: str | None = None
+    #: None for the scheduler's own; a wish, which means nothing where there is no choice.
+    spacing: str | None = None
     #: Of the files that come out.
     format: Format = "png"
     #: Shares of the steps between which guidance is applied.

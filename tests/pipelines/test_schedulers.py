@@ -7,7 +7,7 @@ import torch
 
 from imagemill.engine.events import Failed, Progress
 from imagemill.errors import Kind
-from imagemill.generation import MAX_STEPS, SCHEDULERS
+from imagemill.generation import MAX_STEPS, SCHEDULERS, SPACINGS
 from imagemill.pipelines.schedules import scheduler_for, working
 from tests.studio import ASKED, Models, Studio, alone
 from tests.studio import inference as inference
@@ -84,6 +84,39 @@ def test_schedules_are_spaced_as_the_name_says(model: Models) -> None:
         made.set_timesteps(6)
         sigmas.add(tuple(made.sigmas.tolist()))
     assert len(sigmas) == 3
+
+
+@pytest.mark.parametrize("name", [None, "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
+def test_a_spacing_that_is_wished_for_spaces_the_steps(name: str | None, model: Models) -> None:
+    loaded, timesteps = model("sdxl"), set()
+    for spacing in (None, *SPACINGS):
+        made = scheduler_for(loaded.pipe, name, loaded.family, spacing)
+        made.set_timesteps(6)
+        timesteps.add(tuple(made.timesteps.tolist()))
+        assert loaded.unheeded(name, spacing) == ()
+    assert len(timesteps) == 4
+    assert (999.0, 832.0, 666.0, 499.0, 332.0, 166.0) in timesteps, "SGM uniform"
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "spacing"),
+    [
+        ("flux-dev", None, "karras"),
+        ("flux-dev", "DPMSolverMultistepScheduler", "sgm_uniform"),
+        ("playground", None, "karras"),
+        ("sdxl", "EulerAncestralDiscreteScheduler", "karras"),
+    ],
+)
+def test_a_spacing_that_means_nothing_is_painted_as_without_it_and_told(
+    family: str, name: str | None, spacing: str, model: Models
+) -> None:
+    loaded = model(family)
+    studio = Studio()
+    plain = replace(SMALL, scheduler=name)
+    studio.start(loaded, it=plain, wish=replace(plain, spacing=spacing))
+    studio.run()
+    assert studio.files("it") == studio.files("wish"), "what the files tell of it, too"
+    assert loaded.unheeded(name, spacing) == (f"schedule {spacing}: the model's own",)
 
 
 def test_a_size_shifts_schedules_that_know_nothing_of_sizes(model: Models) -> None:

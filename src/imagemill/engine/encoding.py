@@ -1,5 +1,7 @@
 """From finished pixels to finished files, with what made them written inside."""
 
+from dataclasses import replace
+
 from imagemill import finishing
 from imagemill.engine.runner import ActiveGeneration
 from imagemill.generation import GeneratedImages
@@ -12,13 +14,17 @@ from imagemill.pipelines.inputs import Picture
 
 def encode(active: ActiveGeneration, now: float) -> GeneratedImages:
     """now: on the runner's clock."""
+    loaded, generation = active.loaded, active.generation
     return GeneratedImages(
         pictures=tuple(
             _file(active, index, picture) for index, picture in sorted(active.pictures.items())
         ),
         seconds=now - active.began,
         served_by=_served_by(active),
-        ignored=active.loaded.unknown(active.generation.prompt),
+        ignored=(
+            *loaded.unknown(generation.prompt),
+            *loaded.unheeded(generation.scheduler, generation.spacing),
+        ),
     )
 
 
@@ -30,6 +36,8 @@ def _served_by(active: ActiveGeneration) -> str:
 def _file(active: ActiveGeneration, index: int, picture: Picture) -> bytes:
     generation, filters = active.generation, active.loaded.family.filters
     pixels = finishing.finish(picture, generation.style, generation.palette, filters)
+    if active.loaded.unheeded(generation.scheduler, generation.spacing):
+        generation = replace(generation, spacing=None)  # which is what it was painted with
     facts = provenance(generation, generation.seed_of(index), _served_by(active))
     if generation.format == "svg":
         return encode_svg(finishing.trace(pixels), facts)

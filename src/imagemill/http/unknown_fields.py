@@ -57,8 +57,18 @@ class UnknownFields:
             passed = self._passed(error, value, above)
             if not passed:
                 raise
-        self.names.extend(".".join(f"{part!s:.{LONGEST}}" for part in place) for place in passed)
+        self._note(passed)
         return model.model_validate(_without(value, (place[len(above) :] for place in passed)))
+
+    def pass_over(self, body: Any, *place: str) -> bool:
+        """Whether the unknown field at a place is passed over, which is noted then."""
+        passed = self.passes(body, place)
+        if passed:
+            self._note([place])
+        return passed
+
+    def _note(self, places: Iterable[Place]) -> None:
+        self.names.extend(".".join(f"{part!s:.{LONGEST}}" for part in place) for place in places)
 
     def _passed(self, error: ValidationError, value: Any, above: Place) -> list[Place]:
         errors = error.errors(include_url=False, include_context=False, include_input=False)

@@ -22,6 +22,7 @@ _LONGEST = 3_000  # characters: at most 10 bytes each in both places, and there 
 _LABELS: tuple[tuple[str, str], ...] = (
     ("steps", "Steps"),
     ("scheduler", "Sampler"),
+    ("spacing", "Schedule type"),
     ("guidance_scale", "CFG scale"),
     ("seed", "Seed"),
     ("size", "Size"),
@@ -39,6 +40,7 @@ def provenance(generation: Generation, seed: int, served_by: str) -> Provenance:
         "steps": generation.steps,
         "guidance_scale": generation.guidance_scale,
         "scheduler": generation.scheduler,
+        "spacing": generation.spacing,
         "size": f"{generation.width}x{generation.height}",
         "model": served_by,
         "software": SOFTWARE,

@@ -10,12 +10,14 @@ import transformers
 from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault
+from imagemill.generation import UNHEEDED
 from imagemill.model_spec import ModelSpec
 from imagemill.pico import parts, reading
 from imagemill.pipelines.cheap_kernels import spare
 from imagemill.pipelines.deriving import class_of, family_of
 from imagemill.pipelines.families import EMBEDDED, MISSING_CONFIG, OWN, PICO, Family, Task
 from imagemill.pipelines.limits import unread
+from imagemill.pipelines.schedules import heeds
 from imagemill.pipelines.weights.applying import apply
 from imagemill.pipelines.weights.folders import load_folder
 from imagemill.pipelines.weights.places import locate
@@ -51,6 +53,12 @@ class Loaded:
         if self.embedded:
             return reading.read(prompt).remarks
         return unread(self.pipe, prompt)
+
+    def unheeded(self, scheduler: str | None, spacing: str | None) -> tuple[str, ...]:
+        """The remark on a spacing that is wished for and means nothing here."""
+        if spacing is None or heeds(self.pipe, scheduler, self.family, spacing):
+            return ()
+        return (UNHEEDED.format(spacing),)
 
 
 def load(source: str, device: str) -> Loaded:

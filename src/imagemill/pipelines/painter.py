@@ -114,7 +114,7 @@ class Painter:
                 pipe,
                 family,
                 call,
-                scheduler_for(pipe, generation.scheduler, family),
+                scheduler_for(pipe, generation.scheduler, family, generation.spacing),
                 generator,
                 {name: value for name, value in wishes.items() if value is not None},
                 lambda: guided(family, generation, self.done, call.steps),

@@ -37,6 +37,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sde": {"algorithm_type": "sde-dpmsolver++"},
 }
 SPACINGS = frozenset({"karras", "exponential"})  # options that only schedules of noise have
+# What a wished spacing sets, by what the scheduler must have for it.
+WISHES: dict[str, tuple[str, dict[str, Any]]] = {
+    "karras": ("use_karras_sigmas", {"use_karras_sigmas": True}),
+    "exponential": ("use_exponential_sigmas", {"use_exponential_sigmas": True}),
+    "sgm_uniform": ("timestep_spacing", {"timestep_spacing": "trailing"}),
+}
+SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")  # one at most is set
 KNOWN_PREDICTIONS = frozenset({"epsilon", "v_prediction", "sample", "flow_prediction"})
 
 
@@ -62,20 +69,41 @@ class SchedulerChoice:
         return "sigmas" in inspect.signature(self.kind.set_timesteps).parameters
 
 
-def scheduler_for(pipe: DiffusionPipeline, name: str | None, family: Family) -> SchedulerMixin:
+def scheduler_for(
+    pipe: DiffusionPipeline, name: str | None, family: Family, spacing: str | None = None
+) -> SchedulerMixin:
     """A scheduler of one trajectory's own; flow models drive others with the sigmas they were
-    trained on. Raises a Fault for one that cannot lead this model to a picture.
+    trained on. Raises a Fault for one that cannot lead this model to a picture. spacing: a wish, as
+    in Generation.
     """
     own = pipe.scheduler
+    wished = spacing if spacing is not None and heeds(pipe, name, family, spacing) else None
     if name is None:
-        return type(own).from_config(own.config)
+        return _spaced(type(own).from_config(own.config), wished)
     choice = _choice(name, own, family)
     reason = _refusal(choice, pipe, family)
     if reason:
         raise invalid("scheduler", f"{name} {reason}; {_instead(pipe, family)}")
-    made = _flow(choice, own) if family.flow else _noise(choice, own)
+    made = _spaced(_flow(choice, own) if family.flow else _noise(choice, own), wished)
     made.set_timesteps = _telling(name, made.set_timesteps)
     return made
+
+
+def heeds(pipe: DiffusionPipeline, name: str | None, family: Family, spacing: str) -> bool:
+    """Whether a spacing that is wished for means anything to the scheduler and to the model."""
+    own = pipe.scheduler
+    if family.flow or _edm(own):
+        return False
+    kind = type(own) if name is None else _choice(name, own, family).kind
+    return WISHES[spacing][0] in inspect.signature(kind.__init__).parameters
+
+
+def _spaced(made: SchedulerMixin, spacing: str | None) -> SchedulerMixin:
+    if spacing is None:
+        return made
+    known = inspect.signature(type(made).__init__).parameters
+    others = {name: False for name in SIGMAS if name in known}
+    return type(made).from_config(made.config, **others | WISHES[spacing][1])
 
 
 def working(pipe: DiffusionPipeline, family: Family) -> tuple[str, ...]:

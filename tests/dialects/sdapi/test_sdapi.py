@@ -9,11 +9,13 @@ import httpx
 import pytest
 from PIL import Image
 
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.sdapi import bodies, lists, options, samplers, vocabulary
 from imagemill.dialects.sdapi.routes import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.generation import SCHEDULERS
+from imagemill.generation import SCHEDULERS, UNHEEDED
+from imagemill.http.replies import IGNORED_FIELDS
 from imagemill.job import Status
 from tests.conftest import Serving
 from tests.engines import PlainEngine
@@ -193,10 +195,8 @@ async def test_files_of_a_lora_are_named_in_the_prompt(serving: Serving) -> None
         ),
         ({"n_iter": 0}, ["body", "n_iter"], "less than 1"),
         ({"seed": -2}, ["body", "seed"], "seed -2 is out of range"),
-        ({"prompt": "  "}, ["body", "prompt"], "the prompt is empty"),
         ({"steps": "many"}, ["body", "steps"], "unable to parse string as an integer"),
         ({"sampler": "Euler"}, ["body", "sampler"], "near it are sampler_name"),
-        ({"scheduler": "karras"}, ["body", "scheduler"], "schedule 'karras' is not here"),
         ({"script_name": "X/Y plot"}, ["body", "script_name"], "Script 'X/Y plot' not found"),
         (
             {"alwayson_scripts": {"ControlNet": {"args": []}}},
@@ -369,41 +369,125 @@ async def test_every_sampler_that_is_told_is_taken(serving: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "scheduler", "schedule"),
+    ("params", "scheduler", "spacing", "schedule"),
     [
-        ({"sampler_name": "Euler a"}, "EulerAncestralDiscreteScheduler", "Automatic"),
+        ({"sampler_name": "Euler a"}, "EulerAncestralDiscreteScheduler", None, "Automatic"),
         (
             {"sampler_name": "DPM++ 2M Karras"},
-            "DPMSolverMultistepScheduler+karras",
+            "DPMSolverMultistepScheduler",
+            "karras",
             "Karras",
         ),
         (
             {"sampler_name": "DPM++ 2M SDE", "scheduler": "Exponential"},
-            "DPMSolverMultistepScheduler+sde+exponential",
+            "DPMSolverMultistepScheduler+sde",
+            "exponential",
             "Exponential",
         ),
-        ({"sampler_name": "DDIM", "scheduler": "normal"}, "DDIMScheduler", "Automatic"),
+        ({"sampler_name": "DDIM", "scheduler": "normal"}, "DDIMScheduler", None, "Automatic"),
+        ({"scheduler": "SGM Uniform"}, None, "sgm_uniform", "SGM Uniform"),
+        (
+            {"sampler_name": "Euler SGMUniform"},
+            "EulerDiscreteScheduler",
+            "sgm_uniform",
+            "SGM Uniform",
+        ),
+        (
+            {"sampler_name": "DPM++ 2M Karras", "scheduler": "simple"},
+            "DPMSolverMultistepScheduler",
+            None,
+            "Automatic",
+        ),
     ],
 )
 async def test_samplers_and_schedules_are_themselves_for_other_weights(
-    serving: Serving, params: dict[str, Any], scheduler: str, schedule: str
+    serving: Serving,
+    params: dict[str, Any],
+    scheduler: str | None,
+    spacing: str | None,
+    schedule: str,
 ) -> None:
     """`Euler a` was once painted with Euler, whatever the weights."""
     engine = PlainEngine()
     async with serving(engine, models={"my/model": "folder"}, stand_ins=False) as client:
         body = SMALL | params | {"override_settings": {"sd_model_checkpoint": "my/model"}}
         reply = await client.post(f"{V1}/txt2img", json=body)
-    assert engine.submitted[0].scheduler == scheduler
+    assert (engine.submitted[0].scheduler, engine.submitted[0].spacing) == (scheduler, spacing)
     assert f"Schedule type: {schedule}" in reply.json()["info"]
 
 
-async def test_a_schedule_that_a_sampler_does_not_have_is_told(serving: Serving) -> None:
-    async with serving(PlainEngine(), models={"my/model": "folder"}) as client:
-        body = SMALL | {"sampler_name": "DDIM Karras"}
+async def test_a_schedule_that_means_nothing_to_the_model_is_painted_and_told(
+    serving: Serving,
+) -> None:
+    """Nearly every saved setting of A1111's has `DPM++ 2M Karras`, whatever the model."""
+    remark = UNHEEDED.format("karras")
+    async with serving(PlainEngine(ignored=(remark,)), models={"my/model": "folder"}) as client:
+        body = SMALL | {"sampler_name": "DPM++ 2M Karras"}
         body |= {"override_settings": {"sd_model_checkpoint": "my/model"}}
-        reply = await client.post(f"{V1}/txt2img", json=body)
-    assert reply.status_code == 422
-    assert "schedule 'karras' is not here" in reply.text
+        info = info_of(await client.post(f"{V1}/txt2img", json=body))
+    assert info["imagemill"]["unknown_words"] == [remark]
+    assert info["extra_generation_params"] == {"Schedule type": "Automatic"}
+    assert "Schedule type: Automatic" in info["infotexts"][0]
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"sampler_name": "DPM++ 2M Karras"}, "as pico is of flow matching"),
+        ({"sampler_name": "DPM++ SDE Karras"}, "as pico is of flow matching"),
+        ({"sampler_name": "DPM2 a Karras"}, "as pico is of flow matching"),
+        ({"scheduler": "Exponential"}, "as pico is of flow matching"),
+        ({"scheduler": "beta"}, "there is no such schedule here"),
+        ({"scheduler": "Align Your Steps"}, "there is no such schedule here"),
+        ({"scheduler": "simple"}, "which is even too"),
+    ],
+)
+async def test_a_schedule_that_pico_does_not_have_is_painted_with_its_own(
+    serving: Serving, params: dict[str, Any], why: str
+) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        info = info_of(await client.post(f"{V1}/txt2img", json=SMALL | params))
+    assert why in info["imagemill"]["ignored"]["scheduler"]
+    assert engine.submitted[0].spacing is None
+
+
+@pytest.mark.parametrize("value", ["False", "false", "0", " off ", "None", 0, False, None, ""])
+async def test_what_asks_for_nothing_is_off_however_it_is_written(
+    serving: Serving, value: Any
+) -> None:
+    names = ("restore_faces", "tiling", "subseed_strength", "seed_resize_from_h", "s_churn")
+    off = dict.fromkeys(names, value) | {"refiner_checkpoint": "None", "s_min_uncond": "0.0"}
+    async with serving(PlainEngine()) as client:
+        opened(await client.post(f"{V1}/txt2img", json=SMALL | off))
+        on = await client.post(f"{V1}/txt2img", json=SMALL | {"restore_faces": "True"})
+    assert "there is no face restorer" in on.text
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", None])
+async def test_without_a_prompt_something_is_painted(serving: Serving, prompt: str | None) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        reply = await client.post(f"{V1}/txt2img", json=SMALL | {"prompt": prompt})
+    assert engine.submitted[0].prompt == UNSAID
+    assert info_of(reply)["prompt"] == (prompt or "")
+
+
+async def test_the_whole_options_object_is_taken_back_with_another_checkpoint(
+    serving: Serving,
+) -> None:
+    """Open WebUI sets the model so, with all that other extensions have put there."""
+    async with serving(PlainEngine()) as client:
+        options = (await client.get(f"{V1}/options")).json()
+        strange = options | {"sd_model_checkpoint": "someone/something", "lora_functional": False}
+        reply = await client.post(f"{V1}/options", json=strange)
+        assert (reply.status_code, reply.json()) == (200, None)
+        assert reply.headers[IGNORED_FIELDS] == "lora_functional"
+        after = (await client.get(f"{V1}/options")).json()
+        body = SMALL | {"override_settings": {"lora_functional": True}}
+        painted = await client.post(f"{V1}/txt2img", json=body)
+    assert after == options | {"sd_model_checkpoint": "someone/something"}
+    assert painted.headers[IGNORED_FIELDS] == "override_settings.lora_functional"
 
 
 @pytest.mark.parametrize(("name", "answer"), lists.DONE.items())

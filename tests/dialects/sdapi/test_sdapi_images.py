@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, PngImagePlugin
 
 from imagemill import infotext
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.sdapi import inpainting, prompts
 from imagemill.errors import Fault
 from imagemill.images.decode import provenance_of, texts_of
@@ -74,6 +75,13 @@ async def test_what_is_left_open_is_as_the_picture_is(serving: Serving) -> None:
     assert (engine.submitted[0].width, engine.submitted[0].height) == (128, 64)
     assert engine.submitted[0].strength == 0.75
     assert (image.size, mask) == ((128, 64), None)
+
+
+async def test_a_picture_is_painted_over_without_a_prompt(serving: Serving) -> None:
+    body = {name: value for name, value in body_with().items() if name != "prompt"}
+    engine, image, _ = await painted_over(serving, body | {"restore_faces": "False"})
+    assert engine.submitted[0].prompt == UNSAID
+    assert image.size == (128, 64)
 
 
 @pytest.mark.parametrize("form", ["{}", "data:image/png;base64,{}", "\n{}\n"])
@@ -235,7 +243,7 @@ async def test_init_images_come_back_where_they_are_wanted(
 async def test_what_cannot_be_painted_over_is_told(
     serving: Serving, params: dict[str, Any], loc: str, message: str
 ) -> None:
-    async with serving(PlainEngine()) as client:
+    async with serving(PlainEngine(), strict=True) as client:
         reply = await client.post(f"{V1}/img2img", json=body_with(**params))
     assert reply.status_code == 422, reply.text
     (detail,) = reply.json()["detail"]

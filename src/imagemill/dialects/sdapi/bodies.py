@@ -124,6 +124,7 @@ QUIET = frozenset({"subseed", "s_tmin", "s_tmax", "s_noise", "url", "auth", "scr
 SECRET = frozenset({"url", "auth"})
 
 _NOTHING: tuple[Any, ...] = (None, "", "None", False, 0, -1, [], {})
+_OFF = ("", "null", "false", "0", "0.0", "off", "no")
 _SAME: tuple[Any, ...] = (
     *_NOTHING,
     "Use same checkpoint",
@@ -201,7 +202,7 @@ def take(model: type[Body], value: Any, unknown: UnknownFields) -> Body:
         errors = error.errors(include_url=False, include_context=False)[:SHOWN_ERRORS]
         raise InvalidBody([_detail(model, each) for each in errors]) from None
     for name, (nothing, way_out) in LACKING_OF[_base(body)].items():
-        if _holds(body, name) and getattr(body, name) not in nothing:
+        if _holds(body, name) and not _asks_nothing(getattr(body, name), nothing):
             raise Fault(Kind.UNSUPPORTED, f"{name}: {way_out}", name)
     return body
 
@@ -209,8 +210,17 @@ def take(model: type[Body], value: Any, unknown: UnknownFields) -> Body:
 def idle(body: SdapiBody) -> Iterable[tuple[str, str]]:
     """Fields that were given and change nothing, with the reason."""
     for name, why in IDLE_OF[_base(body)].items():
-        if name not in QUIET and _holds(body, name) and getattr(body, name) not in _NOTHING:
+        held = name not in QUIET and _holds(body, name)
+        if held and not _asks_nothing(getattr(body, name), _NOTHING):
             yield name, why
+
+
+def _asks_nothing(value: Any, nothing: tuple[Any, ...]) -> bool:
+    """Whether a value is one of `nothing`, be it in quotes, as some clients write all they send."""
+    if value in nothing:
+        return True
+    words = {*_OFF, *(str(each).lower() for each in nothing)}
+    return isinstance(value, str) and value.strip().lower() in words
 
 
 def _base(body: SdapiBody) -> type[SdapiBody]:

@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from imagemill.dialects.sdapi.vocabulary import InvalidBody, detail
 from imagemill.generation import Format
 from imagemill.http.json_body import SHOWN_ERRORS
+from imagemill.http.unknown_fields import UnknownFields
 
 CALLERS = 1000  # whose options are held; the one that was silent the longest is forgotten
 
@@ -87,10 +88,16 @@ class CallerOptions:
             self._of.popitem(last=False)
 
 
-def checked(params: Mapping[str, Any], within: str | None = None) -> OptionValues:
-    """The values, each of its default's type; raises InvalidBody. None asks for the default."""
+def checked(
+    params: Mapping[str, Any], unknown: UnknownFields, within: str | None = None
+) -> OptionValues:
+    """The values, each of its default's type; raises InvalidBody. None asks for the default.
+    unknown: what becomes of options that are not known.
+    """
     values, wrong = OptionValues(), list[dict[str, Any]]()
     for name, value in params.items():
+        if name not in DEFAULTS and unknown.pass_over(params, *filter(None, [within]), name):
+            continue
         if name not in DEFAULTS:
             message = f"unknown option {name!r:.80}; known are {', '.join(DEFAULTS)}"
             wrong.append(_at(within, name, message, "extra_forbidden"))

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.datastructures import Headers
 
 from imagemill.catalog import EMBEDDED, Endpoint
+from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.sdapi import (
     bodies,
     checkpoints,
@@ -25,6 +26,7 @@ from imagemill.finishing import STYLES
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
 from imagemill.http import json_body
 from imagemill.http.context import AppContext
+from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Submission
 
 RAW_KEPT = 60.0  # seconds that files live which go into the reply alone
@@ -83,10 +85,11 @@ async def plan(
     body: SdapiBody,
     sources: init_images.InitImages,
     kept: options.OptionValues,
+    unknown: UnknownFields,
 ) -> Plan:
     """Raises a Fault for all that cannot be had. sources: of the images that are named."""
     _check_scripts(body)
-    overridden = options.checked(body.override_settings or {}, "override_settings")
+    overridden = options.checked(body.override_settings or {}, unknown, "override_settings")
     endpoint = checkpoints.find(context.catalog, str({**kept, **overridden}[options.CHECKPOINT]))
     if options.CHECKPOINT in overridden:
         overridden[options.CHECKPOINT] = endpoint.id
@@ -100,12 +103,13 @@ async def plan(
         canvas = await sources.canvas(body, endpoint)
     drawn = body.seed is None or body.seed == -1
     draft = Draft(
-        prompt.text,
+        prompt.text if prompt.text.strip() else UNSAID,
         format=options.FORMATS[{**kept, **overridden}[options.FORMAT]],
         negative_prompt=negative,
         steps=body.steps,
         guidance_scale=body.cfg_scale,
         scheduler=sampler.scheduler,
+        spacing=sampler.spacing,
         seed=None if drawn else body.seed,
         num_images=_count(body),
         loras=() if body.disable_extra_networks else prompt.loras,
@@ -115,7 +119,7 @@ async def plan(
         **dict(bodies.idle(body)),
         **{f"override_settings.{each}": why for each, why in options.idle(overridden)},
         **({"sampler_name": f"{name}: {samplers.STANDS_IN}"} if sampler.stands_in else {}),
-        **({"scheduler": "the model's own, which is even too"} if sampler.even else {}),
+        **({"scheduler": sampler.unheeded} if sampler.unheeded else {}),
         **(
             {"prompt": "weights of words: all weigh the same"}
             if prompt.weighted or weighted

@@ -29,7 +29,7 @@ from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by, person_of
-from imagemill.http.unknown_fields import everywhere
+from imagemill.http.unknown_fields import everywhere, unknown_fields_of
 from imagemill.images.decode import texts_of
 from imagemill.images.provenance import provenance
 from imagemill.job import FINAL, Submission
@@ -68,7 +68,7 @@ class Sdapi:
         call.admit()
         sources = init_images.InitImages(self.service, call.base(), named_by(call.request))
         kept = self.options.of(person_of(call.request))
-        plan = await read.plan(self.context, body, sources, kept)
+        plan = await read.plan(self.context, body, sources, kept, call.unknown)
         call.images, call.state = init_images.inline(plan.canvas), read.lightened(plan)
         return plan.submission
 
@@ -146,7 +146,8 @@ class Sdapi:
         return SdapiResponse(write.options(kept, title))
 
     async def set_options(self, request: Request) -> Response:
-        values = options.checked(await self._body(request))
+        unknown = unknown_fields_of(request.scope, everywhere, self.context.strict)
+        values = options.checked(await self._body(request), unknown)
         if name := values.get(options.CHECKPOINT):
             values[options.CHECKPOINT] = checkpoints.find(self.context.catalog, name).id
         self.options.set(person_of(request), values)

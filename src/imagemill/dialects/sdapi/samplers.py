@@ -19,8 +19,6 @@ class Sampler:
     scheduler: str | None
     #: Names of exactly the same.
     aliases: tuple[str, ...] = ()
-    #: Its steps can be spaced otherwise.
-    spaced: bool = True
     #: It leads models alone that take noise away, as Stable Diffusion's to SDXL; the embedded one
     #: is none, and paints with Euler.
     noise: bool = False
@@ -36,22 +34,23 @@ class SamplerChoice:
     scheduler: str | None
     #: For a sampler that cannot lead the model.
     stands_in: bool
-    #: Its label.
+    #: The label of the schedule.
     schedule: str
-    #: A schedule was named that only stands for the model's own.
-    even: bool
+    #: One of SPACINGS; None for the model's own.
+    spacing: str | None
+    #: Why a schedule that was named is painted with the model's own; None where it is not.
+    unheeded: str | None
 
 
 _EULER = "EulerDiscreteScheduler"
 _2M, _SINGLE = "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler"
 SAMPLERS: tuple[Sampler, ...] = (
-    Sampler(AUTOMATIC, None, ("Default",), spaced=False),
+    Sampler(AUTOMATIC, None, ("Default",)),
     Sampler("Euler", _EULER, ("k_euler", "FlowMatchEulerDiscreteScheduler", _EULER)),
     Sampler(
         "Euler a",
         "EulerAncestralDiscreteScheduler",
         ("k_euler_a", "k_euler_ancestral", "EulerAncestralDiscreteScheduler"),
-        spaced=False,
         noise=True,
     ),
     Sampler(
@@ -72,53 +71,68 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler("DPM++ 2M SDE", f"{_2M}+sde", ("k_dpmpp_2m_sde",)),
     Sampler("UniPC", "UniPCMultistepScheduler", ("unipc", "UniPCMultistepScheduler")),
     Sampler("DEIS", "DEISMultistepScheduler", ("deis", "DEISMultistepScheduler")),
-    Sampler("DDIM", "DDIMScheduler", ("DDIMScheduler",), spaced=False, noise=True),
-    Sampler("DDPM", "DDPMScheduler", ("DDPMScheduler",), spaced=False, noise=True),
-    Sampler("PLMS", "PNDMScheduler", ("PNDM", "PNDMScheduler"), spaced=False, noise=True),
-    Sampler("LCM", "LCMScheduler", ("k_lcm", "LCMScheduler"), spaced=False, noise=True),
-    Sampler("TCD", "TCDScheduler", ("TCDScheduler",), spaced=False, noise=True),
+    Sampler("DDIM", "DDIMScheduler", ("DDIMScheduler",), noise=True),
+    Sampler("DDPM", "DDPMScheduler", ("DDPMScheduler",), noise=True),
+    Sampler("PLMS", "PNDMScheduler", ("PNDM", "PNDMScheduler"), noise=True),
+    Sampler("LCM", "LCMScheduler", ("k_lcm", "LCMScheduler"), noise=True),
+    Sampler("TCD", "TCDScheduler", ("TCDScheduler",), noise=True),
 )
 STANDS_IN = "painted with Euler, which takes the same path without fresh noise on the way"
 
-# Clients begin with one of these; each is an even division, as the models' own is.
-EVEN = ("uniform", "simple", "normal", "sgm_uniform", "sgm uniform")
-SPACINGS: Mapping[str, str] = {"karras": "Karras", "exponential": "Exponential"}
-_OWN = ("automatic", "", "none", "use same scheduler")
+# Each is an even division, as the models' own is.
+EVEN = ("uniform", "simple", "normal", "ddim", "turbo")
+OWN = ("automatic", "", "none", "use same scheduler")
+
+
+def _row(name: str, label: str, rho: float = -1.0, *aliases: str) -> dict[str, Any]:
+    """A schedule, as A1111 lists it."""
+    inner = name == "sgm_uniform"  # as A1111 says
+    listed = [*aliases] or None
+    return {
+        "name": name, "label": label, "aliases": listed, "default_rho": rho,
+        "need_inner_model": inner,
+    }  # fmt: skip
+
+
 SCHEDULES: tuple[dict[str, Any], ...] = (
-    {
-        "name": "automatic",
-        "label": AUTOMATIC,
-        "aliases": [*_OWN[1:]],
-        "default_rho": -1.0,
-        "need_inner_model": False,
-    },
-    *(
-        {
-            "name": name,
-            "label": label,
-            "aliases": None,
-            "default_rho": 7.0 if name == "karras" else -1.0,
-            "need_inner_model": False,
-        }
-        for name, label in SPACINGS.items()
-    ),
+    _row("automatic", AUTOMATIC, -1.0, *OWN[1:]),
+    _row("karras", "Karras", 7.0),
+    _row("exponential", "Exponential"),
+    _row("sgm_uniform", "SGM Uniform", -1.0, "SGMUniform"),
 )
+# By every name of theirs, those that are other than the model's own.
+SPACED: Mapping[str, dict[str, Any]] = {
+    name.lower(): row
+    for row in SCHEDULES[1:]
+    for name in (row["name"], row["label"], *(row["aliases"] or ()))
+}
 
 
 def chosen(sampler: str, schedule: str, embedded: bool) -> SamplerChoice:
     """What is meant by the names, in any case; older clients write the schedule after the sampler.
+    A schedule that is not here is painted with the model's own, as A1111 does with unknown ones.
 
-    Raises a Fault for names of nothing, and for schedules that the embedded model does not have.
+    Raises a Fault for samplers that are none.
     """
     words = sampler.strip().lower()
-    spacing = next((each for each in SPACINGS if words.endswith(f" {each}")), "")
-    each = _named(words.removesuffix(spacing).strip() if spacing else words, sampler)
-    spacing, even = _schedule(schedule, spacing, embedded or not each.spaced)
+    after = next((each for each in SPACED if words.endswith(f" {each}")), "")
+    each = _named(words.removesuffix(after).strip() if after else words, sampler)
+    named = schedule.strip().lower()
+    wished = after if named in OWN else named
+    row = None if embedded else SPACED.get(wished)
+    unheeded = _why_not(wished, embedded) if wished and row is None else None
+    spacing, label = (None, AUTOMATIC) if row is None else (row["name"], row["label"])
     if embedded and each.noise:
-        return SamplerChoice("Euler", _EULER, True, AUTOMATIC, even)
-    label = SPACINGS.get(spacing, AUTOMATIC)
-    scheduler = f"{each.scheduler}+{spacing}" if spacing else each.scheduler
-    return SamplerChoice(each.name, scheduler, False, label, even)
+        return SamplerChoice("Euler", _EULER, True, label, spacing, unheeded)
+    return SamplerChoice(each.name, each.scheduler, False, label, spacing, unheeded)
+
+
+def _why_not(wished: str, embedded: bool) -> str:
+    if wished in EVEN:
+        return "the model's own, which is even too"
+    if embedded and wished in SPACED:
+        return f"{wished}: the model's own, as pico is of flow matching"
+    return f"{wished:.80}: the model's own, as there is no such schedule here"
 
 
 def _named(words: str, said: str) -> Sampler:
@@ -127,15 +141,3 @@ def _named(words: str, said: str) -> Sampler:
             return each
     known = ", ".join(each.name for each in SAMPLERS)
     raise Fault(Kind.NOT_FOUND, f"sampler {said!r:.80} is not here; one of {known}", "sampler_name")
-
-
-def _schedule(name: str, spacing: str, fixed: bool) -> tuple[str, bool]:
-    """How steps are spaced, "" as the model's own, and whether that only stands for an even one."""
-    words = name.strip().lower()
-    even = words in EVEN
-    if words not in _OWN and not even:
-        spacing = words
-    if not spacing or (spacing in SPACINGS and not fixed):
-        return spacing, even
-    message = f"schedule {spacing!r:.80} is not here; give automatic, which is the model's own"
-    raise Fault(Kind.INVALID, message, "schedule")

@@ -12,7 +12,9 @@ from imagemill.dialects.sdapi.active_calls import ActiveCall
 from imagemill.dialects.sdapi.bodies import SECRET, Img2img
 from imagemill.dialects.sdapi.options import CHECKPOINT
 from imagemill.dialects.sdapi.read import Plan
+from imagemill.dialects.sdapi.samplers import AUTOMATIC
 from imagemill.dialects.sdapi.vocabulary import TEXTINFO
+from imagemill.generation import UNHEEDED
 from imagemill.job import Job
 
 VERSION = f"imagemill {__version__}"
@@ -84,6 +86,7 @@ def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[st
     generation, body = plan.submission.generation, plan.body
     prompt, negative = body.prompt or "", body.negative_prompt or ""
     seeds = [generation.seed_of(index) for index in range(count)]
+    schedule = _schedule(plan, job)
     files = [] if job.result is None or not body.save_images else job.result.files
     return {
         **ALWAYS,
@@ -98,13 +101,13 @@ def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[st
         "width": generation.width,
         "height": generation.height,
         "sampler_name": plan.sampler.name,
-        "extra_generation_params": {"Schedule type": plan.sampler.schedule},
+        "extra_generation_params": {"Schedule type": schedule},
         "cfg_scale": generation.guidance_scale,
         "steps": generation.steps,
         "batch_size": body.batch_size or 1,
         "sd_model_name": generation.model,
         "denoising_strength": generation.strength if generation.image else None,
-        "infotexts": [_infotext(plan, seed) for seed in seeds],
+        "infotexts": [_infotext(plan, seed, schedule) for seed in seeds],
         "styles": body.styles or [],
         "job_timestamp": timestamp(job.created),
         "imagemill": {
@@ -117,12 +120,22 @@ def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[st
     }
 
 
-def _infotext(plan: Plan, seed: int) -> str:
+def _schedule(plan: Plan, job: Job) -> str:
+    """The label of the schedule that was painted with, which is the model's own where the wish for
+    another means nothing to it.
+    """
+    spacing = plan.sampler.spacing
+    ignored = () if job.result is None else job.result.ignored
+    unheeded = spacing is not None and UNHEEDED.format(spacing) in ignored
+    return AUTOMATIC if unheeded else plan.sampler.schedule
+
+
+def _infotext(plan: Plan, seed: int, schedule: str) -> str:
     generation = plan.submission.generation
     pairs: list[tuple[str, Any]] = [
         ("Steps", generation.steps),
         ("Sampler", plan.sampler.name),
-        ("Schedule type", plan.sampler.schedule),
+        ("Schedule type", schedule),
         ("CFG scale", generation.guidance_scale),
         ("Seed", seed),
         ("Size", f"{generation.width}x{generation.height}"),
