@@ -28,6 +28,7 @@ from imagemill.files import Cache
 from imagemill.files.objects import Objects, open_store
 from imagemill.files.room import Room
 from imagemill.folders import keep_private
+from imagemill.http.hosts import HOSTS
 from imagemill.job import Job
 from imagemill.jobs.input_files import InputFiles
 from imagemill.jobs.job_events import JobEvents
@@ -38,12 +39,13 @@ from imagemill.jobs.recall import Recall
 from imagemill.jobs.repeats import Repeats
 from imagemill.jobs.service import Service
 from imagemill.jobs.worker import Worker
-from imagemill.settings import Settings
+from imagemill.settings import LOOPBACK, Settings
 from imagemill.store import Database, Holds, Jobs, at
 from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.files import FileTable
 from imagemill.store.repeats import RepeatTable
 from imagemill.telemetry import Telemetry
+from imagemill.tls import EVERYWHERE
 from imagemill.webhooks import Courier, Message, Signer
 
 CHAT_SECONDS = 20.0
@@ -100,7 +102,8 @@ def assemble(
     )
     disk = disk or Budget(settings.input_disk)
     tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
-    files = InputFiles(objects, fetcher, settings.data_dir / "incoming", disk, tokens)
+    incoming, hosts = settings.data_dir / "incoming", _hosts(settings)
+    files = InputFiles(objects, fetcher, incoming, disk, tokens, hosts)
     events = JobEvents()
 
     async def render(id: str) -> Message | None:
@@ -168,6 +171,15 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         message = f"the data folder {folder} cannot be used: {error.strerror}"
         raise invalid("data_dir", f"{message}; give another --data-dir") from None
+
+
+def _hosts(settings: Settings) -> frozenset[str]:
+    """Under which files are given out, as far as the settings tell."""
+    listening = {settings.host, *LOOPBACK} - {*EVERYWHERE}
+    bare = [f"[{name}]" if ":" in name else name for name in listening]
+    exact = [name for name in settings.hosts if "*" not in name]
+    port = settings.port
+    return frozenset([*HOSTS, *exact, *(f"{name}:{port}" for name in [*bare, *exact])])
 
 
 def devices_for(settings: Settings, gpus: Sequence[str]) -> tuple[str, ...]:

@@ -20,6 +20,9 @@ SUFFIXES: Mapping[str, str] = {
     UNKNOWN_TYPE: ".bin",
 }
 
+# A key that callers are given; loose enough for names that nobody would give to anything else.
+TOLD_KEY = re.compile(rf"(?:{OPEN}|{GUARDED})/[0-9a-f]{{8}}/[\w-]{{20,}}[\w.-]*", re.ASCII)
+
 _TYPE = re.compile(r"[\w!#$&^.+-]{1,80}/[\w!#$&^.+-]{1,80}( ?;[ -~]{0,100})?", re.ASCII)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 

@@ -10,14 +10,10 @@ from starlette.requests import HTTPConnection
 
 from imagemill.errors import invalid
 from imagemill.http.addresses import HOST
-from imagemill.http.hosts import FAL_CDN, hosts_below
 from imagemill.jobs.input_files import STORED, Caller
 
 # What the server's own threshold has written into a call's scope.
 LOCAL = "imagemill.local"
-
-# Hosts whose files are ours where this server answers for them.
-CDN_HOSTS = hosts_below(FAL_CDN)
 
 # The names by which the clients of Hugging Face say who they are.
 HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")
@@ -88,9 +84,9 @@ def base_of(request: Request) -> str:
 
 
 def own(url: str | None, base: str) -> str | None:
-    """A file of ours by its name instead of its address, so that it is read without HTTP."""
+    """A file of ours by its name instead of its address, so that it is read without HTTP. base: as
+    of `base_of`; addresses below other names of ours are known to `InputFiles`.
+    """
     match = _FILE.fullmatch(url or "")
-    if match is None:
-        return url
-    ours = base.partition("://")[2]
-    return STORED + match["key"] if match["place"] in (ours, *CDN_HOSTS) else url
+    ours = match is not None and match["place"] == base.partition("://")[2]
+    return STORED + match["key"] if match is not None and ours else url

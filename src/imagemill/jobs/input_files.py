@@ -8,9 +8,10 @@ disk space that all inputs have together; what a caller waits for is fetched in 
 import hashlib
 import hmac
 import logging
+import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +21,7 @@ from typing import Any
 from imagemill.budget import Budget, Share
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
-from imagemill.files.keys import UNTOLD, derived_key, untold
+from imagemill.files.keys import TOLD_KEY, UNTOLD, derived_key, untold
 from imagemill.files.objects import Objects, StoredFile
 from imagemill.folders import make_private
 from imagemill.generation import DATA, Generation, host_of
@@ -40,6 +41,8 @@ SUFFIX = ".image"  # of what is on its way
 # Images that are fetched at a time while their callers wait: so many usually, so many more that
 # take longer than so many seconds, so many from one host.
 FETCHES = (4, 8, 5.0, 2)
+
+_ADDRESS = re.compile(rf"https?://(?P<host>[^/?#]+)(?:/fal/cdn)?/(?P<key>{TOLD_KEY.pattern})")
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class InputFiles:
     disk: Budget
     #: gives what makes keys that nobody can guess, the same on whatever machine
     secret: Callable[[], Awaitable[bytes]]
+    #: under which files have been given out whoever names them now, with a port where there is one
+    hosts: Container[str] = frozenset()
     #: whom callers who wait for an image pass
     fetches: Turnstile = field(
         default_factory=lambda: Turnstile(Slots(*FETCHES, time.monotonic)), compare=False
@@ -114,6 +119,7 @@ class InputFiles:
     ) -> bytes:
         if reference[: len(DATA)].lower() == DATA:
             return (await BODIES.run(data_uri, reference, field, IMAGE_BYTES))[0]
+        reference = self.own(reference)
         if reference.startswith(STORED):
             return await self.objects.read((await self.stored(reference, caller.id)).key)
         await stack.enter_async_context(self.fetches.slot(host_of(reference), caller.person))
@@ -142,6 +148,10 @@ class InputFiles:
                         files[name] = await self._fetched(reference, job, stack, share)
             yield files
 
+    def own(self, reference: str) -> str:
+        """A file that is stored here by its name, whichever of our hosts its address has."""
+        return stored_at(reference, self.hosts) or reference
+
     async def stored(self, reference: str, caller: str) -> StoredFile:
         """A file that is stored here, by the rule of this class. caller: as in Submission."""
         file = await self.objects.get(reference.removeprefix(STORED))
@@ -166,18 +176,23 @@ class InputFiles:
     async def kept(
         self, generation: Generation, images: Mapping[str, Inline], caller: str
     ) -> Generation:
-        """The generation, which refers to stored files where it had data URIs.
+        """The generation, which refers to stored files where it had data URIs or their addresses.
 
         images: by field, what was decoded before; the field is a bare DATA then.
         """
-        references = dict[str, Any]()
+        changes = dict[str, Any]()
         for name in IMAGES:
             reference = getattr(generation, name) or ""
             if reference[: len(DATA)].lower() == DATA:
                 if (image := images.get(name)) is None:
                     image = await BODIES.run(_inline, reference, name)
-                references[name] = await self.keep(image, name, caller)
-        return replace(generation, **references) if references else generation
+                changes[name] = await self.keep(image, name, caller)
+            elif reference:
+                changes[name] = self.own(reference)
+        if generation.loras:
+            loras = (replace(each, path=self.own(each.path)) for each in generation.loras)
+            changes["loras"] = tuple(loras)
+        return replace(generation, **changes) if changes else generation
 
     async def _fetched(self, url: str, job: Job, stack: AsyncExitStack, share: Share) -> InputFile:
         await DISK.run(make_private, self.folder)
@@ -198,6 +213,15 @@ class InputFiles:
         """Removes what a server left that did not live to read it."""
         for path in self.folder.glob(f"*{SUFFIX}"):
             path.unlink(missing_ok=True)
+
+
+def stored_at(url: str | None, hosts: Container[str]) -> str | None:
+    """The reference to the file that was given out as `url` below one of the hosts; None where it
+    is none.
+    """
+    match = _ADDRESS.fullmatch(url or "")
+    ours = match is not None and match["host"].lower().removesuffix(":443") in hosts
+    return STORED + match["key"] if match is not None and ours else None
 
 
 @contextmanager
