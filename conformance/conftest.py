@@ -23,6 +23,7 @@ DESELECTED = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--compatibility", action="store_true", help="write docs/compatibility.md")
+    parser.addoption("--http-libraries", action="store_true", help="write tables of docs/exec.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,5 @@
-"""Earlier releases of the official clients, each in a folder of its own beside the suite.
+"""Earlier releases of the official clients, and what few tests need, each in a folder beside the
+suite.
 
     python -m conformance.generations
 
@@ -8,6 +9,7 @@ itself.
 
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / ".generations"
@@ -18,7 +20,26 @@ PINS: tuple[str, ...] = (
     "huggingface_hub==1.20.0",  # on httpx; the next but one has no nebius
     "together==1.5.35",  # written by hand, sends all sizes
     "together==2.42.0",  # generated, with /v1 in its base URL
+    "replicate==2.0.0b4",  # generated, with /v1 in its base URL
+    # HTTP libraries that are not in the environment anyway (Apache-2.0, MIT, LGPL-2.1 or MIT).
+    "aiohttp==3.14.5",
+    "aiodns==4.0.4",
+    "gevent==26.9.0",
+    "pycurl==7.49.0",
 )
+# By folder: packages of npm, all MIT.
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "http-libraries": (
+        "agentkeepalive@4.6.0",
+        "axios@1.21.1",
+        "got@14.6.6",
+        "node-fetch@3.3.2",
+        "openai@4.104.0",  # Apache-2.0; the last on node-fetch and agentkeepalive
+        "undici@7.30.2",
+        "ws@8.23.0",
+    ),
+    "node-24": ("node@24.21.0",),  # 100 MB, in 5 to 40 s
+}
 
 
 def folder(pin: str) -> Path:
@@ -28,13 +49,27 @@ def folder(pin: str) -> Path:
     return found
 
 
+def node(release: int) -> str:
+    """The program of a Node that is not the one of this machine."""
+    return str(folder(f"node-{release}") / "node_modules" / ".bin" / "node")
+
+
 def install() -> None:
     for pin in PINS:
-        if not (FOLDER / pin).is_dir():
-            part = FOLDER / f"part of {pin}"
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
-            subprocess.run([*command, "--target", str(part), pin], check=True)
-            part.rename(FOLDER / pin)
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target"]
+        _made(pin, command, [pin])
+    for name, packages in PACKAGES.items():
+        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix"]
+        _made(name, command, packages)
+
+
+def _made(name: str, command: Sequence[str], what: Sequence[str]) -> None:
+    """The folder, unless it is there; whole, or not at all."""
+    if not (FOLDER / name).is_dir():
+        part = FOLDER / f"part of {name}"
+        part.mkdir(parents=True, exist_ok=True)
+        subprocess.run([*command, str(part), *what], check=True)
+        part.rename(FOLDER / name)
 
 
 if __name__ == "__main__":

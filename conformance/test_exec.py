@@ -26,7 +26,7 @@ from PIL import Image
 from conformance.generations import PINS, folder
 from conformance.snippets import SEEDS, WHOLE_STRINGS, filled
 from conformance.test_fal_snippets import PAGES, PRINTED_ID, STREAMING, snippet
-from conformance.wrapping import under_exec
+from conformance.wrapping import under_exec, with_path
 
 HERE = Path(__file__).parent
 FLAT_HOST = "my-endpoint.example.com"
@@ -69,7 +69,7 @@ class Program:
     code: str
     pin: str = ""
     after: str = ""
-    shows: tuple[str, str, str] = ("", "", "")  # client, door and call
+    shows: tuple[str, str, str] | tuple[()] = ()  # client, door and call
     told: str = field(default="picture", compare=False)  # or what its last line is
 
     def run(self, id: str, nebius: Path) -> Done:
@@ -77,7 +77,7 @@ class Program:
         environment = dict(os.environ)
         if self.language == "python":
             if self.pin:
-                environment["PYTHONPATH"] = str(folder(self.pin))
+                environment = with_path(folder(self.pin))
             command, place = [sys.executable, "-c", code], HERE
         else:
             command = ["node", "--import", WHOLE_STRINGS, "--input-type=module", "--eval", code]
@@ -156,6 +156,10 @@ def fal() -> Iterator[Program]:
 
 
 UNDER = "under exec"
+# 128 px, all of one colour.
+_PAINTED = io.BytesIO()
+Image.new("RGB", (128, 128), "teal").save(_PAINTED, "png")
+PNG = base64.b64encode(_PAINTED.getvalue()).decode()
 SMALL = '"prompt": "a cat", "width": 128, "height": 128'
 FLUX = "black-forest-labs/flux-schnell"
 OWN_ADDRESS: tuple[Program, ...] = (
@@ -200,6 +204,47 @@ reply = requests.post(
 print(reply.json()["data"][0]["b64_json"])
 """, shows=("requests", "nebula", UNDER)),
 )  # fmt: skip
+# What goes from one host to another, and what knows nothing of proxies.
+ACROSS = (
+    Program("fal blob, and its own output", "js", f"""
+import {{ fal }} from "@fal-ai/client";
+const image_url = new Blob([Buffer.from("{PNG}", "base64")], {{ type: "image/png" }});
+const size = {{ image_size: {{ width: 128, height: 128 }}, rendering_speed: "TURBO" }};
+const app = "fal-ai/ideogram/v3/remix";
+const input = {{ prompt: "a cat", image_url, ...size }};
+const {{ data }} = await fal.run(app, {{ input }});
+const again = {{ ...input, image_url: data.images[0].url }};
+const result = await fal.subscribe(app, {{ input: again }});
+{FIRST}"""),
+    Program("from fal to Replicate to Together", "python", f"""
+import base64, fal_client, replicate, together
+url = fal_client.upload(base64.b64decode("{PNG}"), "image/png")
+asked = {{"prompt": "a cat", "image": url, "num_inference_steps": 2}}
+(image,) = replicate.run("black-forest-labs/flux-dev", input=asked)
+assert image.url.startswith("https://"), image.url
+asked = {{"model": "imagemill/pico", "image_url": image.url, {SMALL}}}
+reply = together.Together().images.generate(**asked, response_format="base64")
+print(reply.data[0].b64_json)
+"""),
+    Program("replicate 2.0.0b4", "python", f"""
+import base64, replicate
+asked = {{"prompt": "a cat", "width": 128, "height": 128}}
+(image,) = replicate.run("{FLUX}", input=asked)
+assert image.url.startswith("https://api.replicate.com/"), image.url
+(path,) = replicate.use("{FLUX}")(**asked)
+assert open(path, "rb").read()[8:12] == b"WEBP"
+print(base64.b64encode(image.read()).decode())
+""", pin="replicate==2.0.0b4"),
+    Program("aiohttp", "python", """
+import aiohttp, asyncio, base64
+async def main():
+    url = "https://router.huggingface.co/hf-inference/models/black-forest-labs/FLUX.1-dev"
+    asked = {"inputs": "a cat", "parameters": {"width": 128, "height": 128}}
+    async with aiohttp.ClientSession() as session, session.post(url, json=asked) as reply:
+        print(base64.b64encode(await reply.read()).decode())
+asyncio.run(main())
+""", pin="aiohttp==3.14.5"),
+)  # fmt: skip
 NEWEST = OWN_ADDRESS[2]
 EARLIER = [
     replace(NEWEST, name=pin, pin=pin, shows=(f"together (Python) {pin[10:]}", "together", UNDER))
@@ -207,7 +252,7 @@ EARLIER = [
     if pin.startswith("together==")
 ]
 FAL_PAGES = [replace(each, shows=("@fal-ai/client", "fal", PRINTED)) for each in fal()]
-PROGRAMS = (*fenced(), *flat(), *FAL_PAGES, *OWN_ADDRESS, *EARLIER)
+PROGRAMS = (*fenced(), *flat(), *FAL_PAGES, *OWN_ADDRESS, *EARLIER, *ACROSS)
 NAMES = [program.name for program in PROGRAMS]
 
 
@@ -255,7 +300,11 @@ def opened(text: str) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(each.name, marks=pytest.mark.cell(*each.shows)) for each in PROGRAMS]
+    "name",
+    [
+        pytest.param(each.name, marks=[pytest.mark.cell(*each.shows)] if each.shows else [])
+        for each in PROGRAMS
+    ],
 )
 def test_each_block_gets_a_real_picture_from_the_address_that_it_names(
     name: str, whole: Run

@@ -20,7 +20,7 @@ from PIL import Image
 
 from conformance import generations
 from conformance.matrix import installed
-from conformance.wrapping import under_exec
+from conformance.wrapping import under_exec, with_path
 
 HERE = Path(__file__).parent
 AT_ONCE = 2
@@ -86,8 +86,7 @@ class Generation:
         environment = dict(os.environ)
         if self.client == "huggingface_hub":
             if self.release:
-                pin = generations.folder(f"huggingface_hub=={self.release}")
-                environment["PYTHONPATH"] = str(pin)
+                environment = with_path(generations.folder(f"huggingface_hub=={self.release}"))
             command = [sys.executable, "-c", PYTHON]
         else:
             package = f"huggingface-inference-{self.release}" if self.release else self.client

@@ -8,6 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
+def with_path(folder: Path) -> dict[str, str]:
+    """The variables of this process for a program that is to find `folder`, too: what leads it to
+    us is on the same path.
+    """
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 def under_exec(module: str, work: Path, *options: str) -> str:
     """The summary that `exec` tells in the end; the module gets the folder `work`."""
     command = [sys.executable, "-m", "imagemill", "exec", "--offline", *options, "--"]

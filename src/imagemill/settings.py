@@ -23,7 +23,10 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
 
 PREFIX = "IMAGEMILL_"
-FOR_OTHERS = {"IMAGEMILL_URL"}  # what `imagemill exec` tells the programs that it runs
+FOR_OTHERS = {
+    "IMAGEMILL_URL",
+    "IMAGEMILL_EXEC",
+}  # what `imagemill exec` tells the programs that it runs
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANY = "*"  # stands for every host, or every origin
 

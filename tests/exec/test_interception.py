@@ -66,6 +66,12 @@ def authority(tmp_path: Path) -> Authority:
     return Authority.keep(tmp_path / "tls", [LISTED], time.time)
 
 
+def certificate(authority: Authority) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.leaf([LISTED]))
+    return context
+
+
 @dataclass(frozen=True)
 class Scene:
     proxy: Proxy
@@ -102,13 +108,13 @@ async def scene(
     """Nothing is left of anybody's connections when it ends."""
     server = Server()
     async with listening(talk or server.talk) as server.port:
-        ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        ours.load_cert_chain(*authority.leaf([LISTED]))
         here = Destination("127.0.0.1", port or server.port)
         trust = ssl.create_default_context(cafile=authority.bundle())
-        async with proxying(
-            InterceptionPolicy({LISTED}, here, ours, SECRET, offline, above)
-        ) as proxy:
+        policy = InterceptionPolicy(
+            {LISTED}, here, certificate(authority), SECRET, offline, above,
+            direct=certificate(authority),
+        )  # fmt: skip
+        async with proxying(policy) as proxy:
             yield Scene(proxy, server, trust)
         while not proxy.idle:  # a connection ends in a later turn
             await asyncio.sleep(0)

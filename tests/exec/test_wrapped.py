@@ -20,7 +20,7 @@ from imagemill.app import create_app
 from imagemill.errors import Fault
 from imagemill.exec.calls import AnsweredCall, calls, summary
 from imagemill.exec.interception import ConnectionOutcome
-from imagemill.exec.surroundings import PRELOAD, above, environment, roots
+from imagemill.exec.surroundings import LEADING, PRELOAD, above, environment, roots
 from imagemill.http.hosts import HOSTS
 from imagemill.settings import Settings
 from tests.engines import PlainEngine
@@ -85,7 +85,6 @@ def test_clients_are_led_to_the_proxy_and_trust_it() -> None:
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
         assert found[name] == "roots.pem"
     assert found["NO_PROXY"] == found["no_proxy"] == "127.0.0.1,::1,localhost"
-    assert found["REPLICATE_BASE_URL"] == f"{SERVER}/replicate"
     assert (found["IMAGEMILL_URL"], found["NODE_USE_ENV_PROXY"]) == (SERVER, "1")
 
 
@@ -95,10 +94,11 @@ def test_addresses_that_the_shell_has_put_in_place_of_the_hosted_ones_are_put_ba
         HF_ENDPOINT="https://mirror.example.com",
         TOGETHER_BASE_URL="https://elsewhere.example.com/v1",
         OPENAI_BASE_URL="https://elsewhere.example.com/v1",
+        REPLICATE_BASE_URL="https://elsewhere.example.com",
         HTTPS_PROXY="http://elsewhere.example.com",
     )
     assert "elsewhere" not in " ".join(found.values())
-    assert "TOGETHER_BASE_URL" not in found
+    assert not found.keys() & {"TOGETHER_BASE_URL", "REPLICATE_BASE_URL"}
     assert (found["FAL_RUN_HOST"], found["HF_ENDPOINT"]) == ("fal.run", "https://huggingface.co")
 
 
@@ -202,7 +202,7 @@ def test_node_s_fetch_gets_a_picture_from_the_hosted_address(server: str, home: 
 def test_node_is_left_alone_where_there_is_no_proxy() -> None:
     line = ["node", "--require", str(PRELOAD), "--eval", "console.log(fetch.toString().length)"]
     bare = subprocess.run([line[0], *line[3:]], capture_output=True, check=True).stdout
-    clean = {name: value for name, value in os.environ.items() if name != "HTTPS_PROXY"}
+    clean = {name: value for name, value in os.environ.items() if name != LEADING}
     assert subprocess.run(line, capture_output=True, check=True, env=clean).stdout == bare
 
 

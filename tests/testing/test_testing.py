@@ -72,12 +72,20 @@ def test_other_hosts_are_refused(imagemill_offline):
         requests.get("https://example.com", timeout=60)
     session = requests.Session()
     session.trust_env = False
-    with pytest.raises(requests.ConnectionError, match="does not let through api.openai.com"):
-        session.get("https://api.openai.com/v1/models", timeout=60)
+    with pytest.raises(requests.ConnectionError, match="does not let through www.example.com"):
+        session.get("https://www.example.com", timeout=60)
     with pytest.raises(requests.ConnectionError):
         session.get("http://192.0.2.1", timeout=60)
-    assert imagemill_offline.refused == ["192.0.2.1", "api.openai.com", "example.com"]
+    assert imagemill_offline.refused == ["192.0.2.1", "example.com", "www.example.com"]
     assert imagemill_offline.calls == []
+
+
+def test_who_ignores_proxies_is_answered_too(imagemill_offline):
+    session = requests.Session()
+    session.trust_env = False
+    assert session.get("https://api.openai.com/v1/models", timeout=60).status_code == 200
+    assert [call.host for call in imagemill_offline.calls] == ["api.openai.com"]
+    assert imagemill_offline.refused == []
 
 
 def test_programs_that_a_test_starts_are_answered(imagemill_offline):
@@ -131,7 +139,7 @@ def ran(project: Path, tests: str, monkeypatch: pytest.MonkeyPatch, *options: st
 def test_official_clients_are_answered_in_the_tests_of_a_project(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "7 passed" in ran(project, OF_THE_PROJECT, monkeypatch)
+    assert "8 passed" in ran(project, OF_THE_PROJECT, monkeypatch)
 
 
 @pytest.mark.parametrize("options", [(), ("-p", "imagemill.testing")])

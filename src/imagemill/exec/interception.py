@@ -2,7 +2,8 @@
 
 What a program sends to a listed host is decrypted here and handed on byte for byte, `Host` and all;
 so whatever HTTP can do passes: streams, WebSockets, uploads. Other hosts are reached, or refused.
-Every program of this machine can connect; only the one that was given the secret is served.
+Every program of this machine can connect; only the one that was given the secret is served. Who was
+led here by the name of a listed host knows of no proxy, and has the server alone to talk to.
 """
 
 import asyncio
@@ -10,12 +11,14 @@ import hmac
 import re
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Set
+from collections.abc import AsyncIterator, Iterator, Mapping, Set
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from urllib.parse import urlsplit
+from typing import Any
+from weakref import WeakKeyDictionary
 
+from imagemill.exec.proxy_requests import WHOLE_ADDRESSES, ProxyRequest, Refused, parsed
 from imagemill.exec.tunnels import (
     AGREED,
     END,
@@ -23,6 +26,7 @@ from imagemill.exec.tunnels import (
     Above,
     Destination,
     Head,
+    Landing,
     Pipe,
     join,
     pair,
@@ -32,13 +36,7 @@ from imagemill.exec.tunnels import (
 from imagemill.settings import LOOPBACK
 
 DIAL_SECONDS = 30.0
-HTTPS = PORTS["https"]
-PROVES = "proxy-authorization"
-
-_LINE = re.compile(r"(?P<method>[!-~]+) (?P<target>[!-~]+) (?P<version>HTTP/1\.\d)")
-# Between one caller and one proxy; they end here.
-_HOP = re.compile(r"(proxy-[\w-]+|connection|keep-alive)\s*:", re.IGNORECASE)
-_UPGRADE = re.compile(r"^upgrade\s*:", re.IGNORECASE | re.MULTILINE)
+WEB = {port: scheme for scheme, port in PORTS.items()}
 
 
 class ConnectionOutcome(StrEnum):
@@ -62,9 +60,11 @@ class InterceptionPolicy:
     credential: str
     offline: bool = False
     above: Above | None = None
+    ports: Mapping[int, str] = field(default_factory=lambda: WEB)  # of listed hosts, with schemes
+    direct: ssl.SSLContext | None = None  # for who is led here by a listed name; None: nobody is
 
     def outcome(self, host: str, port: int) -> ConnectionOutcome:
-        if host in self.hosts and port in PORTS.values():
+        if host in self.hosts and port in self.ports:
             return ConnectionOutcome.ANSWERED
         refused = self.offline and host not in LOOPBACK
         return ConnectionOutcome.REFUSED if refused else ConnectionOutcome.PASSED
@@ -73,48 +73,8 @@ class InterceptionPolicy:
         return None if host in LOOPBACK else self.above
 
 
-class Refused(Exception):
-    """A status, and words: the status line carries them, as most clients show no more than that."""
-
-    def __init__(self, status: int, words: str, *headers: str) -> None:
-        super().__init__(status, words)
-        self.status, self.words, self.headers = status, words, headers
-
-
 class CallerGone(Exception):
     """The caller hung up, or would not trust us."""
-
-
-@dataclass(frozen=True)
-class ProxyRequest:
-    """The first lines of a caller."""
-
-    method: str
-    target: str
-    version: str
-    headers: tuple[str, ...]
-    scheme: str
-    host: str
-    port: int
-
-    @property
-    def credential(self) -> str:
-        """What it brings for us; empty where it brings nothing."""
-        lines = (line.partition(":") for line in self.headers)
-        values = [value.strip() for name, _, value in lines if name.lower() == PROVES]
-        return values[0] if len(values) == 1 else ""
-
-    def forwarded(self, *, whole: bool, credential: str) -> bytes:
-        """The same for who answers; `whole` for a proxy, which needs the address."""
-        parts = urlsplit(self.target)
-        origin = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        kept = [line for line in self.headers if not _HOP.match(line)]
-        upgraded = _UPGRADE.search("\n".join(kept))
-        kept.append(f"connection: {'upgrade' if upgraded else 'close'}")
-        if credential:
-            kept.append(f"proxy-authorization: {credential}")
-        first = f"{self.method} {self.target if whole else origin} {self.version}"
-        return "\r\n".join([first, *kept]).encode("latin-1") + END
 
 
 @dataclass
@@ -124,9 +84,11 @@ class Proxy:
     policy: InterceptionPolicy
     counts: Counter[tuple[ConnectionOutcome, str]] = field(default_factory=Counter)
     port: int = 0
+    secure_port: int = 0  # for who is led here by a name, and speaks TLS at once
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _heads: set[Head] = field(default_factory=set)
     _live: set[Pipe] = field(default_factory=set)
+    _names: WeakKeyDictionary[Any, str] = field(default_factory=WeakKeyDictionary)
 
     @property
     def idle(self) -> bool:
@@ -150,6 +112,16 @@ class Proxy:
         self._heads.add(head)
         return head
 
+    def land(self) -> Landing:
+        """The protocol of one who was led here by the name of a host, and begins with TLS."""
+
+        def come(caller: asyncio.Transport) -> None:
+            task = asyncio.get_running_loop().create_task(self._receive(caller))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        return Landing(come)
+
     async def close(self) -> None:
         """Hangs up on everybody."""
         for task in self._tasks:
@@ -163,7 +135,7 @@ class Proxy:
     async def _serve(self, caller: asyncio.Transport, held: bytes) -> None:
         head, _, rest = held.partition(END)
         try:
-            request = _parsed(head)
+            request = parsed(head)
             self._admit(request)
             if request.method == "CONNECT":
                 await self._tunnel(caller, request, rest)
@@ -180,7 +152,7 @@ class Proxy:
     async def _tunnel(self, caller: asyncio.Transport, request: ProxyRequest, rest: bytes) -> None:
         outcome, above = self._judge(request), self.policy.above_for(request.host)
         answered = outcome is ConnectionOutcome.ANSWERED
-        secure = answered and request.port == HTTPS
+        secure = answered and self.policy.ports[request.port] == "https"
         if secure and rest:
             raise Refused(400, "TLS began before the tunnel was there")
         destination = self.policy.server if answered else Destination(request.host, request.port)
@@ -196,6 +168,34 @@ class Proxy:
                 near.take(caller)
             self.counts[outcome, request.host] += 1
             join(near, far, rest)
+
+    async def _receive(self, caller: asyncio.Transport) -> None:
+        assert self.policy.direct is not None
+        try:
+            with self._pair() as (near, far):
+                await self._reach(far, self.policy.server, None, "the server")
+                near.take(await shake(caller, near, self.policy.direct))
+                self._greeted(near)
+                join(near, far)
+        except (Refused, OSError):  # OSError: the hands were not shaken, which was counted
+            caller.abort()
+        except BaseException:
+            caller.abort()
+            raise
+
+    def name(self, handshake: ssl.SSLObject | ssl.SSLSocket, name: str | None) -> int | None:
+        """Whom a handshake is for, as it begins; an alert for whom nobody is answered for."""
+        if name is None or name.lower() not in self.policy.hosts:
+            return ssl.AlertDescription.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        self._names[handshake] = name.lower()
+        self.counts[ConnectionOutcome.BROKEN_OFF, name.lower()] += 1  # until it stands
+        return None
+
+    def _greeted(self, near: Pipe) -> None:
+        assert near.transport is not None
+        name = self._names[near.transport.get_extra_info("ssl_object")]
+        self.counts.subtract([(ConnectionOutcome.BROKEN_OFF, name)])
+        self.counts += Counter([(ConnectionOutcome.ANSWERED, name)])  # leaves out what is at 0
 
     async def _forward(self, caller: asyncio.Transport, request: ProxyRequest, rest: bytes) -> None:
         """One request that came without a tunnel, after which the connection ends."""
@@ -215,6 +215,10 @@ class Proxy:
             join(near, far, request.forwarded(whole=whole, credential=credential) + rest)
 
     def _admit(self, request: ProxyRequest) -> None:
+        if request.direct:
+            if self.policy.outcome(request.host, request.port) is ConnectionOutcome.ANSWERED:
+                return
+            raise Refused(400, WHOLE_ADDRESSES)
         if not hmac.compare_digest(request.credential.encode(), self.policy.credential.encode()):
             message = (
                 "imagemill exec serves the program that it runs; use the proxy's whole address"
@@ -263,31 +267,24 @@ async def proxying(policy: InterceptionPolicy) -> AsyncIterator[Proxy]:
     """A proxy on a free port of this machine; who is connected at the end is hung up on."""
     proxy = Proxy(policy)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(proxy.greet, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
+    servers = [await loop.create_server(proxy.greet, "127.0.0.1", 0)]
+    if policy.direct is not None:
+        policy.direct.sni_callback = lambda handshake, name, _: proxy.name(handshake, name)
+        servers.append(await loop.create_server(proxy.land, "127.0.0.1", 0))
+    proxy.port, proxy.secure_port = [_port(servers[0]), _port(servers[-1])]
     try:
         yield proxy
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         await proxy.close()
-        await server.wait_closed()
+        for server in servers:
+            await server.wait_closed()
 
 
-def _parsed(head: bytes) -> ProxyRequest:
-    first, *headers = head.decode("latin-1").split("\r\n")
-    match = _LINE.fullmatch(first)
-    if match is None:
-        raise Refused(400, "that is no HTTP/1.1")
-    method, target, version = match.groups()
-    try:
-        parts = urlsplit(f"https://{target}" if method == "CONNECT" else target)
-        host, port = (parts.hostname or "").rstrip("."), parts.port
-    except ValueError:
-        raise Refused(400, "that is no address") from None
-    if not host or parts.scheme not in PORTS:
-        raise Refused(400, "imagemill exec is a proxy here; ask it for whole addresses")
-    port = PORTS[parts.scheme] if port is None else port
-    return ProxyRequest(method, target, version, tuple(headers), parts.scheme, host, port)
+def _port(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
 
 
 def _refuse(caller: asyncio.Transport, refused: Refused) -> None:

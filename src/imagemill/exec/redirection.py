@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imagemill.exec.interception import InterceptionPolicy, Proxy, proxying
-from imagemill.exec.surroundings import above, environment, roots
+from imagemill.exec.interception import WEB, InterceptionPolicy, Proxy, proxying
+from imagemill.exec.surroundings import above, environment, leading, roots
 from imagemill.exec.tunnels import PORTS, Destination, basic
-from imagemill.tls import Authority
+from imagemill.tls import CA, Authority
 
 USER = "imagemill"  # of the proxy; the secret tells who is served
 
@@ -32,10 +32,24 @@ class Redirection:
     server: str
     #: The hosts that it answers for.
     hosts: Sequence[str]
+    #: Whom those trust who speak with one of these.
+    authority: Path
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """All variables of a program that is to be led here."""
-        return environment(inherited, self.server, self.address, self.trust, self.hosts)
+        variables = environment(inherited, self.server, self.address, self.trust, self.hosts)
+        return variables | leading(variables, self.hosts, self.ports, self.authority, self.offline)
+
+    @property
+    def offline(self) -> bool:
+        """Whether all other hosts are refused."""
+        return self.proxy.policy.offline
+
+    @property
+    def ports(self) -> dict[int, int]:
+        """By port of a listed host, where whoever asks for it is served."""
+        places = {"http": self.proxy.port, "https": self.proxy.secure_port}
+        return {port: places[scheme] for port, scheme in self.proxy.policy.ports.items()}
 
 
 @asynccontextmanager
@@ -46,24 +60,31 @@ async def redirecting(
     authority: Authority,
     folder: Path,
     offline: bool,
+    ports: Mapping[int, str] = WEB,
 ) -> AsyncIterator[Redirection]:
     """Leads clients of `hosts` to the server at that address, as long as the `with` lasts.
 
-    folder: for the file of roots. offline: whether all other hosts are refused.
+    folder: for the file of roots. offline: whether all other hosts are refused. ports: of the
+    hosts, with the scheme that is spoken at each.
     """
-    certificate = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    certificate.load_cert_chain(*authority.leaf(hosts))
-    certificate.set_alpn_protocols(["http/1.1"])
     trust = folder / "roots.pem"
     trust.write_bytes(roots(inherited, authority.bundle()))
     secret = secrets.token_hex(16)
     credential, further = basic(USER, secret), None if offline else above(inherited)
     policy = InterceptionPolicy(
-        frozenset(hosts), _destination(server), certificate, credential, offline, further
-    )
+        frozenset(hosts), _destination(server), _certificate(authority, hosts), credential,
+        offline, further, ports, direct=_certificate(authority, hosts),
+    )  # fmt: skip
     async with proxying(policy) as proxy:
         at = f"http://{USER}:{secret}@127.0.0.1:{proxy.port}"
-        yield Redirection(proxy, at, trust, server, hosts)
+        yield Redirection(proxy, at, trust, server, hosts, authority.folder / CA)
+
+
+def _certificate(authority: Authority, hosts: Sequence[str]) -> ssl.SSLContext:
+    certificate = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.load_cert_chain(*authority.leaf(hosts))
+    certificate.set_alpn_protocols(["http/1.1"])
+    return certificate
 
 
 def _destination(url: str) -> Destination:

@@ -1,10 +1,11 @@
 """What a wrapped program finds in its environment, so that it comes to us without knowing it.
 
-Clients keep the addresses that they have; the proxy answers there. Only who ignores proxies is
-given another address.
+Clients keep the addresses that they have; we answer there. Most come by the proxy; who ignores
+proxies is led by what its Python or its Node loads before it.
 """
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -17,9 +18,11 @@ from imagemill.http.hosts import HOSTS
 from imagemill.settings import LOOPBACK
 from imagemill.tls import CA, Authority
 
-PRELOAD = Path(__file__).with_name("redirect.cjs")
+FOLDER = Path(__file__).with_name("preload")
+PRELOAD = FOLDER / "redirect.cjs"  # of Node; Python looks for its own in the folder
 # Files of roots that somebody may have named before us.
 ROOTS = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+LEADING = "IMAGEMILL_EXEC"
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")  # each in small letters, too
 
 # The addresses that clients have anyway, and what a shell may have put in their place.
@@ -30,13 +33,12 @@ USUAL: dict[str, str] = {
     "OPENAI_BASE_URL": "https://api.openai.com/v1",
 }
 # Their clients read it differently from version to version; without it all find the usual address.
-UNSET = ("TOGETHER_BASE_URL",)
-# replicate's Python client ignores proxies.
-DIRECT: dict[str, str] = {"REPLICATE_BASE_URL": "{server}/replicate", "IMAGEMILL_URL": "{server}"}
+UNSET = ("TOGETHER_BASE_URL", "REPLICATE_BASE_URL")
 # Clients do not start without one, and any will do.
 CREDENTIALS: dict[str, str] = {
     "FAL_KEY": "imagemill:imagemill",
     "REPLICATE_API_TOKEN": "r8_imagemill",
+    "REPLICATE_API_KEY": "r8_imagemill",  # agno's name for it
     "TOGETHER_API_KEY": "imagemill",
     "OPENAI_API_KEY": "sk-imagemill",
     "NEBIUS_API_KEY": "imagemill",
@@ -53,11 +55,36 @@ def environment(
     ours["NO_PROXY"] = ",".join(_around(inherited, server, hosts))
     variables |= ours | {name.lower(): value for name, value in ours.items()}
     variables |= dict.fromkeys(ROOTS, str(trust)) | USUAL
-    variables |= {name: value.format(server=server) for name, value in DIRECT.items()}
+    variables["IMAGEMILL_URL"] = server
     variables |= {name: value for name, value in CREDENTIALS.items() if not inherited.get(name)}
     variables["NODE_USE_ENV_PROXY"] = "1"
     variables["NODE_OPTIONS"] = f"{inherited.get('NODE_OPTIONS', '')} {_preload(PRELOAD)}".strip()
+    variables["PYTHONPATH"] = os.pathsep.join(
+        [str(FOLDER), *filter(None, [inherited.get("PYTHONPATH")])]
+    )
     return variables
+
+
+def leading(
+    variables: Mapping[str, str],
+    hosts: Iterable[str],
+    ports: Mapping[int, int],
+    authority: Path,
+    offline: bool,
+) -> dict[str, str]:
+    """The variable that is read by what is loaded before a program.
+
+    variables: its others. ports: by port of the hosts, ours. authority: that alone is trusted for
+    them. offline: whether other hosts are refused at those ports.
+    """
+    facts = {
+        "hosts": [*hosts],
+        "ports": dict(ports),
+        "roots": str(authority),
+        "offline": offline,
+        "around": variables["NO_PROXY"].split(","),
+    }
+    return {LEADING: json.dumps(facts)}
 
 
 def exports(authority: Authority, url: str) -> str:

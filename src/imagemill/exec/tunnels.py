@@ -86,6 +86,17 @@ class Head(asyncio.Protocol):
         self.patience.cancel()
 
 
+class Landing(asyncio.Protocol):
+    """Reads nothing: TLS begins with the first byte, for which somebody has to be there."""
+
+    def __init__(self, come: Callable[[asyncio.Transport], None]) -> None:
+        self.come = come
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).pause_reading()
+        self.come(cast(asyncio.Transport, transport))
+
+
 class Pipe(asyncio.Protocol):
     """One of two sides. Who has said all may still listen, where the connection can do that."""
 

@@ -1,13 +1,17 @@
-"""Refuses this process every place but this machine, for clients that ignore proxies."""
+"""Refuses this process every place but this machine, for clients that ignore proxies; leads those
+here that call one of the hosted APIs.
+"""
 
 import errno
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from imagemill.exec.preload.sitecustomize import HOOKED, Leading
 from imagemill.settings import is_loopback
 
 CONNECTED = ("connect", "connect_ex")
@@ -15,13 +19,27 @@ Report = Callable[[str], object]
 
 
 @contextmanager
-def guarded(patch: pytest.MonkeyPatch, report: Report) -> Iterator[None]:
-    """Refuses look-ups and connections of Python's sockets; `report` hears of the hosts."""
+def led(facts: Mapping[str, Any]) -> Iterator[Leading]:
+    """Leads this process as `imagemill exec` leads programs. facts: that it tells them."""
+    leading = Leading(facts)
+    for module in [sys.modules[name] for name in HOOKED if name in sys.modules]:
+        leading.change(module)
+    try:
+        yield leading
+    finally:
+        leading.undo()
+
+
+@contextmanager
+def guarded(patch: pytest.MonkeyPatch, leading: Leading, report: Report) -> Iterator[None]:
+    """Refuses look-ups and connections of Python's sockets, but for hosts that are led here;
+    `report` hears of the others.
+    """
     look_up = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        if name and not _here(name):
+        if name and not _here(name) and not leading.lists(name):
             report(name)
             raise socket.gaierror(socket.EAI_FAIL, _words(name))
         return look_up(host, *args, **kwargs)

@@ -1,5 +1,6 @@
 """One test without a network: its process is led to the server, and every other place refused."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from imagemill.exec.interception import ConnectionOutcome
+from imagemill.exec.surroundings import LEADING
 from imagemill.testing.clients import forget_clients
-from imagemill.testing.guard import guarded
+from imagemill.testing.guard import guarded, led
 from imagemill.testing.recording import RecordedCall, read_calls
 from imagemill.testing.session import TestServer
 
@@ -51,8 +53,12 @@ def offline(server: TestServer) -> Iterator[Offline]:
     """Leads this process to `server`, as long as the `with` lasts."""
     start = server.calls.stat().st_size if server.calls.exists() else 0
     each = Offline(server, start, _refused(server))
-    with pytest.MonkeyPatch.context() as patch, guarded(patch, each._guarded.append):
-        variables = server.environment
+    variables = server.environment
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        led(json.loads(variables[LEADING])) as leading,
+        guarded(patch, leading, each._guarded.append),
+    ):
         for name in os.environ.keys() - variables.keys():
             patch.delenv(name)
         for name, value in variables.items():
