@@ -11,6 +11,7 @@ from PIL import Image
 from imagemill import finishing
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Acceleration, Generation
+from imagemill.pipelines import noise
 from imagemill.pipelines.calls import PipelineCall, guided, planned
 from imagemill.pipelines.families import Family
 from imagemill.pipelines.first_block import caches
@@ -94,7 +95,7 @@ class Painter:
 
     def paint(self) -> Picture:
         generation = self.generation
-        generator = torch.Generator("cpu").manual_seed(generation.seed_of(self.index))
+        generator = noise.generator(generation.seed_of(self.index))
         todo = planned(self.loaded.family, generation)
         if todo is None:  # nothing is to be repainted
             assert self.decoded.picture is not None
