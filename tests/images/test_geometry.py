@@ -78,6 +78,13 @@ def test_outpainting_keeps_the_middle_and_masks_the_rest() -> None:
     assert (image.getpixel((0, 0)), image.getpixel((191, 0))) == (RED, BLUE)
 
 
+def test_what_lies_under_transparency_is_white_when_outpainted_too() -> None:
+    """It showed its hidden colour in the middle, and all around."""
+    hidden = Image.new("RGBA", (64, 64), (255, 0, 255, 0))
+    image, _ = outpainted(hidden, (192, 64))
+    assert (image.getpixel((96, 32)), image.getpixel((0, 0))) == (WHITE, WHITE)
+
+
 def test_what_covers_loses_its_sides() -> None:
     image = covering(halves(128, 64), (64, 64))
     assert (image.size, image.getpixel((0, 0)), image.getpixel((63, 0))) == ((64, 64), RED, BLUE)

@@ -77,7 +77,7 @@ def contained(image: Raster, size: Size) -> Raster:
 
 def outpainted(image: Raster, size: Size) -> tuple[Raster, Raster]:
     """The whole image in the middle of a canvas, its edges continued; and a mask of what is new."""
-    inner = np.asarray(image.convert("RGB").resize(inside(image.size, size), LANCZOS))
+    inner = np.asarray(flattened(image).resize(inside(image.size, size), LANCZOS))
     mask = surrounded(np.zeros(inner.shape[:2], np.uint8), size, 255)
     return Image.fromarray(continued(inner, size)), Image.fromarray(mask)
 
