@@ -192,7 +192,7 @@ class Generation:
         """Of what is kept with the job. What came within the request becomes a file before that."""
         for name in ("image", "mask"):
             url = getattr(self, name) or ""
-            if url[: len(DATA)].lower() != DATA:
+            if not is_inline(url):
                 check_length(name, url, LONGEST_URL)
         for name in ("model", "style"):
             check_length(name, getattr(self, name) or "", LONGEST_NAME)
@@ -244,6 +244,11 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise invalid(name, f"unknown {name} {value!r:.80}; one of {', '.join(choices)}")
+
+
+def is_inline(reference: str) -> bool:
+    """Whether a reference is a data URI, the content itself, in whatever case it is written."""
+    return reference[: len(DATA)].lower() == DATA
 
 
 def host_of(reference: str | None) -> str:

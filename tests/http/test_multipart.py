@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from imagemill.errors import Fault
-from imagemill.http.multipart import MOST_PARTS, PIECE, Part, digest, parts
+from imagemill.http.multipart import MOST_PARTS, PIECE, Part, digest, parts, text
 from imagemill.http.request_body import COPIES
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +32,24 @@ async def test_parts_keep_their_bytes() -> None:
         Part("a", None, None, b""),
         Part("a", None, None, content),
     ]
+
+
+async def test_a_file_that_nobody_chose_is_none() -> None:
+    """Browsers send an empty one without a name for every field of files."""
+    head = b'Content-Disposition: form-data; name="mask"; filename="'
+    kept = await parts(TYPE, form(head + b'"\r\n\r\n', head + b'a.png"\r\n\r\n'))
+    assert kept == [Part("mask", "a.png", None, b"")]
+
+
+@pytest.mark.parametrize("filename", [None, "a.png"])
+def test_a_field_that_is_no_text_is_named(filename: str | None) -> None:
+    """It was the body that was told not to be UTF-8."""
+    with pytest.raises(Fault) as caught:
+        text(Part("prompt", filename, None, b"a \xff"))
+    assert caught.value.field == "prompt"
+    assert "'prompt'" in caught.value.message
+    assert "byte 2" in caught.value.message
+    assert ("'a.png'" in caught.value.message) is (filename is not None)
 
 
 async def test_a_boundary_may_be_quoted_and_followed_by_blanks() -> None:

@@ -27,13 +27,23 @@ class Part:
     content_type: str | None
     content: bytes
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it came with the name of a file."""
+        return self.filename is not None
+
+    @property
+    def is_unchosen(self) -> bool:
+        """Whether it is what browsers send for a file that nobody chose."""
+        return self.filename == "" and not self.content
+
 
 def is_form(content_type: str) -> bool:
     return content_type.strip().lower().startswith("multipart/")
 
 
 async def parts(content_type: str, body: bytes) -> list[Part]:
-    """The parts of a form, in order; a Fault where it is none."""
+    """The parts of a form, in order, without files that nobody chose; a Fault where it is none."""
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         message = f"the content type {content_type!r:.80} is no multipart/form-data with a boundary"
@@ -47,9 +57,20 @@ async def parts(content_type: str, body: bytes) -> list[Part]:
     try:
         if not reader.ended:
             raise invalid("body", "the form ends before its last boundary; send it again, whole")
-        return [await _part(name, value) for name, value in form.multi_items()]
+        read = [await _part(name, value) for name, value in form.multi_items()]
+        return [part for part in read if not part.is_unchosen]
     finally:
         await form.close()
+
+
+def text(part: Part) -> str:
+    """What a field says; a Fault that names it where that is no text."""
+    try:
+        return part.content.decode()
+    except UnicodeDecodeError as error:
+        came = f", which came as a file, {part.filename!r:.80}" if part.is_file else ""
+        message = f"the field {part.name!r:.80}{came}: byte {error.start} is no UTF-8; send text"
+        raise invalid(f"{part.name:.80}", message) from None
 
 
 def digest(parts: list[Part]) -> bytes:

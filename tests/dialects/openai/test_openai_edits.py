@@ -46,6 +46,16 @@ def made(*files: tuple[str, bytes], **changes: str) -> Files:
     return fields + [(name, ("upload", content)) for name, content in files]
 
 
+def form_of(files: Files) -> tuple[str, bytes]:
+    """The content type and the body, as browsers send them: httpx gives no file an empty name."""
+    body = b""
+    for name, (filename, content) in files:
+        head = f'--b\r\nContent-Disposition: form-data; name="{name}"'
+        head += "" if filename is None else f'; filename="{filename}"'
+        body += head.encode() + b"\r\n\r\n" + content + b"\r\n"
+    return "multipart/form-data; boundary=b", body + b"--b--\r\n"
+
+
 def pixels(content: bytes) -> Any:
     return np.asarray(Image.open(io.BytesIO(content)))
 
@@ -133,6 +143,16 @@ async def test_several_images_lie_side_by_side_in_what_is_painted_over(serving: 
     assert cells == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
 
+async def test_a_mask_that_nobody_chose_is_none(serving: Serving) -> None:
+    """Browsers send an empty file for a field that was left as it was."""
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        chosen = [*made(("image", png())), ("mask", ("", b""))]
+        kind, body = form_of(chosen)
+        body_of(await client.post(EDITS, content=body, headers={"content-type": kind}))
+    assert MASK not in engine.inputs[0]
+
+
 async def test_a_mask_with_several_images_is_refused(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
         files = made(("image[]", png()), ("image[]", png()), ("mask", half_clear()))
@@ -207,6 +227,11 @@ WRONG_FORMS: tuple[tuple[Files, str], ...] = (
     (made(("image", png()), ("svg[model]", b"m")), "svg"),
     (made(("image", png()), ("wifth", b"3")), "wifth"),
     (made(("image", png()), prompt=""), "prompt"),
+    # Of these the body was told not to be UTF-8.
+    (made(("image", png()), ("mask[]", half_clear())), "mask[]"),
+    (made(("images[]", png())), "images[]"),
+    (made(("image", png()), ("images", png())), "images"),
+    (made(("image", png()), ("user", png())), "user"),
 )
 
 

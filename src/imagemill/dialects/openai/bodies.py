@@ -12,7 +12,7 @@ from imagemill.dialects.openai.capabilities import LACKING, of_openai
 from imagemill.dialects.openai.image_inputs import prompt_of
 from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
-from imagemill.generation import DATA, LONGEST_NAME, MAX_IMAGES
+from imagemill.generation import LONGEST_NAME, MAX_IMAGES, is_inline
 from imagemill.http import json_body, multipart, operation
 from imagemill.http.json_body import (
     Guidance,
@@ -207,9 +207,11 @@ def _form(model: type[Body], parts: list[Part], unknown: UnknownFields) -> Parse
             continue
         name = part.name.partition("[")[0]
         name = name if name in LACKING else part.name  # as svg[model]
+        if part.is_file and name not in model.model_fields.keys() - {"images"}:
+            raise _unknown_file(name)
         if name in fields and name not in LACKING:
             raise InvalidParameter(f"'{name:.80}' is given twice; give it once.", f"{name:.80}")
-        fields[name] = "given" if name in LACKING else _value(name, part.content)
+        fields[name] = "given" if name in LACKING else _value(part)
     images = tuple(part.content for part in parts if part.name in ("image", "image[]"))
     masks = [part.content for part in parts if part.name == "mask"]
     if len(masks) > 1:
@@ -218,8 +220,14 @@ def _form(model: type[Body], parts: list[Part], unknown: UnknownFields) -> Parse
     return ParsedCall(body, multipart.digest(parts), _some(images, "image"), mask)
 
 
-def _value(name: str, content: bytes) -> Any:
-    text = json_body.text(content)
+def _unknown_file(name: str) -> InvalidParameter:
+    known = ", ".join(FILES)
+    message = f"Unknown parameter: '{name:.80}', which is a file. Files are sent as {known}."
+    return InvalidParameter(message, f"{name:.80}", "unknown_parameter")
+
+
+def _value(part: Part) -> Any:
+    name, text = part.name, multipart.text(part)
     if not text:
         return None
     if name in INTEGERS and re.fullmatch(r"-?\d{1,40}", text, re.ASCII):
@@ -250,7 +258,7 @@ def _image(reference: Reference, name: str, field: str) -> bytes | str:
     if not reference.image_url:
         message = f"Missing required parameter: '{name}.image_url'."
         raise InvalidParameter(message, f"{name}.image_url", "missing_required_parameter")
-    if reference.image_url.startswith(DATA):
+    if is_inline(reference.image_url):
         # The body that it came in was bounded already.
         return data_uri(reference.image_url, field, len(reference.image_url))[0]
     return reference.image_url

@@ -242,7 +242,7 @@ class Files:
 def _metadata(part: Part | None) -> dict[str, Any]:
     if part is None or not part.content.strip():
         return {}
-    text = json_body.text(part.content)
+    text = multipart.text(part)
     if len(text) > MAX_METADATA:
         message = f"metadata has {len(text)} characters; at most {MAX_METADATA} are kept"
         raise invalid("metadata", message)
