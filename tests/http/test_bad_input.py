@@ -183,7 +183,7 @@ async def test_parameters_in_the_url_are_not_dropped_in_silence(
     async with serving(PlainEngine()) as client:
         reply = await client.post(f"{path}?width=64", json={"inputs": "a cat"})
     assert reply.status_code == 400
-    assert "put them into the body" in reply.json()["error"]
+    assert "put it into the body" in reply.json()["error"]
 
 
 @anyio
