@@ -85,6 +85,12 @@ CANNOT: tuple[tuple[str, str, str], ...] = (
         "in place of the input, its token among them. Without the option files are uploaded.",
     ),
     (
+        "replicate (Python) 2.0.0b4",
+        "replicate",
+        "`use()` of a client of one's own: this pre-release raises `TypeError: issubclass() arg 1 "
+        "must be a class` before it asks anything. `replicate.use()`, of the module, works.",
+    ),
+    (
         "together (Python) 3.1.1",
         "together",
         "`models.list()`: it asks for a project, which nothing here has, and for Together's "
@@ -199,7 +205,7 @@ def told(cells: Iterable[Cell], releases: Mapping[str, str]) -> str:
 def _place(row: tuple[str, str, str]) -> tuple[int, str, tuple[int, ...]]:
     """Doors in their order, the newest release of a client first."""
     door, client, release = row
-    newest = tuple(-int(part) for part in release.split("."))
+    newest = tuple(-int(part) for part in re.findall(r"\d+", release))
     return list(DOORS).index(door), client.lower().lstrip("@"), newest
 
 
