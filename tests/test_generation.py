@@ -17,6 +17,7 @@ from imagemill.generation import (
     MAX_STEPS,
     MIN_SIDE,
     SCHEDULERS,
+    Control,
     Generation,
 )
 
@@ -150,3 +151,30 @@ def test_each_picture_of_several_has_its_own_seed() -> None:
 
 def test_after_the_largest_seed_comes_zero() -> None:
     assert make_generation(seed=MAX_SEED).seed_of(1) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "field", "words"),
+    [
+        ({"scale": 2.1}, "control.scale", "2.1 is out of range; give 0 to 2"),
+        ({"scale": math.nan}, "control.scale", "nan is out of range"),
+        ({"start": -0.1}, "control.start", "-0.1 is out of range; give 0 to 1"),
+        ({"end": 1.1}, "control.end", "1.1 is out of range; give 0 to 1"),
+        ({"start": 0.8, "end": 0.2}, "control.start", "starts at 0.8 of the steps and ends at 0.2"),
+        ({"path": "x" * 9000}, "control.path", "9000 characters"),
+    ],
+)
+def test_what_is_wrong_with_a_control_is_said(said: dict[str, Any], field: str, words: str) -> None:
+    with pytest.raises(Fault) as caught:
+        Control(**{"image": "file:x", "path": "canny"} | said)
+    assert (caught.value.kind, caught.value.field) == (Kind.INVALID, field)
+    assert words in caught.value.message
+
+
+def test_a_control_s_image_gives_the_size_where_there_is_no_other() -> None:
+    control = Control("https://one.example/x.png", "https://two.example/net.safetensors")
+    generation = make_generation(control=control, image_sized=True)
+    assert generation.images == {"control_image": control.image}
+    assert (generation.needs_inputs, generation.host) == (True, "one.example")
+    assert refused(image_sized=True).field == "image_sized"
+    assert refused(control=Control("x" * 9000, "canny")).field == "control_image"

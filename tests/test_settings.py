@@ -34,6 +34,12 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "input_disk": ("1048576", "1048576", 2**20),
     "lora_dir": ('"/loras"', "/loras", Path("/loras")),
     "lora_bytes": ("1048576", "1048576", 2**20),
+    "controlnets": (
+        '{ canny = "/nets/canny" }',
+        '{"canny": "/nets/canny"}',
+        {"canny": "/nets/canny"},
+    ),
+    "controlnet_bytes": ("1048576", "1048576", 2**20),
     "connections": ("8", "8", 8),
     "fetch_hosts": ('["a.local"]', '["a.local"]', ["a.local"]),
     "behind_proxy": ("true", "true", True),

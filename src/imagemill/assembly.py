@@ -30,14 +30,15 @@ from imagemill.files.room import Room
 from imagemill.folders import keep_private
 from imagemill.http.hosts import HOSTS
 from imagemill.job import Job
+from imagemill.jobs.control_files import ControlFiles
 from imagemill.jobs.input_files import InputFiles
 from imagemill.jobs.job_events import JobEvents
 from imagemill.jobs.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
 from imagemill.jobs.lifecycle import Lifecycle
-from imagemill.jobs.lora_files import LoraFiles
 from imagemill.jobs.recall import Recall
 from imagemill.jobs.repeats import Repeats
 from imagemill.jobs.service import Service
+from imagemill.jobs.weight_files import CONTROL, WeightFiles
 from imagemill.jobs.worker import Worker
 from imagemill.settings import LOOPBACK, Settings
 from imagemill.store import Database, Holds, Jobs, at
@@ -97,9 +98,12 @@ def assemble(
     room = Room(table, settings.upload_bytes_each, settings.upload_bytes)
     objects = Objects(open_store(place), table, clock, room, settings.upload_age)
     fetcher = Fetcher(Policy(hosts=frozenset(settings.fetch_hosts)))
-    loras = LoraFiles(
+    loras = WeightFiles(
         settings.data_dir / "loras", settings.lora_bytes, settings.lora_dir, fetcher, clock
     )
+    folder, most = settings.data_dir / "controlnets", settings.controlnet_bytes
+    own = WeightFiles(folder, most, None, fetcher, clock, CONTROL)
+    controls = ControlFiles(settings.controlnets, own)
     disk = disk or Budget(settings.input_disk)
     tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
     incoming, hosts = settings.data_dir / "incoming", _hosts(settings)
@@ -126,7 +130,7 @@ def assemble(
         job_table,
         Holds(database),
         objects,
-        InputGatherer(files, loras, _expander(settings), Budget(IMAGE_MEMORY)),
+        InputGatherer(files, loras, controls, _expander(settings), Budget(IMAGE_MEMORY)),
         events,
         telemetry,
         clock,

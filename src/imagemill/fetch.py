@@ -114,21 +114,35 @@ class Fetcher:
             return await self._get(origin, limit, self._gate(local, caller))
 
     async def save(
-        self, url: str, path: Path, max_bytes: int, local: bool = False, caller: str = ""
+        self,
+        url: str,
+        path: Path,
+        max_bytes: int,
+        local: bool = False,
+        caller: str = "",
+        seconds: float | None = None,
     ) -> str:
-        """Writes what is there to a file, as it comes; its SHA-256 in hexadecimal."""
+        """Writes what is there to a file, as it comes; its SHA-256 in hexadecimal. seconds: that it
+        may take in all; None for the policy's.
+        """
         origin = parse(url)
         async with Writer(path) as writer:
             with _discreet(local, origin):
-                await self._get(origin, max_bytes, self._gate(local, caller), writer.write)
+                gate = self._gate(local, caller)
+                await self._get(origin, max_bytes, gate, writer.write, seconds)
             return await writer.digest()
 
     async def _get(
-        self, origin: httpx.URL, limit: int, gate: "Gate", write: Write | None = None
+        self,
+        origin: httpx.URL,
+        limit: int,
+        gate: "Gate",
+        write: Write | None = None,
+        seconds: float | None = None,
     ) -> Fetched:
         """write: gets the content, which else is in what is returned."""
         target = origin
-        async with _within(self._policy.seconds, origin):
+        async with _within(seconds or self._policy.seconds, origin):
             for _ in range(self._policy.redirects + 1):
                 async with self._reply("GET", target, {}, gate=gate) as reply:
                     location = _header(reply, "location")

@@ -15,7 +15,7 @@ PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 
 # What a server keeps in its data folder, by how the names begin. A folder that holds anything else
 # is somebody's for other things, too: there each of these is closed, and not the folder.
-KEPT = ("imagemill.", "files", "pictures", "loras", "incoming", "tls", "exec.log")
+KEPT = ("imagemill.", "files", "pictures", "loras", "controlnets", "incoming", "tls", "exec.log")
 
 
 def keep_private(folder: Path) -> None:

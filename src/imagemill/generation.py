@@ -17,7 +17,6 @@ ACCELERATIONS: tuple[Acceleration, ...] = get_args(Acceleration)
 
 # A URL with its host. What comes for one is kept, so it is short and plain.
 _HOST = re.compile(r"https?://(?:[^/?#]*@)?([a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])", re.I | re.A)
-
 MIN_SIDE, MAX_SIDE = 64, 2048  # px
 MAX_STEPS = 150
 MAX_GUIDANCE = 50.0
@@ -29,7 +28,6 @@ MAX_SWATCHES = 32
 LONGEST_URL = 8192  # characters
 LONGEST_PICTURE = 2**27  # characters of one that comes within the request; bodies are shorter
 LONGEST_NAME = 512  # characters of an id of a model, or of what has a name
-
 LORA_FILE = "pytorch_lora_weights.safetensors"  # of a Hub id, as diffusers writes it
 DATA = "data:"  # begins the address of what came within the request
 
@@ -79,8 +77,8 @@ class Lora:
 
 @dataclass(frozen=True)
 class LoraFile:
-    """A LoRA's file on this machine. digest: of what is in it, SHA-256 in hexadecimal. size: in
-    bytes. Whoever holds this keeps the file from being cleared away.
+    """A file of a LoRA, or of a ControlNet, on this machine. digest: of what is in it, SHA-256 in
+    hexadecimal. size: in bytes. Whoever holds this keeps the file from being cleared away.
     """
 
     path: Path
@@ -89,6 +87,34 @@ class LoraFile:
 
 
 Input = bytes | LoraFile  # what a reference stands for
+
+
+@dataclass(frozen=True)
+class Control:
+    """An image that steers the composition, and a ControlNet that reads it; checked as below."""
+
+    #: The image that is followed: a URL, or a stored file.
+    image: str
+    #: The ControlNet: an alias of the operator's, a URL of its file, or a Hub id.
+    path: str
+    #: How strongly it is followed, 0 to 2; 0 changes nothing.
+    scale: float = 1.0
+    #: Shares of the steps, 0 to 1, between which it is followed.
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, most in (("scale", 2), ("start", 1), ("end", 1)):
+            _check_range(f"control.{name}", getattr(self, name), 0, most)
+        if self.start > self.end:
+            what = f"starts at {self.start:g} of the steps and ends at {self.end:g}"
+            raise invalid("control.start", f"the control {what}; let it start before it ends")
+        check_length("control.path", self.path, LONGEST_URL)
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes anything."""
+        return self.scale > 0 and self.start < self.end
 
 
 @dataclass(frozen=True)
@@ -138,8 +164,10 @@ class Generation:
     strength: float = 0.8
     #: The image lies in the middle of a larger one, whose rest is painted.
     outpaint: bool = False
-    #: Width and height are to be those of the image.
+    #: Width and height are to be those of the image, or of the control's where there is none.
     image_sized: bool = False
+    #: What steers the composition.
+    control: Control | None = None
     #: At most 8, each with a scale from -4 to 4.
     loras: tuple[Lora, ...] = ()
     #: The name of a preset.
@@ -168,10 +196,12 @@ class Generation:
         _check_range("guidance_range", self.guidance_range[1], self.guidance_range[0], 1)
         self._check_lengths()
         for name in ("mask", "outpaint", "image_sized"):
-            if getattr(self, name) and self.image is None:
+            if getattr(self, name) and not (self.image or (self.control and name == "image_sized")):
                 raise invalid(name, f"{name} needs an image that it belongs to; give both")
         for lora in self.loras:
             _check_range("loras", lora.scale, -4, 4)
+            check_length("loras", lora.path, LONGEST_URL)
+            check_length("loras", lora.weight_name or "", LONGEST_NAME)
         for swatch in self.palette:
             for part in (swatch.red, swatch.green, swatch.blue):
                 _check_range("palette", part, 0, 255)
@@ -180,25 +210,29 @@ class Generation:
     @property
     def needs_inputs(self) -> bool:
         """Whether something is to be fetched, decoded or written before it can be painted."""
-        return self.image is not None or bool(self.loras) or self.expand
+        return bool(self.images) or bool(self.loras) or self.expand
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The references to images, by field."""
+        control = {} if self.control is None else {"control_image": self.control.image}
+        named = {"image": self.image, "mask": self.mask} | control
+        return {name: reference for name, reference in named.items() if reference is not None}
 
     @property
     def host(self) -> str:
         """Of the first input that comes by HTTP, at most 255 characters; empty where none does."""
-        references = (self.image, self.mask, *(lora.path for lora in self.loras))
+        control = (self.control.path,) if self.control else ()
+        references = (*self.images.values(), *control, *(lora.path for lora in self.loras))
         return next(filter(None, map(host_of, references)), "")
 
     def _check_lengths(self) -> None:
         """Of what is kept with the job. What came within the request becomes a file before that."""
-        for name in ("image", "mask"):
-            url = getattr(self, name) or ""
+        for name, url in self.images.items():
             if not is_inline(url):
                 check_length(name, url, LONGEST_URL)
         for name in ("model", "style"):
             check_length(name, getattr(self, name) or "", LONGEST_NAME)
-        for lora in self.loras:
-            check_length("loras", lora.path, LONGEST_URL)
-            check_length("loras", lora.weight_name or "", LONGEST_NAME)
 
     def seed_of(self, index: int) -> int:
         """The seed of the picture `index`; after the largest comes 0."""
@@ -234,10 +268,8 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
     if low <= value <= high:  # never true of NaN
         return
     # Python refuses to write out an integer of thousands of digits, which JSON can bring.
-    if isinstance(value, int) and value.bit_length() > 100:
-        shown = f"of {value.bit_length()} bits"
-    else:
-        shown = str(value)
+    bits = value.bit_length() if isinstance(value, int) else 0
+    shown = f"of {bits} bits" if bits > 100 else str(value)
     raise invalid(name, f"{name} {shown} is out of range; give {low} to {high}")
 
 
@@ -308,8 +340,10 @@ class Draft:
     strength: float | None = None
     #: The image lies in the middle of a larger one, whose rest is painted.
     outpaint: bool = False
-    #: Width and height are to be those of the image.
+    #: Width and height are to be those of the image, or of the control's where there is none.
     image_sized: bool = False
+    #: What steers the composition.
+    control: Control | None = None
     #: Adapters of the model, in the order in which they are applied.
     loras: tuple[Lora, ...] = ()
     #: The name of a preset.
@@ -324,8 +358,8 @@ class Draft:
     def complete(self, model: str, defaults: Defaults) -> Generation:
         """What `model` is to paint; raises a Fault where a value is out of range."""
         usual = asdict(defaults) | {"seed": secrets.randbelow(2**32)}
-        said = {each.name: getattr(self, each.name) for each in fields(self)}
-        said = {name: value for name, value in said.items() if value is not None}
+        names = (each.name for each in fields(self))
+        said = {name: value for name in names if (value := getattr(self, name)) is not None}
         return Generation(model=model, **usual | said)
 
 

@@ -3,7 +3,8 @@
 A model goes through catalog, job and engine as one string, its address: the source alone where
 nothing else was said, and else everything that the engine has to know, as JSON. So two ids whose
 options differ are two models, two that agree are one, and a job that waits keeps what it was
-accepted with though the configuration changes.
+accepted with though the configuration changes. A model with a ControlNet beside it has an address
+of its own, which names both.
 """
 
 import json
@@ -35,6 +36,7 @@ PARTS = (
 LARGE = ("transformer", "unet", "text_encoder_2", "text_encoder_3", "text_encoder_4")
 # Fields that the engine need not know: they change no picture and no memory.
 _OUTSIDE = frozenset({"aliases", "defaults"})
+_CONTROL = "controlnet"  # in an address, the place of a ControlNet beside the model
 _STRICT = {"extra": "forbid"}  # for pydantic, which reads these classes in the settings
 
 
@@ -163,10 +165,12 @@ class ModelSpec:
 
     @classmethod
     def at(cls, address: str) -> "ModelSpec":
-        """What `address` was made of, without what the engine need not know."""
+        """What `address` was made of, without what the engine need not know, and without a
+        ControlNet beside it."""
         if not address.startswith("{"):
             return cls(address)
         said: dict[str, Any] = json.loads(address)
+        said.pop(_CONTROL, None)
         return cls(
             **said
             | {
@@ -174,3 +178,17 @@ class ModelSpec:
                 "textual_inversions": tuple(said.get("textual_inversions", ())),
             }
         )
+
+
+def controlled(address: str, control: str) -> str:
+    """The address of the same model with a ControlNet beside it. control: a folder, a file or a Hub
+    id.
+    """
+    said = json.loads(address) if address.startswith("{") else {"source": address}
+    return json.dumps(said | {_CONTROL: control}, sort_keys=True, ensure_ascii=False)
+
+
+def control_of(address: str) -> str | None:
+    """Where the ControlNet lies that is beside the model at `address`; None where there is none."""
+    place: str | None = json.loads(address).get(_CONTROL) if address.startswith("{") else None
+    return place

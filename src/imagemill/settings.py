@@ -171,6 +171,15 @@ class Settings(BaseSettings):
         ge=2**20,
         description="Disk space for LoRAs that were fetched; those in use go beyond it.",
     )
+    controlnets: dict[str, str] = Field(
+        default_factory=dict,
+        description="ControlNets that callers may name: alias to folder, file or Hub id.",
+    )
+    controlnet_bytes: int = Field(
+        default=2**35,
+        ge=2**20,
+        description="Disk space for ControlNets that were fetched; those in use go beyond it.",
+    )
     connections: int = Field(
         default=1000, ge=8, description="Connections open at a time; of more, silent ones go first."
     )

@@ -18,11 +18,12 @@ from safetensors.torch import load_file, save_file
 
 from tests.checkpoints import flow_models as flow
 from tests.checkpoints import stable_diffusion as sd
+from tests.checkpoints.controlnets import controlnet
 from tests.checkpoints.loras import lora
 from tests.checkpoints.parts import Made, Scratch
 from tests.checkpoints.tokenizers import Writer
 
-__all__ = ["FAMILIES", "PACKAGES", "THREE", "Checkpoint", "lora", "save"]
+__all__ = ["FAMILIES", "PACKAGES", "THREE", "Checkpoint", "controlnet", "lora", "save"]
 
 Checkpoint = Callable[[str], Path]  # the fixture: a family's folder, made once a session
 

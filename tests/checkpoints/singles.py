@@ -68,7 +68,7 @@ def write_gguf(tensors: Tensors, path: Path) -> Path:
 def _sd15(pipe: Any) -> Tensors:
     text = _with_text_model(pipe.text_encoder.state_dict())
     return (
-        _unet_in_ldm(pipe.unet.state_dict())
+        unet_in_ldm(pipe.unet.state_dict())
         | _vae_in_ldm(pipe.vae.state_dict())
         | {f"cond_stage_model.transformer.{name}": x for name, x in text.items()}
     )
@@ -84,7 +84,7 @@ def sdxl_names(parts: dict[str, Tensors]) -> Tensors:
     text = _with_text_model(parts["text_encoder"])
     second = _clip_in_open_clip(parts["text_encoder_2"])
     return (
-        _unet_in_ldm(parts["unet"])
+        unet_in_ldm(parts["unet"])
         | _vae_in_ldm(parts["vae"])
         | {f"conditioner.embedders.0.transformer.{name}": x for name, x in text.items()}
         | {f"conditioner.embedders.1.model.{name}": x for name, x in second.items()}
@@ -114,7 +114,7 @@ def _with_text_model(tensors: Tensors) -> Tensors:
     }
 
 
-def _unet_in_ldm(state: Tensors, layers: int = 2) -> Tensors:
+def unet_in_ldm(state: Tensors, layers: int = 2) -> Tensors:
     attended = {name.split(".attentions")[0] for name in state if ".attentions." in name}
 
     def block(name: str) -> str:

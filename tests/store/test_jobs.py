@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, Lora, Swatch
+from imagemill.generation import Control, Generation, Lora, Swatch
 from imagemill.job import File, Job, Line, Priority, Result, Status, Submission
 from imagemill.store import Database, Jobs, begun
 from imagemill.store.deliveries import DeliveryTable, Lane
@@ -22,7 +22,13 @@ pytestmark = pytest.mark.anyio
 GENERATION = Generation(
     "a red cat", "a/b", 512, 384, 20, 4.0, 2**64 - 1, palette=(Swatch(1, 2, 3),)
 )
-NAMING = replace(GENERATION, image="file:x", mask="file:y", loras=(Lora("file:z", 0.5),))
+NAMING = replace(
+    GENERATION,
+    image="file:x",
+    mask="file:y",
+    control=Control("file:c", "canny", scale=0.5, end=0.75),
+    loras=(Lora("file:z", 0.5),),
+)
 RESULT = Result(
     (File("files/b/1/x.png", "image/png", 10, 64, 64),), "a red cat", 0.5, "pico", ("x",)
 )

@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 
 from imagemill.catalog.models import OWN
+from imagemill.errors import Fault, Kind
 from imagemill.generation import Defaults, Draft, Generation
 from imagemill.pipelines.families import EMBEDDED
+
+NO_CONTROLNET = (
+    "the embedded model takes no ControlNet; leave it out, or have the operator configure weights "
+    "for this model"
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,12 @@ class Endpoint:
         return stands_in(self.id, self.source)
 
     def generation(self, draft: Draft) -> Generation:
-        """What is to be painted, with what the caller left open; a seed left open is drawn."""
+        """What is to be painted, with what the caller left open; a seed left open is drawn.
+
+        Raises a Fault where a value is out of range, or what serves the id cannot follow it.
+        """
+        if draft.control is not None and self.source == EMBEDDED:
+            raise Fault(Kind.UNSUPPORTED, NO_CONTROLNET, "control")
         return draft.complete(self.id, self.defaults)
 
 

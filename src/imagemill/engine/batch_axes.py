@@ -28,8 +28,10 @@ class Rows:
     axis: the batch axis of what comes out. lengths: masks whose number of ones decides the shape of
     what is computed. fixed: arguments and values that are set, whatever the pipeline says. solo:
     arguments that are not empty only where a call must run alone. alone: whether every call must.
-    serial: whether the module keeps something while it computes, so that two calls of it must not
-    run at a time.
+    addends: arguments with rows that are added to what is computed, and what says how; they may be
+    absent, and zeros stand for them in a forward that others have them in. serial: whether the
+    module keeps something while it computes, so that two calls of it must not run at a time. early:
+    whether its calls go before the steps of others, whom the caller then joins at the denoiser.
 
     weight: what a position of the first argument costs, in tokens of 16 px; a position is a token,
     or a patch where the module cuts latents or pixels into such.
@@ -44,8 +46,10 @@ class Rows:
     lengths: frozenset[str] = frozenset()
     fixed: tuple[tuple[str, Any], ...] = ()
     solo: frozenset[str] = frozenset()
+    addends: frozenset[str] = frozenset()
     alone: bool = False
     serial: bool = False
+    early: bool = False
     weight: float = 1.0
 
 
@@ -53,10 +57,11 @@ def rows(*rowed: str, **more: Any) -> Rows:
     return Rows(frozenset(rowed), **more)
 
 
-_CONTROLLED = ("controlnet_block_samples", "controlnet_single_block_samples")
 _FLUX = rows(
     "hidden_states", "encoder_hidden_states", "pooled_projections", "guidance", "attention_mask",
-    *_CONTROLLED, timestep="timestep",
+    timestep="timestep", addends=frozenset(
+        {"controlnet_block_samples", "controlnet_single_block_samples", "controlnet_blocks_repeat"}
+    ),
 )  # fmt: skip
 _PIXART = rows(
     "hidden_states", "encoder_hidden_states", "timestep", "class_labels", "added_cond_kwargs",
@@ -75,12 +80,13 @@ _QWEN = rows(
 _UNET = rows(
     "sample", "encoder_hidden_states", "class_labels", "timestep_cond", "attention_mask",
     "encoder_attention_mask", "added_cond_kwargs", "controlnet_cond", "control_type",
-    "down_block_additional_residuals", "mid_block_additional_residual",
     "down_intrablock_additional_residuals", timestep="timestep", weight=0.25,
+    addends=frozenset({"down_block_additional_residuals", "mid_block_additional_residual"}),
 )  # fmt: skip
+_CONTROL_UNET = replace(_UNET, addends=frozenset(), early=True)
 _CONTROL = rows(
     "hidden_states", "encoder_hidden_states", "pooled_projections", "controlnet_cond",
-    "controlnet_mode", "guidance", timestep="timestep",
+    "controlnet_mode", "guidance", timestep="timestep", early=True,
 )  # fmt: skip
 _TEXT = rows("input_ids", "attention_mask", "position_ids")
 # They would keep what they need to write on; nobody here lets them write on. Pictures that they
@@ -113,8 +119,8 @@ _DECODE = rows("z", least=1, unused=frozenset({"generator"}))
 _ALONE = Rows(alone=True, least=1)
 
 _SD3 = rows(
-    "hidden_states", "encoder_hidden_states", "pooled_projections",
-    "block_controlnet_hidden_states", timestep="timestep",
+    "hidden_states", "encoder_hidden_states", "pooled_projections", timestep="timestep",
+    addends=frozenset({"block_controlnet_hidden_states"}),
 )  # fmt: skip
 
 DENOISERS: dict[str, Rows] = {
@@ -167,10 +173,10 @@ DENOISERS: dict[str, Rows] = {
     ),
     "UNet2DConditionModel": _UNET,
     "Kandinsky3UNet": _UNET,
-    "ControlNetModel": _UNET,
-    "ControlNetUnionModel": _UNET,
-    "MultiControlNetModel": _UNET,
-    "MultiControlNetUnionModel": _UNET,
+    "ControlNetModel": _CONTROL_UNET,
+    "ControlNetUnionModel": _CONTROL_UNET,
+    "MultiControlNetModel": _CONTROL_UNET,
+    "MultiControlNetUnionModel": _CONTROL_UNET,
     "SD3ControlNetModel": _CONTROL,
     "SD3MultiControlNetModel": _CONTROL,
     "FluxControlNetModel": _CONTROL,

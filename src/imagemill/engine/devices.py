@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from imagemill.errors import Fault, Kind
-from imagemill.model_spec import ModelSpec
+from imagemill.model_spec import ModelSpec, control_of, controlled
 
 CPU = "cpu"
 # What CUDA reads as a process asks it for the first time: which GPUs there are, in which order.
@@ -62,7 +62,8 @@ def pinned(address: str, devices: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """
     spec = ModelSpec.at(address)
     if spec.device in devices and spec.device != CPU:
-        return (spec.device,), replace(spec, device="auto").address
+        own, control = replace(spec, device="auto").address, control_of(address)
+        return (spec.device,), own if control is None else controlled(own, control)
     if ":" in spec.device:
         raise Fault(
             Kind.UNSUPPORTED,

@@ -27,7 +27,17 @@ from weakref import WeakKeyDictionary
 import torch
 from torch.utils._pytree import tree_flatten
 
-from imagemill.engine.module_call import ModuleCall, describe, judge, judged, merge, pad, split
+from imagemill.engine.module_call import (
+    ModuleCall,
+    addable,
+    describe,
+    judge,
+    judged,
+    levelled,
+    merge,
+    pad,
+    split,
+)
 from imagemill.engine.trials import judge_call, same
 from imagemill.pipelines.lora.layers import adding
 
@@ -141,7 +151,7 @@ class Exact:
         rows = sum(call.rows for call in calls)
         bucket = _bucket(rows, first.facts.least)
         proofs = self._proofs(calls, bucket, threads)
-        if _mixed(calls) and not self._worth_mixing(first, proofs):
+        if _mixed(calls) and not (addable(calls) and self._worth_mixing(first, proofs)):
             return self._by_shape(calls, threads)
         refuted = any(proof.values is None for proof in proofs)
         if bucket is None or bucket - rows > bucket * WASTE or refuted:
@@ -242,6 +252,7 @@ class Exact:
 
 def _batched(calls: Sequence[ModuleCall], bucket: int, threads: int) -> list[Any]:
     compute_with(threads)
+    calls = levelled(calls)
     with adding([(call.added, call.rows) for call in calls], bucket):
         output = calls[0].run(pad(merge(calls), bucket))
     return split(output, [call.rows for call in calls], bucket, calls[0].facts)

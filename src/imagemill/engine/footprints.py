@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagemill.errors import Fault
-from imagemill.model_spec import LARGE, ModelSpec
+from imagemill.model_spec import LARGE, ModelSpec, control_of
 from imagemill.pipelines.weights.files import chosen, pickles_of
 from imagemill.pipelines.weights.headers import read
 
@@ -47,6 +47,8 @@ def footprint(address: str, device: str, itemsize: int) -> Footprint | None:
     where = device if spec.device == "auto" else spec.device
     try:
         parts = dict(_parts(spec, _itemsize(spec, itemsize)))
+        if (control := control_of(address)) is not None:
+            parts |= [_part("controlnet", _control(control), spec, _itemsize(spec, itemsize))]
     except (Fault, OSError, ValueError) as error:  # who loads it tells more
         log.info("the size of %s is not known: %s", spec.source, error)
         return None
@@ -74,6 +76,15 @@ def _parts(spec: ModelSpec, itemsize: int) -> Iterator[tuple[tuple[str, ...], in
         files = [path] if path.is_file() else weights(path, spec)
         if files:
             yield _part(name, files, spec, itemsize)
+
+
+def _control(source: str) -> list[Path]:
+    from imagemill.pipelines.weights.control_places import files_at  # takes a while
+
+    files = files_at(source)
+    if not files:
+        raise FileNotFoundError(f"nothing of {source} is here")
+    return files
 
 
 def _here(source: str, spec: ModelSpec) -> Path:

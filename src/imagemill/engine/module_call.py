@@ -52,6 +52,7 @@ class ModuleCall:
     form: Hashable = None
     shapes: frozenset[Hashable] = frozenset()
     added: Added | None = None
+    addends: int = 0
 
     @property
     def kind(self) -> str | None:
@@ -154,18 +155,21 @@ def described(
     """form: of a call whose facts are derived."""
     filled = {name: x for name, x in bound.items() if x is not None}
     inside = {name: x for name, x in filled.items() if name in facts.rowed}
+    addends = _addends(filled, facts)
     listed = {name: list(x) for name, x in filled.items() if name in facts.listed}
     if facts.alone or any(_filled(filled.get(name)) for name in facts.solo):
         return _lone(module, method, bound, ALONE, form)
     rows = _count(inside, listed)
     if rows is None:
         return _lone(module, method, bound, ALONE, form)
-    dropped = {*inside, *listed, *facts.unused, facts.timestep}
+    dropped = {*inside, *listed, *facts.unused, *facts.addends, facts.timestep}
     rest = {name: x for name, x in bound.items() if name not in dropped} | dict(facts.fixed)
     if facts.timestep in filled:
         device = next(x for x in tree_flatten([inside, listed])[0] if torch.is_tensor(x)).device
         inside[facts.timestep] = _per_row(bound[facts.timestep], rows, device)
     tensors, bind, key = _columns(inside, listed)
+    columns = [*tensors, *listed.values()]
+    summands, bind_summands, summed = _columns(addends, {})
     cells = max(1, math.ceil(_places(module, method, filled, facts) * facts.weight))
     return ModuleCall(
         module,
@@ -174,15 +178,41 @@ def described(
         rows,
         cells,
         _heavy(module, facts.least * cells),
-        [*tensors, *listed.values()],
-        bind,
+        [*columns, *summands],
+        lambda all_: bind(all_[: len(columns)]) | bind_summands(all_[len(columns) :]),
         rest,
         (id(module), method, key, _masks(inside, facts), _alike(listed), value(rest)),
         bound,
         form is not None,
         form,
-        _shapes(listed, rows),
+        _shapes(listed, rows) | ({summed} if summands else frozenset()),
+        addends=len(summands),
     )
+
+
+def _addends(filled: Mapping[str, Any], facts: Rows) -> dict[str, Any]:
+    """Empty where there is nothing to add."""
+    addends = {name: x for name, x in filled.items() if name in facts.addends}
+    return addends if any(map(torch.is_tensor, tree_flatten(addends)[0])) else {}
+
+
+def addable(calls: Sequence[ModuleCall]) -> bool:
+    """Whether what the calls of a group have to add is alike, or nothing."""
+    return len({call.shapes for call in calls if call.addends}) < 2
+
+
+def levelled(calls: Sequence[ModuleCall]) -> Sequence[ModuleCall]:
+    """The calls, with zeros for what others have to add: no sum changes by them."""
+    fullest = max(calls, key=lambda call: call.addends)
+    return [
+        call if call.addends == fullest.addends else _with_zeros(call, fullest) for call in calls
+    ]
+
+
+def _with_zeros(call: ModuleCall, model: ModuleCall) -> ModuleCall:
+    added = (x for x in model.rowed[-model.addends :] if torch.is_tensor(x))
+    zeros = [x.new_zeros(call.rows, *x.shape[1:]) for x in added]
+    return replace(call, rowed=[*call.rowed, *zeros], bind=model.bind, addends=model.addends)
 
 
 def pad(columns: Sequence[Column], rows: int) -> list[Column]:

@@ -261,10 +261,10 @@ class Runner:
         trajectory = self.trajectories[number]
         group = call.group if self.exact.shares(call) else number
         most = self.limits.rows(call.group)
+        left = 0 if call.facts.early else trajectory.left
         return ParkedCall(
-            number, group, _cost(call), trajectory.left, trajectory.since, call.heavy, call.rows,
-            most,
-        )  # fmt: skip
+            number, group, _cost(call), left, trajectory.since, call.heavy, call.rows, most
+        )
 
     def _compute(
         self, calls: Sequence[ModuleCall], threads: int, again: bool = True

@@ -33,9 +33,11 @@ def share(loaded: Loaded, held: Iterable[Loaded]) -> Loaded:
 
 def parts(loaded: Loaded) -> dict[str, torch.nn.Module]:
     """The modules themselves, also of a prepared model."""
+    pipes = (loaded.pipe, *loaded.controls.values())
     return {
         name: getattr(each, "real", each)
-        for name, each in loaded.pipe.components.items()
+        for pipe in pipes
+        for name, each in pipe.components.items()
         if isinstance(each, torch.nn.Module)
     }
 

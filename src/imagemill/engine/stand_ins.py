@@ -23,11 +23,12 @@ from imagemill.engine.module_call import describe, know_distributions
 from imagemill.engine.processors import usable
 from imagemill.engine.sharing import share
 from imagemill.errors import Fault
-from imagemill.model_spec import ModelSpec
+from imagemill.model_spec import ModelSpec, control_of
 from imagemill.pipelines.adapters import Adapters
+from imagemill.pipelines.families import Task
 from imagemill.pipelines.first_block import METHODS, stages_of
 from imagemill.pipelines.inputs import Weights
-from imagemill.pipelines.loading import Loaded, load
+from imagemill.pipelines.loading import Loaded, load, steered
 from imagemill.pipelines.lora.fixed import fixed_loras
 from imagemill.pipelines.lora.layers import Added
 from imagemill.pipelines.weights.headers import broken
@@ -70,13 +71,43 @@ class StandIn(torch.nn.Module):
 
 def prepare(source: str, held: Iterable[Loaded] = ()) -> Loaded:
     """The model at `source`, which from then on paints only inside a trajectory. held: models whose
-    parts it shares where it has the same.
+    parts it shares where it has the same; of the same model with another ControlNet, or with none,
+    nothing is read again.
     """
+    there = list(held)
+    own, control = ModelSpec.at(source).address, control_of(source)
+    plain = next((each for each in there if ModelSpec.at(each.source).address == own), None)
+    if plain is None:
+        plain = _prepared(own, there)
+    return _without_control(plain, own) if control is None else _steered(plain, source, control)
+
+
+def _prepared(source: str, held: Iterable[Loaded]) -> Loaded:
     keep_freed_memory()
     know_distributions()
     plain = _standing_in(share(load(source, device()), held))
     adapters = Adapters(_real(plain.pipe), fixed_loras(ModelSpec.at(source)))
     loaded = _with(plain, _always_on(adapters)) if adapters.fixed else plain
+    _ADAPTERS[loaded] = adapters
+    return loaded
+
+
+def _without_control(loaded: Loaded, source: str) -> Loaded:
+    if not loaded.controls:
+        return loaded
+    plain = replace(loaded, source=source, controls={})
+    _ADAPTERS[plain] = _ADAPTERS[loaded]
+    return plain
+
+
+def _steered(plain: Loaded, source: str, control: str) -> Loaded:
+    adapters = _ADAPTERS[plain]
+    loaded = steered(plain, source, _real(plain.pipe), control, device())
+    for pipe in loaded.controls.values():
+        stand_in(pipe)
+    if adapters.fixed:
+        added = _always_on(adapters)
+        loaded = replace(loaded, controls=_all_adapted(loaded.controls, added))
     _ADAPTERS[loaded] = adapters
     return loaded
 
@@ -94,8 +125,14 @@ def adapt(loaded: Loaded, weights: Sequence[Weights]) -> Loaded:
 
 
 def _with(loaded: Loaded, added: Mapping[str, Added]) -> Loaded:
-    pipes = {task: _adapted(pipe, added) for task, pipe in loaded.pipes.items()}
-    return replace(loaded, pipes=pipes)
+    pipes, controls = (_all_adapted(each, added) for each in (loaded.pipes, loaded.controls))
+    return replace(loaded, pipes=pipes, controls=controls)
+
+
+def _all_adapted(
+    pipes: Mapping[Task, DiffusionPipeline], added: Mapping[str, Added]
+) -> dict[Task, DiffusionPipeline]:
+    return {task: _adapted(pipe, added) for task, pipe in pipes.items()}
 
 
 def _real(pipe: DiffusionPipeline) -> DiffusionPipeline:

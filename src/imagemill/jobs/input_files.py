@@ -33,7 +33,6 @@ from imagemill.threads import BODIES, DISK
 log = logging.getLogger(__name__)
 
 STORED = "file:"  # begins the reference to a file that is stored here
-IMAGES = ("image", "mask")  # fields of a Generation that refer to one
 IMAGE_BYTES = 50 * 2**20  # of one image, wherever it comes from
 KEPT_SECONDS = 86_400.0  # that an image lives which came within a request
 SUFFIX = ".image"  # of what is on its way
@@ -180,19 +179,19 @@ class InputFiles:
 
         images: by field, what was decoded before; the field is a bare DATA then.
         """
-        changes = dict[str, Any]()
-        for name in IMAGES:
-            reference = getattr(generation, name) or ""
+        references = dict[str, str]()
+        for name, reference in generation.images.items():
             if reference[: len(DATA)].lower() == DATA:
                 if (image := images.get(name)) is None:
                     image = await BODIES.run(_inline, reference, name)
-                changes[name] = await self.keep(image, name, caller)
-            elif reference:
-                changes[name] = self.own(reference)
-        if generation.loras:
-            loras = (replace(each, path=self.own(each.path)) for each in generation.loras)
-            changes["loras"] = tuple(loras)
-        return replace(generation, **changes) if changes else generation
+                references[name] = await self.keep(image, name, caller)
+            else:
+                references[name] = self.own(reference)
+        generation = referring(generation, references)
+        loras = tuple(replace(each, path=self.own(each.path)) for each in generation.loras)
+        if (control := generation.control) is not None:
+            control = replace(control, path=self.own(control.path))
+        return replace(generation, loras=loras, control=control)
 
     async def _fetched(self, url: str, job: Job, stack: AsyncExitStack, share: Share) -> InputFile:
         await DISK.run(make_private, self.folder)
@@ -222,6 +221,15 @@ def stored_at(url: str | None, hosts: Container[str]) -> str | None:
     match = _ADDRESS.fullmatch(url or "")
     ours = match is not None and match["host"].lower().removesuffix(":443") in hosts
     return STORED + match["key"] if match is not None and ours else None
+
+
+def referring(generation: Generation, images: Mapping[str, str]) -> Generation:
+    """The same, with other references to images, by field."""
+    changed: dict[str, Any] = dict(images)
+    control = changed.pop("control_image", None)
+    if generation.control is not None and control:
+        changed["control"] = replace(generation.control, image=control)
+    return replace(generation, **changed)
 
 
 @contextmanager

@@ -6,17 +6,20 @@ from functools import partial
 
 from imagemill.budget import Budget, Share
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_SIDE, Generation, Input, Lora, LoraFile
+from imagemill.generation import MAX_SIDE, Control, Generation, Input, Lora, LoraFile
 from imagemill.images.decode import open_png, read_image, read_mask, size_of
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import outpainted, paintable_scale
 from imagemill.images.masks import check_size
 from imagemill.job import Job
-from imagemill.jobs.input_files import IMAGES, STORED, InputFile, InputFiles, concerning
-from imagemill.jobs.lora_files import LORA_BYTES, LoraFiles
+from imagemill.jobs.control_files import ControlFiles
+from imagemill.jobs.input_files import STORED, InputFile, InputFiles, concerning, referring
+from imagemill.jobs.weight_files import WeightFiles
 from imagemill.threads import DECODING
 
-MASK = "mask:"  # the mask as a job's input, which may come from the same place as the image
+# The mask and the control as a job's inputs, which may come from the same place as the image.
+MASK, CONTROL = "mask:", "control:"
+KEYS = {"mask": MASK, "control_image": CONTROL}  # by field
 LEAST_BYTES = 2**24  # that reading an image draws at least: it may be small and unfold
 IMAGE_MEMORY = 2**28  # bytes, for the images of all jobs
 
@@ -28,7 +31,8 @@ class InputGatherer:
     """Gathers what a job needs, for the worker that holds it."""
 
     files: InputFiles
-    loras: LoraFiles
+    loras: WeightFiles
+    controls: ControlFiles
     expand: Expand
     #: that the images of all jobs take, from when they are read until the engine has them
     memory: Budget
@@ -40,6 +44,8 @@ class InputGatherer:
         generation, inputs = job.generation, dict[str, Input]()
         for lora in generation.loras:
             inputs[lora.path] = await self._lora(lora, job)
+        if generation.control is not None and generation.control.acts:
+            generation, inputs = await self._control(generation, generation.control, inputs, job)
         if generation.expand:
             prompt = await self.expand(generation.prompt, generation.seed)
             generation = replace(generation, prompt=prompt, expand=False)
@@ -50,7 +56,7 @@ class InputGatherer:
     async def _images(
         self, generation: Generation, job: Job
     ) -> tuple[Generation, dict[str, bytes], Share]:
-        references = {name: each for name in IMAGES if (each := getattr(generation, name))}
+        references = generation.images
         if not references:
             return generation, {}, Share(self.memory, 0)
         async with self.files.at_hand(references, job) as files:
@@ -65,14 +71,29 @@ class InputGatherer:
         return generation, images, share
 
     async def _lora(self, lora: Lora, job: Job) -> LoraFile:
-        with concerning("loras"):
-            if not lora.path.startswith(STORED):
-                return await self.loras.get(lora, job.submission.local, job.submission.caller)
-            file = await self.files.stored(lora.path, job.submission.caller)
-            if file.size > LORA_BYTES:
-                what = f"the file has {file.size} bytes, where a LoRA has at most {LORA_BYTES}"
-                raise Fault(Kind.TOO_LARGE, f"{what}; give a smaller one")
-            return await self.loras.keep(file.key, partial(self.files.objects.stream, file))
+        return await self._weights(self.loras, lora.path, lora.weight_name, job)
+
+    async def _control(
+        self, generation: Generation, control: Control, inputs: dict[str, Input], job: Job
+    ) -> tuple[Generation, dict[str, Input]]:
+        """The control is told by where its ControlNet lies on this machine, or by its Hub id."""
+        if (place := self.controls.named(control.path)) is None:
+            file = await self._weights(self.controls.files, control.path, None, job)
+            place, inputs = str(file.path), {**inputs, control.path: file}
+        return replace(generation, control=replace(control, path=place)), inputs
+
+    async def _weights(
+        self, weights: WeightFiles, path: str, name: str | None, job: Job
+    ) -> LoraFile:
+        with concerning(weights.kind.field):
+            if not path.startswith(STORED):
+                return await weights.get(path, name, job.submission.local, job.submission.caller)
+            file = await self.files.stored(path, job.submission.caller)
+            if file.size > weights.kind.most_bytes:
+                what, most = weights.kind.what, weights.kind.most_bytes
+                message = f"the file has {file.size} bytes, where {what} has at most {most}"
+                raise Fault(Kind.TOO_LARGE, f"{message}; give a smaller one")
+            return await weights.keep(file.key, partial(self.files.objects.stream, file))
 
 
 async def _decoded(
@@ -83,13 +104,14 @@ async def _decoded(
         with concerning(name):
             content = await file.read()
         read = read_mask if name == "mask" else read_image
-        key = MASK if name == "mask" else generation.image or ""
+        key = KEYS.get(name, generation.image or "")
         images[key] = await DECODING.run(read, content, name)
     if generation.mask is not None:
         check_size(images[generation.image or ""], images[MASK])
-        generation = replace(generation, mask=MASK)
+    own = {name: key for name, key in KEYS.items() if name in generation.images}
+    generation = referring(generation, own)
     if generation.image_sized:
-        generation = _image_sized(generation, images[generation.image or ""])
+        generation = _image_sized(generation, images[generation.image or CONTROL])
     if generation.outpaint:
         generation = await DECODING.run(_outpainted, generation, images)
     return generation, images

@@ -14,6 +14,7 @@ from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.images.decode import size_of
 from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
+from imagemill.model_spec import controlled
 
 if TYPE_CHECKING:
     from imagemill.jobs.worker import Worker
@@ -83,10 +84,9 @@ class JobRun:
         job, worker = self.job, self.worker
         previews = worker.events.previews_wanted(job.id)
         painted: GeneratedImages | None = None
+        source = _source(job.submission.source, generation)
         try:
-            async for event in worker.engine.submit(
-                job.id, generation, job.submission.source, inputs, previews
-            ):
+            async for event in worker.engine.submit(job.id, generation, source, inputs, previews):
                 match event:
                     case Begun() | HeldBack():
                         await self._handed(event)
@@ -141,6 +141,12 @@ class JobRun:
             keep=self.worker.retention if ttl is None else objects.bounded(ttl),
         )
         return File(key, content_type, len(content), *size_of(content))
+
+
+def _source(source: str, generation: Generation) -> str:
+    """The address of what paints, with the ControlNet that the generation names."""
+    control = generation.control
+    return source if control is None or not control.acts else controlled(source, control.path)
 
 
 def _key(secret: bytes, name: str, suffix: str) -> str:

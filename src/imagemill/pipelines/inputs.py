@@ -47,11 +47,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class DecodedInputs:
-    """picture, mask: of the size asked for. weights: in one order, however they were given."""
+    """picture, mask, control: of the size asked for. weights: in one order, however they were
+    given.
+    """
 
     picture: Picture | None = None
     mask: Mask | None = None
     weights: tuple[Weights, ...] = ()
+    control: Picture | None = None
 
 
 NOTHING = DecodedInputs()
@@ -69,18 +72,22 @@ def read(generation: Generation, inputs: Mapping[str, Input]) -> DecodedInputs:
         if lora.scale != 0
     ]
     weights.sort(key=lambda each: (each.digest, each.scale))
-    if generation.image is None:
-        return DecodedInputs(weights=tuple(weights))
-    image = flattened(_opened(inputs, generation.image, "image"))
     size = generation.width, generation.height
-    picture = covering(image, size)
+    control = None
+    if generation.control is not None:
+        opened = flattened(_opened(inputs, generation.control.image, "control_image"))
+        control = np.asarray(covering(opened, size))
+    if generation.image is None:
+        return DecodedInputs(weights=tuple(weights), control=control)
+    image = flattened(_opened(inputs, generation.image, "image"))
+    picture = np.asarray(covering(image, size))
     if generation.mask is None:
-        return DecodedInputs(np.asarray(picture), None, tuple(weights))
+        return DecodedInputs(picture, None, tuple(weights), control)
     mask = _opened(inputs, generation.mask, "mask").convert("L")
     if mask.size != image.size:
         mask = stretched(mask, image.size, BILINEAR)
     mask = covering(mask, size, BILINEAR)
-    return DecodedInputs(np.asarray(picture), np.asarray(mask), tuple(weights))
+    return DecodedInputs(picture, np.asarray(mask), tuple(weights), control)
 
 
 def _input(inputs: Mapping[str, Input], reference: str, field: str, kind: type[T]) -> T:

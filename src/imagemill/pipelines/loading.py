@@ -3,9 +3,10 @@
 import inspect
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import diffusers
+import torch
 import transformers
 from diffusers import DiffusionPipeline
 
@@ -14,11 +15,13 @@ from imagemill.generation import UNHEEDED
 from imagemill.model_spec import ModelSpec
 from imagemill.pico import parts, reading
 from imagemill.pipelines.cheap_kernels import spare
+from imagemill.pipelines.controls import class_for, control_family
 from imagemill.pipelines.deriving import class_of, family_of
 from imagemill.pipelines.families import EMBEDDED, MISSING_CONFIG, OWN, PICO, Family, Task
 from imagemill.pipelines.limits import unread
 from imagemill.pipelines.schedules import heeds
 from imagemill.pipelines.weights.applying import apply
+from imagemill.pipelines.weights.controlnets import load_controlnet
 from imagemill.pipelines.weights.folders import load_folder
 from imagemill.pipelines.weights.places import locate
 from imagemill.pipelines.weights.precision import device_of, dtype_for
@@ -26,16 +29,20 @@ from imagemill.pipelines.weights.singles import load_single
 
 log = logging.getLogger(__name__)
 # Naming `parts` in a module makes `from_pretrained` find pico's own classes.
-__all__ = ["Loaded", "assembled", "dtype_for", "load", "parts"]
+__all__ = ["Loaded", "assembled", "dtype_for", "load", "parts", "steered"]
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """Pipelines ready to paint, by task; they share their modules."""
+    """Pipelines ready to paint, by task; they share their modules.
+
+    controls: the same with a ControlNet, where there is one.
+    """
 
     source: str  # the address of the model
     family: Family
     pipes: Mapping[Task, DiffusionPipeline]
+    controls: Mapping[Task, DiffusionPipeline] = field(default_factory=dict)
 
     @property
     def pipe(self) -> DiffusionPipeline:
@@ -108,12 +115,35 @@ def assembled(source: str, family: Family, pipe: DiffusionPipeline) -> Loaded:
     return Loaded(source, family, pipes)
 
 
-def _alike(kind: type[DiffusionPipeline], pipe: DiffusionPipeline) -> DiffusionPipeline:
+def steered(
+    loaded: Loaded, source: str, pipe: DiffusionPipeline, place: str, device: str
+) -> Loaded:
+    """The model with the ControlNet at `place`, and with `source` as its address then.
+
+    pipe: of the class that was loaded, with the modules themselves.
+    """
+    spec = ModelSpec.at(source)
+    family = control_family(pipe)
+    network = load_controlnet(place, pipe, spec, device_of(spec, device))
+    controls = {
+        task: _alike(class_for(family, task), pipe, controlnet=network)
+        for task in family.pipelines
+        if task in loaded.pipes
+    }
+    for each in controls.values():
+        spare(each)
+        each.set_progress_bar_config(disable=True)
+    return replace(loaded, source=source, controls=controls)
+
+
+def _alike(
+    kind: type[DiffusionPipeline], pipe: DiffusionPipeline, **more: torch.nn.Module
+) -> DiffusionPipeline:
     # Not by `from_pipe`: it takes no class of module but those it lists, and casts what is shared.
     accepted = inspect.signature(kind.__init__).parameters
     options = {name: value for name, value in pipe.config.items() if name in accepted}
     modules = {name: module for name, module in pipe.components.items() if name in accepted}
-    return kind(**(options | modules))
+    return kind(**(options | modules | more))
 
 
 def _stay(pipe: DiffusionPipeline) -> None:

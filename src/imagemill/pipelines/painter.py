@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image
 
 from imagemill import finishing
@@ -13,7 +14,8 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Acceleration, Generation
 from imagemill.pipelines import noise
 from imagemill.pipelines.calls import PipelineCall, guided, planned
-from imagemill.pipelines.families import Family
+from imagemill.pipelines.controls import image_argument
+from imagemill.pipelines.families import Family, Task
 from imagemill.pipelines.first_block import caches
 from imagemill.pipelines.inputs import (
     DecodedInputs,
@@ -42,7 +44,7 @@ def paint(
 
     stepped: gets what paints a picture of how far it has come, where that can be told.
     """
-    _check(loaded.family, generation)
+    _check(loaded, generation)
     generation = _spared(loaded, generation)
     return Painter(loaded, generation, index, decoded, stepped).paint()
 
@@ -63,18 +65,35 @@ def prompt_of(family: Family, generation: Generation) -> str:
     return f"{generation.prompt}, {finishing.words(generation.style)}"
 
 
-def _check(family: Family, generation: Generation) -> None:
+def _check(loaded: Loaded, generation: Generation) -> None:
+    family = loaded.family
     if generation.negative_prompt and not family.negative_prompt:
         raise invalid("negative_prompt", "this model takes no negative prompt; leave it out")
     if generation.guidance_range != (0.0, 1.0) and not family.guided_pairs:
         message = "this model is guided the same in all steps; leave guidance_range out"
         raise Fault(Kind.UNSUPPORTED, message, "guidance_range")
-    if family.task(generation.image is not None, generation.mask is not None):
+    if task := family.task(generation.image is not None, generation.mask is not None):
+        _check_control(loaded, generation, task)
         return
     if generation.image is not None:
         raise _unsupported("image", "paint over an image")
     message = f"this model paints only over what it is given; send {family.only_over}"
     raise Fault(Kind.UNSUPPORTED, message, "image")
+
+
+def _check_control(loaded: Loaded, generation: Generation, task: Task) -> None:
+    if not _steered(generation) or task in loaded.controls:
+        return
+    message = (
+        "this model follows a control only where it paints from words alone; leave out the image"
+        if loaded.controls
+        else "this model takes no ControlNet; leave it out or ask another model"
+    )
+    raise Fault(Kind.UNSUPPORTED, message, "control")
+
+
+def _steered(generation: Generation) -> bool:
+    return generation.control is not None and generation.control.acts
 
 
 def _unsupported(field: str, what: str) -> Fault:
@@ -104,12 +123,14 @@ class Painter:
 
     def _called(self, call: PipelineCall, generator: torch.Generator) -> Picture:
         family, generation = self.loaded.family, self.generation
-        pipe = self.loaded.pipes[call.task]
+        steered = _steered(generation)
+        pipe = (self.loaded.controls if steered else self.loaded.pipes)[call.task]
         wishes = {
             "prompt": prompt_of(family, generation),
             "negative_prompt": generation.negative_prompt or None,
             "guidance_scale": family.applied(generation.guidance_scale),
         } | self._sources(call)
+        wishes |= self._control(pipe, call) if steered else {}
         return ask(
             CallSetup(
                 pipe,
@@ -121,8 +142,20 @@ class Painter:
                 lambda: guided(family, generation, self.done, call.steps),
                 lambda look: self._ended(call, look),
                 generation.acceleration,
+                steered,
             )
         )
+
+    def _control(self, pipe: DiffusionPipeline, call: PipelineCall) -> dict[str, Any]:
+        control, image = self.generation.control, self.decoded.control
+        assert control is not None
+        assert image is not None
+        return {
+            image_argument(pipe, call.task): Image.fromarray(placed(image, call)),
+            "controlnet_conditioning_scale": control.scale,
+            "control_guidance_start": control.start,
+            "control_guidance_end": control.end,
+        }
 
     def _ended(self, call: PipelineCall, look: Look | None) -> None:
         self.done += 1

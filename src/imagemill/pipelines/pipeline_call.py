@@ -13,6 +13,7 @@ from diffusers.configuration_utils import FrozenDict
 from imagemill.errors import invalid
 from imagemill.generation import Acceleration
 from imagemill.pipelines.calls import PipelineCall
+from imagemill.pipelines.controlling import control
 from imagemill.pipelines.deriving import Parameters, guidance_argument, parameters
 from imagemill.pipelines.families import (
     IMAGE,
@@ -40,6 +41,7 @@ class CallSetup:
     """What one call asks of `pipe`.
 
     wishes: the caller's, which the pipeline must know. guided: whether the step at hand is.
+    steered: whether `pipe` has a ControlNet that the caller named.
     """
 
     pipe: DiffusionPipeline
@@ -51,6 +53,7 @@ class CallSetup:
     guided: Callable[[], bool]
     ended: Ended
     acceleration: Acceleration = "none"
+    steered: bool = False
 
 
 def ask(setup: CallSetup) -> Picture:
@@ -72,6 +75,8 @@ class _Call:
         self.steps = Steps(setup.call.steps, setup.scheduler.order)
         if setup.family.guided_pairs:
             self.guiding = Guiding(self.own, setup.family.guidance, setup.guided)
+        if setup.steered:  # after the former, which cannot share what is nothing
+            control(self.own, setup.generator.initial_seed())
         if type(self.own).__name__ in SIXTEEN:
             object.__setattr__(self.own, "transformer", _of_sixteen_channels(self.own))
         if setup.family.own_area:

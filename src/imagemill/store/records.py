@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, Lora, Progress, Swatch
+from imagemill.generation import Control, Generation, Lora, Progress, Swatch
 from imagemill.job import FINAL, File, Job, Line, Priority, Result, Status, Submission
 
 FORGOTTEN = "(not kept)"  # stands for a prompt that was not to be kept
@@ -42,7 +42,7 @@ def moved(job: Job) -> dict[str, Any]:
     kept = asdict(job.generation)
     if job.status in FINAL and not job.submission.retain_prompt:
         kept |= {"prompt": FORGOTTEN, "negative_prompt": "", "image": None, "mask": None}
-        kept |= {"loras": (), "outpaint": False, "image_sized": False}
+        kept |= {"control": None, "loras": (), "outpaint": False, "image_sized": False}
     return {
         "generation": kept,
         "status": job.status.value,
@@ -93,10 +93,12 @@ def _submission(row: Mapping[Any, Any]) -> Submission:
 
 
 def _generation(kept: dict[str, Any]) -> Generation:
+    control = kept.get("control")  # of jobs of earlier versions there is none
     return Generation(
         **kept
         | {
             "guidance_range": tuple(kept["guidance_range"]),
+            "control": None if control is None else Control(**control),
             "loras": tuple(Lora(**lora) for lora in kept["loras"]),
             "palette": tuple(Swatch(**swatch) for swatch in kept["palette"]),
         }

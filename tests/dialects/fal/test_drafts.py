@@ -278,7 +278,6 @@ def test_an_empty_palette_asks_for_none(palette: dict[str, Any] | None) -> None:
 @pytest.mark.parametrize(
     ("id", "name", "value"),
     [
-        (SD, "controlnet", {"path": "a/b", "control_image_url": IMAGE}),
         (
             SD,
             "ip_adapter",

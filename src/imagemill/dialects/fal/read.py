@@ -148,14 +148,22 @@ def _generation(
     """What an input asks for, and what its output needs to know."""
     page = app.page_for(value)
     params = _params(page, value, unknown)
-    draft = page.draft(params)
-    draft = replace(draft, image=own(draft.image, base), mask=own(draft.mask, base))
+    draft = _with_own(page.draft(params), base)
     state = {
         "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
         "base": base,
         "sync": getattr(params, "sync_mode", False),
     }
     return app.endpoint.generation(draft), state
+
+
+def _with_own(draft: Draft, base: str) -> Draft:
+    """With the names of what lies here, in the place of its addresses."""
+    control = draft.control
+    if control is not None:
+        image, path = (own(each, base) or "" for each in (control.image, control.path))
+        control = replace(control, image=image, path=path)
+    return replace(draft, image=own(draft.image, base), mask=own(draft.mask, base), control=control)
 
 
 def _params(page: ModelPage[Any], value: Any, unknown: UnknownFields) -> BaseModel:

@@ -68,14 +68,20 @@ ERRORS: dict[Kind, ErrorType] = {
     Kind.FAILED: ErrorType(500, "internal_server_error"),
 }
 
-# Canonical names that fal's pages call otherwise.
-NAMES: dict[str, str] = {
+# Canonical names that fal's pages call otherwise, or have within others.
+NAMES: dict[str, str | tuple[str, ...]] = {
     "steps": "num_inference_steps",
     "image": "image_url",
     "mask": "mask_url",
     "width": "image_size",
     "height": "image_size",
     "format": "output_format",
+    "control": "controlnet",
+    "control_image": ("controlnet", "control_image_url"),
+    "control.path": ("controlnet", "path"),
+    "control.scale": ("controlnet", "conditioning_scale"),
+    "control.start": ("controlnet", "start_percentage"),
+    "control.end": ("controlnet", "end_percentage"),
 }
 
 
@@ -117,8 +123,14 @@ def error_body(fault: Fault) -> dict[str, Any]:
     error = ERRORS[fault.kind]
     if not error.of_model:
         return {"detail": fault.message, "error_type": error.type}
-    loc = () if fault.field in (None, "body") else (NAMES.get(fault.field, fault.field),)
-    return {"detail": [InputError(loc, fault.message, error.type).row()]}
+    return {"detail": [InputError(_loc(fault.field), fault.message, error.type).row()]}
+
+
+def _loc(field: str | None) -> tuple[str, ...]:
+    if field in (None, "body"):
+        return ()
+    name = NAMES.get(field, field)
+    return name if isinstance(name, tuple) else (name,)
 
 
 def router_urls(base: str, model: str, id: str) -> dict[str, str]:

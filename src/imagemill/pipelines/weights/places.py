@@ -29,7 +29,7 @@ def locate(source: str, spec: ModelSpec) -> Path:
     path = Path(source).expanduser()
     if path.exists():
         return path
-    if not _on_hub(source):
+    if not on_hub(source):
         raise broken(
             f"there is no folder or file {path.name} where the configuration says; correct `source`"
         )
@@ -51,7 +51,7 @@ def here(source: str, spec: ModelSpec) -> Path | None:
     if source == EMBEDDED:
         return folder()
     path = Path(source).expanduser()
-    if path.exists() or not _on_hub(source):
+    if path.exists() or not on_hub(source):
         return path if path.exists() else None
     owner, name, *inside = source.split("/")
     try:
@@ -71,7 +71,7 @@ def inside(place: Path, part: str) -> Path:
 def pulled(spec: ModelSpec) -> Path:
     """Fetches what is newest of a Hub id; where that cannot be, tells what the cache has."""
     source = spec.source
-    if not _on_hub(source):
+    if not on_hub(source):
         raise broken(f"{source} is no Hub id; write it owner/name")
     try:
         owner, name, *inside = source.split("/")
@@ -96,7 +96,8 @@ def pulled(spec: ModelSpec) -> Path:
         ) from error
 
 
-def _on_hub(source: str) -> bool:
+def on_hub(source: str) -> bool:
+    """Whether it has the form of a Hub id, or of a file within one."""
     parts = source.split("/")
     named = len(parts) == 2 or (len(parts) > 2 and source.endswith(FILES))
     return named and all(parts) and not source.startswith((".", "~", os.sep))

@@ -1,4 +1,4 @@
-"""Stable Diffusion 3.5 Large: open weights and LoRAs; ControlNet and IP-Adapter are refused."""
+"""Stable Diffusion 3.5 Large: open weights, LoRAs and ControlNets; IP-Adapters are refused."""
 
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from imagemill.dialects.fal.pages.types import (
     TextToImageOutput,
     sides,
 )
-from imagemill.generation import Draft
+from imagemill.generation import Control, Draft
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=2, description="How strongly it is applied.")]
@@ -34,11 +34,23 @@ def _said(text: str) -> Any:
 
 
 class ControlNet(PageInput):
-    path: Annotated[str, _said("An address or a Hub id of the network's weights.")]
+    path: Annotated[
+        str, Field(min_length=1, description="An address, a Hub id, or an alias of the operator's.")
+    ]
     control_image_url: Annotated[FileUrl, _said("The image that controls.")]
     conditioning_scale: Scale = 1.0
     start_percentage: Annotated[Share, _said("From which share of the steps on.")] = 0.0
     end_percentage: Annotated[Share, _said("To which share of the steps.")] = 1.0
+
+    def control(self) -> Control:
+        """Raises a Fault where it starts after its end."""
+        return Control(
+            self.control_image_url,
+            self.path,
+            self.conditioning_scale,
+            self.start_percentage,
+            self.end_percentage,
+        )
 
 
 class IPAdapter(PageInput):
@@ -64,14 +76,18 @@ class TextToImageInput(PageInput):
     num_images: NumImages = 1
     enable_safety_checker: SafetyChecker = True
     output_format: OutputFormat = "jpeg"
-    controlnet: Annotated[ControlNet | None, _said("Not served yet.")] = None
+    controlnet: Annotated[
+        ControlNet | None, _said("What steers the composition, where the model's weights allow it.")
+    ] = None
     image_size: Size = "landscape_4_3"
     loras: Loras = Field(default=[])
     ip_adapter: Annotated[IPAdapter | None, _said("Not served yet.")] = None
 
 
 def _draft(body: TextToImageInput) -> Draft:
-    width, height = sides(body.image_size)
+    control = None if body.controlnet is None else body.controlnet.control()
+    like_control = control is not None and "image_size" not in body.model_fields_set
+    width, height = (None, None) if like_control else sides(body.image_size)
     return Draft(
         prompt=body.prompt,
         negative_prompt=body.negative_prompt,
@@ -82,6 +98,8 @@ def _draft(body: TextToImageInput) -> Draft:
         seed=body.seed,
         num_images=body.num_images,
         format=body.output_format,
+        image_sized=like_control,
+        control=control,
         loras=tuple(each.lora() for each in body.loras),
     )
 
@@ -119,7 +137,6 @@ PAGES: tuple[ModelPage[Any], ...] = (
         output_example=OUTPUT_EXAMPLE,
         read=_draft,
         lacking={
-            "controlnet": "controlnet is not served here yet; leave it out",
             "ip_adapter": "ip_adapter is not served here yet; leave it out and describe the image",
         },
     ),

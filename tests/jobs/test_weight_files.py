@@ -12,8 +12,7 @@ import pytest
 
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher, Policy
-from imagemill.generation import Lora
-from imagemill.jobs.lora_files import FRESH_SECONDS, LORA_BYTES, LoraFiles
+from imagemill.jobs.weight_files import FRESH_SECONDS, LORA_BYTES, WeightFiles
 
 pytestmark = pytest.mark.anyio
 
@@ -57,8 +56,8 @@ class Clock:
         return self.now
 
 
-def kept_in(folder: Path, own: Path | None = None, max_bytes: int = 2**20) -> LoraFiles:
-    return LoraFiles(folder / "loras", max_bytes, own, Fetcher(Policy()), Clock())
+def kept_in(folder: Path, own: Path | None = None, max_bytes: int = 2**20) -> WeightFiles:
+    return WeightFiles(folder / "loras", max_bytes, own, Fetcher(Policy()), Clock())
 
 
 def on_disk(folder: Path) -> set[bytes]:
@@ -68,7 +67,7 @@ def on_disk(folder: Path) -> set[bytes]:
 async def test_a_file_lies_on_disk_by_what_is_in_it(tmp_path: Path) -> None:
     loras = kept_in(tmp_path)
     async with hosting(a=b"content", b=b"content") as host:
-        one, two = [await loras.get(Lora(host.url + name), local=True) for name in "ab"]
+        one, two = [await loras.get(host.url + name, None, local=True) for name in "ab"]
     assert one == two
     assert (one.digest, one.size) == (sha256(b"content").hexdigest(), 7)
     assert one.path.read_bytes() == b"content"
@@ -80,8 +79,7 @@ async def test_who_names_the_same_url_at_once_shares_one_download(tmp_path: Path
     async with hosting(a=b"content") as host:
         host.free.clear()
         waiting = [
-            asyncio.create_task(loras.get(Lora(host.url + "a", scale), True))
-            for scale in (1.0, 2.0)
+            asyncio.create_task(loras.get(host.url + "a", None, True)) for scale in (1.0, 2.0)
         ]
         while not host.asked:
             await asyncio.sleep(0)
@@ -95,14 +93,14 @@ async def test_a_download_that_nobody_waits_for_is_given_up(tmp_path: Path) -> N
     loras = kept_in(tmp_path)
     async with hosting(a=b"content") as host:
         host.free.clear()
-        waiting = asyncio.create_task(loras.get(Lora(host.url + "a"), True))
+        waiting = asyncio.create_task(loras.get(host.url + "a", None, True))
         while not host.asked:
             await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         host.free.set()
-        assert (await loras.get(Lora(host.url + "a"), True)).size == 7
+        assert (await loras.get(host.url + "a", None, True)).size == 7
     assert host.asked == ["a", "a"]
     assert on_disk(tmp_path) == {b"content"}
 
@@ -117,27 +115,27 @@ async def test_what_a_url_leads_to_is_asked_again_after_a_while(tmp_path: Path) 
             (FRESH_SECONDS + 1, b"new", b"new"),
         ):
             clock.now, host.files["a"] = now, content
-            assert (await loras.get(Lora(host.url + "a"), True)).path.read_bytes() == wanted
+            assert (await loras.get(host.url + "a", None, True)).path.read_bytes() == wanted
 
 
 async def test_strangers_do_not_profit_from_what_local_callers_may_fetch(tmp_path: Path) -> None:
     loras = kept_in(tmp_path)
     async with hosting(a=b"content") as host:
-        await loras.get(Lora(host.url + "a"), local=True)
+        await loras.get(host.url + "a", None, local=True)
         with pytest.raises(Fault) as raised:
-            await loras.get(Lora(host.url + "a"), local=False)
+            await loras.get(host.url + "a", None, local=False)
     assert raised.value.kind is Kind.UNREACHABLE
 
 
 async def test_the_least_recently_used_go_and_never_what_a_job_holds(tmp_path: Path) -> None:
     loras = kept_in(tmp_path, max_bytes=20)
     async with hosting(a=b"a" * 10, b=b"b" * 10, c=b"c" * 10, d=b"d" * 10) as host:
-        held = await loras.get(Lora(host.url + "a"), True)
+        held = await loras.get(host.url + "a", None, True)
         for name in "bcd":
-            await loras.get(Lora(host.url + name), True)
+            await loras.get(host.url + name, None, True)
         assert on_disk(tmp_path) == {b"a" * 10, b"d" * 10}
         del held
-        await loras.get(Lora(host.url + "b"), True)
+        await loras.get(host.url + "b", None, True)
         assert on_disk(tmp_path) == {b"b" * 10, b"d" * 10}
 
 
@@ -145,9 +143,9 @@ async def test_another_server_finds_what_the_first_has_left_and_clears_halves(
     tmp_path: Path,
 ) -> None:
     async with hosting(a=b"a" * 10, b=b"b" * 10) as host:
-        await kept_in(tmp_path).get(Lora(host.url + "a"), True)
+        await kept_in(tmp_path).get(host.url + "a", None, True)
         (tmp_path / "loras" / "half.part").write_bytes(b"half")
-        await kept_in(tmp_path, max_bytes=10).get(Lora(host.url + "b"), True)
+        await kept_in(tmp_path, max_bytes=10).get(host.url + "b", None, True)
     assert on_disk(tmp_path) == {b"b" * 10}
 
 
@@ -157,7 +155,7 @@ async def test_what_is_too_large_is_told_and_leaves_nothing(tmp_path: Path) -> N
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         with pytest.raises(Fault) as raised:
-            await loras.get(Lora(url), True)
+            await loras.get(url, None, True)
     assert raised.value.kind is Kind.TOO_LARGE
     assert str(LORA_BYTES) in raised.value.message
     assert on_disk(tmp_path) == set()
@@ -173,7 +171,7 @@ async def _endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def test_jobs_that_lie_ready_hold_no_lora_in_memory(tmp_path: Path) -> None:
     loras, content = kept_in(tmp_path, max_bytes=2**24), os.urandom(2**20)
     async with hosting(a=content) as host:
-        ready = [await loras.get(Lora(host.url + "a"), True) for _ in range(64)]
+        ready = [await loras.get(host.url + "a", None, True) for _ in range(64)]
     assert all(each is ready[0] for each in ready)  # a path, a digest and a size
     assert isinstance(ready[0].path, Path)
     assert on_disk(tmp_path) == {content}
@@ -216,7 +214,7 @@ def own(tmp_path: Path) -> Path:
 async def test_a_name_is_a_file_in_the_operators_folder(
     name: str, content: bytes, own: Path, tmp_path: Path
 ) -> None:
-    file = await kept_in(tmp_path, own).get(Lora(name), local=False)
+    file = await kept_in(tmp_path, own).get(name, None, local=False)
     assert file.path.read_bytes() == content
     assert file.digest == sha256(content).hexdigest()
     assert not (tmp_path / "loras").exists()
@@ -232,7 +230,7 @@ async def test_a_name_is_a_file_in_the_operators_folder(
 async def test_nothing_outside_the_folder_is_read(name: str, own: Path, tmp_path: Path) -> None:
     for path in (name, str(tmp_path / "secret.safetensors")):
         with pytest.raises(Fault) as raised:
-            await kept_in(tmp_path, own).get(Lora(path), local=True)
+            await kept_in(tmp_path, own).get(path, None, local=True)
         assert raised.value.kind is Kind.INVALID
         # A long name is told as far as it goes; what is told of it is the caller's own.
         assert str(own) not in raised.value.message
@@ -240,9 +238,9 @@ async def test_nothing_outside_the_folder_is_read(name: str, own: Path, tmp_path
 
 async def test_a_file_that_the_operator_replaced_is_read_anew(own: Path, tmp_path: Path) -> None:
     loras = kept_in(tmp_path, own)
-    before = await loras.get(Lora("ink"), False)
+    before = await loras.get("ink", None, False)
     (own / "ink.safetensors").write_bytes(b"another ink")
-    after = await loras.get(Lora("ink"), False)
+    after = await loras.get("ink", None, False)
     assert (before.digest, after.digest) != (after.digest, before.digest)
     assert after.digest == sha256(b"another ink").hexdigest()
 
@@ -255,5 +253,5 @@ async def test_a_file_that_the_operator_replaced_is_read_anew(own: Path, tmp_pat
 )
 async def test_a_file_of_a_repository_is_a_name_within_it(name: str, tmp_path: Path) -> None:
     with pytest.raises(Fault) as raised:
-        await kept_in(tmp_path).get(Lora("owner/name", weight_name=name), True)
+        await kept_in(tmp_path).get("owner/name", name, True)
     assert raised.value.kind is Kind.INVALID

@@ -1,4 +1,5 @@
-"""The files of LoRAs that callers name: each lies on this machine's disk once, by what is in it.
+"""The files of LoRAs and ControlNets that callers name: each lies on this machine's disk once, by
+what is in it.
 
 A file that comes by URL is written to disk as it comes, and those who name the same URL meanwhile
 wait for that one download. What was fetched is used again for a while, and cleared away, the least
@@ -24,12 +25,14 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.fetch import Fetcher
 from imagemill.files.writer import Writer
 from imagemill.folders import make_private
-from imagemill.generation import LORA_FILE, Lora, LoraFile
+from imagemill.generation import LORA_FILE, LoraFile
 from imagemill.threads import DISK
 
 log = logging.getLogger(__name__)
 
 LORA_BYTES = 200 * 2**20  # of one
+CONTROL_BYTES = 8 * 2**30
+CONTROL_FILE = "diffusion_pytorch_model.safetensors"  # of a Hub id, as diffusers writes it
 FRESH_SECONDS = 600.0  # for which what a URL leads to is not asked for again
 URLS = 1000  # that are remembered
 SUFFIX = ".safetensors"
@@ -38,6 +41,22 @@ _HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _FILE = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.safetensors", re.ASCII)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:", re.ASCII | re.IGNORECASE)
 
+
+@dataclass(frozen=True)
+class WeightKind:
+    """what: it is, for sentences. field: of a generation, which names it. hub_file: of a Hub id
+    where no other is named. most_bytes: of one file. seconds: that one may take to come.
+    """
+
+    what: str
+    field: str
+    hub_file: str
+    most_bytes: int
+    seconds: float | None = None
+
+
+LORA = WeightKind("a LoRA", "loras", LORA_FILE, LORA_BYTES)
+CONTROL = WeightKind("a ControlNet", "control.path", CONTROL_FILE, CONTROL_BYTES, 1800.0)
 
 Pieces = Callable[[], Awaitable[AsyncIterator[bytes]]]  # of a file that is stored
 
@@ -51,9 +70,9 @@ class Download:
 
 
 @dataclass
-class LoraFiles:
+class WeightFiles:
     """folder: for what is fetched, `max_bytes` in all. own: the operator's; None where there is
-    none.
+    none. kind: of what lies there.
     """
 
     folder: Path
@@ -61,6 +80,7 @@ class LoraFiles:
     own: Path | None
     fetcher: Fetcher
     clock: Callable[[], float]
+    kind: WeightKind = LORA
     _held: WeakValueDictionary[Path, LoraFile] = field(default_factory=WeakValueDictionary)
     _sizes: OrderedDict[str, int] | None = None  # by digest, least recently used first
     _fetched: OrderedDict[tuple[str, bool], tuple[str, float]] = field(default_factory=OrderedDict)
@@ -68,21 +88,24 @@ class LoraFiles:
     _places: asyncio.Semaphore | None = None
     _digests: dict[Path, tuple[tuple[int, int], str]] = field(default_factory=dict)
 
-    async def get(self, lora: Lora, local: bool, caller: str = "") -> LoraFile:
-        """local: whether the caller is on this machine."""
-        if _ADDRESS.match(lora.path):
-            return await self._by_url(lora.path, local, caller)
-        if (path := self._of_operator(lora)) is not None:
-            return await self._known(path)
-        if not _HUB.fullmatch(lora.path):
-            raise _unknown(lora.path, self.own is not None)
-        name = lora.weight_name or LORA_FILE
+    async def get(self, path: str, name: str | None, local: bool, caller: str = "") -> LoraFile:
+        """path: a URL, a file in the operator's folder, or a Hub id. name: of the file in a Hub id;
+        None for the usual one. local: whether the caller is on this machine.
+        """
+        if _ADDRESS.match(path):
+            return await self._by_url(path, local, caller)
+        if (own := self._of_operator(path)) is not None:
+            return await self._known(own)
+        if not _HUB.fullmatch(path):
+            raise self._unknown(path)
+        name = name or self.kind.hub_file
         if not _FILE.fullmatch(name):
-            raise invalid("loras", f"{name!r:.80} is no name of a safetensors file; give another")
-        cached = await DISK.run(_in_cache, lora.path, name)
+            message = f"{name!r:.80} is no name of a safetensors file; give another"
+            raise invalid(self.kind.field, message)
+        cached = await DISK.run(_in_cache, path, name)
         if cached is not None:
             return await self._known(Path(cached))
-        url = f"https://huggingface.co/{lora.path}/resolve/main/{name}"
+        url = f"https://huggingface.co/{path}/resolve/main/{name}"
         return await self._by_url(url, local, caller)
 
     async def keep(self, key: str, pieces: Pieces) -> LoraFile:
@@ -98,7 +121,8 @@ class LoraFiles:
 
     async def _by_url(self, url: str, local: bool, caller: str) -> LoraFile:
         async def write(path: Path) -> str:
-            return await self.fetcher.save(url, path, LORA_BYTES, local, caller)
+            most, seconds = self.kind.most_bytes, self.kind.seconds
+            return await self.fetcher.save(url, path, most, local, caller, seconds)
 
         return await self._shared((url, local), write)
 
@@ -142,9 +166,9 @@ class LoraFiles:
                 digest = await write(part)
             size = await DISK.run(_settle, part, self._path(digest))
         except OSError as error:
-            log.warning("a LoRA could not be kept: %s", error.strerror)
-            message = "a LoRA could not be kept here; the disk may be full"
-            raise Fault(Kind.FAILED, f"{message}; try again later", "loras") from None
+            log.warning("%s could not be kept: %s", self.kind.what, error.strerror)
+            message = f"{self.kind.what} could not be kept here; the disk may be full"
+            raise Fault(Kind.FAILED, f"{message}; try again later", self.kind.field) from None
         finally:
             await DISK.finish(part.unlink, missing_ok=True)
         file = self._file(self._path(digest), digest, size)
@@ -167,7 +191,7 @@ class LoraFiles:
     def _room(self) -> asyncio.Semaphore:
         """As many downloads at a time as the folder has room for."""
         if self._places is None:
-            self._places = asyncio.Semaphore(max(1, self.max_bytes // LORA_BYTES))
+            self._places = asyncio.Semaphore(max(1, self.max_bytes // self.kind.most_bytes))
         return self._places
 
     async def _make_room(self) -> None:
@@ -192,17 +216,23 @@ class LoraFiles:
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}{SUFFIX}"
 
-    def _of_operator(self, lora: Lora) -> Path | None:
+    def _of_operator(self, name: str) -> Path | None:
         """A file in the operator's folder, by its name there, with or without its ending."""
-        if self.own is None or "\0" in lora.path:
+        if self.own is None or "\0" in name:
             return None
         folder = self.own.resolve()
         with suppress(OSError, RuntimeError):  # too long a name, links in a circle
-            for name in (lora.path, f"{lora.path}{SUFFIX}"):
-                path = (folder / name).resolve()
+            for each in (name, f"{name}{SUFFIX}"):
+                path = (folder / each).resolve()
                 if path.is_relative_to(folder) and path.suffix == SUFFIX and path.is_file():
                     return path
         return None
+
+    def _unknown(self, name: str) -> Fault:
+        here = "" if self.own is None else "and no such file is in the server's folder of LoRAs"
+        message = f"{name!r:.80} is no address {here}".strip()
+        ways = "give the URL of a safetensors file, or owner/name of the Hub"
+        return invalid(self.kind.field, f"{message}; {ways}")
 
     async def _known(self, path: Path) -> LoraFile:
         """Of a file that is here already; read anew where it has changed."""
@@ -233,11 +263,3 @@ def _settle(part: Path, path: Path) -> int:
 def _digest(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _unknown(name: str, folder: bool) -> Fault:
-    here = "and no such file is in the server's folder of LoRAs" if folder else ""
-    message = f"{name!r:.80} is no address {here}".strip()
-    return invalid(
-        "loras", f"{message}; give the URL of a safetensors file, or owner/name of the Hub"
-    )
