@@ -197,7 +197,7 @@ async def test_a_body_that_is_none_is_told(serving: Serving, content: bytes) -> 
 async def test_a_field_with_a_name_that_nobody_wants_to_read_is_told_all_the_same(
     serving: Serving,
 ) -> None:
-    async with serving(PlainEngine()) as client:
+    async with serving(PlainEngine(), strict=True) as client:
         for name, loc in (("\ud800", ["body"]), ("x" * 500, ["body", "x" * 80])):
             reply = await client.post(PATH, content=json.dumps(params() | {name: 1}).encode())
             assert reply.status_code == 422
