@@ -41,6 +41,13 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "node-24": ("node@24.21.0",),  # 100 MB, in 5 to 40 s
 }
 
+# Readers of metadata, each with what it needs besides Pillow, which is the environment's; the rest
+# of their requirements are their windows'.
+READERS: Mapping[str, tuple[str, ...]] = {
+    "sd-parsers==0.6": (),
+    "sd-prompt-reader==1.3.5": ("piexif==1.1.3",),
+}
+
 
 def folder(pin: str) -> Path:
     """What goes on PYTHONPATH so that a program finds this release."""
@@ -58,6 +65,9 @@ def install() -> None:
     for pin in PINS:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target"]
         _made(pin, command, [pin])
+    for pin, needs in READERS.items():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
+        _made(pin, command, [pin, *needs])
     for name, packages in PACKAGES.items():
         command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix"]
         _made(name, command, packages)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from conformance.generations import READERS
+
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "compatibility.md"
 
@@ -29,6 +31,7 @@ PYTHON = {
 JAVASCRIPT = {
     "@fal-ai/client": "@fal-ai/client",
     "@huggingface/inference": "@huggingface/inference",
+    "exifr": "exifr",
     "openai (JavaScript)": "openai",
     "replicate (JavaScript)": "replicate",
     "together (JavaScript)": "together-ai",
@@ -49,6 +52,7 @@ DOORS = {
     "nebius": ("Nebius", "nebius.md"),
     "nebula": ("Nebula Block", "nebula.md"),
     "sdapi": ("AUTOMATIC1111's API", "sdapi.md"),
+    "metadata": ("What is written into files", "serving.md"),
 }
 # The calls that most come for; the others follow by their names.
 FIRST = ("text to image", "image to image", "inpainting")
@@ -95,6 +99,12 @@ CANNOT: tuple[tuple[str, str, str], ...] = (
         "together",
         "`models.list()`: it asks for a project, which nothing here has, and for Together's "
         "catalog. Earlier releases list the models.",
+    ),
+    (
+        "exifr 7.1.3",
+        "metadata",
+        "WebP, which it does not read, and a PNG whose prompt is not ASCII: it takes tEXt, which "
+        "is Latin-1, for UTF-8, and passes over iTXt, where all else stands.",
     ),
     (
         "webuiapi 0.9.17",
@@ -170,6 +180,7 @@ class Matrix:
 def installed() -> dict[str, str]:
     """The release of every client, as the suite runs it here."""
     found = {name: version(package) for name, package in PYTHON.items()}
+    found |= dict(pin.split("==") for pin in READERS)
     for name, package in JAVASCRIPT.items():
         file = HERE / "node_modules" / package / "package.json"
         found[name] = str(json.loads(file.read_text("utf-8"))["version"])

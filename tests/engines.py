@@ -1,11 +1,11 @@
 """An engine of plain colour, in memory: obeys the protocol, step by step, as a test lets it."""
 
 import asyncio
-import io
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from PIL import Image
 
 from imagemill.engine.events import (
@@ -21,7 +21,10 @@ from imagemill.engine.events import (
 )
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Format, GeneratedImages, Generation, Input
+from imagemill.images.encode import encode
+from imagemill.images.provenance import provenance
 
+SCHEDULER = "FlowMatchEulerDiscreteScheduler"  # of pico, where the caller names none
 TURNS = 10  # of the event loop that a step takes; a real one takes many more
 
 
@@ -138,9 +141,8 @@ def _file(generation: Generation, format: Format) -> bytes:
     width, height = generation.width, generation.height
     if format == "svg":
         return _SVG.format(width=width, height=height, colour=colour).encode()
-    picture = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(picture, format)
-    return picture.getvalue()
+    picture = np.asarray(Image.new("RGB", (width, height), colour))
+    return encode(picture, format, provenance(generation, generation.seed, "pico", SCHEDULER))
 
 
 _SVG = (

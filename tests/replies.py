@@ -193,6 +193,7 @@ IDS = re.compile(
     r"|(?<=/files/b/)[0-9a-f]{8}|(?<![\w-])[\w-]{22}(?:[\w-]{6})?(?=\.\w|_a\.)"
 )
 BASE64 = re.compile(r"(?:iVBOR|UklGR|/9j/)[A-Za-z0-9+/]{60,}={0,2}")  # of pictures
+HASHES = re.compile(r'(?<=model_hash": ")[0-9a-f]{10}')  # of A1111, of weights
 SEEDS = re.compile(r"(?<=[Ss]eed)((?:\W|es|s)*)\d{5,}")
 MOMENTS = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)?|\b1[789]\d{8}(?:\.\d+)?\b"
@@ -208,7 +209,7 @@ class Plain:
 
     def text(self, said: str) -> str:
         said = BASE64.sub(lambda found: described(base64.b64decode(found[0])), said)
-        said = SEEDS.sub(r"\1<seed>", said)
+        said = HASHES.sub("<hash>", SEEDS.sub(r"\1<seed>", said))
         named = IDS.sub(
             lambda found: self.seen.setdefault(found[0], f"<id {len(self.seen)}>"), said
         )

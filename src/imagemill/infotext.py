@@ -2,19 +2,64 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 NEGATIVE = "Negative prompt: "
 
+# What A1111 calls the classes of diffusers' schedulers, each with the words that may follow.
+SAMPLERS: Mapping[str, str] = {
+    "FlowMatchEulerDiscreteScheduler": "Euler",
+    "FlowMatchHeunDiscreteScheduler": "Heun",
+    "FlowMatchLCMScheduler": "LCM",
+    "EulerDiscreteScheduler": "Euler",
+    "EDMEulerScheduler": "Euler",
+    "EulerAncestralDiscreteScheduler": "Euler a",
+    "HeunDiscreteScheduler": "Heun",
+    "KDPM2DiscreteScheduler": "DPM2",
+    "KDPM2AncestralDiscreteScheduler": "DPM2 a",
+    "DPMSolverMultistepScheduler": "DPM++ 2M",
+    "DPMSolverMultistepScheduler+sde": "DPM++ 2M SDE",
+    "EDMDPMSolverMultistepScheduler": "DPM++ 2M",
+    "DPMSolverSinglestepScheduler": "DPM++ 2S",
+    "DPMSolverSinglestepScheduler+sde": "DPM++ SDE",
+    "DEISMultistepScheduler": "DEIS",
+    "UniPCMultistepScheduler": "UniPC",
+    "PNDMScheduler": "PLMS",
+    "DDIMScheduler": "DDIM",
+    "DDPMScheduler": "DDPM",
+    "LCMScheduler": "LCM",
+    "TCDScheduler": "TCD",
+}
+SCHEDULES: Mapping[str, str] = {
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "sgm_uniform": "SGM Uniform",
+}
+EVEN = "Automatic"  # steps are spaced as the sampler usually does
+
 _PAIR = re.compile(r'(\w[\w \-/]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
+_LABEL = re.compile(r"(Negative prompt|^Steps):", re.MULTILINE)
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 FEWEST = 3  # pairs that make a last line one of settings
 LONGEST = 10_000  # characters of that line
 
 
+def sampler(scheduler: str) -> tuple[str, str]:
+    """A1111's name of a scheduler of diffusers, with the words that follow its class, and of how
+    its steps are spaced. A class that A1111 does not know keeps its name.
+    """
+    kind, *words = scheduler.split("+")
+    spaced = next((SCHEDULES[word] for word in words if word in SCHEDULES), EVEN)
+    whole = "+".join([kind, *(word for word in words if word not in SCHEDULES)])
+    return SAMPLERS.get(whole, SAMPLERS.get(kind, kind)), spaced
+
+
 def write(prompt: str, negative: str, pairs: Iterable[tuple[str, Any]]) -> str:
-    lines = [prompt, *([NEGATIVE + negative] if negative else [])]
+    """The lines. Labels within the prompts get a blank before their colon: readers look for the
+    first, or the last, wherever it stands, and take the rest for what it is not.
+    """
+    lines = [_unlabelled(prompt), *([NEGATIVE + _unlabelled(negative)] if negative else [])]
     lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in pairs))
     return "\n".join(lines)
 
@@ -36,6 +81,10 @@ def read(text: str) -> dict[str, str]:
         else:
             fields[name] = _unquoted(value.strip())
     return fields
+
+
+def _unlabelled(text: str) -> str:
+    return _LABEL.sub(r"\1 :", text)
 
 
 def _quoted(value: Any) -> str:

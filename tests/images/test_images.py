@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import BytesIO
 from typing import get_args
 from xml.etree import ElementTree
@@ -6,14 +7,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from imagemill import infotext
+from imagemill.dialects.sdapi.samplers import SAMPLERS as TOLD
 from imagemill.errors import Fault, Kind
-from imagemill.generation import FORMATS, MAX_PROMPT, MAX_SEED, Format, Generation
+from imagemill.generation import (
+    FORMATS,
+    MAX_PROMPT,
+    MAX_SEED,
+    SCHEDULERS,
+    Format,
+    Generation,
+)
 from imagemill.images.decode import provenance_of, size_of
 from imagemill.images.encode import MEDIA_TYPES, Pixels, encode, encode_svg
-from imagemill.images.provenance import SOFTWARE, provenance
+from imagemill.images.provenance import SOFTWARE, as_parameters, provenance
 
+SAMPLERS = {each.name for each in TOLD}
 RASTERS: tuple[Format, ...] = tuple(format for format in FORMATS if format != "svg")
 
 FACTS: dict[str, str | int | float] = {
@@ -105,14 +117,56 @@ def test_a_generation_tells_all_that_painted_it() -> None:
 
 
 def test_a_png_is_readable_by_tools_that_know_nothing_of_us() -> None:
-    facts = provenance(make_generation("une église", "dogs"), seed=9, served_by="pico")
+    generation = make_generation("une église", "dogs")
+    facts = provenance(generation, 9, "pico", "EulerDiscreteScheduler+karras")
     text = opened(encode(make_pixels(), "png", facts)).info
     assert text["Software"] == SOFTWARE
     assert text["parameters"].split("\n") == [
         "une église",
         "Negative prompt: dogs",
-        f"Steps: 20, CFG scale: 4.0, Seed: 9, Size: 96x64, Model: pico, Version: {SOFTWARE}",
+        "Steps: 20, Sampler: Euler, Schedule type: Karras, CFG scale: 4.0, Seed: 9, Size: 96x64, "
+        f"Model: pico, Version: {SOFTWARE}",
     ]
+
+
+@pytest.mark.parametrize(("prompt", "chunk"), [("une église", b"tEXt"), ("教堂", b"iTXt")])
+def test_texts_of_a_png_are_plain_where_they_can_be(prompt: str, chunk: bytes) -> None:
+    """Many readers know tEXt alone, which holds Latin-1."""
+    data = encode(make_pixels(), "png", FACTS | {"prompt": prompt})
+    assert chunk + b"parameters\0" in data
+    assert chunk + b"imagemill\0" in data
+    assert opened(data).info["parameters"].startswith(prompt)
+
+
+def test_labels_within_a_prompt_are_not_taken_for_labels() -> None:
+    prompt = "a cat\nNegative prompt: dogs\nSteps: five\nof a Negative prompt:"
+    facts = FACTS | {"prompt": prompt, "negative_prompt": "Negative prompt: green"}
+    data = encode(make_pixels(), "png", facts)
+    lines = str(opened(data).info["parameters"]).split("\n")
+    assert lines[:4] == [
+        "a cat",
+        "Negative prompt : dogs",
+        "Steps : five",
+        "of a Negative prompt :",
+    ]
+    assert lines[4] == "Negative prompt: Negative prompt : green"
+    assert provenance_of(data)["prompt"] == prompt
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_has_a_name_that_image_tools_know(scheduler: str) -> None:
+    name, spacing = infotext.sampler(scheduler)
+    assert name in SAMPLERS
+    assert spacing in ("Automatic", "Karras", "Exponential")
+
+
+def test_a_picture_over_another_tells_how_much_was_repainted() -> None:
+    generation = replace(make_generation(), image="file:a", strength=0.6)
+    assert "Denoising strength: 0.6" in as_parameters(provenance(generation, 9, "pico"))
+
+
+def test_a_scheduler_of_nobody_keeps_its_name() -> None:
+    assert infotext.sampler("OwnScheduler+karras") == ("OwnScheduler", "Karras")
 
 
 @pytest.mark.parametrize("format", ["jpeg", "webp"])
@@ -121,6 +175,10 @@ def test_exif_is_readable_by_tools_that_know_nothing_of_us(format: Format) -> No
     exif = opened(encode(make_pixels(), format, facts)).getexif()
     assert exif[ExifTags.Base.Software] == SOFTWARE
     comment = exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment]
+    inner = ImageFileDirectory_v2(exif.head, group=ExifTags.IFD.Exif)
+    exif.fp.seek(exif[ExifTags.IFD.Exif])
+    inner.load(exif.fp)
+    assert inner.tagtype[ExifTags.Base.UserComment] == TiffTags.UNDEFINED
     assert comment[:8] == b"UNICODE\x00"
     assert comment[8:].decode("utf-16-be").startswith("une église\nSteps: 20")
 

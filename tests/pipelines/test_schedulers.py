@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+import diffusers
 import pytest
 import torch
 
 from imagemill.engine.events import Failed, Progress
 from imagemill.errors import Kind
 from imagemill.generation import MAX_STEPS, SCHEDULERS, SPACINGS
-from imagemill.pipelines.schedules import scheduler_for, working
+from imagemill.pipelines.schedules import OPTIONS, name_of, scheduler_for, working
 from tests.studio import ASKED, Models, Studio, alone
 from tests.studio import inference as inference
 from tests.studio import model as model
@@ -33,6 +34,14 @@ DRAWING = (
 pytestmark = pytest.mark.filterwarnings(  # DEIS's and KDPM2's, of numpy 2
     "ignore:__array_wrap__:DeprecationWarning"
 )
+
+
+@pytest.mark.parametrize("name", [*SCHEDULERS, "EDMEulerScheduler"])
+def test_a_scheduler_is_told_by_the_name_that_asks_for_it(name: str) -> None:
+    """Files say what led them, also where the caller left that to the model."""
+    kind, *words = name.split("+")
+    settings = {key: value for word in words for key, value in OPTIONS[word].items()}
+    assert name_of(getattr(diffusers, kind)(**settings)) == name
 
 
 @pytest.mark.parametrize("family", sorted(MATRIX))

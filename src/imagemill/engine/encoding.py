@@ -10,6 +10,7 @@ from imagemill.images.encode import encode_svg
 from imagemill.images.provenance import provenance
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.inputs import Picture
+from imagemill.pipelines.schedules import name_of
 
 
 def encode(active: ActiveGeneration, now: float) -> GeneratedImages:
@@ -38,7 +39,8 @@ def _file(active: ActiveGeneration, index: int, picture: Picture) -> bytes:
     pixels = finishing.finish(picture, generation.style, generation.palette, filters)
     if active.loaded.unheeded(generation.scheduler, generation.spacing):
         generation = replace(generation, spacing=None)  # which is what it was painted with
-    facts = provenance(generation, generation.seed_of(index), _served_by(active))
+    own = name_of(active.loaded.pipe.scheduler)
+    facts = provenance(generation, generation.seed_of(index), _served_by(active), own)
     if generation.format == "svg":
         return encode_svg(finishing.trace(pixels), facts)
     return encode_image(pixels, generation.format, facts)

@@ -165,6 +165,12 @@ def _description(image: Image.Image) -> str | None:
     return text.encode("latin-1").decode("utf-8", "replace") if isinstance(text, str) else None
 
 
+def parameters_of(content: bytes) -> str:
+    """What a PNG, JPEG or WebP of ours says in the lines of A1111; empty where it says nothing."""
+    image = open_file(content)
+    return str(image.info.get(PARAMETERS) or _comment(image))
+
+
 def _comment(image: Image.Image) -> str:
     comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
     if not isinstance(comment, bytes) or not comment.startswith(COMMENT):

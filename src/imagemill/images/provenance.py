@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, TiffTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from imagemill import __version__, infotext
 from imagemill.generation import Generation
@@ -14,6 +15,8 @@ SOFTWARE = f"imagemill {__version__}"
 KEY = "imagemill"  # of the PNG chunk that holds the provenance as JSON
 PARAMETERS = "parameters"  # of the PNG chunk that holds it as image tools know it
 
+_EXIF = b"Exif\0\0"  # begins EXIF in a JPEG
+_HEAD = b"MM\0*\0\0\0\x08"  # begins its directories: big end first, the first of them follows
 COMMENT = b"UNICODE\x00"  # the character code of an EXIF UserComment: UTF-16, big end first
 _EXIF_ROOM = 60_000  # bytes; a JPEG segment holds 65,533, headers and Pillow's own tags included
 _LONGEST = 3_000  # characters: at most 10 bytes each in both places, and there are two texts
@@ -21,28 +24,35 @@ _LONGEST = 3_000  # characters: at most 10 bytes each in both places, and there 
 # The last line of the text that image tools know as "parameters": their label for each of our keys.
 _LABELS: tuple[tuple[str, str], ...] = (
     ("steps", "Steps"),
-    ("scheduler", "Sampler"),
-    ("spacing", "Schedule type"),
+    ("sampler", "Sampler"),
+    ("schedule", "Schedule type"),
     ("guidance_scale", "CFG scale"),
     ("seed", "Seed"),
     ("size", "Size"),
     ("model", "Model"),
+    ("strength", "Denoising strength"),
     ("software", "Version"),
 )
 
 
-def provenance(generation: Generation, seed: int, served_by: str) -> Provenance:
-    """What is written into one image, painted from `seed` by the weights `served_by`."""
+def provenance(
+    generation: Generation, seed: int, served_by: str, scheduler: str | None = None
+) -> Provenance:
+    """What is written into one image, painted from `seed` by the weights `served_by`.
+
+    scheduler: what leads them where the caller named none, as in SCHEDULERS.
+    """
     facts: dict[str, str | int | float | None] = {
         "prompt": generation.prompt,
         "negative_prompt": generation.negative_prompt or None,
         "seed": seed,
         "steps": generation.steps,
         "guidance_scale": generation.guidance_scale,
-        "scheduler": generation.scheduler,
+        "scheduler": generation.scheduler or scheduler,
         "spacing": generation.spacing,
         "size": f"{generation.width}x{generation.height}",
         "model": served_by,
+        "strength": None if generation.image is None else generation.strength,
         "software": SOFTWARE,
     }
     return {key: value for key, value in facts.items() if value is not None}
@@ -56,23 +66,41 @@ def as_json(facts: Provenance) -> str:
 def as_parameters(facts: Provenance) -> str:
     """The facts in the lines that image tools know as "parameters"."""
     prompt, negative = (str(facts.get(name, "")) for name in ("prompt", "negative_prompt"))
-    pairs = ((label, facts[key]) for key, label in _LABELS if key in facts)
+    known = {**facts, **_sampler(facts)}
+    pairs = ((label, known[key]) for key, label in _LABELS if key in known)
     return _holdable(infotext.write(prompt, negative, pairs))
 
 
-def as_exif(facts: Provenance) -> Image.Exif:
+def _sampler(facts: Provenance) -> Provenance:
+    """In A1111's words, what led the steps and how they were spaced."""
+    if "scheduler" not in facts:
+        return {}
+    sampler, schedule = infotext.sampler(str(facts["scheduler"]))
+    if (wish := facts.get("spacing")) is not None:
+        schedule = infotext.SCHEDULES[str(wish)]
+    return {"sampler": sampler, "schedule": schedule}
+
+
+def as_exif(facts: Provenance) -> bytes:
     """The facts as EXIF, of any length."""
-    exif = Image.Exif()
-    exif[ExifTags.Base.ImageDescription] = as_json(facts).encode()  # str would be Latin-1
-    exif[ExifTags.Base.Software] = str(facts.get("software", SOFTWARE))
-    comment = COMMENT + as_parameters(facts).encode("utf-16-be")
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
-    return exif
+    inner = ImageFileDirectory_v2(_HEAD, group=ExifTags.IFD.Exif)
+    # Pillow's table lacks this tag, so that by itself it would be of bytes, which readers of
+    # comments do not take for one: they go by the type of the standard.
+    inner.tagtype[ExifTags.Base.UserComment] = TiffTags.UNDEFINED
+    inner[ExifTags.Base.UserComment] = COMMENT + as_parameters(facts).encode("utf-16-be")
+    outer = ImageFileDirectory_v2(_HEAD)
+    outer[ExifTags.Base.ImageDescription] = as_json(facts).encode()  # str would be Latin-1
+    outer[ExifTags.Base.Software] = str(facts.get("software", SOFTWARE))
+    outer.tagtype[ExifTags.IFD.Exif] = TiffTags.LONG
+    outer[ExifTags.IFD.Exif] = 0  # as long as what will stand in its place
+    place = len(_HEAD) + len(outer.tobytes(len(_HEAD)))
+    outer[ExifTags.IFD.Exif] = place
+    return _EXIF + _HEAD + outer.tobytes(len(_HEAD)) + inner.tobytes(place)
 
 
 def fitting_jpeg(facts: Provenance) -> Provenance:
     """`facts` with long texts cut, and marked as cut, where a JPEG could not hold them."""
-    if len(as_exif(facts).tobytes()) <= _EXIF_ROOM:
+    if len(as_exif(facts)) <= _EXIF_ROOM:
         return facts
     return {
         key: value[:_LONGEST] + " [...]"

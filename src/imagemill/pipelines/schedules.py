@@ -106,6 +106,17 @@ def _spaced(made: SchedulerMixin, spacing: str | None) -> SchedulerMixin:
     return type(made).from_config(made.config, **others | WISHES[spacing][1])
 
 
+def name_of(scheduler: SchedulerMixin) -> str:
+    """As callers would name it: its class, with the words for how it is set."""
+    config = scheduler.config
+    words = [
+        word
+        for word, settings in reversed(OPTIONS.items())
+        if all(config.get(name) == value for name, value in settings.items())
+    ]
+    return "+".join([type(scheduler).__name__, *words])
+
+
 def working(pipe: DiffusionPipeline, family: Family) -> tuple[str, ...]:
     """Those of the schedulers on offer that can lead the model."""
     choices = {name: _choice(name, pipe.scheduler, family) for name in SCHEDULERS}

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from typing import Any
 
 import httpx
@@ -89,9 +90,10 @@ async def test_every_field_reaches_the_engine(serving: Serving) -> None:
     assert info["sd_model_name"] == "someone/something"
     assert info["infotexts"][1] == (
         "a red cat\nNegative prompt: green\nSteps: 3, Sampler: DPM++ 2M, Schedule type: Automatic, "
-        "CFG scale: 7.0, Seed: 0, Size: 128x64, Model: someone/something, "
-        f"Version: {info['version']}"
+        f"CFG scale: 7.0, Seed: 0, Size: 128x64, Model: pico, Version: {info['version']}"
     )
+    assert info["infotexts"] == [each.info["parameters"] for each in opened(reply)]
+    assert re.fullmatch("[0-9a-f]{10}", info["sd_model_hash"]), "clients take its first digits"
     assert reply.json()["parameters"]["batch_size"] == 2
 
 
@@ -508,10 +510,16 @@ async def test_what_is_not_done_here_is_refused_with_a_way_out(serving: Serving,
 
 async def test_png_info_reads_what_a_picture_says_of_itself(serving: Serving) -> None:
     async with serving(PlainEngine()) as client:
-        plain = (await client.post(f"{V1}/txt2img", json=SMALL)).json()["images"][0]
+        painted = await client.post(f"{V1}/txt2img", json=SMALL)
+        own = await client.post(f"{V1}/png-info", json={"image": painted.json()["images"][0]})
+        file = io.BytesIO()
+        Image.new("RGB", (64, 64)).save(file, "png")
+        plain = base64.b64encode(file.getvalue()).decode()
         bare = await client.post(f"{V1}/png-info", json={"image": plain})
         wrong = await client.post(f"{V1}/png-info", json={"image": "aGVsbG8="})
         missing = await client.post(f"{V1}/png-info", json={})
+    assert [own.json()["info"]] == info_of(painted)["infotexts"]
+    assert own.json()["parameters"]["Sampler"] == "Euler", "though the caller named none"
     assert bare.json() == {"info": "", "items": {}, "parameters": {}}
     assert (wrong.status_code, wrong.json()["detail"][0]["loc"]) == (422, ["body", "image"])
     assert missing.json()["detail"][0]["type"] == "missing"

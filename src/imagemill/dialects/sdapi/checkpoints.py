@@ -5,6 +5,7 @@ import re
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.errors import Fault, Kind
 
+_SHORT = 10  # digits of a hash, as A1111 tells it
 _HASH = re.compile(r"\[[0-9a-f]{6,64}\]$")
 _SUFFIX = re.compile(r"\.(safetensors|ckpt|sft)$", re.IGNORECASE)
 
@@ -16,6 +17,11 @@ def ids(catalog: Catalog) -> list[str]:
         model = catalog.model(name)
         names += [id for id in (model and model.weights, name) if id and catalog.serves(id)]
     return list(dict.fromkeys(names))
+
+
+def short_hash(version: str) -> str:
+    """Of the weights of a version, as A1111 writes it."""
+    return version[:_SHORT]
 
 
 def find(catalog: Catalog, name: str) -> Endpoint:

@@ -137,6 +137,7 @@ def _submission(
     return Submission(
         generation,
         endpoint.source,
+        version=endpoint.version,
         dialect=vocabulary.DIALECT,
         caller=caller,
         ttl_seconds=None if body.save_images else RAW_KEPT,

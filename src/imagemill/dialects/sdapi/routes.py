@@ -208,7 +208,7 @@ async def _so_far(plan: read.Plan, current: active_calls.ActiveCall) -> list[byt
     generation, images = current.job.generation, list[bytes]()
     for index, preview in sorted(current.previews.items()):
         seed = generation.seed_of(index)
-        facts = provenance(generation, seed, _served_by(plan))
+        facts = provenance(generation, seed, _served_by(plan), plan.sampler.name)
         size, format = (generation.width, generation.height), generation.format
         images.append(
             await ENCODING.run(inpainting.unfinished, preview, size, plan.canvas, format, facts)

@@ -7,7 +7,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-from imagemill import __version__, infotext
+from imagemill import __version__
+from imagemill.dialects.sdapi import checkpoints
 from imagemill.dialects.sdapi.active_calls import ActiveCall
 from imagemill.dialects.sdapi.bodies import SECRET, Img2img
 from imagemill.dialects.sdapi.options import CHECKPOINT
@@ -15,6 +16,7 @@ from imagemill.dialects.sdapi.read import Plan
 from imagemill.dialects.sdapi.samplers import AUTOMATIC
 from imagemill.dialects.sdapi.vocabulary import TEXTINFO
 from imagemill.generation import UNHEEDED
+from imagemill.images.decode import parameters_of
 from imagemill.job import Job
 
 VERSION = f"imagemill {__version__}"
@@ -24,7 +26,6 @@ ALWAYS: dict[str, Any] = {
     "subseed_strength": 0,
     "restore_faces": False,
     "face_restoration_model": None,
-    "sd_model_hash": None,
     "sd_vae_name": None,
     "sd_vae_hash": None,
     "seed_resize_from_w": -1,
@@ -49,7 +50,7 @@ def painted(plan: Plan, job: Job, images: list[bytes], served_by: str, base: str
     return {
         "images": [base64.b64encode(each).decode() for each in shown],
         "parameters": parameters(plan),
-        "info": json.dumps(info(plan, job, len(images), served_by, base)),
+        "info": json.dumps(info(plan, job, images, served_by, base)),
     }
 
 
@@ -82,8 +83,8 @@ def parameters(plan: Plan) -> dict[str, Any]:
     return params
 
 
-def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[str, Any]:
-    generation, body = plan.submission.generation, plan.body
+def info(plan: Plan, job: Job, images: list[bytes], served_by: str, base: str) -> dict[str, Any]:
+    generation, body, count = plan.submission.generation, plan.body, len(images)
     prompt, negative = body.prompt or "", body.negative_prompt or ""
     seeds = [generation.seed_of(index) for index in range(count)]
     schedule = _schedule(plan, job)
@@ -106,8 +107,9 @@ def info(plan: Plan, job: Job, count: int, served_by: str, base: str) -> dict[st
         "steps": generation.steps,
         "batch_size": body.batch_size or 1,
         "sd_model_name": generation.model,
+        "sd_model_hash": checkpoints.short_hash(plan.submission.version),
         "denoising_strength": generation.strength if generation.image else None,
-        "infotexts": [_infotext(plan, seed, schedule) for seed in seeds],
+        "infotexts": [parameters_of(each) for each in images],
         "styles": body.styles or [],
         "job_timestamp": timestamp(job.created),
         "imagemill": {
@@ -128,22 +130,6 @@ def _schedule(plan: Plan, job: Job) -> str:
     ignored = () if job.result is None else job.result.ignored
     unheeded = spacing is not None and UNHEEDED.format(spacing) in ignored
     return AUTOMATIC if unheeded else plan.sampler.schedule
-
-
-def _infotext(plan: Plan, seed: int, schedule: str) -> str:
-    generation = plan.submission.generation
-    pairs: list[tuple[str, Any]] = [
-        ("Steps", generation.steps),
-        ("Sampler", plan.sampler.name),
-        ("Schedule type", schedule),
-        ("CFG scale", generation.guidance_scale),
-        ("Seed", seed),
-        ("Size", f"{generation.width}x{generation.height}"),
-        ("Model", generation.model),
-        *([("Denoising strength", generation.strength)] if generation.image else []),
-        ("Version", VERSION),
-    ]
-    return infotext.write(plan.body.prompt or "", plan.body.negative_prompt or "", pairs)
 
 
 def progress(
