@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -104,7 +105,7 @@ def files(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     folder, files = tmp_path_factory.mktemp("painted"), dict[str, Path]()
     for number, prompt in enumerate(PROMPTS):
         for format in FORMATS:
-            asked = {
+            asked: dict[str, Any] = {
                 "prompt": prompt, "negative_prompt": "green", "output_format": format, "seed": 9,
                 "width": 64, "height": 64, "num_inference_steps": 1,
             }  # fmt: skip

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import random
 from typing import Any
 
 import httpx
@@ -286,7 +287,7 @@ def test_being_busy_is_no_503_which_some_clients_send_again_at_once() -> None:
     assert STATUSES[Kind.BUSY] == 429
 
 
-@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif", "tiff", "gif", "bmp"])
 @pytest.mark.parametrize("announced", [None, "image/png", "application/octet-stream"])
 async def test_the_bytes_of_a_picture_are_painted_over(
     serving: Serving, format: str, announced: str | None
@@ -301,6 +302,48 @@ async def test_the_bytes_of_a_picture_are_painted_over(
     ((content,), (generation,)) = (engine.inputs[0].values(), engine.submitted)
     assert Image.open(io.BytesIO(content)).size == (96, 80)
     assert generation.image is not None
+
+
+NO_PICTURES: tuple[tuple[bytes, str], ...] = (
+    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC picture, which is not read; export it as JPEG"),
+    (b"%PDF-1.7\n", "a PDF document, which is not read; render it"),
+    (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+    (b"PK\3\4" + bytes(40), "a ZIP archive"),
+)
+
+
+@pytest.mark.parametrize(("content", "told"), NO_PICTURES)
+async def test_a_file_is_never_painted_as_a_prompt(
+    serving: Serving, content: bytes, told: str
+) -> None:
+    """The base64 of what is no picture was painted as words, with 200."""
+    engine, uri = PlainEngine(), f"data:;base64,{in_base64(content)}"
+    async with serving(engine) as client:
+        sent = [{"json": {"inputs": each}} for each in (in_base64(content), uri)]
+        replies = [await client.post(PATH, **each) for each in (*sent, {"content": content})]
+    assert not engine.submitted
+    for reply in replies:
+        assert reply.status_code == 422, reply.text
+        assert told in reply.json()["error"]
+
+
+async def test_a_file_of_no_known_kind_is_no_prompt_either(serving: Serving) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        unknown = in_base64(random.Random(0).randbytes(300))
+        reply = await client.post(PATH, json={"inputs": unknown})
+    assert "unknown data" in reply.json()["error"]
+    assert not engine.submitted
+
+
+@pytest.mark.parametrize(
+    "prompt", ["cat", "/world", "data: three bars, red", "x" * 300, "BM", "GIF", "abcd" * 100]
+)
+async def test_words_that_could_be_base64_are_words(serving: Serving, prompt: str) -> None:
+    engine = PlainEngine()
+    async with serving(engine) as client:
+        opened(await client.post(PATH, json={"inputs": prompt}))
+    assert [each.prompt for each in engine.submitted] == [prompt]
 
 
 async def test_every_parameter_of_a_repainting_reaches_the_engine(serving: Serving) -> None:
@@ -334,7 +377,11 @@ async def test_every_parameter_of_a_repainting_reaches_the_engine(serving: Servi
     [
         in_base64(drawn()),
         f"data:image/jpeg;base64,{in_base64(drawn())}",
+        f"data:;base64,{in_base64(drawn())}",
+        f"DATA:image/png;BASE64,{in_base64(drawn())}",
         base64.encodebytes(drawn()).decode(),
+        in_base64(drawn("avif")),
+        in_base64(drawn("tiff")),
     ],
 )
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from imagemill.errors import Fault, Kind
 from imagemill.images.data_uris import _PIECE, as_data_uri, data_uri
 from imagemill.images.decode import MAX_SCANS, read_alpha, read_image, read_mask
 
+FORMATS = ("png", "jpeg", "webp", "avif", "tiff", "gif", "bmp")
 RED, BLUE, CLEAR = (255, 0, 0), (0, 0, 255), (0, 0, 0, 0)
 
 
@@ -77,7 +78,7 @@ def outcome(content: bytes) -> str | None:
         return fault.kind
 
 
-@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_every_format_becomes_a_png(format: str) -> None:
     picture = opened(read_image(written(make_picture(), format), "image"))
     assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (32, 24))
@@ -143,7 +144,7 @@ CORNERS = {1: (0, 0), 2: (1, 0), 3: (1, 1), 4: (0, 1), 5: (0, 0), 6: (0, 1), 7: 
 
 
 @pytest.mark.parametrize("orientation", CORNERS)
-@pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "avif", "tiff"])
 def test_a_turned_picture_is_set_upright(orientation: int, format: str) -> None:
     stored = Image.new("RGB", (64, 32), BLUE)
     right, low = CORNERS[orientation]
@@ -170,20 +171,20 @@ def test_no_remark_leaves_so_that_the_same_picture_gives_the_same_bytes() -> Non
 @pytest.mark.parametrize("read", [read_image, read_mask])
 @pytest.mark.parametrize(
     ("width", "height"),
-    [(50_000, 50_000), (8_193, 16), (16, 8_193), (15, 64), (64, 15), (4_097, 4_096), (0, 0)],
+    [(50_000, 50_000), (8_193, 16), (16, 8_193), (15, 64), (64, 15), (65_537, 64), (0, 0)],
 )
 def test_a_size_out_of_bounds_is_refused_before_decoding(
     read: Callable[[bytes, str], bytes], width: int, height: int
 ) -> None:
     message = refused(make_png(width, height), read)
     if width:
-        assert f"{width}x{height} pixels; 16 to 8192 a side and 16777216 in all" in message
+        assert f"{width}x{height} pixels; 16 to 65536 a side and {2**28} in all" in message
 
 
-@pytest.mark.parametrize("side", [9_000, 12_000, 65_535])
+@pytest.mark.parametrize("side", [17_000, 65_535])
 def test_a_gif_whose_frame_outgrows_its_screen_is_refused(side: int) -> None:
-    # Pillow takes the larger of both sizes, and warns by itself, or raises, from 2**26 px on.
-    assert "16777216" in refused(make_gif(side, side))
+    # Pillow takes the larger of both sizes, and raises by itself from 2**27 px on.
+    assert "pixels" in refused(make_gif(side, side))
 
 
 def test_a_bomb_of_webp_is_refused() -> None:
@@ -200,7 +201,7 @@ def test_a_jpeg_of_countless_scans_is_refused() -> None:
     assert f"at most {MAX_SCANS} are read" in message
 
 
-@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "gif", "bmp"])
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_truncated_file_is_refused(format: str, share: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -219,18 +220,22 @@ def test_a_truncated_file_is_refused(format: str, share: float) -> None:
         (b"\xef\xbb\xbf\n<HTML>", "a web page (HTML)"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
         (b"%PDF-1.7\n", "a PDF document"),
-        (b"\0\0\0\x20ftypavif", "an AVIF, HEIC or video file"),
-        (b"II*\0\x08\0\0\0", "a TIFF picture"),
+        (b"\0\0\0\x20ftypheic\0\0\0\0mif1heic", "a HEIC picture"),
+        (b"\0\0\0\x20ftypmp42\0\0\0\0isommp42", "a video file"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
+        (b"8BPS\0\1", "a Photoshop file"),
+        (b"PK\3\4", "a ZIP archive"),
         (b"\x00\x01\x02\x03", "unknown data"),
     ],
 )
 def test_what_is_no_picture_is_told_by_its_name(content: bytes, told: str) -> None:
     message = refused(content)
     assert message.startswith(f"the image is {told}, ")
-    assert "give PNG, JPEG, WebP, GIF or BMP" in message
+    ways_out = ("give PNG, JPEG, WebP, AVIF, TIFF, GIF or BMP", "as a PNG", "export it as JPEG")
+    assert any(each in message for each in ways_out)
 
 
-@given(st.sampled_from(["png", "jpeg", "webp", "gif", "bmp"]), st.data())
+@given(st.sampled_from(FORMATS), st.data())
 def test_damage_gives_a_picture_or_a_fault_and_nothing_else(
     format: str, data: st.DataObject
 ) -> None:
@@ -266,6 +271,15 @@ def test_what_is_transparent_in_a_mask_is_black() -> None:
         ("DATA:Image/SVG+xml;charset=utf-8;BASE64,YQ==", b"a", "image/svg+xml"),
         ("data:;base64,YQ", b"a", "text/plain"),
         ("data:,", b"", "text/plain"),
+        # What five dialects refused, and two.
+        ("data:image/png;base64,/+\n8=\r\n", b"\xff\xef", "image/png"),
+        ("data:image/png;base64, /+ 8 =", b"\xff\xef", "image/png"),
+        ("data:image/png;base64,%2F%2B%0D%0A8%3D", b"\xff\xef", "image/png"),
+        ("data:image/png;base64;charset=utf-8,YQ==", b"a", "image/png"),
+        ("data:image/png;name=a b.png;base64,YQ", b"a", "image/png"),
+        ("data:image;base64,YQ==", b"a", "text/plain"),
+        ("\n data:image/png;BASE64,YQ==", b"a", "image/png"),
+        ("data:base64,YQ==", b"YQ==", "text/plain"),
         ("data:text/plain;charset=utf-8,a%20b,%ff", b"a b,\xff", "text/plain"),
     ],
 )
@@ -284,8 +298,7 @@ def test_whatever_was_written_as_base64_is_read(content: bytes) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *["", "data:image/png;base64", "http://host/data:,", " data:,a", "data:image;base64,YQ=="],
-        *["data:image/png;base64;charset=utf-8,YQ==", "data:image/png;base64,YW\nJj"],
+        *["", "data:image/png;base64", "http://host/data:,", "data:image/png;base64,Y\n"],
         *["data:image/png;base64,Y", "data:image/png;base64,YQ=", "data:image/png;base64,YQ==YQ=="],
         *["data:image/png;base64,é", "data:image/png;base64,%C3%A9"],
         *["data:text/plain,%zz", "data:text/plain,100%", "data:text/plain,é"],

@@ -7,42 +7,45 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from imagemill.errors import Fault, Kind
+from imagemill.generation import is_inline
 
 _HEAD = 1024  # characters that its declared type has at most
-_DATA = re.compile(
-    r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=[^;,]*)*(;base64)?,", re.ASCII | re.IGNORECASE
-)
+_DATA = re.compile(r"\s*data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
+_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+_BASE64 = re.compile(r";\s*base64\s*(?:;|$)", re.IGNORECASE)
 _STANDARD = bytes.maketrans(b"-_", b"+/")  # from the URL-safe alphabet of base64
+_WHITE = b" \t\r\n\v\f"  # breaks base64 into lines
 _PIECE = 3 * 2**18  # bytes that are gone through at a time
 _HEX = np.full(256, 16, np.uint8)  # by its code, what a digit says; 16 for what is none
 _HEX[[*b"0123456789abcdef"]] = _HEX[[*b"0123456789ABCDEF"]] = range(16)
-_WHITE = " \t\r\n\v\f"
-_NO_WHITE = str.maketrans("", "", _WHITE)
-
-
-def unbroken(text: str) -> str:
-    """Without white space, which breaks base64 into lines."""
-    if not any(blank in text for blank in _WHITE):
-        return text
-    pieces = (text[start : start + _PIECE] for start in range(0, len(text), _PIECE))
-    return "".join(piece.translate(_NO_WHITE) for piece in pieces)
 
 
 def data_uri(text: str, field: str, max_bytes: int) -> tuple[bytes, str]:
-    """The content of a data URI and its declared media type."""
+    """The content of a data URI and its declared media type.
+
+    Clients write them in many ways, all of which are read: in any case, base64 broken into lines,
+    without the signs that fill its end, in either alphabet, with other parameters before or behind.
+    """
     head = _DATA.match(text, 0, _HEAD)
     if head is None:
         raise _unreadable(field, "is no data URI; write data:image/png;base64, and the content")
-    escaped = len(text) - head.end() - 2 * text.count("%", head.end())
-    check_bytes(field, escaped if head[2] is None else escaped // 4 * 3 - 2, max_bytes)
-    pieces = _pieces(text, head.end())
+    start, based = head.end(), _BASE64.search(head[2]) is not None
+    check_bytes(field, _least(text, start, based), max_bytes)
+    pieces = _pieces(text, start)
     try:
-        content = b"".join(pieces if head[2] is None else _unbased(pieces))
+        content = b"".join(_unbased(pieces) if based else pieces)
     except ValueError:
-        way_out = "write base64 in one line, or escape each byte as % and two hex digits"
+        way_out = "write base64 alone, or escape each byte as % and two hex digits"
         raise _unreadable(field, f"is a data URI with broken content; {way_out}") from None
     check_bytes(field, len(content), max_bytes)
-    return content, (head[1] or "text/plain").lower()
+    declared = head[1].strip().lower()
+    return content, declared if _TYPE.fullmatch(declared) else "text/plain"
+
+
+def as_uri(text: str) -> str:
+    """The data URI of what may be bare base64."""
+    start = text.lstrip()
+    return start if is_inline(start) else f"data:image/png;base64,{start}"
 
 
 def as_data_uri(content: bytes, media_type: str) -> str:
@@ -57,6 +60,14 @@ def check_bytes(field: str, count: int, limit: int) -> None:
     if count > limit:
         message = f"the {field} has {count} bytes; at most {limit} are read; scale it down"
         raise Fault(Kind.TOO_LARGE, message, field)
+
+
+def _least(text: str, start: int, based: bool) -> int:
+    """How many bytes a URI has at least."""
+    signs = len(text) - start - 2 * text.count("%", start)
+    if not based:
+        return signs
+    return (signs - sum(text.count(blank, start) for blank in " \r\n\t")) // 4 * 3 - 2
 
 
 def _pieces(text: str, start: int) -> Iterator[bytes]:
@@ -91,7 +102,7 @@ def _unbased(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """What base64 says, of either alphabet, with or without the signs that fill its end."""
     left, ended = b"", False
     for piece in pieces:
-        plain = left + piece.translate(_STANDARD)
+        plain = left + piece.translate(_STANDARD, _WHITE)
         whole = len(plain) // 4 * 4
         plain, left = plain[:whole], plain[whole:]
         if ended and plain:

@@ -5,7 +5,7 @@ without metadata, so that nothing after this has to fear a file.
 """
 
 import json
-import re
+import math
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,42 +15,46 @@ from xml.sax.saxutils import unescape
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.images.avif_boxes import NotPlain, check_frames
 from imagemill.images.encode import SVG_HEAD, encode_png
+from imagemill.images.kinds import kind_of, unread
+from imagemill.images.png_chunks import pixels_alone, with_texts
 from imagemill.images.provenance import COMMENT, KEY, PARAMETERS
 
-MAX_PIXELS = 2**24
-MIN_SIDE, MAX_SIDE = 16, 8192  # px
+TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF
+
+MAX_PIXELS = 2**24  # of what is handed on; larger pictures are scaled down as they are read
+MIN_SIDE, MAX_SIDE = 16, 8192  # px, of what is handed on
+MOST_PIXELS = 2**28  # of a file, which covers what phones make: 12 to 200 megapixels
+MOST_MEMORY = 3 * 2**27  # bytes that reading one image takes
 MAX_SCANS = 100  # of a progressive JPEG: a few bytes each, and each a pass over every pixel
+FACTORS = (1, 2, 4, 8)  # by which a picture may be scaled down
+BAND = 64  # rows of the scaled picture that are made at a time
 
 # Opened by class rather than by Image.open, which refuses large sizes without saying them.
-_READERS: Mapping[str, tuple[bytes, Callable[[BytesIO], ImageFile]]] = {
-    "PNG": (rb"\x89PNG\r\n\x1a\n", PngImageFile),
-    "JPEG": (rb"\xff\xd8\xff", JpegImageFile),
-    "WebP": (rb"RIFF....WEBP", WebPImageFile),
-    "GIF": (rb"GIF8[79]a", GifImageFile),
-    "BMP": (rb"BM", BmpImageFile),
+_READERS: Mapping[str, Callable[[BytesIO], ImageFile]] = {
+    "PNG": PngImageFile,
+    "JPEG": JpegImageFile,
+    "WebP": WebPImageFile,
+    "AVIF": AvifImageFile,
+    "TIFF": TiffImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
 }
-_READ = "PNG, JPEG, WebP, GIF or BMP"
-
-# What people send in place of an image, by how it begins; in lower case.
-_OTHERS: tuple[tuple[bytes, str], ...] = (
-    (rb".*(<!doctype html|<html|<head)", "a web page (HTML)"),
-    (rb".*<svg", "an SVG drawing"),
-    (rb"%pdf-", "a PDF document"),
-    (rb"....ftyp", "an AVIF, HEIC or video file"),
-    (rb"ii\*\0|mm\0\*", "a TIFF picture"),
-    (rb"[\t\r\n -~]+\Z", "text"),
-    (rb"\Z", "empty"),
-)
-_HEAD = 1024  # bytes that are searched for the above
+# Bytes that each pixel takes beside Pillow's own while it is decoded, as measured.
+_BESIDE: Mapping[str, int] = {"WebP": 12, "AVIF": 10, "TIFF": 8}
+_BYTES: Mapping[str, int] = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}  # by mode; else 4
+_UNREAD_MODES = frozenset({"I", "F", "LAB"})  # of TIFF: 32 bits, and colours by another system
 
 # What each EXIF orientation but 1 asks for.
 _TURNS: Mapping[int, Image.Transpose] = {
@@ -140,7 +144,8 @@ def texts_of(content: bytes, field: str) -> tuple[str, dict[str, str]]:
     """The parameters in a file, and its other texts; raises a Fault for what is no image."""
     open_image(content, field)
     try:
-        with Image.open(BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as image:
+        whole = with_texts(content, field) if kind_of(content) == "PNG" else content
+        with Image.open(BytesIO(whole), formats=["PNG", "JPEG", "WEBP"]) as image:
             image.load()  # texts may stand behind the pixels
             texts = {
                 str(name): value for name, value in image.info.items() if isinstance(value, str)
@@ -196,59 +201,122 @@ def _grey(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _decoded(content: bytes, field: str) -> Iterator[Image.Image]:
-    """The whole image, upright and in 8 bits; a Fault where that cannot be had."""
-    kind, reader = _reader(content, field)
+    """The image, upright, in 8 bits and scaled down to MAX_PIXELS; a Fault where that cannot be
+    had.
+    """
+    kind = kind_of(content)
+    if kind is None:
+        raise _unreadable(field, f"is {unread(content)}")
     with _DECODING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with reader(BytesIO(content)) as image:
-                _check_size(field, *image.size)
-                image.load()
-                plain, turn = _eight_bits(image), _turn(image)
+            whole = pixels_alone(content, field) if kind == "PNG" else content
+            with _READERS[kind](BytesIO(whole)) as image:
+                factor = _factor(field, image.size)
+                _check_costs(field, kind, image, whole, factor)
+                plain, turn = _scaled(image, factor), _turn(image)
                 yield plain if turn is None else plain.transpose(turn)
         except (Fault, MemoryError):
             raise
         except Image.DecompressionBombError:
-            raise _unreadable(field, f"has far more than {MAX_PIXELS} pixels; scale it") from None
+            what = f"has far more than {MAX_PIXELS} pixels; scale it down"
+            raise _unreadable(field, what) from None
         except Exception:  # decoders raise whatever they stumble over
             what = f"is a broken or truncated {kind} file; send it again, whole"
             raise _unreadable(field, what) from None
 
 
-def _reader(content: bytes, field: str) -> tuple[str, Callable[[BytesIO], ImageFile]]:
-    for kind, (beginning, reader) in _READERS.items():
-        if re.match(beginning, content, re.DOTALL):
-            _check_scans(content, kind, field)
-            return kind, reader
-    head = content[:_HEAD].lower()
-    what = next((name for how, name in _OTHERS if re.match(how, head, re.DOTALL)), "unknown data")
-    raise _unreadable(field, f"is {what}, no picture that is read; give {_READ}")
-
-
-def _check_size(field: str, width: int, height: int) -> None:
-    if (
-        width * height <= MAX_PIXELS
-        and MIN_SIDE <= min(width, height) <= max(width, height) <= MAX_SIDE
-    ):
-        return
+def _factor(field: str, size: tuple[int, int]) -> int:
+    """By how much an image is scaled down; raises a Fault for one that is too large or small."""
+    width, height = size
+    fitting = (
+        factor
+        for factor in FACTORS
+        if math.ceil(width / factor) * math.ceil(height / factor) <= MAX_PIXELS
+        and math.ceil(max(size) / factor) <= MAX_SIDE
+    )
+    factor = next(fitting, None) if width * height <= MOST_PIXELS else None
+    if factor is not None and math.ceil(min(size) / factor) >= MIN_SIDE:
+        return factor
     raise _unreadable(
         field,
-        f"has {width}x{height} pixels; {MIN_SIDE} to {MAX_SIDE} a side and {MAX_PIXELS} in all "
-        "are read; scale it",
+        f"has {width}x{height} pixels; {MIN_SIDE} to {MAX_SIDE * FACTORS[-1]} a side and "
+        f"{MOST_PIXELS} in all are read, scaled down to {MAX_SIDE} a side and {MAX_PIXELS} in all; "
+        "scale it",
     )
 
 
-def _check_scans(content: bytes, kind: str, field: str) -> None:
-    # Within the image's data the marker cannot occur: there, 0xFF is always followed by 0x00.
-    scans = content.count(b"\xff\xda") if kind == "JPEG" else 0
-    if scans > MAX_SCANS:
-        what = f"is a JPEG of {scans} scans; at most {MAX_SCANS} are read; save it anew"
+def _check_costs(field: str, kind: str, image: ImageFile, content: bytes, factor: int) -> None:
+    """Raises a Fault for a file that takes too much memory or time, before it is decoded."""
+    if image.mode in _UNREAD_MODES:
+        what = f"is a {kind} of a kind that is not read ({image.mode}); save it in RGB, 8 bits each"
         raise _unreadable(field, what)
+    if kind == "AVIF":
+        _check_frames(field, content)
+    pixels, size = image.width * image.height, _BYTES.get(image.mode, 4)
+    if isinstance(image, JpegImageFile):
+        _check_scans(field, content, pixels)
+        memory = pixels * size // factor**2 + pixels * _coefficients(image, content)
+    elif isinstance(image, TiffImageFile):
+        tile = image.tag_v2.get(TILE_WIDTH, 1) * image.tag_v2.get(TILE_LENGTH, 1)
+        memory = max(pixels, tile) * (size + _BESIDE[kind])
+    else:
+        memory = pixels * (size + _BESIDE.get(kind, 0))
+    if memory > MOST_MEMORY:
+        what = f"has {image.width}x{image.height} pixels, and reading it as {kind} takes {memory}"
+        way_out = "scale it down, or send it as a JPEG that is not progressive"
+        raise _unreadable(field, f"{what} bytes of memory; at most {MOST_MEMORY} are; {way_out}")
+
+
+def _check_frames(field: str, content: bytes) -> None:
+    try:
+        check_frames(content)
+    except NotPlain:
+        what = "is an AVIF of a kind that is not read, as of tiles or moving pictures, or too large"
+        raise _unreadable(field, f"{what}; save it anew as one still picture") from None
+
+
+def _check_scans(field: str, content: bytes, pixels: int) -> None:
+    # Within the image's data the marker cannot occur: there, 0xFF is always followed by 0x00.
+    scans = content.count(b"\xff\xda")
+    most = min(MAX_SCANS, MAX_SCANS * MAX_PIXELS // max(1, pixels))
+    if scans > most:
+        what = f"is a JPEG of {scans} scans; at most {most} are read; save it anew"
+        raise _unreadable(field, what)
+
+
+def _coefficients(image: JpegImageFile, content: bytes) -> float:
+    """Bytes for each pixel where a JPEG comes in several scans: none is whole before the last, so
+    that they are all kept.
+    """
+    first = content.rfind(b"\xff\xda", 0, image.fp.tell())
+    if not image.info.get("progressive") and content[first + 4] == len(image.layer):
+        return 0
+    shares = [across * down for _, across, down, _ in image.layer]
+    return 2 * sum(shares) / max(shares)
+
+
+def _scaled(image: ImageFile, factor: int) -> Image.Image:
+    """The pixels in 8 bits, scaled down by a factor: a JPEG as it is decoded, else band by band."""
+    if factor > 1 and isinstance(image, JpegImageFile):
+        image.draft(None, (image.width // factor, image.height // factor))
+        factor = 1
+    image.load()
+    if factor == 1:
+        return _eight_bits(image)
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    size = math.ceil(image.width / factor), math.ceil(image.height / factor)
+    scaled = Image.new(mode, size)
+    for top in range(0, size[1], BAND):
+        rows = top * factor, min((top + BAND) * factor, image.height)
+        band = image.crop((0, rows[0], image.width, rows[1]))
+        scaled.paste(_eight_bits(band).convert(mode).reduce(factor), (0, top))
+    return scaled
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """The same in 8 bits a channel: Pillow would clip 16-bit grey where it should scale it."""
-    if not image.mode.startswith("I"):
+    if not image.mode.startswith("I;16"):
         return image
     pixels = np.asarray(image)
     grey = Image.fromarray((pixels // 257).astype(np.uint8))

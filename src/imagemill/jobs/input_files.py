@@ -24,7 +24,7 @@ from imagemill.fetch import Fetcher
 from imagemill.files.keys import TOLD_KEY, UNTOLD, derived_key, untold
 from imagemill.files.objects import Objects, StoredFile
 from imagemill.folders import make_private
-from imagemill.generation import DATA, Generation, host_of
+from imagemill.generation import Generation, host_of, is_inline
 from imagemill.images.data_uris import check_bytes, data_uri
 from imagemill.job import Job
 from imagemill.slots import Slots, Turnstile
@@ -116,7 +116,7 @@ class InputFiles:
     async def _content(
         self, reference: str, field: str, caller: Caller, stack: AsyncExitStack
     ) -> bytes:
-        if reference[: len(DATA)].lower() == DATA:
+        if is_inline(reference):
             return (await BODIES.run(data_uri, reference, field, IMAGE_BYTES))[0]
         reference = self.own(reference)
         if reference.startswith(STORED):
@@ -181,7 +181,7 @@ class InputFiles:
         """
         references = dict[str, str]()
         for name, reference in generation.images.items():
-            if reference[: len(DATA)].lower() == DATA:
+            if is_inline(reference):
                 if (image := images.get(name)) is None:
                     image = await BODIES.run(_inline, reference, name)
                 references[name] = await self.keep(image, name, caller)

@@ -27,23 +27,26 @@ from imagemill.http.json_body import (
     Strict,
 )
 from imagemill.http.unknown_fields import UnknownFields
-from imagemill.images.data_uris import unbroken
+from imagemill.images.data_uris import as_uri
+from imagemill.images.kinds import READ, SEARCHED, is_file
 from imagemill.job import Submission
 
 DIALECT = "hf-inference"
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 # Re-sends a 503 at once and for ever, so it waits whether it says so or not.
 IMPATIENT = "@huggingface/inference"
-# How the pictures begin that are read.
-IMAGE = re.compile(
-    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|RIFF....WEBP|GIF8[79]a|BM....\0\0\0\0", re.DOTALL
-)
 # What goes with a picture only.
 WITH_IMAGE = ("prompt", "strength", "mask_image")
 
-_DATA = re.compile(r"data:[\w.+-]+/[\w.+-]+[;,]", re.ASCII | re.IGNORECASE)
+# A data URI, and no prompt that begins with the word.
+_DATA = re.compile(
+    r"\s*data:(?:[\w.+-]+/[\w.+-]+[^,\s]*|[^,\s]*;base64[^,\s]*),", re.ASCII | re.IGNORECASE
+)
 _WEB = re.compile(r"https?://\S+", re.IGNORECASE)
-_HEAD = 48  # characters of base64 that tell a picture
+_HEAD = SEARCHED // 3 * 4  # characters of base64 that tell what a file is
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_STANDARD = str.maketrans("-_", "+/")
+_MIXED = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)\S{200}")  # so long a word is no prompt
 
 
 class InferenceSize(Strict, title="TargetSize"):
@@ -156,14 +159,12 @@ def read(
 
 def read_body(content_type: str, body: bytes, unknown: UnknownFields | None = None) -> TaskInput:
     """A picture, a JSON object, a JSON string, or, where no JSON was announced, bare text."""
-    if IMAGE.match(body):
+    if is_file(body):
         return TaskInput(UNSAID, DATA, Parameters(), InferenceOptions())
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type.startswith(("image/", "multipart/")):
-        message = (
-            f"{media_type:.80} is not taken here unless the body is a PNG, JPEG, WebP, GIF or "
-        )
-        raise invalid("body", f"{message}BMP picture; send one, or a prompt as JSON or text")
+        message = f"{media_type:.80} is not taken here unless the body is a picture of {READ}"
+        raise invalid("body", f"{message}; send one, or a prompt as JSON or text")
     text = json_body.text(body)
     announced = media_type == "application/json" or media_type.endswith("+json")
     if not announced and text.strip() and text.lstrip()[0] not in '{["':
@@ -191,14 +192,14 @@ def _task_input(body: InferenceBody) -> TaskInput:
 
 
 def _image_url(text: str) -> str | None:
-    """A data URI of a picture that is given in base64 or as one."""
+    """A data URI of a file that is given in base64 or as one; None for a prompt."""
     if _DATA.match(text):
-        return text
-    try:
-        head = binascii.a2b_base64(text.lstrip()[:_HEAD])
-    except ValueError:
+        return text.lstrip()
+    head = re.sub(r"\s", "", text.lstrip()[: 2 * _HEAD])[:_HEAD]
+    if not _BASE64.fullmatch(head):
         return None
-    return f"data:image/png;base64,{unbroken(text)}" if IMAGE.match(head) else None
+    known = is_file(binascii.a2b_base64(head[: len(head) // 4 * 4].translate(_STANDARD)))
+    return as_uri(text) if known or _MIXED.match(head) else None
 
 
 def _ours(draft: Draft, base: Callable[[], str]) -> Draft:
@@ -217,7 +218,7 @@ def _over(draft: Draft, task: TaskInput) -> Draft:
         raise invalid("body", "a picture is given both width and height, or none to keep its own")
     mask = task.parameters.mask_image
     if mask is not None and not _is_web(mask):
-        mask = _image_url(mask) or f"data:;base64,{mask}"
+        mask = as_uri(mask)
     return replace(
         draft,
         image=task.image,

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.vocabulary import InvalidField, InvalidFields, refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, Draft
+from imagemill.generation import Draft, is_inline
 from imagemill.http import json_body
 from imagemill.http.identity import caller_of, formed
 from imagemill.http.unknown_fields import UnknownFields
@@ -120,7 +120,7 @@ def echo(value: Any) -> Any:
         return {name: echo(each) for name, each in value.items()}
     if isinstance(value, list):
         return [echo(each) for each in value]
-    if isinstance(value, str) and len(value) > SHOWN_DATA and value[:5].lower() == DATA:
+    if isinstance(value, str) and len(value) > SHOWN_DATA and is_inline(value):
         return f"{value[:SHOWN_DATA]}... ({len(value)} characters)"
     return value
 

@@ -8,11 +8,11 @@ from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import DATA, Draft
 from imagemill.http.identity import own
-from imagemill.images.data_uris import data_uri, unbroken
+from imagemill.images.data_uris import as_uri, data_uri
 from imagemill.images.decode import MAX_SIDE, open_image, size_of
 from imagemill.jobs.input_files import IMAGE_BYTES, STORED, Caller, Inline
 from imagemill.jobs.service import Service
-from imagemill.threads import BODIES, DECODING
+from imagemill.threads import DECODING
 
 STRENGTH = 0.75  # where the caller leaves it open
 BLUR = 4.0  # px, likewise
@@ -50,7 +50,7 @@ class InitImages:
         """The bytes of an image in base64, as a data URI or at an address."""
         reference = own(image, self.base) or ""
         if not reference.startswith((STORED, "http://", "https://")):
-            reference = await BODIES.run(data_of, image)
+            reference = as_uri(image)
         async with self.service.read_input(reference, field, self.caller) as content:
             return content
 
@@ -111,12 +111,6 @@ def _init_image(body: Img2img) -> str:
     return images[0]
 
 
-def data_of(text: str) -> str:
-    """The data URI of what may be bare base64."""
-    bare = unbroken(text)
-    return bare if bare.startswith(DATA) else f"data:image/png;base64,{bare}"
-
-
 def decoded(text: str, field: str) -> bytes:
     """The bytes of base64, bare or in a data URI."""
-    return data_uri(data_of(text), field, IMAGE_BYTES)[0]
+    return data_uri(as_uri(text), field, IMAGE_BYTES)[0]

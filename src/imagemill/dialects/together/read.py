@@ -11,7 +11,7 @@ from imagemill.catalog.models import named_by
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.together.vocabulary import DIALECT, RATIOS
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, MAX_IMAGES, MAX_LORAS, Draft, Generation
+from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Generation, is_inline
 from imagemill.generation import Lora as Adapter
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of, own
@@ -26,6 +26,7 @@ from imagemill.http.json_body import (
     Strict,
 )
 from imagemill.http.unknown_fields import UnknownFields
+from imagemill.images.data_uris import as_uri
 from imagemill.job import Submission
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size
@@ -178,10 +179,10 @@ def _image(params: TogetherBody, base: str) -> str | None:
 
 def _reference(text: str, base: str) -> str:
     """A URL; what has no scheme is base64 by itself."""
-    return str(own(text, base)) if ":" in text else f"{DATA}image/png;base64,{text}"
+    return str(own(text, base)) if ":" in text else as_uri(text)
 
 
 def _lasting(generation: Generation) -> bool:
     """Whether all that is painted from came within the request; elsewhere it may change."""
     references = generation.image, generation.mask, *(each.path for each in generation.loras)
-    return all(each is None or each.startswith(DATA) for each in references)
+    return all(each is None or is_inline(each) for each in references)
