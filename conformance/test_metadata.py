@@ -53,8 +53,8 @@ import { readFileSync } from "node:fs";
 import exifr from "exifr";
 const read = {};
 for (const path of process.argv.slice(1)) {
-    const found = await exifr.parse(readFileSync(path), { userComment: true });
-    const { parameters, userComment } = found;
+    const metadata = await exifr.parse(readFileSync(path), { userComment: true });
+    const { parameters, userComment } = metadata;
     const bytes = Buffer.from(userComment ?? []).subarray(8);  // behind "UNICODE"
     const text = parameters ?? bytes.swap16().toString("utf16le");
     read[path] = {
@@ -105,11 +105,11 @@ def files(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
     folder, files = tmp_path_factory.mktemp("painted"), dict[str, Path]()
     for number, prompt in enumerate(PROMPTS):
         for format in FORMATS:
-            asked: dict[str, Any] = {
+            body: dict[str, Any] = {
                 "prompt": prompt, "negative_prompt": "green", "output_format": format, "seed": 9,
                 "width": 64, "height": 64, "num_inference_steps": 1,
             }  # fmt: skip
-            reply = requests.post(f"{server}/openai/v1/images/generations", json=asked, timeout=60)
+            reply = requests.post(f"{server}/openai/v1/images/generations", json=body, timeout=60)
             path = files[f"{number}.{format}"] = folder / f"{number}.{format}"
             path.write_bytes(base64.b64decode(reply.json()["data"][0]["b64_json"]))
     return files
@@ -147,6 +147,6 @@ def with_each_file() -> pytest.MarkDecorator:
 def test_readers_of_metadata_find_how_a_picture_was_made(
     read: dict[str, Read], reader: str, number: int, format: str
 ) -> None:
-    told = read[reader][f"{number}.{format}"]
-    assert told["prompt"].replace(" :", ":") == PROMPTS[number]
-    assert (told["negative"], told["sampler"], told["seed"]) == ("green", "Euler", "9")
+    fields = read[reader][f"{number}.{format}"]
+    assert fields["prompt"].replace(" :", ":") == PROMPTS[number]
+    assert (fields["negative"], fields["sampler"], fields["seed"]) == ("green", "Euler", "9")

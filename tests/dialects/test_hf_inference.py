@@ -312,19 +312,20 @@ NO_PICTURES: tuple[tuple[bytes, str], ...] = (
 )
 
 
-@pytest.mark.parametrize(("content", "told"), NO_PICTURES)
+@pytest.mark.parametrize(("content", "named"), NO_PICTURES)
 async def test_a_file_is_never_painted_as_a_prompt(
-    serving: Serving, content: bytes, told: str
+    serving: Serving, content: bytes, named: str
 ) -> None:
     """The base64 of what is no picture was painted as words, with 200."""
     engine, uri = PlainEngine(), f"data:;base64,{in_base64(content)}"
     async with serving(engine) as client:
-        sent = [{"json": {"inputs": each}} for each in (in_base64(content), uri)]
-        replies = [await client.post(PATH, **each) for each in (*sent, {"content": content})]
+        inputs = (in_base64(content), uri)
+        replies = [await client.post(PATH, json={"inputs": each}) for each in inputs]
+        replies.append(await client.post(PATH, content=content))
     assert not engine.submitted
     for reply in replies:
         assert reply.status_code == 422, reply.text
-        assert told in reply.json()["error"]
+        assert named in reply.json()["error"]
 
 
 async def test_a_file_of_no_known_kind_is_no_prompt_either(serving: Serving) -> None:

@@ -99,8 +99,8 @@ def test_a_photo_of_108_megapixels_takes_less_memory_than_its_pixels(tmp_path: P
     path = tmp_path / "photo.jpeg"
     Image.new("L", (12_000, 9_000), 90).save(path, "jpeg")
     command = [sys.executable, "-c", MEASURE, str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-    width, height, taken = map(int, told.split())
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    width, height, taken = map(int, output.split())
     assert (width, height) == (3000, 2250)
     assert taken * (1 if sys.platform == "darwin" else 1024) < 12_000 * 9_000
 

@@ -289,6 +289,7 @@ def _coefficients(image: JpegImageFile, content: bytes) -> float:
     """Bytes for each pixel where a JPEG comes in several scans: none is whole before the last, so
     that they are all kept.
     """
+    assert image.fp is not None, "it is open"
     first = content.rfind(b"\xff\xda", 0, image.fp.tell())
     if not image.info.get("progressive") and content[first + 4] == len(image.layer):
         return 0
