@@ -13,14 +13,15 @@ ROOT = Path(__file__).parent
 # embedded model, start processes, or ask many routes. All others take about 100 s together.
 SLOW = frozenset({
     "admission", "app", "bad_input", "benchmarks", "cli", "company", "contract", "contributing",
-    "crash", "degraded", "docs", "doors", "engine", "engine_adapters", "engine_guidance",
+    "crash", "data_uris", "degraded", "docs", "doors", "engine", "engine_adapters",
+    "engine_guidance",
     "engine_images", "engine_inputs", "engines", "examples", "fal", "fal_storage", "families",
     "finishing", "finishing_tracing", "first_block", "hf_inference", "host_routing", "hub",
     "input_access", "input_files", "jobs", "library", "local_callers", "lora_factors",
     "lora_layers", "lora_layouts", "models", "models_commands", "nebius", "nebula", "objects",
     "openai", "openai_edits", "openai_fetches", "openai_streams", "out_of_memory", "overload",
     "own_files", "pico", "pico_judges", "pico_model", "pico_reading", "preload", "process",
-    "process_memory", "queue",
+    "photos", "process_memory", "queue",
     "repeats", "replicate", "replicate_bounds", "replicate_files", "replicate_inputs",
     "replicate_refusals", "replies", "schedulers", "sdapi", "sdapi_limits", "sdapi_live",
     "sdapi_images", "starting", "supervision", "testing", "together", "weights_faults",
