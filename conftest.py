@@ -23,7 +23,7 @@ SLOW = frozenset({
     "own_files", "pico", "pico_judges", "pico_model", "pico_reading", "preload", "process",
     "photos", "process_memory", "queue",
     "repeats", "replicate", "replicate_bounds", "replicate_files", "replicate_inputs",
-    "replicate_refusals", "replies", "schedulers", "sdapi", "sdapi_limits", "sdapi_live",
+    "replicate_refusals", "replies", "safety", "schedulers", "sdapi", "sdapi_limits", "sdapi_live",
     "sdapi_images", "starting", "supervision", "testing", "together", "weights_faults",
     "weights_options", "weights_singles", "wrapped",
 })  # fmt: skip

@@ -33,6 +33,7 @@ class PlainEngine:
     """Paints one colour, decided by prompt and seed.
 
     gate: passed before every step. hold_at: the step after which the gate falls shut, once.
+    flags: the images of each generation that its safety checker flags, where one is wanted.
     suspects: prompts of what is held back at the gate, as if the engine had died with it.
     """
 
@@ -42,6 +43,7 @@ class PlainEngine:
     refused: Mapping[str, Fault] = field(default_factory=dict)  # by source
     loads: float = 0.0  # seconds that a model takes to be there
     ignored: tuple[str, ...] = ()
+    flags: frozenset[int] = frozenset()
     hold_at: int | None = None
     suspects: frozenset[str] = frozenset()
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,7 +93,13 @@ class PlainEngine:
             yield Progress(step, generation.steps)
             if previews and step < generation.steps:
                 yield Preview(step, generation.steps, 0, preview(generation))
-        yield Finished(paint(generation, self.ignored))
+        yield Finished(self._flagged(generation, paint(generation, self.ignored)))
+
+    def _flagged(self, generation: Generation, painted: GeneratedImages) -> GeneratedImages:
+        if not generation.safety.wanted:
+            return painted
+        flagged = tuple(index in self.flags for index in range(generation.num_images))
+        return replace(painted, flagged=flagged)
 
     def cancel(self, id: str) -> None:
         self.cancelled.append(id)

@@ -19,7 +19,7 @@ from imagemill.dialects import fal, replicate
 from imagemill.engine.devices import list_gpus, pinned
 from imagemill.engine.engines import Engines
 from imagemill.engine.events import Engine
-from imagemill.engine.ipc import Options
+from imagemill.engine.ipc import Options, SafetyOptions
 from imagemill.engine.process import EngineProcess, set_aside
 from imagemill.engine.watchdog import Timeouts
 from imagemill.errors import Fault, invalid
@@ -37,6 +37,7 @@ from imagemill.jobs.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
 from imagemill.jobs.lifecycle import Lifecycle
 from imagemill.jobs.recall import Recall
 from imagemill.jobs.repeats import Repeats
+from imagemill.jobs.safety_policy import SafetyPolicy
 from imagemill.jobs.service import Service
 from imagemill.jobs.weight_files import CONTROL, WeightFiles
 from imagemill.jobs.worker import Worker
@@ -109,6 +110,7 @@ def assemble(
     incoming, hosts = settings.data_dir / "incoming", _hosts(settings)
     files = InputFiles(objects, fetcher, incoming, disk, tokens, hosts)
     events = JobEvents()
+    policy = SafetyPolicy(settings.safety, tuple(settings.safety_terms))
 
     async def render(id: str) -> Message | None:
         job = await job_table.get(id)
@@ -140,6 +142,7 @@ def assemble(
         ended=courier.wake,
         probe=probe,
         settled=lambda: clock.settled,
+        policy=policy,
     )
     pictures = settings.data_dir / "pictures"
     cache = Cache(pictures, settings.cache_bytes, settings.cache_age, clock)
@@ -158,6 +161,7 @@ def assemble(
         worker=worker,
         lifecycle=lifecycle,
         repeats=Repeats(RepeatTable(database), job_table, clock),
+        policy=policy,
         secret=tokens,
         queue=settings.queue,
         wait_time=settings.wait_time,
@@ -204,6 +208,7 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
         preload=tuple(sources),
         memory=settings.memory,
         known=tuple(spec.address for spec in settings.models.values()),
+        safety=SafetyOptions(settings.safety_threshold, settings.safety_checker),
     )
     if not devices:
         return EngineProcess(options, timeouts)

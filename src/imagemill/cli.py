@@ -239,6 +239,9 @@ def _paint(engine: "Engine", request: "Request", output: Path) -> None:
             f"imagemill: ignored, or drawn as something near: {words}",
             err=True,
         )
+    if any(result.flagged):
+        message = "a black image is one that the safety checker of the model's weights flagged"
+        typer.echo(f"imagemill: {message}", err=True)
     for i, image in enumerate(result.images):
         path = _write(image, i, request, output)
         typer.echo(f"{path}  seed {image.seed}")

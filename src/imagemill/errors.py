@@ -27,6 +27,7 @@ class Kind(StrEnum):
     UNSUPPORTED = "unsupported"  # a feature that the model at hand does not have
     UNAVAILABLE = "unavailable"  # what the server stands on is away: its database, its files
     FULL = "full"  # there is no room to keep more
+    UNSAFE = "unsafe"  # what the operator's terms or the safety checker refuse
     FAILED = "failed"  # our fault
 
 

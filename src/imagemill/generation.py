@@ -128,6 +128,20 @@ class Swatch:
 
 
 @dataclass(frozen=True)
+class SafetyCheck:
+    """Whether finished images are looked at by a safety checker, and what becomes of those that it
+    flags.
+    """
+
+    #: None: only by a checker that comes with the model's weights.
+    wanted: bool | None = None
+    #: How much is let through, 0 to 1: at 0.5 as much as the operator's threshold says.
+    tolerance: float = 0.5
+    #: Flagged images are left out, and a generation with no other fails; else they are black.
+    drops: bool = False
+
+
+@dataclass(frozen=True)
 class Generation:
     """What is to be painted; raises a Fault of kind INVALID where a value is out of range."""
 
@@ -178,6 +192,8 @@ class Generation:
     expand: bool = False
     #: How much of the computation may be saved at the price of other pixels; "none" paints exactly.
     acceleration: Acceleration = "none"
+    #: Whether the finished images are looked at before they are given out.
+    safety: SafetyCheck = SafetyCheck()
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():
@@ -198,6 +214,7 @@ class Generation:
         for name in ("mask", "outpaint", "image_sized"):
             if getattr(self, name) and not (self.image or (self.control and name == "image_sized")):
                 raise invalid(name, f"{name} needs an image that it belongs to; give both")
+        _check_range("safety", self.safety.tolerance, 0, 1)
         for lora in self.loras:
             _check_range("loras", lora.scale, -4, 4)
             check_length("loras", lora.path, LONGEST_URL)
@@ -354,6 +371,8 @@ class Draft:
     expand: bool = False
     #: How much of the computation may be saved at the price of other pixels.
     acceleration: Acceleration = "none"
+    #: Whether the finished images are looked at before they are given out.
+    safety: SafetyCheck = SafetyCheck()
 
     def complete(self, model: str, defaults: Defaults) -> Generation:
         """What `model` is to paint; raises a Fault where a value is out of range."""
@@ -386,6 +405,9 @@ class GeneratedImages:
     #: Words that the model does not know, that lie beyond what it reads, or that it draws as
     #: something near ("corgi: drawn as dog").
     ignored: tuple[str, ...] = ()
+    #: For each image that was painted, whether the safety checker flagged it; empty where none
+    #: looked.
+    flagged: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 moves. File: what comes out of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
 from imagemill.errors import Fault
-from imagemill.generation import Generation, Progress
+from imagemill.generation import GeneratedImages, Generation, Progress
 
 
 class Status(StrEnum):
@@ -51,13 +51,22 @@ class File:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a job. prompt: as it was painted. seconds: of engine time."""
+    """What came of a job. prompt: as it was painted. seconds: of engine time. flagged: for each
+    image that was painted, whether the safety checker flagged it; empty where none looked.
+    """
 
     files: tuple[File, ...]
     prompt: str
     seconds: float
     served_by: str
     ignored: tuple[str, ...] = ()
+    flagged: tuple[bool, ...] = ()
+
+    def images(self, pictures: Iterable[bytes] = ()) -> GeneratedImages:
+        """The same with the content of its files, where that is wanted."""
+        return GeneratedImages(
+            tuple(pictures), self.seconds, self.served_by, self.ignored, self.flagged
+        )
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,20 @@ class Settings(BaseSettings):
     )
     chat_key: str | None = Field(default=None, description="Its key.")
     chat_model: str | None = Field(default=None, description="Its model.")
+    safety: Literal["off", "on", "always"] = Field(
+        default="on",
+        description="Whether images are checked: never, as the APIs and their callers say, or all.",
+    )
+    safety_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Score from which on the checker flags an image."
+    )
+    safety_checker: str | None = Field(
+        default=None,
+        description="Folder or Hub id of a StableDiffusionSafetyChecker; else open_nsfw.",
+    )
+    safety_terms: list[str] = Field(
+        default_factory=list, description="Words and phrases that no prompt may have."
+    )
     tls: bool = Field(
         default=False, description="Serve https, by a certificate authority of this server's own."
     )

@@ -94,7 +94,6 @@ async def refused(serving: Serving, status: int = 400, **fields: Any) -> dict[st
 def test_there_is_a_word_for_every_error_and_a_size_for_every_ratio() -> None:
     assert set(vocabulary.ERRORS) == set(Kind)
     assert set(vocabulary.RATIOS) == set(get_args(Ratio))
-    assert set(vocabulary.IGNORED) <= set(TogetherBody.model_fields)
 
 
 async def test_every_parameter_reaches_the_engine(serving: Serving) -> None:

@@ -177,12 +177,6 @@ def test_what_a_model_does_not_hear_is_told(
     )
 
 
-def test_a_safety_checker_refuses_instead_of_painting_black(model: Models) -> None:
-    told = fault(model("sd15-unsafe"), SMALL)
-    assert (told.kind, told.field) == (Kind.INVALID, "prompt")
-    assert "safety checker" in told.message
-
-
 @pytest.mark.parametrize("part", ["transformer", "vae"])
 def test_numbers_that_are_not_finite_are_no_picture(part: str, checkpoint: Checkpoint) -> None:
     loaded = prepare(str(checkpoint("sd3")))

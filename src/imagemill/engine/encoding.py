@@ -4,29 +4,47 @@ from dataclasses import replace
 
 from imagemill import finishing
 from imagemill.engine.runner import ActiveGeneration
+from imagemill.engine.safety import INSTALLED, Safety, black
 from imagemill.generation import GeneratedImages
+from imagemill.images.encode import Pixels, encode_svg
 from imagemill.images.encode import encode as encode_image
-from imagemill.images.encode import encode_svg
 from imagemill.images.provenance import provenance
 from imagemill.pipelines.families import EMBEDDED
-from imagemill.pipelines.inputs import Picture
 from imagemill.pipelines.schedules import name_of
 
 
-def encode(active: ActiveGeneration, now: float) -> GeneratedImages:
-    """now: on the runner's clock."""
+def encode(active: ActiveGeneration, now: float, safety: Safety = INSTALLED) -> GeneratedImages:
+    """now: on the runner's clock. Raises a Fault where images were to be checked and cannot be."""
     loaded, generation = active.loaded, active.generation
+    pictures, flagged = list[bytes](), list[bool]()
+    for index in sorted(active.pictures):
+        pixels = _finished(active, index)
+        unsafe = _flagged(active, index, pixels, safety)
+        pictures.append(_file(active, index, black(pixels) if unsafe else pixels))
+        flagged.append(unsafe)
     return GeneratedImages(
-        pictures=tuple(
-            _file(active, index, picture) for index, picture in sorted(active.pictures.items())
-        ),
+        pictures=tuple(pictures),
         seconds=now - active.began,
         served_by=_served_by(active),
         ignored=(
             *loaded.unknown(generation.prompt),
             *loaded.unheeded(generation.scheduler, generation.spacing),
         ),
+        flagged=tuple(flagged) if active.checked else (),
     )
+
+
+def _finished(active: ActiveGeneration, index: int) -> Pixels:
+    generation, filters = active.generation, active.loaded.family.filters
+    picture = active.pictures[index]
+    return finishing.finish(picture, generation.style, generation.palette, filters)
+
+
+def _flagged(active: ActiveGeneration, index: int, pixels: Pixels, safety: Safety) -> bool:
+    """By the checker that comes with the model's weights where there is one, else by `safety`."""
+    if not active.checked or active.loaded.checks_itself:
+        return index in active.flagged
+    return safety.flags(pixels, active.generation.safety)
 
 
 def _served_by(active: ActiveGeneration) -> str:
@@ -34,9 +52,8 @@ def _served_by(active: ActiveGeneration) -> str:
     return EMBEDDED if embedded else active.generation.model
 
 
-def _file(active: ActiveGeneration, index: int, picture: Picture) -> bytes:
-    generation, filters = active.generation, active.loaded.family.filters
-    pixels = finishing.finish(picture, generation.style, generation.palette, filters)
+def _file(active: ActiveGeneration, index: int, pixels: Pixels) -> bytes:
+    generation = active.generation
     if active.loaded.unheeded(generation.scheduler, generation.spacing):
         generation = replace(generation, spacing=None)  # which is what it was painted with
     own = name_of(active.loaded.pipe.scheduler)

@@ -18,7 +18,7 @@ import torch
 
 from imagemill.engine.devices import CPU
 from imagemill.engine.encoding import encode
-from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished
+from imagemill.engine.events import NO_INPUTS, Event, Failed, Finished, Preview
 from imagemill.engine.exact_batching import compute_with
 from imagemill.engine.exits import NO_DEVICE
 from imagemill.engine.footprints import Footprint, footprint
@@ -40,6 +40,7 @@ from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.engine.processors import Load
 from imagemill.engine.residents import Residents, budgets
 from imagemill.engine.runner import ROW_BUDGET, ActiveGeneration, Computed, Forward, Runner
+from imagemill.engine.safety import Safety
 from imagemill.engine.sharing import measured
 from imagemill.engine.stand_ins import adapt, device, lanes_for, prepare
 from imagemill.errors import Fault, Kind
@@ -98,7 +99,7 @@ class Child:
         self.loader = ThreadPoolExecutor(1, "loader", compute_with, (1,))
         self.adapter = ThreadPoolExecutor(1, "adapter", compute_with, (1,))  # waits for no model
         self.encoder = ThreadPoolExecutor(1, "encoder", compute_with, (1,))
-        self.loading, self.beat = False, options.beat
+        self.loading, self.beat, self.safety = False, options.beat, Safety(options.safety)
         self.turns, self.turn = 0, set[Forward]()
 
     def run(self, preload: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -230,6 +231,8 @@ class Child:
 
     def _start(self, order: Wanted, loaded: Loaded) -> None:
         submit = order.submit
+        if submit.generation.safety.wanted and not loaded.checks_itself:
+            self.encoder.submit(self.safety.load)  # it is there when the first picture is
         self.runner.start(submit.id, submit.generation, loaded, order.decoded, submit.previews)
 
     def _want(self, order: Wanted) -> None:
@@ -282,7 +285,9 @@ class Child:
 
     def _encode(self, active: ActiveGeneration) -> None:
         try:
-            self._say(active.id, Finished(encode(active, time.monotonic())))
+            self._say(active.id, Finished(encode(active, time.monotonic(), self.safety)))
+        except Fault as fault:
+            self._say(active.id, Failed(fault))
         except Exception:
             log.exception("encoding %s failed", active.id)
             self._say(active.id, Failed(Fault(Kind.FAILED, "the picture could not be encoded")))
@@ -295,8 +300,18 @@ class Child:
         self._send()
 
     def _note(self, id: str, event: Event) -> None:
-        """Is sent with the next."""
-        self.unsaid.put(Said(id, event))
+        """Is sent with the next; a picture on its way, once it has been looked at."""
+        if isinstance(event, Preview) and (active := self.runner.active[id]).checked:
+            self.encoder.submit(self._preview, active, event)
+        else:
+            self.unsaid.put(Said(id, event))
+
+    def _preview(self, active: ActiveGeneration, event: Preview) -> None:
+        try:
+            picture = self.safety.preview(event.picture, active.generation.safety)
+        except Fault:  # which is told of the finished picture, too
+            return
+        self._say(active.id, replace(event, picture=picture))
 
     def _send(self) -> None:
         """All that is unsaid, at once: each message would interrupt the next step anew."""

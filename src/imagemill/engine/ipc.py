@@ -9,6 +9,16 @@ from imagemill.generation import Generation, Input
 
 
 @dataclass(frozen=True)
+class SafetyOptions:
+    """What looks at finished images, and from where on it flags them."""
+
+    #: 0 to 1: a score that is not below it is flagged.
+    threshold: float = 0.5
+    #: Folder or Hub id of a StableDiffusionSafetyChecker; None for the checker that is installed.
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
 class Options:
     """threads: of the engine's arithmetic at most, None for one a processor. budget: cost of one
     forward, None for the device's own. memory: bytes that models may take on the engine's device,
@@ -16,6 +26,7 @@ class Options:
     that it is ready, as far as there is room. beat: seconds between its signs of life. device: the
     only one that the process sees, None for whatever it finds. engines: that share the machine's
     memory. known: sources that may be wanted, of which those that never have room are told early.
+    safety: what looks at finished images, where that is wanted.
     """
 
     threads: int | None = None
@@ -26,6 +37,7 @@ class Options:
     device: str | None = None
     engines: int = 1
     known: tuple[str, ...] = ()
+    safety: SafetyOptions = SafetyOptions()
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,13 @@ class ActiveGeneration:
     began: float
     done: int = 0  # steps
     pictures: dict[int, Picture] = field(default_factory=dict)
+    flagged: set[int] = field(default_factory=set)  # by the checker of the model's own weights
+
+    @property
+    def checked(self) -> bool:
+        """Whether the pictures are looked at that are shown on the way."""
+        wanted = self.generation.safety.wanted
+        return self.loaded.checks_itself if wanted is None else wanted
 
 
 @dataclass
@@ -249,7 +256,12 @@ class Runner:
                 self._show(trajectory, look)
 
         return lambda: paint(
-            active.loaded, active.generation, trajectory.index, active.decoded, stepped
+            active.loaded,
+            active.generation,
+            trajectory.index,
+            active.decoded,
+            stepped,
+            lambda: active.flagged.add(trajectory.index),
         )
 
     def _show(self, trajectory: Trajectory, look: Look) -> None:

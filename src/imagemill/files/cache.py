@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _DIGEST = hashlib.sha256
 _DIGEST_BYTES = 32
 _PART = ".part"  # an entry still being written
-_LAYOUT = 1  # of entries; another one makes every older entry a miss
+_LAYOUT = 2  # of entries; another one makes every older entry a miss
 
 
 def key(*parts: object) -> str:
@@ -144,6 +144,7 @@ def pack(painted: GeneratedImages) -> bytes:
         "seconds": painted.seconds,
         "served_by": painted.served_by,
         "ignored": painted.ignored,
+        "flagged": painted.flagged,
     }
     return json.dumps(head).encode() + b"\n" + b"".join(painted.pictures)
 
@@ -156,7 +157,11 @@ def unpack(content: bytes) -> GeneratedImages:
         pictures.append(rest[start : start + length])
         start += length
     return GeneratedImages(
-        tuple(pictures), head["seconds"], head["served_by"], tuple(head["ignored"])
+        tuple(pictures),
+        head["seconds"],
+        head["served_by"],
+        tuple(head["ignored"]),
+        tuple(head["flagged"]),
     )
 
 

@@ -37,6 +37,7 @@ STATUSES: Mapping[Kind, int] = {
     Kind.UNSUPPORTED: 422,
     Kind.UNAVAILABLE: 503,
     Kind.FULL: 507,
+    Kind.UNSAFE: 422,
     Kind.FAILED: 500,
 }
 
@@ -56,6 +57,11 @@ HEADERS: dict[str, Any] = {
         "percent-encoded."
     }
     | _TEXT,
+    "x-imagemill-flagged": {
+        "description": "Which images, counted from 0, the safety checker flagged: they are black, "
+        "or left out where the API has it so."
+    }
+    | _TEXT,
 }
 
 
@@ -68,6 +74,9 @@ def headers(answer: Answer) -> dict[str, str]:
     }
     if answer.painted.ignored:
         named["x-imagemill-ignored"] = listed(answer.painted.ignored)
+    if any(answer.painted.flagged):
+        flagged = [str(index) for index, each in enumerate(answer.painted.flagged) if each]
+        named["x-imagemill-flagged"] = ", ".join(flagged)
     return named
 
 

@@ -19,6 +19,7 @@ from imagemill.model_spec import controlled
 if TYPE_CHECKING:
     from imagemill.jobs.worker import Worker
 
+FLAGGED = "NSFW content detected"  # as Replicate's models write it into their logs
 LOG_LINES = 10  # lines of progress in a job's log, about
 
 
@@ -70,15 +71,38 @@ class JobRun:
             share.release()
         if generation.prompt != job.generation.prompt:
             self.say(f"prompt expanded to: {generation.prompt}")
+            worker.policy.check(generation.prompt)
         painted = await self._ask(generation, inputs)
+        kept = self._kept(painted)
         files = [
-            await worker.outlasting(partial(self._store, generation, index, picture))
-            for index, picture in enumerate(painted.pictures)
+            await worker.outlasting(
+                partial(self._store, generation, index, painted.pictures[index])
+            )
+            for index in kept
         ]
         self.say(f"painted by {painted.served_by} in {painted.seconds:.2f} s")
         return Result(
-            tuple(files), generation.prompt, painted.seconds, painted.served_by, painted.ignored
+            tuple(files),
+            generation.prompt,
+            painted.seconds,
+            painted.served_by,
+            painted.ignored,
+            painted.flagged,
         )
+
+    def _kept(self, painted: GeneratedImages) -> list[int]:
+        """Which images are given out; raises a Fault where none is left."""
+        for index, flagged in enumerate(painted.flagged):
+            if flagged:
+                self.say(f"{FLAGGED} in image {index}")
+        everything = range(len(painted.pictures))
+        if not self.job.generation.safety.drops or not any(painted.flagged):
+            return list(everything)
+        kept = [index for index in everything if not painted.flagged[index]]
+        if not kept:
+            message = "every image of this call was flagged by the safety checker"
+            raise Fault(Kind.UNSAFE, f"{message}; change the prompt or the seed")
+        return kept
 
     async def _ask(self, generation: Generation, inputs: dict[str, Input]) -> GeneratedImages:
         job, worker = self.job, self.worker

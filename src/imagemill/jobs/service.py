@@ -34,6 +34,7 @@ from imagemill.jobs.places import Place, Places
 from imagemill.jobs.readiness import STARTING_SECONDS, Readiness
 from imagemill.jobs.recall import Recall, key_of, seeded
 from imagemill.jobs.repeats import REPEATED, Repeats
+from imagemill.jobs.safety_policy import SafetyPolicy
 from imagemill.jobs.singleflight import SingleFlight
 from imagemill.jobs.watching import watch
 from imagemill.jobs.worker import Worker
@@ -65,6 +66,7 @@ class Service:
         worker: Worker,
         lifecycle: Lifecycle,
         repeats: Repeats,
+        policy: SafetyPolicy,
         secret: Callable[[], Awaitable[bytes]],
         queue: int,
         wait_time: float,
@@ -77,7 +79,7 @@ class Service:
         self._engine, self._worker, self._lifecycle = engine, worker, lifecycle
         self._database, self._jobs, self._repeats = database, jobs, repeats
         self._objects, self._inputs, self._recall = objects, inputs, recall
-        self._events, self._fetcher = events, fetcher
+        self._events, self._fetcher, self._policy = events, fetcher, policy
         self._learn_secret, self._secret = secret, b""
         self._now, self._monotonic = now, monotonic
         self._in_flight, self._places = SingleFlight(), Places(queue)
@@ -169,6 +171,7 @@ class Service:
     async def once(self, submission: Submission, previews: bool = False) -> tuple[Job, bool]:
         """The same; whether the job is new, and not that of the call that this one repeats."""
         self._check_open()
+        submission = self._policy.applied(submission)
         if (url := submission.webhook_url) is not None:
             await self.check_receiver(url, submission.local, submission.caller)
         return await self._repeats.once(submission, partial(self._submit, submission, previews))
@@ -278,6 +281,7 @@ class Service:
     async def paint(self, submission: Submission, place: Place | None = None) -> Answer:
         """Raises a Fault of any kind but TOO_LARGE; cancelling hangs up. place: taken before."""
         self._check_open()
+        submission = self._policy.applied(submission)
         key: Hashable = uuid.uuid4()
         if submission.cacheable:
             key = key_of(submission), submission.wait_for_model
@@ -387,12 +391,8 @@ class Service:
             raise job.fault
         assert job.result is not None
         assert job.status is Status.SUCCEEDED
-        result = job.result
-        pictures = [
-            await outlasting(partial(self._objects.read, file.key), READ_AGAIN)
-            for file in result.files
-        ]
-        return GeneratedImages(tuple(pictures), result.seconds, result.served_by, result.ignored)
+        reads = [partial(self._objects.read, file.key) for file in job.result.files]
+        return job.result.images([await outlasting(each, READ_AGAIN) for each in reads])
 
     def _check_open(self) -> None:
         if self._worker.closing:

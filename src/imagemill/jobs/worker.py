@@ -22,6 +22,7 @@ from imagemill.jobs.gathering import UNEXPECTED, Gathering
 from imagemill.jobs.job_events import JobEvents
 from imagemill.jobs.job_inputs import InputGatherer
 from imagemill.jobs.job_run import JobRun
+from imagemill.jobs.safety_policy import SafetyPolicy
 from imagemill.pacing import Pacer
 from imagemill.retries import PASSING, outlasting
 from imagemill.store import Holds, Jobs
@@ -53,7 +54,7 @@ class Worker:
     ended: is called when a job has ended that a webhook is to tell of. secret: gives what makes the
     names of files unguessable. probe: looks whether what was full has room again. settled: tells
     whether what is old may be deleted, by a clock that may be believed. hurry: nothing is held any
-    longer that cannot be stored or told.
+    longer that cannot be stored or told. policy: what the operator allows.
     """
 
     engine: Engine
@@ -70,6 +71,7 @@ class Worker:
     ended: Callable[[], None]
     probe: Callable[[], Awaitable[None]]
     settled: Callable[[], bool]
+    policy: SafetyPolicy = field(default_factory=SafetyPolicy)
     pacer: Pacer = field(default_factory=lambda: Pacer(ENDS_A_PASS))
     lease: float = LEASE_SECONDS
     monotonic: Callable[[], float] = time.monotonic

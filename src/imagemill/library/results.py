@@ -98,6 +98,9 @@ class GenerationResult:
     served_by: str
     #: Words that the model does not know, or draws as something near ("corgi: drawn as dog").
     ignored: tuple[str, ...] = ()
+    #: For each image, whether a safety checker that comes with the model's weights flagged it; it
+    #: is black then. Empty where there is none.
+    flagged: tuple[bool, ...] = ()
 
 
 def result_of(generation: Generation, finished: Finished) -> GenerationResult:
@@ -107,4 +110,6 @@ def result_of(generation: Generation, finished: Finished) -> GenerationResult:
         GeneratedImage(data, generation.format, generation.seed_of(index))
         for index, data in enumerate(painted.pictures)
     )
-    return GenerationResult(images, generation, painted.seconds, painted.served_by, painted.ignored)
+    return GenerationResult(
+        images, generation, painted.seconds, painted.served_by, painted.ignored, painted.flagged
+    )

@@ -50,6 +50,11 @@ class Loaded:
         return self.pipes.get(self.family.own_task) or next(iter(self.pipes.values()))
 
     @property
+    def checks_itself(self) -> bool:
+        """Whether a safety checker comes with its weights."""
+        return getattr(self.pipe, "safety_checker", None) is not None
+
+    @property
     def embedded(self) -> bool:
         return ModelSpec.at(self.source).source == EMBEDDED
 

@@ -27,7 +27,7 @@ from imagemill.pipelines.inputs import (
     placed_mask,
 )
 from imagemill.pipelines.loading import Loaded
-from imagemill.pipelines.pipeline_call import CallSetup, Look, ask
+from imagemill.pipelines.pipeline_call import CallSetup, Look, ask, nothing
 from imagemill.pipelines.schedules import scheduler_for
 
 # Guidance costs half of every forward and matters least when the image is nearly done: the shares
@@ -38,15 +38,21 @@ Stepped = Callable[[Look | None], None]  # called after every step
 
 
 def paint(
-    loaded: Loaded, generation: Generation, index: int, decoded: DecodedInputs, stepped: Stepped
+    loaded: Loaded,
+    generation: Generation,
+    index: int,
+    decoded: DecodedInputs,
+    stepped: Stepped,
+    flag: Callable[[], None] = nothing,
 ) -> Picture:
     """The picture `index` of a generation; raises a Fault for what the model cannot do.
 
-    stepped: gets what paints a picture of how far it has come, where that can be told.
+    stepped: gets what paints a picture of how far it has come, where that can be told. flag: is
+    called where the safety checker that comes with the model's weights flags it.
     """
     _check(loaded, generation)
     generation = _spared(loaded, generation)
-    return Painter(loaded, generation, index, decoded, stepped).paint()
+    return Painter(loaded, generation, index, decoded, stepped, flag).paint()
 
 
 def _spared(loaded: Loaded, generation: Generation) -> Generation:
@@ -110,6 +116,7 @@ class Painter:
     index: int
     decoded: DecodedInputs
     stepped: Stepped
+    flag: Callable[[], None]
     done: int = 0  # steps
 
     def paint(self) -> Picture:
@@ -143,6 +150,8 @@ class Painter:
                 lambda look: self._ended(call, look),
                 generation.acceleration,
                 steered,
+                generation.safety.wanted is not False,
+                self.flag,
             )
         )
 

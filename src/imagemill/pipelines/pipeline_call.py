@@ -32,6 +32,11 @@ from imagemill.pipelines.stepping import Steps, check_finite, follow
 Look = Callable[[], Picture]  # paints what the canvas would be by now
 Ended = Callable[[Look | None], None]  # called after every step
 
+
+def nothing() -> None:
+    """Nobody is told."""
+
+
 # What callers always send, whether they said it or not.
 _WHERE_THERE_IS = {"width", "height", "guidance_scale", "strength"}
 
@@ -41,7 +46,8 @@ class CallSetup:
     """What one call asks of `pipe`.
 
     wishes: the caller's, which the pipeline must know. guided: whether the step at hand is.
-    steered: whether `pipe` has a ControlNet that the caller named.
+    steered: whether `pipe` has a ControlNet that the caller named. checked: a safety checker that
+    comes with the model's weights looks at the picture. flag: is called where that flags it.
     """
 
     pipe: DiffusionPipeline
@@ -54,6 +60,8 @@ class CallSetup:
     ended: Ended
     acceleration: Acceleration = "none"
     steered: bool = False
+    checked: bool = True
+    flag: Callable[[], None] = nothing
 
 
 def ask(setup: CallSetup) -> Picture:
@@ -71,6 +79,8 @@ class _Call:
         setup = self.setup
         self.own = copy.copy(setup.pipe)  # a pipeline keeps the state of its call on itself
         object.__setattr__(self.own, "scheduler", setup.scheduler)
+        if not setup.checked and hasattr(self.own, "safety_checker"):
+            object.__setattr__(self.own, "safety_checker", None)
         accelerate(self.own, setup.acceleration, setup.family.cache_tolerance)
         self.steps = Steps(setup.call.steps, setup.scheduler.order)
         if setup.family.guided_pairs:
@@ -89,11 +99,7 @@ class _Call:
         for _ in range(self.steps.needed - self.steps.done):  # that its scheduler made none of
             self.setup.ended(None)
         if (getattr(output, "nsfw_content_detected", None) or [False])[0]:
-            raise invalid(
-                "prompt",
-                "the safety checker that comes with the model's weights takes the picture for "
-                "unsafe and blackens it; change the prompt or the seed",
-            )
+            self.setup.flag()
         image = output.images[0]
         check_finite(image)
         return self._decoded(output.images) if unshifted else _pixels(image)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Control, Generation, Lora, Progress, Swatch
+from imagemill.generation import Control, Generation, Lora, Progress, SafetyCheck, Swatch
 from imagemill.job import FINAL, File, Job, Line, Priority, Result, Status, Submission
 
 FORGOTTEN = "(not kept)"  # stands for a prompt that was not to be kept
@@ -101,13 +101,15 @@ def _generation(kept: dict[str, Any]) -> Generation:
             "control": None if control is None else Control(**control),
             "loras": tuple(Lora(**lora) for lora in kept["loras"]),
             "palette": tuple(Swatch(**swatch) for swatch in kept["palette"]),
+            "safety": SafetyCheck(**kept.get("safety", {})),  # of a row that is older than it
         }
     )
 
 
 def _result(kept: dict[str, Any]) -> Result:
     files = tuple(File(**file) for file in kept["files"])
-    return Result(**kept | {"files": files, "ignored": tuple(kept["ignored"])})
+    flagged = tuple(kept.get("flagged", ()))  # of a row that is older than it
+    return Result(**kept | {"files": files, "ignored": tuple(kept["ignored"]), "flagged": flagged})
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

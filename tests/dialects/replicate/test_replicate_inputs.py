@@ -215,8 +215,6 @@ async def test_what_does_nothing_is_told_in_the_log(serving: Serving) -> None:
     params: dict[str, Any] = {
         "output_quality": 50,
         "go_fast": True,
-        "disable_safety_checker": True,
-        "safety_tolerance": 2,
         "apply_watermark": False,
         "high_noise_frac": 0.5,
         "refine_steps": 3,

@@ -16,7 +16,7 @@ from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
 from imagemill.dialects.fal.router_input import router_page
 from imagemill.dialects.fal.vocabulary import InputError, InvalidInput
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import Draft, Generation
+from imagemill.generation import Draft, Generation, SafetyCheck
 from imagemill.http import json_body
 from imagemill.http.identity import own
 from imagemill.http.unknown_fields import UnknownFields
@@ -148,7 +148,8 @@ def _generation(
     """What an input asks for, and what its output needs to know."""
     page = app.page_for(value)
     params = _params(page, value, unknown)
-    draft = _with_own(page.draft(params), base)
+    safety = SafetyCheck(wanted=getattr(params, "enable_safety_checker", None))
+    draft = replace(_with_own(page.draft(params), base), safety=safety)
     state = {
         "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
         "base": base,

@@ -63,6 +63,7 @@ ERRORS: dict[Kind, RealtimeError] = {
     Kind.UNSUPPORTED: "INVALID_PAYLOAD",
     Kind.UNAVAILABLE: "INTERNAL_ERROR",
     Kind.FULL: "INTERNAL_ERROR",
+    Kind.UNSAFE: "INVALID_PAYLOAD",
     Kind.FAILED: "INTERNAL_ERROR",
 }
 DONE, REFUSED, BROKEN = 1000, 1008, 1011  # why a socket is closed (RFC 6455, 7.4.1)

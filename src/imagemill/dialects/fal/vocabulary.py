@@ -65,6 +65,7 @@ ERRORS: dict[Kind, ErrorType] = {
     Kind.UNSUPPORTED: ErrorType(422, "feature_not_supported", of_model=True),
     Kind.UNAVAILABLE: ErrorType(503, "runner_connection_error", again=True),
     Kind.FULL: ErrorType(507, "internal_server_error", again=True),
+    Kind.UNSAFE: ErrorType(422, "content_policy_violation", of_model=True),
     Kind.FAILED: ErrorType(500, "internal_server_error"),
 }
 

@@ -116,7 +116,7 @@ async def output(
         "images": [_fields(_image(page), image) for image in images],
         "timings": {"inference": round(result.seconds, 3)},
         "seed": job.generation.seed,
-        "has_nsfw_concepts": [False] * len(images),
+        "has_nsfw_concepts": list(result.flagged) or [False] * len(images),
         "prompt": result.prompt,
     }
     return _fields(page.Output, whole)

@@ -38,11 +38,12 @@ FIDELITIES: Mapping[str | None, tuple[float, float]] = {
     "low": (0.8, 1.0),
     "high": (0.5, 0.8),
 }
+# How much the safety checker lets through.
+MODERATIONS: Mapping[str | None, float] = {None: 0.5, "auto": 0.5, "low": 0.75}
 VARIED = 0.6  # how much of an image is repainted to vary it
 
 # Taken, and without effect here; the reasons are told in docs/openai.md, which a test checks.
 IGNORED: Mapping[str, str] = {
-    "moderation": "nothing is moderated here",
     "complexity": "the models served here plan nothing before they paint",
     "user": "there are no accounts; the reply repeats it as safety_identifier",
     "safety_identifier": "there are no accounts; the reply repeats it",

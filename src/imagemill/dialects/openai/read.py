@@ -7,6 +7,7 @@ from imagemill.catalog import Catalog, Endpoint
 from imagemill.dialects.openai.bodies import Edit, OpenAIBody, ParsedCall, PromptedBody, Vary
 from imagemill.dialects.openai.capabilities import (
     FIDELITIES,
+    MODERATIONS,
     QUALITIES,
     STYLES,
     VARIED,
@@ -17,7 +18,7 @@ from imagemill.dialects.openai.capabilities import (
 from imagemill.dialects.openai.image_inputs import UNSEEN, ImageInputs, InputImages
 from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_STEPS, Draft, Format, Generation
+from imagemill.generation import MAX_STEPS, Draft, Format, Generation, SafetyCheck
 from imagemill.job import Submission
 from imagemill.jobs.repeats import REPEATED
 from imagemill.jobs.service import RAW_KEPT
@@ -122,6 +123,9 @@ def _generation(
         seed=None if body.seed == -1 else body.seed,
         num_images=body.n or 1,
         expand=capabilities.expands,
+        safety=SafetyCheck(
+            wanted=True, tolerance=MODERATIONS[getattr(body, "moderation", None)], drops=True
+        ),
     )
     if images is not None and isinstance(body, Edit | Vary):
         draft = _repainting(draft, body, images)

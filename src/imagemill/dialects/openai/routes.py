@@ -14,10 +14,11 @@ from imagemill.dialects.openai.vocabulary import (
     STATUSES,
     InvalidParameter,
     OpenAIResponse,
+    content_policy,
     credential,
     refuse,
 )
-from imagemill.errors import Fault
+from imagemill.errors import Fault, Kind
 from imagemill.http import json_body, operation, replies, sse
 from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by
@@ -52,8 +53,18 @@ async def _read(task: str, parse: Parse, call: operation.Call) -> Submission:
 
 
 async def _reply(call: operation.Call, submission: Submission) -> Response:
-    terms, service = call.state, call.context.service
+    terms = call.state
     assert isinstance(terms, ReplyTerms), "as read leaves it"
+    try:
+        return await _written(call, submission, terms)
+    except Fault as fault:
+        if fault.kind is Kind.UNSAFE and not terms.tokens:
+            raise content_policy(fault) from None
+        raise
+
+
+async def _written(call: operation.Call, submission: Submission, terms: ReplyTerms) -> Response:
+    service = call.context.service
     if terms.stream:
         events = partial(_events, service, terms)
         return await operation.streamed(call, submission, events, terms.partials > 0)

@@ -57,6 +57,7 @@ ERRORS: dict[Kind, OpenAIErrorRow] = {
     Kind.UNSUPPORTED: OpenAIErrorRow(400, CALLERS, "unsupported_value"),
     Kind.UNAVAILABLE: OpenAIErrorRow(503, OURS, "service_unavailable", retryable=True),
     Kind.FULL: OpenAIErrorRow(507, OURS, "insufficient_storage"),
+    Kind.UNSAFE: OpenAIErrorRow(400, "image_generation_user_error", "moderation_blocked"),
     Kind.FAILED: OpenAIErrorRow(500, OURS),
 }
 STATUSES = {kind: row.status for kind, row in ERRORS.items()}
@@ -88,6 +89,11 @@ class InvalidParameter(Fault):
     def __init__(self, message: str, param: str | None, code: str = "invalid_value") -> None:
         super().__init__(Kind.INVALID, message, param)
         self.code = code
+
+
+def content_policy(fault: Fault) -> InvalidParameter:
+    """What is not allowed, as the models before gpt-image tell it."""
+    return InvalidParameter(fault.message, fault.field, "content_policy_violation")
 
 
 def error_body(fault: Fault) -> dict[str, Any]:

@@ -61,9 +61,14 @@ ERRORS: dict[Kind, ErrorTitle] = {
     Kind.UNSUPPORTED: ErrorTitle(422, "Not supported"),
     Kind.UNAVAILABLE: ErrorTitle(503, "Service unavailable"),
     Kind.FULL: ErrorTitle(507, "Insufficient storage"),
+    Kind.UNSAFE: ErrorTitle(422, "Content not allowed"),
     Kind.FAILED: ErrorTitle(500, "Internal server error"),
 }
 CODES: dict[Kind, int] = {kind: title.code for kind, title in ERRORS.items()}
+
+ALL_FLAGGED = (
+    "All generated images contained NSFW content. Try running it again with a different prompt."
+)
 
 # Canonical names of what is an input, by what they are called here; others are called the same.
 NAMES: dict[str, str] = {
@@ -175,6 +180,11 @@ def _fields(fault: Fault) -> list[InvalidField]:
     name = NAMES.get(fault.field or "", fault.field or "")
     field = name if name in OUTSIDE or not name else f"input.{name}"
     return [InvalidField("invalid", "" if field == "body" else field, fault.message)]
+
+
+def error_text(fault: Fault) -> str:
+    """Why a prediction failed; as Replicate's FLUX models say it where all images were flagged."""
+    return ALL_FLAGGED if fault.kind is Kind.UNSAFE and fault.field is None else fault.message
 
 
 def refuse(fault: Fault) -> Response:

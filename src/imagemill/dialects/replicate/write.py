@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imagemill.dialects.replicate import ids
-from imagemill.dialects.replicate.vocabulary import STATUSES, status_of
+from imagemill.dialects.replicate.vocabulary import STATUSES, error_text, status_of
 from imagemill.errors import Kind
 from imagemill.job import FINAL, Job, Line, Status
 from imagemill.jobs.service import Service
@@ -78,14 +78,14 @@ async def _data(service: Service, key: str, content_type: str) -> str:
 
 def facts(service: Service, job: Job, base: str) -> dict[str, Any]:
     """All of a prediction but its output and its log."""
-    failed = job.status is Status.FAILED and job.fault is not None
+    failed = job.status is Status.FAILED
     late = status_of(job) == STATUSES[Status.CANCELLED]
     return {
         "id": ids.encode(job.id),
         "model": job.submission.dialect_state["model"],
         "version": job.submission.dialect_state["version"],
         "input": job.submission.dialect_state["input"],
-        "error": str(job.fault) if failed and not late else None,
+        "error": error_text(job.fault) if job.fault and failed and not late else None,
         "status": status_of(job),
         "data_removed": False,
         "source": "api",
@@ -142,8 +142,10 @@ def ended(job: Job) -> bool:
 
 def failure(job: Job) -> Mapping[str, str] | None:
     """Why a job gave nothing, in a stream's words; None where it gave something."""
-    if job.status is Status.SUCCEEDED:
+    if job.fault is None:
         return None
-    late = job.fault is not None and job.fault.kind is Kind.TIMEOUT
+    late = job.fault.kind is Kind.TIMEOUT
     canceled = job.status is Status.CANCELLED or late
-    return {"reason": "canceled"} if canceled else {"reason": "error", "detail": str(job.fault)}
+    return (
+        {"reason": "canceled"} if canceled else {"reason": "error", "detail": error_text(job.fault)}
+    )

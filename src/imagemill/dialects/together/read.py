@@ -11,7 +11,14 @@ from imagemill.catalog.models import named_by
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.together.vocabulary import DIALECT, RATIOS
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Generation, is_inline
+from imagemill.generation import (
+    MAX_IMAGES,
+    MAX_LORAS,
+    Draft,
+    Generation,
+    SafetyCheck,
+    is_inline,
+)
 from imagemill.generation import Lora as Adapter
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of, own
@@ -137,6 +144,7 @@ def _draft(params: TogetherBody, endpoint: Endpoint, base: str) -> Draft:
             Adapter(str(own(each.path, base)), each.scale) for each in params.image_loras or ()
         ),
         expand=bool(params.prompt_upsampling),
+        safety=SafetyCheck(wanted=not params.disable_safety_checker, drops=True),
     )
 
 

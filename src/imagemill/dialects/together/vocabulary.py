@@ -50,6 +50,7 @@ ERRORS: dict[Kind, ErrorCode] = {
     Kind.UNSUPPORTED: ErrorCode(422),
     Kind.UNAVAILABLE: ErrorCode(503, "service_unavailable"),
     Kind.FULL: ErrorCode(507, "server_error"),
+    Kind.UNSAFE: ErrorCode(422),
     Kind.FAILED: ErrorCode(500, "server_error"),
 }
 
@@ -60,11 +61,6 @@ NAMES: dict[str, str] = {
     "mask": "mask_image",
     "loras": "image_loras",
     "format": "output_format",
-}
-
-# What is taken and nothing is done with, and why.
-IGNORED: dict[str, str] = {
-    "disable_safety_checker": "there is no checker that could be switched off",
 }
 
 # Width and height in px of about a megapixel; the first five as Together's guide has them.

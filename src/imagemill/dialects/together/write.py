@@ -7,7 +7,7 @@ from typing import Any
 from imagemill.catalog import Catalog, Model
 from imagemill.dialects import hub_models
 from imagemill.dialects.together.vocabulary import DIALECT
-from imagemill.generation import Answer, GeneratedImages
+from imagemill.generation import Answer
 from imagemill.job import Job, Submission
 
 HUB = "https://huggingface.co"
@@ -36,9 +36,7 @@ def answer_of(job: Job) -> Answer:
     if job.fault is not None:
         raise job.fault
     assert job.result is not None
-    result = job.result
-    painted = GeneratedImages((), result.seconds, result.served_by, result.ignored)
-    return Answer(painted, job.generation.seed, hit=False)
+    return Answer(job.result.images(), job.generation.seed, hit=False)
 
 
 def models(catalog: Catalog, dedicated: bool) -> list[dict[str, Any]]:

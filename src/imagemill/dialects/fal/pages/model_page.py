@@ -13,9 +13,9 @@ from imagemill.generation import Draft
 Loc = tuple[str | int, ...]
 TakenInput = TypeVar("TakenInput", bound=BaseModel)
 
-# What pages take and nothing is done with: there is no checker to switch off, and the weight of
-# input images means nothing where none may be given.
-IGNORED = ("enable_safety_checker", "image_guidance_scale")
+# What pages take and nothing is done with: the weight of input images means nothing where none may
+# be given.
+IGNORED = ("image_guidance_scale",)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ Steps = Annotated[int, replace(fields.STEPS, high=MAX_STEPS).checked()]
 Guidance = Annotated[float, replace(fields.GUIDANCE, high=MAX_GUIDANCE).checked()]
 SyncMode = Annotated[bool, _described("Whether pictures come inside the answer, as data URIs.")]
 SafetyChecker = Annotated[
-    bool, _described("Accepted for compatibility; this server has no safety checker.")
+    bool, _described("Whether pictures are looked at, and black where they are not to be shown.")
 ]
 OutputFormat = Annotated[Literal["jpeg", "png"], _described("The format of the picture's file.")]
 ExpandPrompt = Annotated[bool, _described("Whether the prompt is enriched before painting.")]

@@ -1,11 +1,12 @@
 """An input in our own words, and what of it does nothing here."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from imagemill.dialects.replicate.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import LORA_FILE, Draft, Format, Lora
+from imagemill.generation import LORA_FILE, Draft, Format, Lora, SafetyCheck
 from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS
 
 # The names that mean the same, by the canonical one.
@@ -20,12 +21,15 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 FORMATS: dict[str, Format] = {"webp": "webp", "jpg": "jpeg", "jpeg": "jpeg", "png": "png"}
 
+# By safety_tolerance, of which 2 is the usual one of the models that have it.
+TOLERANCES: Mapping[int | None, float] = {
+    None: 0.5, 0: 0.0, 1: 0.25, 2: 0.5, 3: 0.625, 4: 0.75, 5: 0.875, 6: 1.0,
+}  # fmt: skip
+
 # What is read and does nothing, and why.
 IGNORED: dict[str, str] = {
     "output_quality": "files are written at a quality of 92",
     "go_fast": "there is one speed here",
-    "disable_safety_checker": "there is no safety checker here",
-    "safety_tolerance": "there is no safety checker here",
     "apply_watermark": "how a picture was made is written into its file instead",
     "high_noise_frac": "there is no refiner here",
     "refine_steps": "there is no refiner here",
@@ -68,6 +72,11 @@ def read(body: Usual, follows: bool) -> tuple[Draft, list[str]]:
         loras=_loras(body),
         expand=body.prompt_upsampling,
         image_sized=of_image,
+        safety=SafetyCheck(
+            wanted=not body.disable_safety_checker,
+            tolerance=TOLERANCES[body.safety_tolerance],
+            drops=True,
+        ),
     )
     remarks += [f"{name}: {IGNORED[name]}" for name in IGNORED if name in body.model_fields_set]
     return draft, remarks

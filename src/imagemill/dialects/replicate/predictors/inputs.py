@@ -107,7 +107,7 @@ Scheduler = Annotated[
 OutputFormat = Annotated[Literal["webp", "jpg", "png"], _said("The format of the files.")]
 AnyFormat = Annotated[Literal["webp", "jpg", "png", "jpeg"], _said("The format of the files.")]
 Quality = Annotated[int, _said("Read; files have a quality of their own.", ge=0, le=100)]
-SafetyChecker = Annotated[bool, _said("Read; there is no checker here.")]
+SafetyChecker = Annotated[bool, _said("Whether pictures are given out unchecked.")]
 GoFast = Annotated[bool, _said("Read; there is one speed here.")]
 Weights = Annotated[
     str,
@@ -168,7 +168,10 @@ class Usual(Input):
     refine_steps: Annotated[int | None, Field(ge=1, le=500)] = None
     apply_watermark: bool = True
     disable_safety_checker: SafetyChecker = False
-    safety_tolerance: Annotated[int | None, Field(ge=0, le=6)] = None
+    safety_tolerance: Annotated[
+        int | None,
+        _said("How much the checker lets through: 0 the least, 6 the most.", ge=0, le=6),
+    ] = None
     go_fast: GoFast = False
     model: Literal["dev", "schnell"] | None = None
 
