@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import gpu, swapping
+from benchmarks import false_alarms, gpu, swapping
 from benchmarks.true_shapes import SHAPES, pipeline
 
 
@@ -77,3 +77,17 @@ def test_true_shapes_have_the_sizes_of_the_models_that_people_hold(
     )
     assert {each.dtype for each in module.parameters()} == {SHAPES[number].dtype}
     assert torch.get_default_dtype() is torch.float32
+
+
+def test_false_alarms_are_counted_at_each_threshold_over_prompts_that_differ() -> None:
+    prompts = list(false_alarms.prompts())
+    assert len(prompts) == len(set(prompts)) > false_alarms.IMAGES
+    taken = [(0.05, "a"), (0.15, "b"), (0.5, "c"), (0.79, "d")]
+    table = [cells(row) for row in false_alarms.rows(taken) if row.startswith("|")][2:]
+    assert table == [["0.1", "3", "4"], ["0.2", "2", "4"], ["0.5", "2", "4"], ["0.8", "0", "4"]]
+    assert "0.79 *d*; 0.50 *c*; 0.15 *b*" in list(false_alarms.rows(taken))[-1]
+
+
+def test_an_image_that_is_looked_at_is_one_of_the_models_usual_steps() -> None:
+    (first, second) = false_alarms.generations(2)
+    assert (first.steps, first.width, first.seed, second.seed) == (12, 256, 0, 1)

@@ -56,7 +56,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "chat_key": ('"secret"', "secret", "secret"),
     "chat_model": ('"small"', "small", "small"),
     "safety": ('"always"', "always", "always"),
-    "safety_threshold": ("0.8", "0.8", 0.8),
+    "safety_threshold": ("0.5", "0.5", 0.5),
     "safety_checker": ('"/models/checker"', "/models/checker", "/models/checker"),
     "safety_terms": ('["a", "b c"]', '["a", "b c"]', ["a", "b c"]),
     "tls": ("true", "true", True),

@@ -219,7 +219,7 @@ class Settings(BaseSettings):
         description="Whether images are checked: never, as the APIs and their callers say, or all.",
     )
     safety_threshold: float = Field(
-        default=0.5, ge=0, le=1, description="Score from which on the checker flags an image."
+        default=0.8, ge=0, le=1, description="Score from which on the checker flags an image."
     )
     safety_checker: str | None = Field(
         default=None,

@@ -13,7 +13,7 @@ class SafetyOptions:
     """What looks at finished images, and from where on it flags them."""
 
     #: 0 to 1: a score that is not below it is flagged.
-    threshold: float = 0.5
+    threshold: float = 0.8
     #: Folder or Hub id of a StableDiffusionSafetyChecker; None for the checker that is installed.
     weights: str | None = None
 
