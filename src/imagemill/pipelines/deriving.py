@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from imagemill.pipelines.families import FAMILIES, OWN, Family, Task
 
 Parameters = Mapping[str, inspect.Parameter]
+CHECKER = "StableDiffusionSafetyChecker"  # of all families that have one
 
 
 def parameters(kind: type[DiffusionPipeline]) -> Parameters:
@@ -110,3 +111,8 @@ def _over(kind: type[DiffusionPipeline]) -> Family:
 
 def _name(listed: Mapping[str, Any], key: str) -> str | None:
     return listed[key].__name__ if key in listed else None
+
+
+def checks_itself(pipe: Any) -> bool:
+    """Whether a safety checker comes with its weights that tells of images, and not of prompts."""
+    return getattr(pipe, "safety_checker", None).__class__.__name__ == CHECKER

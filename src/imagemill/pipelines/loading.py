@@ -16,7 +16,7 @@ from imagemill.model_spec import ModelSpec
 from imagemill.pico import parts, reading
 from imagemill.pipelines.cheap_kernels import spare
 from imagemill.pipelines.controls import class_for, control_family
-from imagemill.pipelines.deriving import class_of, family_of
+from imagemill.pipelines.deriving import checks_itself, class_of, family_of
 from imagemill.pipelines.families import EMBEDDED, MISSING_CONFIG, OWN, PICO, Family, Task
 from imagemill.pipelines.limits import unread
 from imagemill.pipelines.schedules import heeds
@@ -52,7 +52,7 @@ class Loaded:
     @property
     def checks_itself(self) -> bool:
         """Whether a safety checker comes with its weights."""
-        return getattr(self.pipe, "safety_checker", None) is not None
+        return checks_itself(self.pipe)
 
     @property
     def embedded(self) -> bool:

@@ -14,7 +14,7 @@ from imagemill.errors import invalid
 from imagemill.generation import Acceleration
 from imagemill.pipelines.calls import PipelineCall
 from imagemill.pipelines.controlling import control
-from imagemill.pipelines.deriving import Parameters, guidance_argument, parameters
+from imagemill.pipelines.deriving import Parameters, checks_itself, guidance_argument, parameters
 from imagemill.pipelines.families import (
     IMAGE,
     IMAGES,
@@ -79,7 +79,7 @@ class _Call:
         setup = self.setup
         self.own = copy.copy(setup.pipe)  # a pipeline keeps the state of its call on itself
         object.__setattr__(self.own, "scheduler", setup.scheduler)
-        if not setup.checked and hasattr(self.own, "safety_checker"):
+        if not setup.checked and checks_itself(self.own):
             object.__setattr__(self.own, "safety_checker", None)
         accelerate(self.own, setup.acceleration, setup.family.cache_tolerance)
         self.steps = Steps(setup.call.steps, setup.scheduler.order)
