@@ -48,7 +48,9 @@ def test_without_stand_ins_other_models_are_missing_and_the_rest_are_named() -> 
     assert raised.value.kind is Kind.NOT_FOUND
 
 
-@pytest.mark.parametrize("id", ["", "a/", "/b", "a/b/c", "../b", "a/\n", "a b/c", "a/" + "b" * 97])
+@pytest.mark.parametrize(
+    "id", ["", "a/", "/b", "a//c", "../b", "a/../b", "a/.", "a/\n", "a b/c", "a/" + "b" * 97]
+)
 def test_what_is_no_model_id_is_not_found(id: str) -> None:
     with pytest.raises(Fault, match="owner/name") as raised:
         make_catalog().find(id)

@@ -26,7 +26,7 @@ def test_a_name_that_no_provider_has_means_no_model() -> None:
 
 
 def test_every_listed_name_is_a_page_of_fal_s_and_none_is_left_out() -> None:
-    assert [*ENDPOINTS] == [*PAGES]
+    assert {*ENDPOINTS} == {*PAGES}
 
 
 def test_open_weights_are_known_by_their_own_id_and_closed_ones_by_their_endpoint() -> None:

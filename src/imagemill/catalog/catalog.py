@@ -1,10 +1,11 @@
 """Which endpoint a model id means, and what serves it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 
 from imagemill.catalog.endpoints import Endpoint
+from imagemill.catalog.media import made_by
 from imagemill.catalog.models import ENDPOINTS, OWN, OWN_ID, PICO, Model, defaults_of
 from imagemill.catalog.usual import usual
 from imagemill.catalog.versions import fingerprint
@@ -14,15 +15,16 @@ from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.families import EMBEDDED
 
 _STAND_IN = ModelSpec(EMBEDDED)
-_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)  # as OpenAI's, which have no owner
+# owner/name, a name alone as OpenAI's, or an application of fal's with a path below it.
+_ID = re.compile(r"[A-Za-z0-9][\w.:-]{0,95}(/[\w.:-]{1,96}){0,7}", re.ASCII)
 
 
 class Catalog:
     """`models` maps an id to what serves it: a folder, a file or a Hub id, or all that is said of
     it.
 
-    For all others the embedded model stands in, or they are missing.
+    For all others the embedded model stands in, unless their names say that they make no images, or
+    they are missing.
     """
 
     def __init__(
@@ -58,33 +60,36 @@ class Catalog:
         models = [model for name in self.names() if (model := self.model(name)) is not None]
         return {model.id: model for model in models}
 
-    def serving(self, name: str) -> Endpoint:
-        """What serves a public name."""
-        spec, model = self._spec(name), self.model(name)
-        if spec is None:
-            raise self._missing(name)
-        return self._endpoint(name, spec, name if model is None else model.id)
-
-    def _spec(self, name: str) -> ModelSpec | None:
-        model = self.model(name)
-        for id in (name, model and model.weights):
-            if id in self._models:
-                return self._models[id]
-        return _STAND_IN if self._stand_ins else None
-
     def find(self, id: str) -> Endpoint:
-        """What serves a model id; raises a Fault where nothing does."""
+        """What serves a model by any public name; raises a Fault where nothing does."""
         if not _named(id):
             raise Fault(Kind.NOT_FOUND, f"{id!r:.200} is not a model id; ids look like owner/name")
-        if not self.serves(id):
+        spec = self._spec(id)
+        if spec is None:
             raise self._missing(id)
-        return self._endpoint(id, self._models.get(id) or _STAND_IN, id)
+        return self._endpoint(id, spec, ENDPOINTS[id].id if id in ENDPOINTS else id)
 
     def serves(self, id: str) -> bool:
         """Whether `find` finds it."""
-        return _named(id) and (self._stand_ins or bool(self._models.get(id)))
+        return _named(id) and self._spec(id) is not None
+
+    def _spec(self, id: str) -> ModelSpec | None:
+        """What is configured for a name, for the weights that it stands for, or for an application
+        that it is a path of; else the embedded model, where that may stand in.
+        """
+        weights = ENDPOINTS[id].weights if id in ENDPOINTS else None
+        for name in (id, weights, *_above(id)):
+            if name in self._models:
+                return self._models[name]
+        paints = id in ENDPOINTS or made_by(id) == "images"
+        return _STAND_IN if self._stand_ins and paints else None
 
     def _missing(self, id: str) -> Fault:
+        made = made_by(id)
+        if self._stand_ins and made != "images":
+            message = f"{id} makes {made}, and nothing but images is made here"
+            way_out = "name a model that makes images, or configure one by this id"
+            return Fault(Kind.NOT_FOUND, f"{message}; {way_out}")
         there = ", ".join(self._models)
         return Fault(Kind.NOT_FOUND, f"model {id} is not available here; there are {there}")
 
@@ -112,7 +117,14 @@ def _pico(id: str) -> Defaults:
 
 
 def _named(id: str) -> bool:
-    return bool(_ID.fullmatch(id) or _NAME.fullmatch(id))
+    return bool(_ID.fullmatch(id)) and not {".", ".."} & {*id.split("/")}
+
+
+def _above(id: str) -> Iterator[str]:
+    """The applications that an id is a path of, the nearest first."""
+    parts = id.split("/")
+    for length in range(len(parts) - 1, 1, -1):
+        yield "/".join(parts[:length])
 
 
 def _by_name(models: Mapping[str, str | ModelSpec]) -> dict[str, ModelSpec]:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 LEAST_PAUSE, MOST_PAUSE = 1.0, 10.0  # seconds before a 503
 
+REQUEST_ID = "imagemill.request_id"  # in a scope
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
@@ -91,6 +92,11 @@ class SlowRetryMiddleware:
         return held
 
 
+def request_id(scope: Scope) -> str:
+    """What marks the reply to a request; empty outside a server."""
+    return str(scope.get(REQUEST_ID, ""))
+
+
 class RequestIdMiddleware:
     """Marks every reply with a request id, the caller's own where it is sane, and with the fields
     that were passed over, and logs both.
@@ -105,6 +111,7 @@ class RequestIdMiddleware:
             return
         id, began, status = _id(scope), time.monotonic(), 0
         ignored: list[str] = scope.setdefault(NAMES, [])
+        scope[REQUEST_ID] = id
 
         async def marked(message: Message) -> None:
             nonlocal status

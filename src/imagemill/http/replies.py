@@ -10,6 +10,7 @@ from imagemill.generation import Answer
 from imagemill.http import content_coding
 
 IGNORED_FIELDS = "x-imagemill-ignored-fields"
+PAGE = "x-imagemill-page"
 IGNORED_LENGTH = 1000  # of a header; some clients refuse replies with long ones
 
 # As HTTP has them; a dialect has a table of its own, with what its API says otherwise.

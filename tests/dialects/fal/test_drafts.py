@@ -31,6 +31,7 @@ from tests.documented_pages import (
     IMAGEN_FAST,
     MASK,
     OMNIGEN,
+    PRINTED,
     PRINTED_CHOICES,
     RECRAFT,
     REFRAME,
@@ -133,7 +134,7 @@ def test_the_example_asks_for_what_can_be_painted(id: str) -> None:
 
 
 def test_all_pages_have_a_draft_but_the_one_that_is_not_served() -> None:
-    assert PAGES.keys() - DRAFTS.keys() == {BACKGROUND}
+    assert PRINTED.keys() - DRAFTS.keys() == {BACKGROUND}
 
 
 def test_everything_that_is_asked_reaches_the_draft() -> None:
@@ -317,7 +318,7 @@ def test_nothing_given_is_nothing_refused(nothing: list[str] | None) -> None:
 
 
 def test_open_weights_are_named_and_closed_ones_are_not() -> None:
-    closed = {id for id, page in PAGES.items() if page.model.weights is None}
+    closed = {id for id in PRINTED if PAGES[id].model.weights is None}
     assert closed == {V2, V3, EDIT, REMIX, REFRAME, BACKGROUND, IMAGEN, IMAGEN_FAST, RECRAFT}
 
 

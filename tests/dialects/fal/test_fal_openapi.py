@@ -79,7 +79,7 @@ def test_schemas_keep_to_what_openapi_3_0_knows(id: str) -> None:
         assert "$ref" not in part or len(part) == 1
 
 
-@every_page
+@pytest.mark.parametrize("id", PRINTED)
 def test_fields_are_in_their_printed_order(id: str) -> None:
     taken = schemas(id)[PAGES[id].Input.__name__]
     assert taken["x-fal-order-properties"] == list(PRINTED[id]) == list(taken["properties"])

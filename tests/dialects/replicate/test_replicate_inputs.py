@@ -83,6 +83,8 @@ async def test_what_is_left_open_is_as_the_model_has_it(
         ({"aspect_ratio": "custom", "width": 128, "height": 64}, (128, 64)),
         ({"aspect_ratio": "16:9", "width": 128, "height": 64}, (128, 64)),
         ({"target_size": {"width": 128, "height": 64}}, (128, 64)),
+        ({"size": "128x64"}, (128, 64)),
+        ({"size": "128*64", "aspect_ratio": "custom"}, (128, 64)),
         ({"image": data_uri((96, 64))}, (96, 64)),
         ({"image": data_uri((96, 64)), "aspect_ratio": "match_input_image"}, (96, 64)),
         ({"image": data_uri((96, 64)), "aspect_ratio": "1:1"}, (1024, 1024)),
@@ -203,6 +205,7 @@ def test_a_lora_is_found_where_it_is_named(path: str, address: str) -> None:
         ({"image": "http://a", "images": ["http://b"]}, "only one picture is painted over"),
         ({"num_inference_steps": 3, "steps": 4}, "they differ; give one"),
         ({"width": 64, "target_size": {"width": 65, "height": 64}}, "width and target_size differ"),
+        ({"width": 64, "size": "65x64"}, "width and size differ"),
         ({"scheduler": "KLMS"}, "scheduler 'KLMS' is not served here; one of K_EULER"),
     ],
 )

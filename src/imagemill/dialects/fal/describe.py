@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,13 +11,16 @@ from starlette.datastructures import Headers
 from imagemill.dialects.fal.pages import listing, openapi
 from imagemill.dialects.fal.read import DIALECT, page_of
 from imagemill.dialects.fal.vocabulary import STATUSES
-from imagemill.errors import Fault
+from imagemill.errors import Fault, Kind, invalid
 from imagemill.http import operation
 from imagemill.http.context import AppContext
 from imagemill.http.identity import base_of
 
 WORDS = list(dict.fromkeys(STATUSES.values()))
-MOST = 50  # models of one page of the list
+MOST = 100  # models of one page of the list
+MOST_NAMED = 50  # models that one call names
+Named = Annotated[list[str] | None, Query(max_length=MOST_NAMED)]
+FREE: dict[str, Any] = {"unit_price": 0, "unit": "image", "currency": "USD"}  # nothing is charged
 
 
 def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) -> APIRouter:
@@ -38,7 +41,7 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
     @answering
     async def models(
         request: Request,
-        endpoint_id: Annotated[list[str] | None, Query(max_length=MOST)] = None,
+        endpoint_id: Named = None,
         q: str = "",
         category: str = "",
         limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
@@ -46,11 +49,11 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
         expand: Annotated[list[str] | None, Query()] = None,
     ) -> JSONResponse:
         """The endpoints that are served here."""
+        named = _ids(endpoint_id)
         wanted = [
             page
-            for name in context.catalog.names()
+            for name in named or context.catalog.names()
             if (page := page_of(context.catalog, name)) is not None
-            and (not endpoint_id or page.id in endpoint_id)
             and (not category or page.category == category)
             and q.lower() in f"{page.id} {page.title} {page.description}".lower()
         ]
@@ -67,6 +70,19 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
         )
         return JSONResponse(body)
 
+    @router.get("/fal/api/v1/models/pricing", operation_id="fal_pricing")
+    @answering
+    async def prices(request: Request, endpoint_id: Named = None) -> JSONResponse:
+        """What endpoints cost, which is nothing."""
+        ids = _ids(endpoint_id)
+        if not ids:
+            raise invalid("endpoint_id", f"name 1 to {MOST_NAMED} endpoints by endpoint_id")
+        for id in ids:
+            if page_of(context.catalog, id) is None:
+                raise Fault(Kind.NOT_FOUND, f"there is no endpoint {id:.200} here")
+        body = {"prices": [{"endpoint_id": id} | FREE for id in ids]}
+        return JSONResponse(body | {"next_cursor": None, "has_more": False})
+
     @router.get("/fal/rest/.well-known/jwks.json", operation_id="fal_jwks")
     async def keys() -> JSONResponse:
         """The keys that webhooks are signed with."""
@@ -74,3 +90,9 @@ def routes(context: AppContext, refuse: Callable[[Headers, Fault], Response]) ->
         return JSONResponse(signer.jwks(), headers={"cache-control": "public, max-age=3600"})
 
     return router
+
+
+def _ids(endpoint_id: list[str] | None) -> list[str]:
+    """The endpoints that a call names, by a parameter for each or with commas between."""
+    names = (name.strip() for each in endpoint_id or () for name in each.split(","))
+    return list(dict.fromkeys(filter(None, names)))[:MOST_NAMED]

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint
+from imagemill.catalog.media import made_by
 from imagemill.catalog.models import named_by
 from imagemill.dialects import hub_models
 from imagemill.dialects.fal.lifecycle import formed, lifecycle_of
-from imagemill.dialects.fal.pages import PAGES, USUAL, ModelPage
+from imagemill.dialects.fal.pages import PAGES, ModelPage, general
 from imagemill.dialects.fal.router_input import router_page
 from imagemill.dialects.fal.vocabulary import InputError, InvalidInput
 from imagemill.errors import Fault, Kind, invalid
@@ -36,6 +37,10 @@ TYPES = {
 }
 
 
+# Which are paths of every application, so that no application is called so.
+RESERVED = ("requests", "stream", "realtime")
+
+
 @dataclass(frozen=True)
 class App:
     """An application, and the path below it that was asked for."""
@@ -45,7 +50,7 @@ class App:
     #: What serves it.
     endpoint: Endpoint
     #: The path below; empty where the application itself is meant.
-    rest: str
+    rest: str = ""
     #: The page to read by where it knows fields that the application's own does not.
     wide: ModelPage[Any] | None = None
 
@@ -57,19 +62,44 @@ class App:
 
 
 def page_of(catalog: Catalog, name: str) -> ModelPage[Any] | None:
-    """The page of an endpoint; a model that is configured and has none gets a usual one."""
-    if catalog.model(name) is None:
-        return None
-    return PAGES.get(name) or replace(PAGES[USUAL], id=name, description=f"The model {name}.")
+    """The page of an endpoint; the general one where what serves it has none of its own."""
+    if name in PAGES:
+        return PAGES[name]
+    return general.page(name) if _is_application(catalog, name) else None
+
+
+def _is_application(catalog: Catalog, name: str) -> bool:
+    """Whether what has no page is served: as it is, or by the weights that fal calls so."""
+    below = name.split("/")[2:]
+    return "/" in name and not {*below} & {*RESERVED} and catalog.serves(_weights(catalog, name))
+
+
+def _weights(catalog: Catalog, name: str) -> str:
+    """What the operator's settings may call the model behind an application."""
+    configured = catalog.model(name) is not None and name not in PAGES
+    return name if configured else named_by("fal-ai", name) or name
 
 
 def app(catalog: Catalog, path: str) -> App:
     """The application in a path such as `fal-ai/flux/dev/stream`; raises a Fault where none is."""
-    parts = path.strip("/").split("/")
-    for length in range(len(parts), 1, -1):
-        page = page_of(catalog, "/".join(parts[:length]))
-        if page is not None:
-            return App(page, catalog.serving(page.id), "/".join(parts[length:]))
+    name = path.strip("/")
+    page = page_of(catalog, name)
+    if page is None:
+        return _above(catalog, name)
+    id = page.id if page.id in PAGES else _weights(catalog, page.id)
+    return App(page, replace(catalog.find(id), id=page.id))
+
+
+def _above(catalog: Catalog, path: str) -> App:
+    """The application that a path is none of; raises a Fault where there is no application."""
+    parts = path.split("/")
+    for length in range(len(parts) - 1, 1, -1):
+        name = "/".join(parts[:length])
+        if name in PAGES and catalog.serves(name):
+            return App(PAGES[name], catalog.find(name), "/".join(parts[length:]))
+    if len(parts) > 1 and (made := made_by(path)) != "images":
+        message = f"{path:.200} makes {made}, and nothing but images is made here"
+        raise Fault(Kind.NOT_FOUND, f"{message}; name an application that makes images")
     name = parts[1] if len(parts) > 1 else parts[0]
     raise Fault(Kind.NOT_FOUND, f'Application "{name:.80}" not found')
 
@@ -81,16 +111,15 @@ def routed(catalog: Catalog, path: str) -> App:
     """
     names = path.strip("/"), f"fal-ai/{path.strip('/')}"
     for name in names:
-        page = page_of(catalog, name)
-        if page is not None:
-            return App(page, catalog.serving(page.id), "", router_page(page))
+        if name in PAGES and catalog.serves(name):
+            page = PAGES[name]
+            return App(page, catalog.find(name), "", router_page(page))
     known = [id for name in names if (id := named_by("fal-ai", name)) is not None]
-    model = known[0] if known else "/".join(names[0].split("/")[:2])
+    model = known[0] if known else names[0]
     if "/" not in model:
         raise Fault(Kind.NOT_FOUND, f'Application "{model:.80}" not found')
     endpoint = catalog.find(hub_models.weights(model))
-    page = replace(PAGES[USUAL], id=model, read=lambda body: Draft(body.prompt, format="jpeg"))
-    return App(router_page(page), endpoint, "")
+    return App(router_page(general.page(model)), endpoint)
 
 
 def read(
@@ -147,13 +176,15 @@ def _generation(
 ) -> tuple[Generation, dict[str, Any]]:
     """What an input asks for, and what its output needs to know."""
     page = app.page_for(value)
+    value, dropped = page.understand(value)
+    _pass_over(dropped, value, unknown)
     params = _params(page, value, unknown)
     safety = SafetyCheck(wanted=getattr(params, "enable_safety_checker", None))
     draft = replace(_with_own(page.draft(params), base), safety=safety)
     state = {
-        "app": app.page.id if app.page.id in PAGES else USUAL,  # whose output it has
+        "app": app.page.id,
         "base": base,
-        "sync": getattr(params, "sync_mode", False),
+        "sync": bool(getattr(params, "sync_mode", False)),
     }
     return app.endpoint.generation(draft), state
 
@@ -165,6 +196,15 @@ def _with_own(draft: Draft, base: str) -> Draft:
         image, path = (own(each, base) or "" for each in (control.image, control.path))
         control = replace(control, image=image, path=path)
     return replace(draft, image=own(draft.image, base), mask=own(draft.mask, base), control=control)
+
+
+def _pass_over(names: tuple[str, ...], value: Any, unknown: UnknownFields) -> None:
+    """Has fields named that a page drops; raises InvalidInput where nothing is to be dropped."""
+    refused = [name for name in names if not unknown.passes(value, (name,))]
+    if refused:
+        message = "the general page reads no such field, or no such value; leave it out"
+        raise InvalidInput([InputError((name,), message, "extra_forbidden") for name in refused])
+    unknown.names.extend(names)
 
 
 def _params(page: ModelPage[Any], value: Any, unknown: UnknownFields) -> BaseModel:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.model_page import ModelPage, as_it_is
 from imagemill.dialects.fal.pages.types import (
     Acceleration,
     FileUrl,
@@ -67,7 +67,9 @@ class WideInput(PageInput):
 
 def router_page(page: ModelPage[Any]) -> ModelPage[Any]:
     """The same page, taking all of the above."""
-    return replace(page, Input=WideInput, read=partial(_read, page), lacking={})
+    return replace(
+        page, Input=WideInput, read=partial(_read, page), lacking={}, understand=as_it_is
+    )
 
 
 def _read(page: ModelPage[Any], body: WideInput) -> Draft:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
 from imagemill.dialects.fal import describe, realtime, storage, vocabulary, write
+from imagemill.dialects.fal.pages import PAGES
 from imagemill.dialects.fal.read import DIALECT, App, app, credential, read, routed, spoken
 from imagemill.dialects.fal.tokens import Tokens
 from imagemill.errors import Fault, Kind
@@ -19,6 +20,7 @@ from imagemill.http import operation, replies, sse
 from imagemill.http.addresses import path_of
 from imagemill.http.context import AppContext
 from imagemill.http.identity import of_hugging_face
+from imagemill.http.middleware import request_id
 from imagemill.http.operation import Call, Operation, Reply
 from imagemill.http.unknown_fields import UnknownFields, everywhere, nowhere
 from imagemill.job import FINAL, Job, Line, Status, Submission
@@ -69,8 +71,7 @@ class Fal:
     async def _streamed(self, call: Call, submission: Submission) -> Response:
         job = await self.service.begin(submission)
         stream = self._events(job, str(submission.dialect_state["base"]))
-        headers = {"x-fal-request-id": job.id}
-        return sse.Watched(stream, headers, lambda: self.service.leave(job))
+        return sse.Watched(stream, _marks(job), lambda: self.service.leave(job))
 
     async def converse(
         self, path: str, value: dict[str, Any], caller: str, local: bool
@@ -104,7 +105,7 @@ class Fal:
         position = await self.service.position(job)
         body = write.submitted(job, position, str(submission.dialect_state["base"]))
         body |= self._urls(request, job)
-        return JSONResponse(body, headers={"x-fal-request-id": job.id})
+        return JSONResponse(body, headers=_marks(job))
 
     async def _at_the_end(self, request: Request, submission: Submission) -> Response:
         """Answers when all is done, so that nothing is left to wait for."""
@@ -135,7 +136,7 @@ class Fal:
 
     async def _read(self, app: App, webhook_url: str | None, call: Call) -> Submission:
         caller = self.tokens.caller(call.headers, call.request.query_params, app.page.id)
-        return await operation.reading(
+        submission = await operation.reading(
             call.body,
             read,
             app,
@@ -146,6 +147,9 @@ class Fal:
             webhook_url,
             call.unknown,
         )
+        if app.page.general:
+            log.info("%s has no page here: its fields are read by their usual names", app.page.id)
+        return submission
 
     async def _check_length(self, limit: str | None) -> None:
         if limit is None or not limit.isascii() or not limit.isdigit():
@@ -273,9 +277,17 @@ def _by_router(request: Request) -> bool:
 
 def _headers(job: Job) -> dict[str, str]:
     assert job.result is not None
-    headers = {"x-fal-request-id": job.id, "x-imagemill-model": job.result.served_by}
+    headers = _marks(job) | {"x-imagemill-model": job.result.served_by}
     if job.result.ignored:
         headers["x-imagemill-ignored"] = replies.listed(job.result.ignored)
+    return headers
+
+
+def _marks(job: Job) -> dict[str, str]:
+    """What is known of a request before it is painted."""
+    headers = {"x-fal-request-id": job.id}
+    if job.submission.dialect_state["app"] not in PAGES:
+        headers[replies.PAGE] = "general"
     return headers
 
 
@@ -285,7 +297,7 @@ def answering(context: AppContext, handler: Handler) -> Handler:
 
     async def answer(request: Request, path: str) -> Response:
         response = await answering(request, path)
-        response.headers.setdefault("x-fal-request-id", request.headers.get("x-request-id", ""))
+        response.headers.setdefault("x-fal-request-id", request_id(request.scope))
         return response
 
     return answer

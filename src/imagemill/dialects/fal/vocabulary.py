@@ -119,6 +119,14 @@ class InvalidInput(Fault):
 
 
 def error_body(fault: Fault) -> dict[str, Any]:
+    """As fal has it, and with a `message`: Vercel's AI SDK reads that where `detail` is a text, or
+    names a place in a list.
+    """
+    body = _detailed(fault)
+    return body | {"message": plainly(body)}
+
+
+def _detailed(fault: Fault) -> dict[str, Any]:
     if isinstance(fault, InvalidInput):
         return {"detail": [detail.row() for detail in fault.details]}
     error = ERRORS[fault.kind]
@@ -146,7 +154,7 @@ def router_urls(base: str, model: str, id: str) -> dict[str, str]:
 
 
 def plainly(body: dict[str, Any]) -> str:
-    """An error in one string, which is all that Hugging Face's clients show."""
+    """An error in one string, which is all that many clients show."""
     detail = body["detail"]
     if isinstance(detail, str):
         return detail

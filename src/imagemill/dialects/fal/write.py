@@ -5,7 +5,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from imagemill.dialects.fal.pages import PAGES, ModelPage
+from pydantic import BaseModel
+
+from imagemill.dialects.fal.pages import PAGES, general
 from imagemill.dialects.fal.signing import signed_headers
 from imagemill.dialects.fal.vocabulary import CODES, STATUSES, error_body
 from imagemill.errors import Fault, Kind
@@ -79,7 +81,7 @@ async def spoken(service: Service, job: Job) -> dict[str, Any]:
         {"content": await service.read_file(file.key), "content_type": file.content_type}
         for file in job.result.files
     ]
-    return whole | {"images": images}
+    return whole | {"images": images} | ({"image": images[0]} if "image" in whole else {})
 
 
 async def output(
@@ -94,7 +96,8 @@ async def output(
     if job.fault is not None:
         raise job.fault
     state, result = job.submission.dialect_state, job.result
-    page, inline = PAGES[state["app"]], state["sync"] if inline is None else inline
+    page = PAGES.get(state["app"]) or general.page(state["app"])
+    inline = state["sync"] if inline is None else inline
     assert result is not None
     images = []
     for file in result.files:
@@ -113,7 +116,9 @@ async def output(
             }
         )
     whole: dict[str, Any] = {
-        "images": [_fields(_image(page), image) for image in images],
+        "images": images,
+        "image": images[0],
+        "description": "",
         "timings": {"inference": round(result.seconds, 3)},
         "seed": job.generation.seed,
         "has_nsfw_concepts": list(result.flagged) or [False] * len(images),
@@ -122,12 +127,17 @@ async def output(
     return _fields(page.Output, whole)
 
 
-def _image(page: ModelPage[Any]) -> Any:
-    return get_args(page.Output.model_fields["images"].annotation)[0]
-
-
-def _fields(model: Any, whole: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in whole.items() if name in model.model_fields}
+def _fields(model: type[BaseModel], whole: dict[str, Any]) -> dict[str, Any]:
+    """What a model has of `whole`, and of the images within."""
+    known = model.model_fields
+    body = {name: value for name, value in whole.items() if name in known}
+    if "images" in body:
+        (image,) = get_args(known["images"].annotation)
+        body["images"] = [_fields(image, each) for each in body["images"]]
+    if "image" in body:
+        single: Any = known["image"].annotation
+        body["image"] = _fields(single, body["image"])
+    return body
 
 
 async def message(service: Service, signer: Signer, job: Job, now: float) -> Message:

@@ -143,7 +143,7 @@ def endpoint_of(catalog: Catalog, model: str | None) -> Endpoint:
     """What serves a model, by an id of a page too; where none is named, the server's default."""
     id = catalog.default if model is None else model
     try:
-        return catalog.find(id) if catalog.model(id) is None else catalog.serving(id)
+        return catalog.find(id)
     except Fault as fault:
         raise Fault(fault.kind, fault.message, "model") from None
 

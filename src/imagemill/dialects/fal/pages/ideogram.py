@@ -19,7 +19,13 @@ from imagemill.dialects.fal.pages.ideogram_schema import (
     TextToImageOutputV2,
 )
 from imagemill.dialects.fal.pages.model_page import ModelPage
-from imagemill.dialects.fal.pages.types import RATIOS, Output, PageInput, sides
+from imagemill.dialects.fal.pages.types import (
+    LEAST_REPAINTED,
+    RATIOS,
+    Output,
+    PageInput,
+    sides,
+)
 from imagemill.generation import Draft
 
 STEPS: dict[str, int] = {"TURBO": 12, "BALANCED": 28, "QUALITY": 50}
@@ -32,7 +38,6 @@ STYLES: dict[str, str] = {
 }
 # A reframed picture has no prompt of its own.
 REFRAMED = "the same scene, continued beyond its edges in the same manner"
-LEAST_REPAINTED = 0.02  # a strength of 1 still takes a step, as a pipeline refuses to take none
 
 InputV3 = (
     BaseTextToImageInputV3

@@ -13,9 +13,19 @@ from imagemill.generation import Draft
 Loc = tuple[str | int, ...]
 TakenInput = TypeVar("TakenInput", bound=BaseModel)
 
-# What pages take and nothing is done with: the weight of input images means nothing where none may
-# be given.
-IGNORED = ("image_guidance_scale",)
+# What pages take and nothing is done with: the safety checker has one threshold, the weight of input
+# images means nothing where none may be given, no model here thinks, searches or has a turbo, and a
+# request has an id of ours.
+IGNORED = (
+    "image_guidance_scale", "safety_tolerance", "safety_checker_version",
+    "enable_safety_checks", "enable_output_safety_checker", "limit_generations", "request_id",
+    "truncate_prompt", "raw", "use_turbo", "enable_web_search", "thinking_level",
+)  # fmt: skip
+
+
+def as_it_is(value: Any) -> tuple[Any, tuple[str, ...]]:
+    """An input whose every field its page takes or refuses."""
+    return value, ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,12 @@ class ModelPage(Generic[TakenInput]):
     streams: bool = False
     #: By field, why it cannot be honoured yet and what to do instead.
     lacking: Mapping[str, str] = field(default_factory=dict)
+    #: What it does, where that is not what its model does.
+    task: Task | None = None
+    #: What of an input it reads, and the names of the fields that it drops.
+    understand: Callable[[Any], tuple[Any, tuple[str, ...]]] = as_it_is
+    #: It is not one of the endpoint's own, but fits any.
+    general: bool = False
 
     @property
     def model(self) -> Model:
@@ -51,7 +67,7 @@ class ModelPage(Generic[TakenInput]):
 
     @property
     def category(self) -> Task:
-        return self.model.task
+        return self.task or self.model.task
 
     def unsupported(self, body: TakenInput) -> list[tuple[Loc, str]]:
         """Where and why `taken` cannot be honoured; empty lists and defaults ask for nothing."""

@@ -1,8 +1,8 @@
 """Recraft V2: closed weights, many styles; vector styles come as SVG."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
@@ -104,11 +104,11 @@ def _draft(body: TextToImageInput) -> Draft:
     )
 
 
-PAGES: tuple[ModelPage[Any], ...] = (
-    ModelPage(
-        id="fal-ai/recraft/v2/text-to-image",
-        description="A designers' model: raster and vector styles, and colours of one's own.",
-        Input=TextToImageInput,
+def _page(id: str, description: str, input: type[TextToImageInput]) -> ModelPage[Any]:
+    return ModelPage(
+        id=id,
+        description=description,
+        Input=input,
         Output=TextToImageOutput,
         example={
             "prompt": "a red panda in Kyoto",
@@ -124,5 +124,27 @@ PAGES: tuple[ModelPage[Any], ...] = (
             "style_id": "styles of one's own are not served here yet; leave style_id out and name "
             "one of the styles",
         },
+    )
+
+
+_V2: tuple[str, ...] = get_args(Style)
+_LITERAL: Any = Literal
+# As the types of fal's own client have them: those of V2 without icons.
+_StyleV3: Any = _LITERAL[tuple(style for style in _V2 if not style.startswith("icon/"))]
+
+_V3_ROW: Any = (
+    Annotated[_StyleV3, Field(description="Vector styles come as SVG.")],
+    "realistic_image",
+)
+V3 = _page(
+    "fal-ai/recraft/v3/text-to-image",
+    "A designers' model, strong in long texts; raster and vector styles.",
+    create_model("TextToImageInputV3", __base__=TextToImageInput, style=_V3_ROW),
+)
+PAGES: tuple[ModelPage[Any], ...] = (
+    _page(
+        "fal-ai/recraft/v2/text-to-image",
+        "A designers' model: raster and vector styles, and colours of one's own.",
+        TextToImageInput,
     ),
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticKnownError
 
 from imagemill import generation
@@ -13,6 +14,7 @@ from imagemill.http import fields
 MAX_STEPS = 50  # of a page; a generation may have more
 MAX_GUIDANCE = 20.0
 MAX_REFERENCES = 16  # URLs in one list
+LEAST_REPAINTED = 0.02  # of an image that is kept whole, as a pipeline refuses to take no step
 
 SizeName = Literal[
     "square_hd", "square", "portrait_4_3", "portrait_16_9", "landscape_4_3", "landscape_16_9"
@@ -85,6 +87,11 @@ class Output(BaseModel):
 
 def _described(text: str) -> Any:
     return Field(description=text)
+
+
+def optional(type: Any) -> tuple[Any, Any]:
+    """A field of a type that may be left open, and what is said of the type said of the field."""
+    return type | None, Field(default=None, description=FieldInfo.from_annotation(type).description)
 
 
 Prompt = fields.Prompt

@@ -41,6 +41,7 @@ LACKING: dict[str, str] = {
     "give the address of a safetensors file as lora_weights",
 }
 
+_WHOLE = re.compile(r"(\d{1,4})[x*](\d{1,4})", re.ASCII)
 _HUB = re.compile(
     r"(?:(?:https?://)?huggingface\.co/)?(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)"
     r"(?:/(?:(?:resolve|blob)/(?P<revision>[\w.-]+)/)?(?P<file>[\w./-]+\.safetensors))?/?",
@@ -78,6 +79,8 @@ def read(body: Usual, follows: bool) -> tuple[Draft, list[str]]:
             drops=True,
         ),
     )
+    if body.size is not None and _whole_size(body) is None:
+        remarks.append("size: it is no width and height, as 1024x768")
     remarks += [f"{name}: {IGNORED[name]}" for name in IGNORED if name in body.model_fields_set]
     return draft, remarks
 
@@ -111,12 +114,13 @@ def _size(
     names = {name for name in body.model_fields_set if getattr(body, name) is not None}
     ratio = body.aspect_ratio
     shaped = "aspect_ratio" in names and ratio not in (MATCH, CUSTOM)
-    if body.target_size is not None:
-        size = body.target_size.width, body.target_size.height
+    whole = _whole_size(body)
+    if whole is not None:
+        named, *size = whole
         for name, side in zip(("width", "height"), size, strict=True):
             if name in names and getattr(body, name) != side:
-                raise invalid(name, f"{name} and target_size differ; give one")
-        return *size, False, _unheard(body, "target_size is given", CUSTOM)
+                raise invalid(name, f"{name} and {named} differ; give one")
+        return size[0], size[1], False, _unheard(body, f"{named} is given", CUSTOM)
     if names & {"width", "height"}:
         remarks = _unheard(body, "width and height are given", CUSTOM)
         return body.width, body.height, False, remarks
@@ -129,6 +133,14 @@ def _size(
         remarks = [f"aspect_ratio: {missing[ratio]}"] if ratio in missing else []
         return width // scale, height // scale, False, remarks
     return body.width, body.height, False, []
+
+
+def _whole_size(body: Usual) -> tuple[str, int, int] | None:
+    """Width and height, px, where one field says both, after its name."""
+    if body.target_size is not None:
+        return "target_size", body.target_size.width, body.target_size.height
+    match = _WHOLE.fullmatch(body.size or "")
+    return None if match is None else ("size", int(match[1]), int(match[2]))
 
 
 def _unheard(body: Usual, why: str, heard: str) -> list[str]:

@@ -145,6 +145,7 @@ class Usual(Input):
     width: Side | None = None
     height: Side | None = None
     target_size: TargetSize | None = None
+    size: Annotated[str | None, _said("Width and height, as 1024x768.", max_length=64)] = None
     num_outputs: NumImages = 1
     num_images: NumImages | None = None
     num_inference_steps: Steps | None = None
