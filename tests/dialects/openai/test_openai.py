@@ -351,7 +351,7 @@ async def test_known_errors_are_told_in_known_words(serving: Serving) -> None:
     assert error["message"] == f"Invalid value: '64x64'. {supported}"
 
 
-@pytest.mark.parametrize("model", ["a/b/c", "../x", ""])
+@pytest.mark.parametrize("model", ["a//c", "../x", ""])
 async def test_an_unknown_model_is_not_there(serving: Serving, model: str) -> None:
     error = await wrong(serving, SMALL | {"model": model}, 404)
     assert (error["param"], error["code"]) == ("model", "model_not_found")

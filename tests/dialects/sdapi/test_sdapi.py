@@ -259,7 +259,7 @@ async def test_half_of_a_surrogate_pair_breaks_nothing(serving: Serving) -> None
     ("path", "params", "message"),
     [
         ("txt2img", {"sampler_name": "DPM fast"}, "Sampler not found"),
-        ("txt2img", {"override_settings": {"sd_model_checkpoint": "a/b/c"}}, "Model not found"),
+        ("txt2img", {"override_settings": {"sd_model_checkpoint": "a//c"}}, "Model not found"),
         ("img2img", {}, "Init image not found"),
     ],
 )
