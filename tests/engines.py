@@ -20,7 +20,7 @@ from imagemill.engine.events import (
     State,
 )
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Format, GeneratedImages, Generation, Input
+from imagemill.generation import UNHEEDED, Format, GeneratedImages, Generation, Input
 from imagemill.images.encode import encode
 from imagemill.images.provenance import provenance
 
@@ -136,6 +136,8 @@ class PlainEngine:
 
 
 def paint(generation: Generation, ignored: tuple[str, ...] = ()) -> GeneratedImages:
+    if generation.spacing is not None and UNHEEDED.format(generation.spacing) in ignored:
+        generation = replace(generation, spacing=None)  # files say what was painted with
     each = [replace(generation, seed=generation.seed_of(i)) for i in range(generation.num_images)]
     return GeneratedImages(tuple(_file(one, one.format) for one in each), 0.25, "pico", ignored)
 
