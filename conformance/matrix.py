@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from conformance import frameworks
 from conformance.generations import READERS
 
 HERE = Path(__file__).parent
@@ -36,6 +37,18 @@ JAVASCRIPT = {
     "replicate (JavaScript)": "replicate",
     "together (JavaScript)": "together-ai",
 }
+# Laid over the environment of the suite.
+FRAMEWORKS = {
+    "agno": "agno",
+    "gradio": "gradio",
+    "Haystack": "haystack-ai",
+    "LangChain": "langchain-community",
+    "LiteLLM": "litellm",
+    "LlamaIndex": "llama-index-tools-openai-image-generation",
+    "pipecat": "pipecat-ai",
+    "pydantic-ai": "pydantic-ai-slim",
+}
+AI_SDK = "Vercel AI SDK"
 PROGRAMS = {"curl": "curl", "fetch of Node": "node"}
 # Nobody pins these: the suite runs those that it finds.
 UNPINNED = ("curl", "fetch of Node", "httpx", "huggingface_hub", "requests")
@@ -107,6 +120,62 @@ CANNOT: tuple[tuple[str, str, str], ...] = (
         "is Latin-1, for UTF-8, and passes over iTXt, where all else stands.",
     ),
     (
+        "Vercel AI SDK",
+        "",
+        "Its providers `deepinfra` and `black-forest-labs`: nothing here speaks those APIs. "
+        "`huggingface` has no image models, and says so.",
+    ),
+    (
+        "Vercel AI SDK",
+        "fal, replicate, together",
+        "Several images in one call without `maxImagesPerCall`: it sends as many calls of one "
+        "image with the same seed, so that they are the same image.",
+    ),
+    (
+        "Vercel AI SDK",
+        "together",
+        "Masks: refused before anything is sent.",
+    ),
+    (
+        "LiteLLM 1.110.2",
+        "replicate, hf-inference",
+        "`replicate/` and `huggingface/` in `image_generation`: it sends nothing, raises nothing "
+        "and returns no image.",
+    ),
+    (
+        "LiteLLM 1.110.2",
+        "openai",
+        "`stream=True`: it takes the events for one text and raises an error of its own.",
+    ),
+    (
+        "LiteLLM 1.110.2",
+        "fal",
+        "Ids that it does not know: they are sent to the bare address without a model.",
+    ),
+    (
+        "LangChain",
+        "openai",
+        "Models of the names `gpt-image-*`: it reads addresses alone, and those answer in base64, "
+        "at OpenAI as well.",
+    ),
+    (
+        "LlamaIndex",
+        "openai",
+        "Models but `dall-e-3`: the tool looks sizes up by names, and always sends `style`, which "
+        "`dall-e-2` does not take, at OpenAI neither.",
+    ),
+    (
+        "pydantic-ai",
+        "openai",
+        "`dall-e-2` and `dall-e-3`: refused before anything is sent.",
+    ),
+    (
+        "agno",
+        "openai",
+        "Images by its agents' models for chat: there is no chat here, only its tools ask for "
+        "images.",
+    ),
+    (
         "webuiapi 0.9.17",
         "sdapi",
         "`extra_single_image` and its like: nothing here enlarges pictures, and the error says so.",
@@ -127,6 +196,9 @@ clients here.
   behind them.
 - *printed body*: what those documents send to each provider with `fetch`.
 - *as X asks*: the requests that the application X sends, sent by another client.
+- *any model*: a name that only this server knows, where the framework has a list of its own.
+- [Frameworks](frameworks.md) are run at their newest releases: Vercel's AI SDK 7 on Node 24, and 6
+  on Node 20; LangChain by langchain-community, LlamaIndex by its tool for OpenAI's images.
 """
 SECTION = """
 ## {title} ([how]({page}))
@@ -184,6 +256,9 @@ def installed() -> dict[str, str]:
     for name, package in JAVASCRIPT.items():
         file = HERE / "node_modules" / package / "package.json"
         found[name] = str(json.loads(file.read_text("utf-8"))["version"])
+    laid_over = frameworks.python_releases()
+    found |= {name: laid_over[package] for name, package in FRAMEWORKS.items()}
+    found[AI_SDK] = frameworks.ai_sdk_release(frameworks.NEWEST)
     for name, program in PROGRAMS.items():
         command = [program, "--version"]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout

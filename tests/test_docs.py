@@ -37,6 +37,8 @@ CLIENTS = ROOT / "docs" / "clients.md"
 
 # Not run here: it runs this test.
 ITSELF = "sh scripts/test\n"
+# Its blocks run where the frameworks are: conformance/test_frameworks.py.
+FRAMEWORKS = ROOT / "docs" / "frameworks.md"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,12 @@ def blocks(document: Path) -> Iterator[Block]:
         yield Block(document, line, found[1], found[2])
 
 
-ALL = [block for document in DOCUMENTS for block in blocks(document) if block.text != ITSELF]
+ALL = [
+    block
+    for document in DOCUMENTS
+    for block in blocks(document)
+    if block.text != ITSELF and document != FRAMEWORKS
+]
 OUTPUTS = {block: ALL[i - 1] for i, block in enumerate(ALL) if block.language == "json"}
 
 
