@@ -16,10 +16,10 @@ from imagemill.generation import (
     MAX_SIDE,
     MAX_STEPS,
     MIN_SIDE,
-    SCHEDULERS,
     Control,
     Generation,
 )
+from imagemill.scheduler_names import SCHEDULERS
 
 RANGES: dict[str, tuple[int, int]] = {
     "width": (MIN_SIDE, MAX_SIDE),

@@ -41,7 +41,10 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 
 LEVELS = (
-    level("errors generation job model_spec turns retries clocks accounts credits", None),
+    level(
+        "errors generation scheduler_names job model_spec turns retries clocks accounts credits",
+        None,
+    ),
     level(
         "settings telemetry folders images infotext names networks fetch files store webhooks "
         "finishing tls threads budget slots pacing",

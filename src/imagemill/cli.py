@@ -18,8 +18,9 @@ import typer
 from imagemill import __version__
 from imagemill.cli_faults import EXIT_FAILED, one_line_errors
 from imagemill.errors import invalid
-from imagemill.generation import FORMATS, SCHEDULERS, Format
+from imagemill.generation import FORMATS, Format
 from imagemill.models_commands import models
+from imagemill.scheduler_names import SCHEDULERS
 
 if TYPE_CHECKING:
     from imagemill.library import Engine, GeneratedImage, GenerationProgress

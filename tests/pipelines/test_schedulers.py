@@ -8,8 +8,9 @@ import torch
 
 from imagemill.engine.events import Failed, Progress
 from imagemill.errors import Kind
-from imagemill.generation import MAX_STEPS, SCHEDULERS, SPACINGS
+from imagemill.generation import MAX_STEPS
 from imagemill.pipelines.schedules import OPTIONS, name_of, scheduler_for, working
+from imagemill.scheduler_names import SCHEDULERS, SPACINGS
 from tests.studio import ASKED, Models, Studio, alone
 from tests.studio import inference as inference
 from tests.studio import model as model

@@ -8,10 +8,11 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_PROMPT, SCHEDULERS
+from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_PROMPT
 from imagemill.http import long_json
 from imagemill.http.fields import GUIDANCE, SEED, SIDE, STEPS, without_length
 from imagemill.http.unknown_fields import UnknownFields
+from imagemill.scheduler_names import SCHEDULERS
 
 Body = TypeVar("Body", bound=BaseModel)
 

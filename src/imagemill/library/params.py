@@ -50,7 +50,7 @@ class Params(TypedDict, total=False):
     seed: int | None
     #: 1 to 10.
     num_images: int
-    #: One of `imagemill.generation.SCHEDULERS`; the model's own if absent.
+    #: One of `imagemill.scheduler_names.SCHEDULERS`; the model's own if absent.
     scheduler: str | None
     #: "png", "jpeg", "webp" or "svg".
     format: Format

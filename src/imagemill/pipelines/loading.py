@@ -11,7 +11,6 @@ import transformers
 from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault
-from imagemill.generation import UNHEEDED
 from imagemill.model_spec import ModelSpec
 from imagemill.pico import parts, reading
 from imagemill.pipelines.cheap_kernels import spare
@@ -26,6 +25,7 @@ from imagemill.pipelines.weights.folders import load_folder
 from imagemill.pipelines.weights.places import locate
 from imagemill.pipelines.weights.precision import device_of, dtype_for
 from imagemill.pipelines.weights.singles import load_single
+from imagemill.scheduler_names import UNHEEDED
 
 log = logging.getLogger(__name__)
 # Naming `parts` in a module makes `from_pretrained` find pico's own classes.

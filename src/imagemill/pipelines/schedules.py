@@ -12,9 +12,9 @@ import torch
 from diffusers import DiffusionPipeline, SchedulerMixin
 
 from imagemill.errors import invalid
-from imagemill.generation import SCHEDULERS
 from imagemill.pipelines.deriving import parameters
 from imagemill.pipelines.families import Family
+from imagemill.scheduler_names import SCHEDULERS
 
 # A scheduler that knows no flow sigmas, and the one that takes the same steps along them.
 FLOW_TWINS: dict[str, str] = {

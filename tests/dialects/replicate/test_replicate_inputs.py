@@ -10,7 +10,7 @@ from imagemill.dialects.replicate.predictors import PREDICTORS, Usual, predictor
 from imagemill.dialects.replicate.predictors.drafts import IGNORED
 from imagemill.dialects.replicate.predictors.inputs import RATIOS, SCHEDULERS
 from imagemill.errors import Fault
-from imagemill.generation import SCHEDULERS as OWN_SCHEDULERS
+from imagemill.scheduler_names import SCHEDULERS as OWN_SCHEDULERS
 from tests.conftest import Serving
 from tests.dialects.replicate.test_replicate import ROOT, SMALL, WAIT, create, data_uri
 from tests.engines import PlainEngine

@@ -15,9 +15,9 @@ from imagemill.dialects.sdapi import bodies, lists, options, samplers, vocabular
 from imagemill.dialects.sdapi.routes import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.generation import SCHEDULERS, UNHEEDED
 from imagemill.http.replies import IGNORED_FIELDS
 from imagemill.job import Status
+from imagemill.scheduler_names import SCHEDULERS, UNHEEDED
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

@@ -15,9 +15,9 @@ from imagemill.dialects.sdapi.options import CHECKPOINT
 from imagemill.dialects.sdapi.read import Plan
 from imagemill.dialects.sdapi.samplers import AUTOMATIC
 from imagemill.dialects.sdapi.vocabulary import TEXTINFO
-from imagemill.generation import UNHEEDED
 from imagemill.images.decode import parameters_of
 from imagemill.job import Job
+from imagemill.scheduler_names import UNHEEDED
 
 VERSION = f"imagemill {__version__}"
 
