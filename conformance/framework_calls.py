@@ -109,6 +109,10 @@ def litellm(url: str) -> Calls:
             "nebius/black-forest-labs/flux-schnell",
             extra_body={"width": 128, "height": 64, "num_inference_steps": 2},
         ),
+        "together size": lambda: generate("together/v1", turbo, size=SIZE, steps=2),
+        "nebius size": lambda: generate(
+            "nebius/v1", "nebius/black-forest-labs/flux-schnell", size=SIZE, quality="standard"
+        ),
         "replicate": lambda: generate("replicate/v1", "replicate/black-forest-labs/flux-dev"),
         "huggingface": lambda: generate("hf-inference", f"huggingface/{FLUX}"),
     }
@@ -227,6 +231,7 @@ def _frames(frames: list[Any]) -> Outcome:
 
 def agno(url: str) -> Calls:
     from agno.tools.dalle import DalleTools
+    from agno.tools.models.nebius import NebiusTools
     from agno.tools.openai import OpenAITools
 
     def gpt(model: str, **params: Any) -> Outcome:
@@ -235,7 +240,12 @@ def agno(url: str) -> Calls:
     def dalle(**params: Any) -> Outcome:
         return _tool(DalleTools(api_key="any", **params).create_image(PROMPT))
 
+    def nebius() -> Outcome:
+        tools = NebiusTools(api_key="any", base_url=f"{url}/nebius/v1", image_size="256x256")
+        return _tool(tools.generate_image(None, PROMPT))
+
     return {
+        "nebius": nebius,
         "openai": lambda: gpt("gpt-image-2", image_size="256x256", image_quality="low"),
         "openai any model": lambda: gpt(FLUX, image_size="256x256", image_quality="low"),
         "openai dalle": lambda: dalle(model="dall-e-2", size="256x256", n=2),
@@ -273,14 +283,43 @@ def gradio(url: str) -> Calls:
 
 def agno_wrapped(url: str) -> Calls:
     from agno.tools.fal import FalTools
+    from agno.tools.replicate import ReplicateTools
 
+    image = "data:image/png;base64," + base64.b64encode(image_file()).decode()
+    slides = "black-forest-labs/flux-schnell"
     return {
+        "fal edit": lambda: _tool(FalTools(api_key="any").image_to_image(None, PROMPT, image)),
+        "replicate": lambda: _tool(
+            ReplicateTools(api_key="any", model=slides).generate_media(None, PROMPT)
+        ),
         "fal": lambda: _tool(
             FalTools(api_key="any", model="fal-ai/flux/dev").generate_media(None, PROMPT)
         ),
         "fal errors": lambda: _tool(
             FalTools(api_key="any", model="fal-ai/flux/dev").generate_media(None, "a" * 100_000)
         ),
+    }
+
+
+def pipecat_wrapped(url: str) -> Calls:
+    import asyncio
+
+    import aiohttp
+    from pipecat.services.fal.image import FalImageGenService
+
+    async def run(steps: int) -> Outcome:
+        async with aiohttp.ClientSession() as session:
+            service = FalImageGenService(
+                key="any", aiohttp_session=session,
+                settings=FalImageGenService.Settings(
+                    image_size={"width": 128, "height": 64}, num_inference_steps=steps
+                ),
+            )  # fmt: skip
+            return _frames([frame async for frame in service.run_image_gen(PROMPT)])
+
+    return {
+        "fal": lambda: asyncio.run(run(2)),
+        "fal errors": lambda: asyncio.run(run(1000)),
     }
 
 
@@ -294,7 +333,7 @@ CALLS = {
         "pipecat": pipecat,
         "pydantic-ai": pydantic_ai,
     },
-    "wrapped": {"agno": agno_wrapped, "gradio": gradio},
+    "wrapped": {"agno": agno_wrapped, "gradio": gradio, "pipecat": pipecat_wrapped},
 }
 
 

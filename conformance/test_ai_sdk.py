@@ -102,6 +102,31 @@ def test_fal_refuses_in_a_sentence(outcomes: Outcomes, major: str) -> None:
     assert "image_size.height: Input should be greater than or equal to 64" in outcome["message"]
 
 
+@shows("fal", "image to image", "inpainting")
+def test_fal_edits(outcomes: Outcomes, major: str) -> None:
+    assert [image.size for image in images(outcomes[major]["fal edit"])] == [(128, 128)]
+    [inpainted] = images(outcomes[major]["fal mask"])
+    assert kept_on_the_right(inpainted)
+
+
+@shows("fal", "any id")
+def test_an_id_of_fal_that_has_no_page_paints(outcomes: Outcomes, major: str) -> None:
+    assert [image.size for image in images(outcomes[major]["fal other id"])] == [SIZE]
+
+
+@shows("fal", "errors")
+def test_what_is_wrong_in_a_list_is_told_as_well(outcomes: Outcomes, major: str) -> None:
+    outcome = outcomes[major]["fal error in a list"]
+    assert (outcome.get("error"), outcome.get("status")) == ("AI_APICallError", 422)
+    assert "scale" in outcome["message"]
+
+
+@shows("replicate", "size")
+def test_replicate_leaves_out_what_it_does_not_know(outcomes: Outcomes, major: str) -> None:
+    [image] = images(outcomes[major]["replicate size"])
+    assert image.format == "PNG"
+
+
 @shows("replicate", "text to image", "aspect ratio")
 def test_replicate_paints_a_ratio(outcomes: Outcomes, major: str) -> None:
     [square] = images(outcomes[major]["replicate seed"])

@@ -127,6 +127,37 @@ def test_litellm_asks_nebius(plain: Outcomes) -> None:
     assert [image.size for image in images(plain["LiteLLM nebius"])] == [SIZE]
 
 
+@pytest.mark.cell("LiteLLM", "together", "size")
+@pytest.mark.cell("LiteLLM", "nebius", "size")
+@pytest.mark.parametrize("door", ["together", "nebius"])
+def test_a_size_in_openais_words_is_no_fault(plain: Outcomes, door: str) -> None:
+    assert len(images(plain[f"LiteLLM {door} size"])) == 1
+
+
+@pytest.mark.cell("agno", "nebius", "text to image")
+def test_agno_asks_nebius(plain: Outcomes) -> None:
+    assert len(images(plain["agno nebius"])) == 1
+
+
+@pytest.mark.cell("agno", "fal", "image to image", "under exec")
+def test_agno_edits_at_fal(wrapped: Outcomes) -> None:
+    assert len(images(wrapped["agno fal edit"])) == 1
+
+
+@pytest.mark.cell("agno", "replicate", "text to image", "under exec")
+def test_agno_asks_replicate(wrapped: Outcomes) -> None:
+    [image] = images(wrapped["agno replicate"])
+    assert image.format == "WEBP"
+
+
+@pytest.mark.cell("pipecat", "fal", "text to image", "errors", "under exec")
+def test_pipecat_asks_fal(wrapped: Outcomes) -> None:
+    assert [image.size for image in images(wrapped["pipecat fal"])] == [SIZE]
+    refused = wrapped["pipecat fal errors"]
+    assert refused.get("error") == "ErrorFrame"
+    assert "num_inference_steps" in refused["message"]
+
+
 SIZES = "Supported values are: '1024x1024', '1024x1536', '1536x1024', 'auto'."
 
 

@@ -49,6 +49,19 @@ const cases = {
   "fal error": {
     model: dev, prompt, size: "128x32", providerOptions: few.fal,
   },
+  "fal edit": {
+    model: fal.image("fal-ai/flux/dev/image-to-image"), prompt: edit, providerOptions: few.fal,
+  },
+  "fal mask": {
+    model: fal.image("fal-ai/flux-lora/inpainting"), prompt: { ...edit, mask: white },
+    providerOptions: few.fal,
+  },
+  "fal other id": { model: fal.image("fal-ai/recraft/v3/text-to-image"), prompt, size },
+  "fal error in a list": {
+    model: fal.image("fal-ai/flux-lora"), prompt, size,
+    providerOptions: { fal: { loras: [{ path: "http://127.0.0.1:1/none.safetensors", scale: 100 }] } },
+  },
+  "replicate size": { model: slides, prompt, size, providerOptions: few.replicate },
   "replicate seed": { model: slides, prompt, seed: 7, providerOptions: few.replicate },
   "replicate ratio": {
     model: slides, prompt, aspectRatio: "16:9", providerOptions: few.replicate,
