@@ -26,6 +26,7 @@ PINS: tuple[str, ...] = (
     "aiodns==4.0.4",
     "gevent==26.9.0",
     "pycurl==7.49.0",
+    "uvloop==0.23.0",
 )
 # By folder: packages of npm, all MIT.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
