@@ -37,7 +37,13 @@ HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "exec.md"
 HOST = "localhost"  # the one name that leads to somebody on every machine
 OURS, THEIRS = "imagemill", "the hosted API"
-PINS = ("aiohttp==3.14.5", "aiodns==4.0.4", "gevent==26.9.0", "pycurl==7.49.0")
+PINS = (
+    "aiohttp==3.14.5",
+    "aiodns==4.0.4",
+    "gevent==26.9.0",
+    "pycurl==7.49.0",
+    "uvloop==0.23.0",
+)
 PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 # They read no roots that can be named for them, or speak no HTTP/1.1.
 REFUSED = {"pycurl", "http2"}
