@@ -20,9 +20,10 @@ from imagemill.engine.events import (
     State,
 )
 from imagemill.errors import Fault, Kind
-from imagemill.generation import UNHEEDED, Format, GeneratedImages, Generation, Input
+from imagemill.generation import Format, GeneratedImages, Generation, Input
 from imagemill.images.encode import encode
 from imagemill.images.provenance import provenance
+from imagemill.scheduler_names import UNHEEDED
 
 SCHEDULER = "FlowMatchEulerDiscreteScheduler"  # of pico, where the caller names none
 TURNS = 10  # of the event loop that a step takes; a real one takes many more
