@@ -35,9 +35,9 @@ from imagemill.generation import (
     MAX_PROMPT,
     MAX_SEED,
     MAX_STEPS,
-    SCHEDULERS,
     Draft,
 )
+from imagemill.scheduler_names import SCHEDULERS
 
 RANDOM = -1  # as a seed
 LONGEST_NAME = 80  # characters of a field's name that are told
