@@ -99,7 +99,7 @@ def litellm(url: str) -> Calls:
         ),
         "openai any model": lambda: generate("openai/v1", f"openai/{FLUX}", size=SIZE, **few),
         "openai errors": lambda: generate("openai/v1", "openai/gpt-image-1", size="512x512"),
-        "openai no model": lambda: generate("openai/v1", "openai/a/b/c"),
+        "openai no model": lambda: generate("openai/v1", "openai/a//c"),
         "openai edit": lambda: edit(model="openai/gpt-image-2", mask=mask, quality="low"),
         "openai variation": vary,
         "together": lambda: generate("together/v1", turbo, n=2, width=128, height=64, steps=2),

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 
+from conformance.wrapping import with_path
+
 HERE = Path(__file__).parent
 LOCKS = HERE / "frameworks"
 FOLDER = HERE / ".frameworks"
@@ -55,7 +57,7 @@ def node_of(major: str) -> str:
 def python(module: str, *arguments: str, **environment: str) -> list[str]:
     """The lines that `module` of this suite writes, run with the frameworks at hand."""
     command = [sys.executable, "-m", module, *arguments]
-    return _lines(command, HERE.parent, environment | {"PYTHONPATH": str(overlay())})
+    return _lines(command, HERE.parent, with_path(overlay()) | environment)
 
 
 def ai_sdk(major: str, code: str, **environment: str) -> list[str]:

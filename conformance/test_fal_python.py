@@ -114,7 +114,7 @@ def test_errors_reach_the_program(exported: dict[str, str]) -> None:
     (told,) = run(
         """
         found = []
-        for change in ({"seed": -1}, {"nope": 1}):
+        for change in ({"seed": -1}, {"num_images": "many"}):
             try:
                 fal_client.subscribe(APP, arguments=SMALL | change)
             except fal_client.FalClientHTTPError as error:
@@ -131,7 +131,7 @@ def test_errors_reach_the_program(exported: dict[str, str]) -> None:
         exported,
     )
     assert told["found"] == [
-        [422, ["body", "seed"]], [422, ["body", "nope"]], [499, "client_cancelled"],
+        [422, ["body", "seed"]], [422, ["body", "num_images"]], [499, "client_cancelled"],
     ]  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def test_every_file_of_the_suite_says_what_it_shows() -> None:
     silent = {
         path.name for path in HERE.glob("test_*.py") if "mark.cell(" not in path.read_text("utf-8")
     }
-    assert silent == set()
+    assert silent == {"test_http_libraries.py"}  # whose table is in docs/exec.md
 
 
 def test_what_is_not_in_the_document_is_found() -> None:

@@ -97,7 +97,8 @@ class TestWebuiapi:
         api.set_options({"sd_model_checkpoint": "imagemill/pico"})
         assert api.util_get_current_model() == "imagemill/pico"
         assert {"Euler", "DPM++ 2M"} <= set(api.util_get_sampler_names())
-        assert sorted(api.util_get_scheduler_names()) == ["automatic", "exponential", "karras"]
+        names = sorted(api.util_get_scheduler_names())
+        assert names == ["automatic", "exponential", "karras", "sgm_uniform"]
 
     @pytest.mark.cell("webuiapi", "sdapi", "lists")
     def test_every_list(self, api: webuiapi.WebUIApi) -> None:

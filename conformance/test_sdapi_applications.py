@@ -48,7 +48,7 @@ def test_the_calls_of_sillytavern(server: str) -> None:
     assert [each["model_name"] for each in get("sd-vae")] == []
     assert isinstance(get("sd-modules"), list)
     names = sorted(each["name"] for each in get("schedulers"))
-    assert names == ["automatic", "exponential", "karras"]
+    assert names == ["automatic", "exponential", "karras", "sgm_uniform"]
     assert get("samplers")[0]["name"]
     title = get("sd-models")[0]["title"]
     chosen = requests.post(

@@ -146,7 +146,7 @@ async def test_an_option_is_kept_only_where_it_is_small_and_can_be_told(
 
 
 async def test_of_many_unknown_options_some_are_told(serving: Serving) -> None:
-    async with serving(PlainEngine()) as client:
+    async with serving(PlainEngine(), strict=True) as client:
         reply = await client.post(f"{V1}/options", json=dict.fromkeys(map(str, range(1000))))
     assert len(reply.json()["detail"]) == 8
 
@@ -158,7 +158,7 @@ async def test_long_bodies_are_read_beside_the_loop(
 ) -> None:
     noted = Noted()
     monkeypatch.setattr(BODIES, "_threads", noted)
-    async with serving(PlainEngine()) as client:
+    async with serving(PlainEngine(), strict=True) as client:
         reply = await client.post(f"{V1}/{path}", json={"no such": "x" * length})
     assert reply.status_code == 422
     assert ("imagemill.dialects.sdapi.routes" in noted.modules) is (length == SHORT)

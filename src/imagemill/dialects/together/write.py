@@ -44,7 +44,9 @@ def models(catalog: Catalog, dedicated: bool) -> list[dict[str, Any]]:
 
     Names of several parts are left out, which Together could not say.
     """
-    models = [model for model in catalog.models().values() if catalog.serves(model.id)]
+    # Closed models are fal's applications, which have no name that Together could say.
+    own = catalog.configured()
+    models = [each for each in catalog.models().values() if each.weights or each.id in own]
     return [_model(each) for each in models if not (dedicated and catalog.find(each.id).stands_in)]
 
 
