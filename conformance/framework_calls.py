@@ -83,7 +83,7 @@ def litellm(url: str) -> Calls:
         file.name = "image.png"
         return read(
             litellm.image_variation(
-                model="openai/dall-e-2", image=file, n=1, size="256x256",
+                model="openai/dall-e-2", image=file, n=1,
                 api_base=f"{url}/openai/v1", api_key="any",
             )
         )  # fmt: skip

@@ -78,7 +78,7 @@ def own_addresses(value: Any) -> Iterator[str]:
     """All addresses of a server in an answer, also within JSON as text."""
     for address in re.findall(r"https?://[^\s\"'\\]+", json.dumps(value)):
         if not re.match(
-            r"https?://([\w.-]+\.)?(fal\.ai|schema\.org|github\.com|w3\.org)/", address
+            r"https?://([\w.-]+\.)?(fal\.ai|schema\.org|github\.com|w3\.org|example\.com)/", address
         ):
             yield address
 

@@ -46,7 +46,7 @@ HF = {"inputs": "a cat", "parameters": SMALL}
 PASSED = {
     "replicate": Case(
         "/replicate/v1/models/black-forest-labs/flux-schnell/predictions",
-        replicate(size="64x64"), ("input.size",), (422, "Additional property size is not allowed"),
+        replicate(quality="high"), ("input.quality",), (422, "Additional property quality is not allowed"),
     ),
     "fal": Case(
         "/fal/run/fal-ai/flux/schnell",
@@ -208,4 +208,4 @@ async def test_a_prediction_s_log_names_what_was_passed_over(serving: Serving) -
     async with serving(PlainEngine()) as client:
         headers = {"prefer": "wait"}
         reply = await client.post(case.path, json=case.body, headers=headers)
-    assert "ignored: input.size is not known" in reply.json()["logs"]
+    assert "ignored: input.quality is not known" in reply.json()["logs"]
