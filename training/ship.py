@@ -1,6 +1,7 @@
 """Puts the parts together, in half precision, as a folder that stock diffusers loads.
 
 python -m training.ship --denoiser runs/pico/denoiser --out src/imagemill/pico/weights/base
+python -m training.ship --control runs/pico/control --out src/imagemill/pico/weights/control
 """
 
 import argparse
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from imagemill.pico import folder
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.tokenizers import NAMES, PlacementTokenizer, SettingTokenizer
+from training import control
 from training import looks as looks_
 from training.looks import Looks
 from training.model import Pico, loaded, prepare
@@ -59,9 +61,11 @@ if __name__ == "__main__":
     parser.add_argument("--denoiser", type=Path, default=Path("runs/pico/denoiser"))
     parser.add_argument("--autoencoder", type=Path, default=Path("runs/pico/vae"))
     parser.add_argument("--looks", type=Path, default=Path("runs/pico/looks"))
+    parser.add_argument("--control", type=Path, help="in place of all others, the ControlNet")
     parser.add_argument("--out", type=Path, default=folder())
     args = parser.parse_args()
-    pipe = made(args.denoiser, args.autoencoder, args.looks)
+    parts = args.denoiser, args.autoencoder, args.looks
+    pipe = control.made(args.control) if args.control else made(*parts)
     pipe.to(torch.float16).save_pretrained(args.out)
     forget_places(args.out)
     print(f"{size(args.out) / 1e6:.1f} MB in {args.out}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from imagemill import pico
 from imagemill.budget import Budget
 from imagemill.catalog import EMBEDDED, Catalog
 from imagemill.catalog.expansion import expand, expand_by_chat
@@ -104,7 +105,7 @@ def assemble(
     )
     folder, most = settings.data_dir / "controlnets", settings.controlnet_bytes
     own = WeightFiles(folder, most, None, fetcher, clock, CONTROL)
-    controls = ControlFiles(settings.controlnets, own)
+    controls = ControlFiles(settings.controlnets | {EMBEDDED: str(pico.folder("control"))}, own)
     disk = disk or Budget(settings.input_disk)
     tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
     incoming, hosts = settings.data_dir / "incoming", _hosts(settings)

@@ -1,16 +1,10 @@
 """Endpoints as data: what is painted where the caller leaves something open."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagemill.catalog.models import OWN
-from imagemill.errors import Fault, Kind
 from imagemill.generation import Defaults, Draft, Generation
 from imagemill.pipelines.families import EMBEDDED
-
-NO_CONTROLNET = (
-    "the embedded model takes no ControlNet; leave it out, or have the operator configure weights "
-    "for this model"
-)
 
 
 @dataclass(frozen=True)
@@ -33,10 +27,11 @@ class Endpoint:
     def generation(self, draft: Draft) -> Generation:
         """What is to be painted, with what the caller left open; a seed left open is drawn.
 
-        Raises a Fault where a value is out of range, or what serves the id cannot follow it.
+        Raises a Fault where a value is out of range. The embedded model has one ControlNet, which
+        stands in for those that are named: they were made for the weights that it stands in for.
         """
         if draft.control is not None and self.source == EMBEDDED:
-            raise Fault(Kind.UNSUPPORTED, NO_CONTROLNET, "control")
+            draft = replace(draft, control=replace(draft.control, path=EMBEDDED))
         return draft.complete(self.id, self.defaults)
 
 

@@ -178,6 +178,7 @@ DENOISERS: dict[str, Rows] = {
     "MultiControlNetModel": _CONTROL_UNET,
     "MultiControlNetUnionModel": _CONTROL_UNET,
     "SD3ControlNetModel": _CONTROL,
+    "PlacementControlNet": _CONTROL,
     "SD3MultiControlNetModel": _CONTROL,
     "FluxControlNetModel": _CONTROL,
     "FluxMultiControlNetModel": _CONTROL,

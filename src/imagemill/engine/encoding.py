@@ -12,6 +12,8 @@ from imagemill.images.provenance import provenance
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.schedules import name_of
 
+OWN_CONTROLNET = "controlnet: the embedded model's own"
+
 
 def encode(active: ActiveGeneration, now: float, safety: Safety = INSTALLED) -> GeneratedImages:
     """now: on the runner's clock. Raises a Fault where images were to be checked and cannot be."""
@@ -29,6 +31,7 @@ def encode(active: ActiveGeneration, now: float, safety: Safety = INSTALLED) -> 
         ignored=(
             *loaded.unknown(generation.prompt),
             *loaded.unheeded(generation.scheduler, generation.spacing),
+            *_stood_in(active),
         ),
         flagged=tuple(flagged) if active.checked else (),
     )
@@ -45,6 +48,12 @@ def _flagged(active: ActiveGeneration, index: int, pixels: Pixels, safety: Safet
     if not active.checked or active.loaded.checks_itself:
         return index in active.flagged
     return safety.flags(pixels, active.generation.safety)
+
+
+def _stood_in(active: ActiveGeneration) -> tuple[str, ...]:
+    """The remark on a ControlNet for which the embedded model's own stands in."""
+    control = active.generation.control
+    return (OWN_CONTROLNET,) if active.loaded.embedded and control and control.acts else ()
 
 
 def _served_by(active: ActiveGeneration) -> str:

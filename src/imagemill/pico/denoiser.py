@@ -60,6 +60,21 @@ def choices(plane: torch.Tensor) -> list[Choice]:
     return [Choice(2 * high + low, *others) for high, low, *others in signs]
 
 
+def controlled(
+    looks: torch.Tensor, control: Sequence[torch.Tensor] | None
+) -> tuple[torch.Tensor, list[torch.Tensor] | None]:
+    """Looks with their placements changed by what `control.PlacementControlNet` gives, a single
+    tensor (n, ROWS, FIELDS + 1), and no hidden states; what any other ControlNet gives is these.
+    """
+    if not control:
+        return looks, None
+    if control[0].shape[1:] != (ROWS, FIELDS + 1):
+        return looks, list(control)
+    change, scale = control[0].split((FIELDS, 1), -1)
+    numbers = looks[..., :FIELDS] + change / scale.clamp(min=1)
+    return torch.cat([numbers, looks[..., FIELDS:]], -1), None
+
+
 # Pipelines load what is of a class that this module has by the name ModelMixin.
 class SketchTransformer(SD3Transformer2DModel, ModelMixin):
     """Reads, beside noisy latents, a sketch of the place and the things that the prompt asks for.
@@ -148,11 +163,12 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
             encoder_hidden_states[:, :-ROWS, : self.config.words_dim],
             encoder_hidden_states[:, -ROWS:],
         )
+        looks, control = controlled(looks, block_controlnet_hidden_states)
         noisy, plane = hidden_states[:, :-1], hidden_states[:, -1:].float()
         sketch = self._sketches(looks, choices(plane), noisy.shape[-2], noisy.shape[-1])
         differing = self.differing(
-            noisy, sketch, words, pooled_projections, timestep,
-            block_controlnet_hidden_states, joint_attention_kwargs, skip_layers,
+            noisy, sketch, words, pooled_projections, timestep, control, joint_attention_kwargs,
+            skip_layers,
         )  # fmt: skip
         sigma = (timestep.float() / 1000)[:, None, None, None]
         velocity = self.velocity(noisy.float(), sketch, differing, sigma, CALM)

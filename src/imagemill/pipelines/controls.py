@@ -10,6 +10,7 @@ import diffusers
 from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault, Kind
+from imagemill.pico.denoiser import SketchTransformer
 from imagemill.pipelines.families import DENOISERS, Task
 
 
@@ -61,6 +62,11 @@ FLUX = ControlFamily(
         "inpaint": "FluxControlNetInpaintPipeline",
     },
 )
+PICO = ControlFamily(
+    "the embedded model",
+    "PlacementControlNet",
+    {"paint": "StableDiffusion3ControlNetPipeline"},
+)
 # By the class that was loaded, diffusers 0.42.1.
 CONTROLLED: dict[str, ControlFamily] = {
     "StableDiffusionPipeline": SD,
@@ -79,6 +85,8 @@ DRAWING = frozenset({"StableDiffusion3ControlNetPipeline"})
 def control_family(pipe: DiffusionPipeline) -> ControlFamily:
     """Raises a Fault where no ControlNet is for the model."""
     family = CONTROLLED.get(type(pipe).__name__)
+    if isinstance(getattr(pipe, "transformer", None), SketchTransformer):
+        family = PICO
     if family is None:
         raise Fault(
             Kind.UNSUPPORTED,

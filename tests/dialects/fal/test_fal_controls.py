@@ -14,6 +14,8 @@ import pytest
 from imagemill.generation import Control
 from imagemill.images.decode import size_of
 from imagemill.model_spec import ModelSpec, controlled
+from imagemill.pico import folder
+from imagemill.pipelines.families import EMBEDDED
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 from tests.jobs.test_weight_files import hosting
@@ -119,11 +121,11 @@ async def test_what_is_wrong_is_said_in_the_words_of_the_page(
     assert engine.submitted == []
 
 
-async def test_the_embedded_model_says_that_it_takes_none(serving: Serving) -> None:
+async def test_the_embedded_model_has_one_of_its_own_for_whatever_is_named(
+    serving: Serving,
+) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        reply = await ask(client, {})
-    (detail,) = reply.json()["detail"]
-    assert (reply.status_code, detail["type"]) == (422, "feature_not_supported")
-    assert detail["loc"] == ["body", "controlnet"]
-    assert "have the operator configure weights for this model" in detail["msg"]
+        reply = await ask(client, {"path": "somebody/canny"})
+    assert reply.status_code == 200, reply.text
+    assert engine.sources == [controlled(EMBEDDED, str(folder("control")))]

@@ -16,6 +16,7 @@ from diffusers import DiffusionPipeline
 
 from imagemill.errors import Fault, Kind
 from imagemill.model_spec import ModelSpec
+from imagemill.pico.control import PlacementControlNet
 from imagemill.pipelines.controls import ControlFamily, control_family, denoiser_of
 from imagemill.pipelines.weights import headers
 from imagemill.pipelines.weights.control_places import CONFIG, FIELD, located
@@ -52,6 +53,7 @@ NETWORKS: tuple[Network, ...] = (
     Network("ControlNetUnionModel", "SDXL", ("control_add_embedding.linear_1.weight",)),
     Network("QwenImageControlNetModel", "Qwen-Image", (_EMBEDDER, "txt_in.weight")),
     Network("FluxControlNetModel", "FLUX.1", (_EMBEDDER,)),
+    Network("PlacementControlNet", "the embedded model", ("reading.weight",)),
     Network("SD3ControlNetModel", "Stable Diffusion 3", ("pos_embed_input.proj.weight",)),
     Network("ControlNetModel", "SDXL", (_HINT, _TEXT_TIME)),
     Network("ControlNetModel", "Stable Diffusion", (_HINT,), _TEXT),
@@ -62,6 +64,7 @@ VERSIONS = {768: " 1", 1024: " 2"}  # of Stable Diffusion, by the length of what
 # What must be equal in the configs of a ControlNet and of the denoiser that it is for.
 FITTING: Mapping[str, tuple[str, ...]] = {
     "ControlNetModel": ("block_out_channels", "layers_per_block", "cross_attention_dim"),
+    "PlacementControlNet": ("in_channels",),
     "SD3ControlNetModel": ("in_channels", "num_attention_heads", "attention_head_dim"),
     "FluxControlNetModel": ("in_channels", "num_attention_heads", "attention_head_dim"),
 }
@@ -90,7 +93,12 @@ def _from_folder(place: Path, family: ControlFamily, denoiser: Any) -> Module:
     _check_modes(config.get("num_mode") is not None)
     for field in FITTING[name]:
         _check_equal(field, config.get(field), denoiser.config.get(field))
-    return load_part(ModelPart(NAME, getattr(diffusers, name), place, denoiser.dtype))
+    return load_part(ModelPart(NAME, _class(name), place, denoiser.dtype))
+
+
+def _class(name: str) -> type[Module]:
+    kind: type[Module] = getattr(diffusers, name, PlacementControlNet)
+    return kind
 
 
 def _described(network: Network, config: Mapping[str, Any]) -> bool:
