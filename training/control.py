@@ -458,7 +458,7 @@ def table(effect: Effect, count: int) -> Iterator[str]:
 
 def made(weights: Path) -> PlacementControlNet:
     """With the weights of a run."""
-    control = PlacementControlNet()
+    control: PlacementControlNet = PlacementControlNet()
     control.load_state_dict(load_file(weights / "model.safetensors"))
     return control
 

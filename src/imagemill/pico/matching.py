@@ -112,7 +112,7 @@ class Matcher(nn.Module):
         )
 
     def forward(self, window: torch.Tensor) -> torch.Tensor:
-        window = window.to(self.drawn[0].weight.dtype)
+        window = window.to(next(self.parameters()).dtype)
         seen = F.normalize(self.seen(window[:, : CHANNELS - 2]), dim=1)
         drawn = self.drawn(window[:, CHANNELS - 2 :])
         alike = _alike_nearby(seen, F.normalize(drawn, dim=1))
@@ -149,7 +149,8 @@ def _alike_nearby(seen: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
     side = 2 * REACH + 1
     around = F.unfold(seen, side, padding=REACH)
     around = around.unflatten(1, (seen.shape[1], side**2)).unflatten(3, seen.shape[2:])
-    return (around * drawn[:, :, None]).sum(1)
+    alike: torch.Tensor = (around * drawn[:, :, None]).sum(1)
+    return alike
 
 
 def likeness(window: torch.Tensor) -> torch.Tensor:
