@@ -46,7 +46,8 @@ HF = {"inputs": "a cat", "parameters": SMALL}
 PASSED = {
     "replicate": Case(
         "/replicate/v1/models/black-forest-labs/flux-schnell/predictions",
-        replicate(quality="high"), ("input.quality",), (422, "Additional property quality is not allowed"),
+        replicate(quality="high"), ("input.quality",),
+        (422, "Additional property quality is not allowed"),
     ),
     "fal": Case(
         "/fal/run/fal-ai/flux/schnell",
