@@ -276,10 +276,10 @@ def parse(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):
         raise invalid("url", "the address cannot be read as a URL; check its spelling") from None
+    if not parsed.scheme:
+        raise invalid("url", "the address has no scheme; write http://host/path")
     if parsed.scheme not in ("http", "https"):
-        raise invalid(
-            "url", f"{parsed.scheme or 'nothing'!r:.20} is no scheme that is fetched; give http(s)"
-        )
+        raise invalid("url", f"{parsed.scheme!r:.20} is no scheme that is fetched; give http(s)")
     if parsed.userinfo:
         raise invalid("url", "the URL has a user name or password; give one without")
     if not _HOST.fullmatch(_host(parsed)):

@@ -18,6 +18,7 @@ ACCELERATIONS: tuple[Acceleration, ...] = get_args(Acceleration)
 
 # A URL with its host. What comes for one is kept, so it is short and plain.
 _HOST = re.compile(r"https?://(?:[^/?#]*@)?([a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])", re.I | re.A)
+_DATA = re.compile(r"\s*data:", re.IGNORECASE)
 MIN_SIDE, MAX_SIDE = 64, 2048  # px
 MAX_STEPS = 150
 MAX_GUIDANCE = 50.0
@@ -265,8 +266,10 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def is_inline(reference: str) -> bool:
-    """Whether a reference is a data URI, the content itself, in whatever case it is written."""
-    return reference[: len(DATA)].lower() == DATA
+    """Whether a reference is a data URI, the content itself, in whatever case it is written, and
+    with blanks before it.
+    """
+    return _DATA.match(reference) is not None
 
 
 def host_of(reference: str | None) -> str:

@@ -59,6 +59,7 @@ BROKEN = base64.encodebytes(base64.b64decode(PICTURE)).decode()
 WRITTEN = {
     "in lines": f"data:image/png;base64,{BROKEN}",
     "in lines of Windows": "data:image/png;base64,\r\n" + BROKEN.replace("\n", "\r\n"),
+    "behind a blank": f" data:image/png;base64,{PICTURE}",
     "in capitals": f"DATA:IMAGE/PNG;BASE64,{PICTURE}",
     "without a type": f"data:;base64,{PICTURE}",
     "with a parameter": f"data:image/png;charset=utf-8;base64,{PICTURE}",

@@ -80,6 +80,7 @@ def test_sizes_are_read_in_every_usual_form(
         ({"guidance": 2}, "guidance_scale", 2),
         ({"format": "jpg"}, "format", "jpeg"),
         ({"output_format": "webp"}, "format", "webp"),
+        ({"output_format": "PNG"}, "format", "png"),
         ({}, "format", "jpeg"),
         ({"enhance_prompt": True}, "expand", True),
         ({"seed": -1}, "seed", None),
@@ -107,6 +108,7 @@ def test_counts_formats_and_the_rest_are_read_by_any_usual_name(
         {"reference_image_url": IMAGE},
         {"control_image_url": IMAGE},
         {"images": [{"url": IMAGE}]},
+        {"image_urls": ["", IMAGE]},
         {"subject_image": IMAGE},
         {"image_url": IMAGE, "mask_url": ""},
     ],
@@ -141,6 +143,7 @@ def test_an_image_without_words_is_painted_over_all_the_same() -> None:
         ({"image_urls": [IMAGE, OTHER, IMAGE]}, ("image_urls[1]",)),
         ({"human_image_url": IMAGE, "garment_image_url": OTHER}, ("garment_image_url",)),
         ({"image": "a photo"}, ("image",)),
+        ({"loras": [5, IMAGE, {"scale": 1}]}, ("loras[0]", "loras[2]")),
         ({"x" * 200: 1}, ("x" * 80,)),
     ],
 )
@@ -148,6 +151,32 @@ def test_what_is_not_understood_is_dropped_and_named(
     fields: dict[str, Any], names: tuple[str, ...]
 ) -> None:
     assert taken(**fields)[1] == names
+
+
+@pytest.mark.parametrize("nothing", [None, "", []])
+def test_a_field_that_says_nothing_is_not_named_as_dropped(nothing: Any) -> None:
+    draft = read(negative_prompt=nothing, image_url=nothing, mask_url=nothing, nag_scale=nothing)
+    assert (draft.image, draft.mask, draft.negative_prompt) == (None, None, "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image_url": "iVBORw0KGgo"}, "image_url: the address has no scheme"),
+        ({"image_url": "/files/a.png"}, "image_url: the address has no scheme"),
+        ({"image_urls": ["ftp://a.test/1.png"]}, "image_url: 'ftp' is no scheme that is fetched"),
+        ({"prompt": ["a cat"]}, "prompt: a list is not a string"),
+    ],
+)
+async def test_nothing_else_is_painted_for_an_image_or_a_prompt_that_cannot_be_read(
+    serving: Serving, fields: dict[str, Any], message: str
+) -> None:
+    body = {"prompt": "a cat", "image_size": "64x64", **fields}
+    async with serving(PlainEngine()) as client:
+        reply = await client.post("/fal/run/fal-ai/flux-general", json=body, headers=KEY)
+    assert reply.status_code == 422
+    assert reply.json()["message"].startswith(message)
 
 
 @pytest.mark.parametrize(

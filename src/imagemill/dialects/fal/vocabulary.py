@@ -4,6 +4,7 @@ The words and codes are those of fal's documentation of its queue and of its err
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,8 +114,7 @@ class InvalidInput(Fault):
     """An input with everything that is wrong with it."""
 
     def __init__(self, details: list[InputError]) -> None:
-        wrong = (f"{'.'.join(map(str, each.loc))}: {each.message}" for each in details)
-        super().__init__(Kind.INVALID, "; ".join(wrong))
+        super().__init__(Kind.INVALID, "; ".join(_placed(one.loc, one.message) for one in details))
         self.details = details
 
 
@@ -158,7 +158,12 @@ def plainly(body: dict[str, Any]) -> str:
     detail = body["detail"]
     if isinstance(detail, str):
         return detail
-    return "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in detail)
+    return "; ".join(_placed(one["loc"][1:], one["msg"]) for one in detail)
+
+
+def _placed(loc: Sequence[str | int], message: str) -> str:
+    """What is wrong, behind the field that it is wrong with; the whole body has no name."""
+    return f"{'.'.join(map(str, loc))}: {message}" if loc else message
 
 
 def error_headers(fault: Fault) -> dict[str, str]:

@@ -29,7 +29,7 @@ WRAPS_DATA = ("replicate-python/", "replicate-javascript/")
 
 VERSION = r"^([0-9a-f]{64}|[A-Za-z0-9][\w-]*/[\w-]+(:[0-9a-f]{64})?)$"
 
-_ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://|\s*data:", re.IGNORECASE)
 _WAIT = re.compile(r"wait(?:\s*=\s*\"?(\d{1,9})\"?)?(?:\s*;.*)?", re.ASCII | re.IGNORECASE)
 _LIFE = re.compile(r"(?:(\d{1,5})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s?)?", re.ASCII)
 Body = TypeVar("Body", bound=BaseModel)

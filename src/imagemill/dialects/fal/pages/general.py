@@ -50,7 +50,8 @@ FIRST = (
 )  # fmt: skip
 _IMAGE = re.compile(r"(?!\w*mask_)(\w+_)?images?(_urls?)?", re.ASCII)
 _MASK = re.compile(r"(\w+_)?masks?(_image)?(_urls?)?", re.ASCII)
-_ADDRESS = re.compile(r"https?://|data:", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://|\s*data:", re.IGNORECASE)
+_URLS = re.compile(r"_urls?$", re.ASCII)
 _EDITS = re.compile(r"(?:^|[/-])(edit|image-to-image|inpaint(ing)?|redux|reframe|remix|fill)$")
 
 
@@ -126,9 +127,11 @@ def _is_ratio(value: Any) -> bool:
     return value in usual.OF_IMAGE or usual.ratio_of(value) is not None
 
 
+# What may be a list or an object; `prompt` is told that it may not.
+_OF_SEVERAL = ("prompt", "loras", *usual.SIZE_NAMES)
 # Whether a text is understood, by the field that it stands in.
 _CHOICES: Mapping[str, Callable[[str], bool]] = {
-    **dict.fromkeys(usual.NAMES["format"], usual.FORMATS.__contains__),
+    **dict.fromkeys(usual.NAMES["format"], lambda name: usual.format_of(name) is not None),
     **dict.fromkeys(usual.SIZE_NAMES, _is_size),
     **dict.fromkeys(usual.RATIO_NAMES, _is_ratio),
     "acceleration": ACCELERATIONS.__contains__,
@@ -141,6 +144,7 @@ def understood(value: Any) -> tuple[Any, tuple[str, ...]]:
     """What of an input means something here, its images under one name; the names of the rest."""
     if not isinstance(value, dict):
         return value, ()
+    value = {name: each for name, each in value.items() if each not in (None, "", [])}
     images, masks = _addresses(value, _IMAGE), _addresses(value, _MASK)
     taken = {name: each for name, each in value.items() if _is_taken(name, each)}
     rest = [name for name in value if name not in {*taken, *images, *masks, *IGNORED}]
@@ -152,6 +156,7 @@ def understood(value: Any) -> tuple[Any, tuple[str, ...]]:
         taken["mask_url"] = next(iter(masks.values()))[0]
     elif masks:
         rest += masks
+    rest += _no_loras(taken.get("loras"))
     return taken, tuple(f"{name:.{LONGEST_NAME}}" for name in rest)
 
 
@@ -161,23 +166,33 @@ def _is_taken(name: str, value: Any) -> bool:
         return False
     if isinstance(value, str) and name in _CHOICES:
         return _CHOICES[name](value)
-    return not isinstance(value, dict | list) or name in ("loras", *usual.SIZE_NAMES)
+    return not isinstance(value, dict | list) or name in _OF_SEVERAL
+
+
+def _no_loras(value: Any) -> Iterator[str]:
+    """The names of those members of a list that are no LoRA in any usual form."""
+    for place, each in enumerate(value if isinstance(value, list) else ()):
+        if usual.lora_of(each) is None:
+            yield f"loras[{place}]"
 
 
 def _addresses(value: Mapping[str, Any], names: re.Pattern[str]) -> dict[str, list[str]]:
     """The images of fields that are named so, the names that count most first."""
     named = sorted(filter(names.fullmatch, value), key=lambda name: _rank(name))
-    return {name: urls for name in named if (urls := [*_urls(value[name])])}
+    return {name: urls for name in named if (urls := [*_urls(name, value[name])])}
 
 
 def _rank(name: str) -> int:
     return FIRST.index(name) if name in FIRST else len(FIRST)
 
 
-def _urls(value: Any) -> Iterator[str]:
+def _urls(name: str, value: Any) -> Iterator[str]:
+    """The addresses in a field. Where its name says that it holds one, a text that is none is
+    among them, to be refused: painting something else for it would surprise.
+    """
     for each in value if isinstance(value, list) else [value]:
         url = each.get("url") if isinstance(each, dict) else each
-        if isinstance(url, str) and _ADDRESS.match(url):
+        if isinstance(url, str) and (_ADDRESS.match(url) or (url and _URLS.search(name))):
             yield url
 
 

@@ -55,7 +55,7 @@ def draft(values: Mapping[str, Any], format: Format = "jpeg") -> Draft:
     """
     image, mask = _first(values, IMAGE_NAMES), _first(values, MASK_NAMES)
     said = {meaning: _first(values, names) for meaning, names in NAMES.items()}
-    said["format"] = FORMATS[said["format"] or format]
+    said["format"] = format_of(said["format"] or format)
     said["prompt"] = said["prompt"] or ""
     if not said["prompt"].strip() and image is not None:
         said["prompt"] = UNSAID
@@ -71,6 +71,11 @@ def draft(values: Mapping[str, Any], format: Format = "jpeg") -> Draft:
         image_sized=image is not None and (width, height) == (None, None),
         loras=tuple(lora for each in values.get("loras") or () if (lora := lora_of(each))),
     )
+
+
+def format_of(name: str) -> Format | None:
+    """A format of files by its name, in whatever case; None where it is none."""
+    return FORMATS.get(name.lower())
 
 
 def _first(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
