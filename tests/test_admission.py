@@ -18,6 +18,7 @@ from starlette.types import Message
 from imagemill.admission import EXPOSED, OPEN, SHOWN, Names
 from imagemill.app import create_app
 from imagemill.errors import Fault
+from imagemill.http import replies
 from imagemill.settings import Settings, load
 from tests.engines import PlainEngine
 from tests.painting_calls import CALLS
@@ -199,7 +200,8 @@ async def test_a_page_that_the_operator_lists_may_call_and_read(
     assert reply.status_code == asked.status_code == 200
     for each in (reply, asked):
         assert each.headers["access-control-allow-origin"] in (PAGE, "*")
-    assert "x-imagemill-model" in reply.headers["access-control-expose-headers"]
+    exposed = {*reply.headers["access-control-expose-headers"].split(", ")}
+    assert {*replies.HEADERS, replies.PAGE} <= exposed
     assert asked.headers["access-control-allow-headers"] == "authorization,x-fal-runner-hint"
     assert asked.headers["access-control-allow-private-network"] == "true"
     assert (other.status_code == 200) is (origins == ["*"])

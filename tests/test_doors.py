@@ -17,9 +17,9 @@ DETAILS = {"code": None, "param": None, "type": "invalid_request_error"}
 ERRORS: Mapping[str, Any] = {
     "/hf-inference/models/a/b": FLAT,
     "/models/a/b": FLAT,
-    "/fal/run/fal-ai/flux/dev": {"detail": ..., "error_type": str},
-    "/fal/rest/storage/upload/initiate": {"detail": ..., "error_type": str},
-    "/fal-ai/flux/dev": {"detail": ..., "error_type": str},
+    "/fal/run/fal-ai/flux/dev": {"detail": ..., "error_type": str, "message": ...},
+    "/fal/rest/storage/upload/initiate": {"detail": ..., "error_type": str, "message": ...},
+    "/fal-ai/flux/dev": {"detail": ..., "error_type": str, "message": ...},
     "/replicate/v1/predictions": {"title": str, "detail": ..., "status": int, "error": ...},
     "/openai/v1/images/generations": {"error": {"message": ...} | DETAILS},
     "/together/v1/images/generations": {"error": {"message": ...} | DETAILS},

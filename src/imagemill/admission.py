@@ -52,7 +52,7 @@ EXPOSED = (
     *("x-imagemill-model", "x-imagemill-seed", "x-imagemill-cache", "x-imagemill-ignored"),
     *("x-imagemill-size", "x-compute-characters", "x-compute-images", "x-compute-time"),
     *("openai-processing-ms", "www-authenticate", "allow", "accept-encoding", "link"),
-    "x-imagemill-ignored-fields",
+    *("x-imagemill-ignored-fields", "x-imagemill-page", "x-imagemill-flagged"),
     *("retry-after", "location", "etag", "content-range", "content-disposition", "accept-ranges"),
 )
 PREFLIGHT_SECONDS = 7200  # that a browser need not ask again; Chromium remembers none for longer

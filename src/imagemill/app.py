@@ -7,6 +7,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -78,6 +79,7 @@ def create_app(
         app.include_router(routes(context))
     app.include_router(fal.proxy.routes(app.router))
     app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_parameters)
     app.add_middleware(HeadMiddleware, SHOWN)
     app.add_middleware(SlowRetryMiddleware, hf_inference.IMPATIENT)
     app.add_middleware(Admission, settings)
@@ -182,6 +184,13 @@ def _server_routes(context: AppContext) -> APIRouter:
     )
     router.add_api_route("/metrics", metrics, methods=["GET"], response_class=Response)
     return router
+
+
+async def _refuse_parameters(request: Request, error: Exception) -> Response:
+    """Something is wrong with the parameters in the URL."""
+    assert isinstance(error, RequestValidationError)
+    wrong = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+    return refuse(path_of(request.scope), request.headers, Fault(Kind.INVALID, wrong))
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

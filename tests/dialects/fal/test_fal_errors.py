@@ -84,3 +84,20 @@ async def test_nothing_costs_anything(serving: Serving) -> None:
         for wrong, status in (("", 422), ("?endpoint_id=fal-ai/veo3", 404)):
             reply = await client.get(f"/fal/api/v1/models/pricing{wrong}")
             assert (reply.status_code, bool(reply.json()["message"])) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "name"),
+    [
+        ("/fal/api/v1/models?limit=0", 422, "limit"),
+        ("/fal/openapi.json", 422, "endpoint_id"),
+        ("/fal/cdn/files/nothing.png", 404, "file"),
+        ("/fal/proxy", 400, "x-fal-target-url"),
+    ],
+)
+async def test_errors_beside_the_applications_have_a_message_as_well(
+    serving: Serving, path: str, status: int, name: str
+) -> None:
+    async with serving(PlainEngine()) as client:
+        reply = await client.get(path)
+    assert (reply.status_code, name in reply.json()["message"]) == (status, True), reply.text

@@ -199,7 +199,8 @@ async def test_other_verbs_are_refused(verb: str) -> None:
     async with client_of(make_app(Seen())) as client:
         reply = await client.request(verb, PATH, headers={TARGET: "https://fal.run/a/b"})
     assert (reply.status_code, reply.headers["allow"]) == (405, "GET, POST, PUT")
-    assert reply.json() == {"detail": f"{verb} is not passed on; use one of GET, POST, PUT"}
+    message = f"{verb} is not passed on; use one of GET, POST, PUT"
+    assert reply.json() == {"detail": message, "message": message}
 
 
 @pytest.mark.parametrize("target", ["https://fal.run/fal/proxy", "https://queue.fal.run/proxy"])
@@ -257,7 +258,10 @@ async def test_a_path_that_nobody_has_is_told_in_json() -> None:
     app.include_router(router)
     async with client_of(app) as client:
         reply = await client.get(PATH, headers={TARGET: "https://fal.run/a/b"})
-    assert (reply.status_code, reply.json()) == (404, {"detail": "Not Found"})
+    assert (reply.status_code, reply.json()) == (
+        404,
+        {"detail": "Not Found", "message": "Not Found"},
+    )
 
 
 async def test_an_address_below_a_root_path_is_found() -> None:

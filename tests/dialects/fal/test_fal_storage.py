@@ -185,7 +185,7 @@ async def test_a_token_lets_upload_for_an_hour(both: Site) -> None:
     assert (file.caller, file.content_type, file.size) == (CALLER, "image/png", len(CONTENT))
     both.clock.now += 3600
     late = await both.client.post(url, content=CONTENT, headers=headers)
-    assert (late.status_code, list(late.json())) == (401, ["detail"])
+    assert (late.status_code, list(late.json())) == (401, ["detail", "message"])
 
 
 @pytest.mark.anyio
@@ -333,7 +333,7 @@ async def test_wrong_parts_are_told(here: Site) -> None:
     wrong: list[Any] = [[], [{"partNumber": 1, "etag": "x"}], [{"partNumber": "1", "etag": "x"}], 1]
     for body in ({}, *({"parts": parts} for parts in wrong)):
         reply = await here.client.post(f"{url}/complete", json=body)
-        assert (reply.status_code, list(reply.json())) == (400, ["detail"])
+        assert (reply.status_code, list(reply.json())) == (400, ["detail", "message"])
 
 
 # Bounds.
@@ -506,7 +506,8 @@ async def test_caches_forget_a_file_when_it_expires(here: Site) -> None:
     here.clock.now += 60
     reply = await here.get(file)
     assert reply.status_code == 404
-    assert reply.json() == {"detail": "there is no such file, or no longer"}
+    message = "there is no such file, or no longer"
+    assert reply.json() == {"detail": message, "message": message}
 
 
 @pytest.mark.anyio
@@ -560,7 +561,7 @@ async def test_a_private_file_is_only_for_the_credential_it_came_with(
         for stranger in ("", "Key other", "Bearer wrong", f"Key {CALLER}"):
             headers = {"authorization": stranger} if stranger else {}
             theirs = await both.client.get(url, headers=headers)
-            assert (theirs.status_code, list(theirs.json())) == (status, ["detail"])
+            assert (theirs.status_code, list(theirs.json())) == (status, ["detail", "message"])
 
 
 @pytest.mark.anyio

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imagemill.dialects.fal import vocabulary
 from imagemill.http.addresses import plain
 from imagemill.http.hosts import FAL_CDN, hosts_below
 
@@ -72,7 +73,8 @@ class FalProxy:
         except HTTPException as error:
             if begun:
                 raise
-            refusal = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+            body = vocabulary.in_words(error.detail)
+            refusal = JSONResponse(body, error.status_code, error.headers)
             await refusal(scope, receive, send)
 
 

@@ -170,7 +170,7 @@ class Fal:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         verb, answer = ANSWERS[match["end"]]
         if request.method != verb:
-            return JSONResponse({"detail": "Method Not Allowed"}, 405, {"allow": verb})
+            return JSONResponse(vocabulary.in_words("Method Not Allowed"), 405, {"allow": verb})
         return await answer(self, request, job)
 
     async def _status(self, request: Request, job: Job) -> Response:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 
-from imagemill.dialects.fal import upload_body
+from imagemill.dialects.fal import upload_body, vocabulary
 from imagemill.dialects.fal.lifecycle import bearer, check_form, file_lifecycle
 from imagemill.dialects.fal.upload_body import UploadLimits
 from imagemill.errors import Fault, Kind, invalid
@@ -123,7 +123,7 @@ class Storage:
         if not keys.guarded(key):
             raise _NO_FILE
         message = "this file is private; send the credential that it was made with"
-        return JSONResponse({"detail": message}, 403)
+        return JSONResponse(vocabulary.in_words(message), 403)
 
     async def _initiate(self, request: Request, parts: bool) -> Response:
         kind = request.query_params.get("storage_type", STORAGE_TYPES[0])

@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
+from imagemill.dialects.fal import vocabulary
 from imagemill.errors import Fault, Kind
 from imagemill.http import content_coding, json_body, replies
 from imagemill.http.request_body import USUAL, Arrival, announced
@@ -111,7 +112,7 @@ async def _refuse(request: Request, fault: Fault, limits: UploadLimits) -> Respo
     if "expect" not in request.headers:  # else nothing was sent yet
         await _drain(request, limits)
     status, headers = STATUSES.get(fault.kind, 500), replies.fault_headers(fault)
-    return JSONResponse({"detail": fault.message}, status, headers)
+    return JSONResponse(vocabulary.in_words(fault.message), status, headers)
 
 
 async def _drain(request: Request, limits: UploadLimits) -> None:

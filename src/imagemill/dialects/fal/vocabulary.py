@@ -153,6 +153,11 @@ def router_urls(base: str, model: str, id: str) -> dict[str, str]:
     }
 
 
+def in_words(message: str) -> dict[str, Any]:
+    """An error that is a text alone, as of fal's storage."""
+    return {"detail": message, "message": message}
+
+
 def plainly(body: dict[str, Any]) -> str:
     """An error in one string, which is all that many clients show."""
     detail = body["detail"]
