@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from imagemill.budget import Budget
 from imagemill.errors import Fault, Kind
-from imagemill.http.content_coding import PIECE, Gzip, unpacker
+from imagemill.http.content_coding import MOST_MEMBERS, PIECE, Gzip, unpacker
 from imagemill.http.request_body import COPIES, Bodies, Pace, settled
 from tests.conftest import Serving
 from tests.dialects.openai.test_openai_edits import png
@@ -131,6 +131,14 @@ async def read(bodies: Bodies, *pieces: bytes) -> bytes:
         return await bodies.read(scope, receive, LIMIT)
     finally:
         settled(scope)
+
+
+async def test_millions_of_empty_members_held_up_everybody(tmp_path: Path) -> None:
+    member = gzip.compress(b"a")
+    content = member * MOST_MEMBERS
+    assert await read(Bodies(folder=tmp_path), content[:99], content[99:]) == b"a" * MOST_MEMBERS
+    with pytest.raises(Fault, match=f"more than {MOST_MEMBERS} members of gzip; pack it as one"):
+        list(Gzip().pieces(content + member))
 
 
 async def test_a_bomb_is_unpacked_no_further_than_the_limit(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from imagemill.errors import Fault, Kind, invalid
 
 READ = "gzip"  # what `accept-encoding` of a refusal names
 MOST_PACKED = 2  # times the limit of a body, that its packed form may have
+# Of one body. Each costs as much as a few kilobytes, whatever is in it: a body of many megabytes
+# may have millions of empty ones. Who packs blocks of 64 KiB apart, as bgzip does, stays far below.
+MOST_MEMBERS = 4096
 PIECE = 2**18  # bytes that are unpacked at a time: the work of about a millisecond
 
 _WAY_OUT = "send it whole, or leave out content-encoding"
@@ -32,6 +35,7 @@ class Gzip:
     def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
         self._begun = False  # anything of the member has come
+        self._ended = 0  # members that are whole
 
     def pieces(self, packed: bytes) -> Iterator[bytes]:
         """What comes of the next bytes, in pieces of at most PIECE bytes: who has enough takes no
@@ -39,7 +43,7 @@ class Gzip:
         """
         while packed:
             if self._member.eof:
-                self._member, self._begun = zlib.decompressobj(_GZIP), False
+                self._next_member()
             self._begun = True
             try:
                 piece = self._member.decompress(packed, PIECE)
@@ -48,6 +52,13 @@ class Gzip:
             packed = self._member.unconsumed_tail or self._member.unused_data
             if piece:
                 yield piece
+
+    def _next_member(self) -> None:
+        self._ended += 1
+        if self._ended >= MOST_MEMBERS:
+            message = f"the body has more than {MOST_MEMBERS} members of gzip; pack it as one"
+            raise invalid("body", message)
+        self._member, self._begun = zlib.decompressobj(_GZIP), False
 
     def end(self) -> None:
         """Raises a Fault where the last member is not whole."""
