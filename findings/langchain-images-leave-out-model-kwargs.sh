@@ -13,14 +13,16 @@ python3 -m venv "$folder/venv"
 
 "$folder/venv/bin/python" - <<'PYTHON' 2>"$folder/stderr" || { cat "$folder/stderr"; exit 1; }
 import http.server
+import io
 import json
+import logging
 import threading
 from importlib.metadata import version
 
 from langchain_community.utilities.dalle_image_generator import DallEAPIWrapper
 
 assert version("langchain-community") == "0.4.2"
-bodies = []
+bodies, told = [], io.StringIO()
 
 
 class Images(http.server.BaseHTTPRequestHandler):
@@ -40,8 +42,10 @@ class Images(http.server.BaseHTTPRequestHandler):
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Images)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 place = {"api_key": "any", "base_url": f"http://127.0.0.1:{server.server_address[1]}"}
-painter = DallEAPIWrapper(model_kwargs={"style": "natural", "user": "u"}, **place)
+logging.basicConfig(stream=told)
+painter = DallEAPIWrapper(style="natural", model_kwargs={"user": "u"}, **place)
 assert painter.model_kwargs == {"style": "natural", "user": "u"}
+assert "style was transferred to model_kwargs" in told.getvalue()
 painter.run("a red cat")
 print(*sorted(bodies[0]))
 assert sorted(bodies[0]) == ["model", "n", "prompt", "size"]
