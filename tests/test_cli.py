@@ -73,7 +73,7 @@ def test_python_can_run_the_package() -> None:
         (["cat", "--guidance-scale", "nan"], "guidance_scale nan is out of range"),
         (["cat", "--seed", "-1"], "seed -1 is out of range"),
         (["cat", "--seed", str(2**64)], "is out of range"),
-        (["cat", "--num-images", "9"], "num_images 9 is out of range"),
+        (["cat", "--num-images", "11"], "num_images 11 is out of range"),
         (["cat", "--scheduler", "Nonesuch"], "unknown scheduler 'Nonesuch'"),
         (["cat", "--format", "gif"], "unknown format 'gif'; one of png, jpeg, webp"),
         (["cat", "--output", "cat.gif"], "cat.gif is no picture's name"),
