@@ -15,10 +15,11 @@ from imagemill.model_spec import controlled
 from imagemill.pico import folder
 from imagemill.pico.looks import FIELDS, ROWS, Choice, Field
 from imagemill.pico.matching import edges
-from training.control import SIDE, Effect, box_of, placed, shipped
+from training.control_effect import SIDE, Effect, placed, shipped
+from training.control_images import box_of
 
 LATENT, MAP = 32, 128  # positions of an image's latents, px of its map
-SEEDS = 20  # `python -m training.control --measure 100` has more
+SEEDS = 20  # `python -m training.control_effect --measure 100` has more
 TURNED = Choice(turned=True)
 
 
