@@ -273,7 +273,7 @@ class Runner:
         trajectory = self.trajectories[number]
         group = call.group if self.exact.shares(call) else number
         most = self.limits.rows(call.group)
-        left = 0 if call.facts.early else trajectory.left
+        left = -1 if call.facts.early else trajectory.left
         return ParkedCall(
             number, group, _cost(call), left, trajectory.since, call.heavy, call.rows, most
         )
