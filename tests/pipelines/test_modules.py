@@ -27,6 +27,7 @@ ELSEWHERE = {
     "OverlappingAutoencoder": "imagemill.pico.autoencoder",
     "SettingEncoder": "imagemill.pico.setting",
     "LookEncoder": "imagemill.pico.looks",
+    "PlacementControlNet": "imagemill.pico.control",
     "SketchTransformer": "imagemill.pico.denoiser",
     "ChatGLMModel": "diffusers.pipelines.kolors.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
