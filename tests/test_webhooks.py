@@ -448,7 +448,7 @@ async def test_a_message_that_cannot_be_made_keeps_no_secret_and_is_tried_again(
 
 
 async def test_a_dead_delivery_can_be_brought_back(office: Office) -> None:
-    async with receiving(302, 200) as receiver:
+    async with receiving(410, 200) as receiver:
         await office.owe("a", url=receiver.url)
         await office.courier.step()
         assert [each.job for each in await office.table.dead(limit=10)] == ["a"]
