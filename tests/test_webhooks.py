@@ -448,14 +448,16 @@ async def test_a_message_that_cannot_be_made_keeps_no_secret_and_is_tried_again(
 
 
 async def test_a_dead_delivery_can_be_brought_back(office: Office) -> None:
-    async with receiving(410, 200) as receiver:
+    async with receiving() as receiver:
+        office.private.add(receiver.url)  # which no attempt will change
         await office.owe("a", url=receiver.url)
         await office.courier.step()
         assert [each.job for each in await office.table.dead(limit=10)] == ["a"]
+        office.private.remove(receiver.url)
         assert await office.table.retry("a", office.clock.now)
         assert await office.courier.step() == 1
     assert await office.table.dead(limit=10) == []
-    assert receiver.told[0] == receiver.told[1]
+    assert len(receiver.told) == 1
     assert (await office.look("a")).delivered == NOW
 
 
