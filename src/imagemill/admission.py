@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imagemill import doors
 from imagemill.errors import Fault, Kind
 from imagemill.host_routing import FILES
+from imagemill.http import replies
 from imagemill.http.addresses import HOST, path_of
 from imagemill.http.hosts import HOSTS
 from imagemill.http.identity import LOCAL
@@ -49,10 +50,9 @@ POLICY_VIOLATION = 1008
 EXPOSED = (
     *("x-fal-request-id", "x-fal-request-timeout-type", "x-fal-error-type", "x-fal-needs-retry"),
     *("x-fal-retryable", "x-request-id", "x-error-message", "x-error-code", "x-should-retry"),
-    *("x-imagemill-model", "x-imagemill-seed", "x-imagemill-cache", "x-imagemill-ignored"),
-    *("x-imagemill-size", "x-compute-characters", "x-compute-images", "x-compute-time"),
+    *(*replies.HEADERS, replies.PAGE, "x-imagemill-size"),
+    *("x-compute-characters", "x-compute-images", "x-compute-time"),
     *("openai-processing-ms", "www-authenticate", "allow", "accept-encoding", "link"),
-    *("x-imagemill-ignored-fields", "x-imagemill-page", "x-imagemill-flagged"),
     *("retry-after", "location", "etag", "content-range", "content-disposition", "accept-ranges"),
 )
 PREFLIGHT_SECONDS = 7200  # that a browser need not ask again; Chromium remembers none for longer

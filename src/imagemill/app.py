@@ -7,6 +7,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
@@ -19,7 +20,7 @@ from imagemill.budget import Budget
 from imagemill.catalog import Catalog
 from imagemill.connections import Connections, Limits, most_connections, protocols
 from imagemill.dialects import fal, hf_inference
-from imagemill.doors import DIALECTS, refuse
+from imagemill.doors import DIALECTS, dialect_of, refuse
 from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
 from imagemill.host_routing import HostRouting
@@ -189,6 +190,8 @@ def _server_routes(context: AppContext) -> APIRouter:
 async def _refuse_parameters(request: Request, error: Exception) -> Response:
     """Something is wrong with the parameters in the URL."""
     assert isinstance(error, RequestValidationError)
+    if dialect_of(path_of(request.scope)).plain:
+        return await request_validation_exception_handler(request, error)
     wrong = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
     return refuse(path_of(request.scope), request.headers, Fault(Kind.INVALID, wrong))
 

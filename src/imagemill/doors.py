@@ -26,11 +26,14 @@ Refuse = Callable[[Headers, Fault], Response]
 
 @dataclass(frozen=True)
 class Dialect:
-    """refuse: tells of a fault, to who sent the headers. below: how its paths begin."""
+    """refuse: tells of a fault, to who sent the headers. below: how its paths begin. plain: wrong
+    parameters in the URL are told as FastAPI does by itself, which its own API is made with.
+    """
 
     routes: Callable[[AppContext], APIRouter]
     refuse: Refuse
     below: tuple[str, ...]
+    plain: bool = False
 
 
 def _alike(refuse: Callable[[Fault], Response]) -> Refuse:
@@ -47,13 +50,17 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect(together.routes, together.refuse, ("/together/",)),
     Dialect(nebius.routes, nebius.refuse, ("/nebius/",)),
     Dialect(nebula.routes, _alike(nebula.refuse), ("/nebula/",)),
-    Dialect(sdapi.routes, _alike(sdapi.refuse), ("/sdapi/", "/queue/")),
+    Dialect(sdapi.routes, _alike(sdapi.refuse), ("/sdapi/", "/queue/"), plain=True),
     Dialect(hub.routes, _alike(hub.refuse), ("/api/",)),
     Dialect(flat.routes, _alike(flat.refuse), ("",)),
 )
 
 
+def dialect_of(path: str) -> Dialect:
+    """The dialect that a path belongs to."""
+    return next(each for each in DIALECTS if path.startswith(each.below))
+
+
 def refuse(path: str, headers: Headers, fault: Fault) -> Response:
     """A refusal in the words of the dialect that the path belongs to."""
-    dialect = next(each for each in DIALECTS if path.startswith(each.below))
-    return dialect.refuse(headers, fault)
+    return dialect_of(path).refuse(headers, fault)

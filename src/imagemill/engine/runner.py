@@ -273,10 +273,10 @@ class Runner:
         trajectory = self.trajectories[number]
         group = call.group if self.exact.shares(call) else number
         most = self.limits.rows(call.group)
-        left = -1 if call.facts.early else trajectory.left
         return ParkedCall(
-            number, group, _cost(call), left, trajectory.since, call.heavy, call.rows, most
-        )
+            number, group, _cost(call), trajectory.left, trajectory.since, call.heavy, call.rows,
+            most, call.facts.early,
+        )  # fmt: skip
 
     def _compute(
         self, calls: Sequence[ModuleCall], threads: int, again: bool = True

@@ -26,10 +26,10 @@ class ParkedCall:
     """One parked call.
 
     id: of the trajectory. group: calls of one group may share a forward. cost: of this call, in
-    tokens times rows. left: cost of all calls that the trajectory still has to make, or -1 for one
-    after which it joins others. since: the scheduler's clock when it parked. heavy: it takes all
-    processors. rows: of this call. most: rows of its group that fit into memory at a time; None for
-    any number.
+    tokens times rows. left: cost of all calls that the trajectory still has to make. since: the
+    scheduler's clock when it parked. heavy: it takes all processors. rows: of this call. most: rows
+    of its group that fit into memory at a time; None for any number. early: its trajectory joins
+    others after it, so that it goes before their steps.
     """
 
     id: int
@@ -40,6 +40,7 @@ class ParkedCall:
     heavy: bool = False
     rows: int = 1
     most: int | None = None
+    early: bool = False
 
 
 @dataclass
@@ -93,5 +94,5 @@ class Scheduler:
 
     def _urgency(self, call: ParkedCall) -> tuple[int, int]:
         trifling = call.cost * TRIFLE <= self.budget
-        left = call.cost if trifling and call.left >= 0 else min(call.left, PATIENCE * self.budget)
-        return left - (self.clock - call.since), call.id
+        left = call.cost if trifling else min(call.left, PATIENCE * self.budget)
+        return (0 if call.early else left) - (self.clock - call.since), call.id

@@ -7,7 +7,6 @@ the transformer adds to its placements (`denoiser.SketchTransformer`).
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 
 from imagemill.pico.denoiser import LOOK_DIM, Sketches, choices
 from imagemill.pico.looks import FIELDS, FIXED, FLIPPED, ROWS, Choice, Field, Sketcher
-from imagemill.pico.matching import Box, Matcher
+from imagemill.pico.matching import Box, Matcher, edges, template
 from imagemill.pico.scene import PLACEMENTS
 
 FINE = 4  # pixels of a map on a side of a latent position
@@ -86,9 +85,13 @@ class PlacementControlNet(SD3ControlNetModel, ModelMixin):
     def _change(self, latents: torch.Tensor, looks: torch.Tensor, choice: Choice) -> torch.Tensor:
         """Of one picture, worked out once for all its steps: (ROWS, FIELDS)."""
         latents, looks = latents.float(), looks.float()
-        both, size = torch.cat([latents.flatten(), looks.flatten()]), (latents.shape[-2], 1)
-        values = partial(self.map, latents[None])
-        return self.changes.of(both, choice, size, lambda: self.change(values()[0], looks, choice))
+        height, width = latents.shape[-2:]
+
+        def change() -> torch.Tensor:
+            return self.change(self.map(latents[None])[0], looks, choice)
+
+        both = torch.cat([latents.flatten(), looks.flatten()])
+        return self.changes.of(both, choice, (height, width), change)
 
     @torch.no_grad()
     def change(self, values: torch.Tensor, looks: torch.Tensor, choice: Choice) -> torch.Tensor:
@@ -115,13 +118,15 @@ class PlacementControlNet(SD3ControlNetModel, ModelMixin):
         self, values: torch.Tensor, scene: "_Scene", before: Mapping[int, Box]
     ) -> Iterator[tuple[float, int, bool, Box]]:
         """Where each thing may go, also as its mirror image: score, number, mirrored, place."""
+        steps = edges(values[None])[0]
         for i, box in before.items():
-            if scene.looks[i, Field.FLIP] != FIXED:
-                drawing = scene.drawing(self.sketcher, i)
-                for score, place in self.matcher.places(values, drawing, box):
-                    yield score, i, False, place
-                for score, place in self.matcher.places(values, drawing.flip(-1), box):
-                    yield score - TURNING, i, True, place
+            if scene.looks[i, Field.FLIP] == FIXED:
+                continue
+            drawing = scene.drawing(self.sketcher, i)
+            for mirrored in (False, True):
+                drawn = template(drawing.flip(-1) if mirrored else drawing)
+                for score, place in self.matcher.places(values, steps, drawn, box):
+                    yield score - TURNING * mirrored, i, mirrored, place
 
 
 def carried(box: Box, before: dict[int, Box], after: dict[int, Box]) -> Box:

@@ -120,10 +120,11 @@ class Matcher(nn.Module):
         return answer
 
     def places(
-        self, values: torch.Tensor, drawing: torch.Tensor, own: Box
+        self, values: torch.Tensor, steps: torch.Tensor, drawn: torch.Tensor, own: Box
     ) -> list[tuple[float, Box]]:
-        """Where the drawing may be, each with its score. own: where it is looked for first."""
-        steps, drawn = edges(values[None])[0], template(drawing)
+        """Where a drawing may be, each place with its score. steps: the edges of the map. drawn: as
+        `template` gives it. own: where it is looked for first.
+        """
         boxes = [own, *proposed(steps, drawn[0], own)]
         for _ in range(ROUNDS):
             answers = self(windows(values, steps, drawn, boxes))

@@ -11,6 +11,7 @@ from imagemill.dialects.fal.pages import general
 from imagemill.dialects.fal.read import app
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Defaults, Draft, Generation, Lora
+from imagemill.http.unknown_fields import UnknownFields, everywhere
 from tests.conftest import Serving
 from tests.documented_pages import PRINTED
 from tests.engines import PlainEngine
@@ -186,8 +187,7 @@ def test_what_fal_s_own_client_may_send_to_an_application_can_be_painted(id: str
     path = id.removesuffix("/stream").removesuffix("/realtime")  # which are no part of a name
     page = app(Catalog({}, stand_ins=True), path).page
     value, _ = page.understand(fal_input(id))
-    known = {name: each for name, each in value.items() if name in page.Input.model_fields}
-    generation = page.draft(page.Input.model_validate(known)).complete(id, USUAL)
+    generation = page.draft(UnknownFields(everywhere).take(page.Input, value)).complete(id, USUAL)
     assert isinstance(generation, Generation)
 
 

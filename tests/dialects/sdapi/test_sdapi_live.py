@@ -109,8 +109,10 @@ async def test_progress_tells_steps_and_shows_the_picture(serving: Serving) -> N
     assert shown.format == "PNG"
     assert bare["current_image"] is None
     assert others["progress"] == ended["progress"] == ended["state"]["job_count"] == 0
-    assert wrong.status_code == 422
-    assert "skip_current_image" in wrong.json()["detail"][0]["msg"]
+    assert (wrong.status_code, wrong.json()["detail"][0]["loc"]) == (
+        422,
+        ["query", "skip_current_image"],
+    )
 
 
 async def test_previews_may_be_switched_off(serving: Serving) -> None:

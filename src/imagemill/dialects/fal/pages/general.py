@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, create_model
+from pydantic import ValidatorFunctionWrapHandler, WrapValidator, create_model
 
 from imagemill.catalog.models import Task
 from imagemill.dialects.fal.pages import usual
@@ -26,6 +26,7 @@ from imagemill.dialects.fal.pages.types import (
     SyncMode,
     Timings,
     optional,
+    said,
 )
 from imagemill.generation import (
     ACCELERATIONS,
@@ -55,10 +56,6 @@ _URLS = re.compile(r"_urls?$", re.ASCII)
 _EDITS = re.compile(r"(?:^|[/-])(edit|image-to-image|inpaint(ing)?|redux|reframe|remix|fill)$")
 
 
-def _said(text: str, **limits: Any) -> Any:
-    return Field(description=text, **limits)
-
-
 def _any_size(value: Any, either: ValidatorFunctionWrapHandler) -> Any:
     return ImageSize.model_validate(value) if isinstance(value, dict) else either(value)
 
@@ -66,36 +63,36 @@ def _any_size(value: Any, either: ValidatorFunctionWrapHandler) -> Any:
 _AnySize = Annotated[
     str | ImageSize,
     WrapValidator(_any_size),
-    _said("A width and a height in px, the name of a size, 1024x768, or a ratio."),
+    said("A width and a height in px, the name of a size, 1024x768, or a ratio."),
 ]
-_Ratio = Annotated[str, _said("The shape of the picture, as 16:9.")]
+_Ratio = Annotated[str, said("The shape of the picture, as 16:9.")]
 # By field of a Draft, what is taken under each of its names.
 _TYPES: Mapping[str, Any] = {
-    "prompt": Annotated[str, _said("What to paint.", max_length=MAX_PROMPT)],
-    "negative_prompt": Annotated[str, _said("What to keep out.", max_length=MAX_PROMPT)],
-    "steps": Annotated[int, _said("Steps of denoising.", ge=1, le=MAX_STEPS)],
+    "prompt": Annotated[str, said("What to paint.", max_length=MAX_PROMPT)],
+    "negative_prompt": Annotated[str, said("What to keep out.", max_length=MAX_PROMPT)],
+    "steps": Annotated[int, said("Steps of denoising.", ge=1, le=MAX_STEPS)],
     "guidance_scale": Annotated[
-        float, _said("How closely the picture follows the prompt.", ge=0, le=MAX_GUIDANCE)
+        float, said("How closely the picture follows the prompt.", ge=0, le=MAX_GUIDANCE)
     ],
-    "seed": Annotated[int, _said("The same gives the same; -1 draws one.", ge=RANDOM, le=MAX_SEED)],
-    "num_images": Annotated[int, _said("How many pictures.", ge=1, le=MAX_IMAGES)],
-    "strength": Annotated[float, _said("How much of the image is repainted.", ge=0, le=1)],
-    "format": Annotated[str, _said("The format of the files: jpeg, png, webp or svg.")],
-    "acceleration": Annotated[str, _said("none, regular or high: how much may be saved.")],
-    "expand": Annotated[bool, _said("Whether the prompt is enriched before painting.")],
+    "seed": Annotated[int, said("The same gives the same; -1 draws one.", ge=RANDOM, le=MAX_SEED)],
+    "num_images": Annotated[int, said("How many pictures.", ge=1, le=MAX_IMAGES)],
+    "strength": Annotated[float, said("How much of the image is repainted.", ge=0, le=1)],
+    "format": Annotated[str, said("The format of the files: jpeg, png, webp or svg.")],
+    "acceleration": Annotated[str, said("none, regular or high: how much may be saved.")],
+    "expand": Annotated[bool, said("Whether the prompt is enriched before painting.")],
 }
 _IMAGES = ("image_url", "image_urls", "mask_url")  # which stand for many names
 _FIELDS: Mapping[str, Any] = {
     **{name: _TYPES[meaning] for meaning, names in usual.NAMES.items() for name in names},
     **dict.fromkeys(usual.SIZE_NAMES, _AnySize),
     **dict.fromkeys(usual.RATIO_NAMES, _Ratio),
-    "resolution": Annotated[str, _said("0.5K, 1K, 2K or 4K, beside a ratio.")],
-    "image_prompt_strength": Annotated[float, _said("How much of it is kept.", ge=0, le=1)],
+    "resolution": Annotated[str, said("0.5K, 1K, 2K or 4K, beside a ratio.")],
+    "image_prompt_strength": Annotated[float, said("How much of it is kept.", ge=0, le=1)],
     "width": Side,
     "height": Side,
     **dict(zip(_IMAGES, (FileUrl, References, FileUrl), strict=True)),
-    "loras": Annotated[list[Any], _said("Adapters, by path and scale.", max_length=MAX_LORAS)],
-    "scheduler": Annotated[str, _said("How a step is taken, by diffusers' name.")],
+    "loras": Annotated[list[Any], said("Adapters, by path and scale.", max_length=MAX_LORAS)],
+    "scheduler": Annotated[str, said("How a step is taken, by diffusers' name.")],
     "sync_mode": SyncMode,
     "enable_safety_checker": SafetyChecker,
 }

@@ -7,7 +7,7 @@ what a field means is said once, in `usual`. A test holds the rows to them.
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, create_model
 
 from imagemill.dialects.fal.pages import recraft, usual
 from imagemill.dialects.fal.pages.model_page import ModelPage
@@ -32,6 +32,7 @@ from imagemill.dialects.fal.pages.types import (
     SyncMode,
     TextToImageOutput,
     optional,
+    said,
 )
 from imagemill.generation import Draft, Format
 
@@ -40,26 +41,22 @@ PAINTED = "https://example.com/picture.jpg"
 IMAGE = "https://example.com/image.png"
 
 
-def _said(text: str, **limits: Any) -> Any:
-    return Field(description=text, **limits)
-
-
-AnyFormat = Annotated[Literal["jpeg", "png", "webp"], _said("The format of the picture's file.")]
-Share = Annotated[float, _said("How much of the image is repainted.", ge=0, le=1)]
+AnyFormat = Annotated[Literal["jpeg", "png", "webp"], said("The format of the picture's file.")]
+Share = Annotated[float, said("How much of the image is repainted.", ge=0, le=1)]
 Tolerance = Annotated[
-    Literal["1", "2", "3", "4", "5", "6"], _said("Read; the safety checker has one threshold.")
+    Literal["1", "2", "3", "4", "5", "6"], said("Read; the safety checker has one threshold.")
 ]
-Read = Annotated[bool, _said("Read, and nothing is done with it.")]
+Read = Annotated[bool, said("Read, and nothing is done with it.")]
 HalfAcceleration = Annotated[
-    Literal["none", "regular"], _said("How much of steps that change little may be saved.")
+    Literal["none", "regular"], said("How much of steps that change little may be saved.")
 ]
-Words = Annotated[str, _said("Read, and nothing is done with it.")]
+Words = Annotated[str, said("Read, and nothing is done with it.")]
 
 # How a field is taken, where a row says its default alone.
 FIELDS: dict[str, Any] = {
     "prompt": Prompt,
     "negative_prompt": Negative,
-    "image_url": Annotated[FileUrl, _said("The image to paint over.")],
+    "image_url": Annotated[FileUrl, said("The image to paint over.")],
     "image_size": Size,
     "num_inference_steps": Steps,
     "guidance_scale": Guidance,
@@ -77,7 +74,7 @@ FIELDS: dict[str, Any] = {
     "sync_mode": SyncMode,
     "enable_safety_checker": SafetyChecker,
     "safety_tolerance": Tolerance,
-    "safety_checker_version": Annotated[Literal["v1", "v2"], _said("As safety_tolerance.")],
+    "safety_checker_version": Annotated[Literal["v1", "v2"], said("As safety_tolerance.")],
     "limit_generations": Read,
     "enable_web_search": Read,
     "truncate_prompt": Read,
@@ -85,9 +82,9 @@ FIELDS: dict[str, Any] = {
     "use_turbo": Read,
     "request_id": Words,
     "thinking_level": Annotated[
-        Literal["minimal", "high"] | None, _said("Read, and nothing is done with it.")
+        Literal["minimal", "high"] | None, said("Read, and nothing is done with it.")
     ],
-    "embeddings": Annotated[list[Any], _said("Not served yet.")],
+    "embeddings": Annotated[list[Any], said("Not served yet.")],
 }
 LACKING = {
     "embeddings": "textual inversions are not served here yet; leave embeddings out",
@@ -157,12 +154,11 @@ _LITERAL: Any = Literal
 
 
 def _ratios(*ratios: str) -> Any:
-    return Annotated[_LITERAL[ratios], _said("Width to height, of about a megapixel.")]
+    return Annotated[_LITERAL[ratios], said("Width to height, of about a megapixel.")]
 
 
 def _resolutions(*names: str) -> Any:
-    said = "Of a square's side: 1K is 1024 px; at most 2048."
-    return Annotated[_LITERAL[names], _said(said)]
+    return Annotated[_LITERAL[names], said("Of a square's side: 1K is 1024 px; at most 2048.")]
 
 
 FLUX_RATIOS = _ratios("21:9", "16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "9:21")

@@ -21,6 +21,7 @@ from imagemill.dialects.fal.pages.types import (
     Steps,
     SyncMode,
     TextToImageOutput,
+    said,
     sides,
 )
 from imagemill.generation import Control, Draft
@@ -29,18 +30,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=2, description="How strongly it is applied.")]
 
 
-def _said(text: str) -> Any:
-    return Field(description=text)
-
-
 class ControlNet(PageInput):
     path: Annotated[
         str, Field(min_length=1, description="An address, a Hub id, or an alias of the operator's.")
     ]
-    control_image_url: Annotated[FileUrl, _said("The image that controls.")]
+    control_image_url: Annotated[FileUrl, said("The image that controls.")]
     conditioning_scale: Scale = 1.0
-    start_percentage: Annotated[Share, _said("From which share of the steps on.")] = 0.0
-    end_percentage: Annotated[Share, _said("To which share of the steps.")] = 1.0
+    start_percentage: Annotated[Share, said("From which share of the steps on.")] = 0.0
+    end_percentage: Annotated[Share, said("To which share of the steps.")] = 1.0
 
     def control(self) -> Control:
         """Raises a Fault where it starts after its end."""
@@ -54,15 +51,15 @@ class ControlNet(PageInput):
 
 
 class IPAdapter(PageInput):
-    path: Annotated[str, _said("A Hub id of the adapter.")]
-    subfolder: Annotated[str | None, _said("Where in it the weights are.")] = None
-    weight_name: Annotated[str | None, _said("Which file the weights are in.")] = None
-    image_encoder_path: Annotated[str, _said("A Hub id of the image encoder.")]
-    image_encoder_subfolder: Annotated[str | None, _said("Where in it the weights are.")] = None
-    image_encoder_weight_name: Annotated[str | None, _said("Which file they are in.")] = None
-    image_url: Annotated[FileUrl, _said("The image that serves as a prompt.")]
-    mask_image_url: Annotated[FileUrl | None, _said("Where in the picture it counts.")] = None
-    mask_threshold: Annotated[Share, _said("From which brightness the mask counts.")] = 0.5
+    path: Annotated[str, said("A Hub id of the adapter.")]
+    subfolder: Annotated[str | None, said("Where in it the weights are.")] = None
+    weight_name: Annotated[str | None, said("Which file the weights are in.")] = None
+    image_encoder_path: Annotated[str, said("A Hub id of the image encoder.")]
+    image_encoder_subfolder: Annotated[str | None, said("Where in it the weights are.")] = None
+    image_encoder_weight_name: Annotated[str | None, said("Which file they are in.")] = None
+    image_url: Annotated[FileUrl, said("The image that serves as a prompt.")]
+    mask_image_url: Annotated[FileUrl | None, said("Where in the picture it counts.")] = None
+    mask_threshold: Annotated[Share, said("From which brightness the mask counts.")] = 0.5
     scale: Scale
 
 
@@ -77,11 +74,11 @@ class TextToImageInput(PageInput):
     enable_safety_checker: SafetyChecker = True
     output_format: OutputFormat = "jpeg"
     controlnet: Annotated[
-        ControlNet | None, _said("What steers the composition, where the model's weights allow it.")
+        ControlNet | None, said("What steers the composition, where the model's weights allow it.")
     ] = None
     image_size: Size = "landscape_4_3"
     loras: Loras = Field(default=[])
-    ip_adapter: Annotated[IPAdapter | None, _said("Not served yet.")] = None
+    ip_adapter: Annotated[IPAdapter | None, said("Not served yet.")] = None
 
 
 def _draft(body: TextToImageInput) -> Draft:

@@ -85,8 +85,9 @@ class Output(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_tell_order)
 
 
-def _described(text: str) -> Any:
-    return Field(description=text)
+def said(text: str, **limits: Any) -> Any:
+    """What a field means, as the schema tells it, and its limits."""
+    return Field(description=text, **limits)
 
 
 def optional(type: Any) -> tuple[Any, Any]:
@@ -102,12 +103,12 @@ NumImages = fields.NumImages
 LoraScale = fields.LoraScale
 Steps = Annotated[int, replace(fields.STEPS, high=MAX_STEPS).checked()]
 Guidance = Annotated[float, replace(fields.GUIDANCE, high=MAX_GUIDANCE).checked()]
-SyncMode = Annotated[bool, _described("Whether pictures come inside the answer, as data URIs.")]
+SyncMode = Annotated[bool, said("Whether pictures come inside the answer, as data URIs.")]
 SafetyChecker = Annotated[
-    bool, _described("Whether pictures are looked at, and black where they are not to be shown.")
+    bool, said("Whether pictures are looked at, and black where they are not to be shown.")
 ]
-OutputFormat = Annotated[Literal["jpeg", "png"], _described("The format of the picture's file.")]
-ExpandPrompt = Annotated[bool, _described("Whether the prompt is enriched before painting.")]
+OutputFormat = Annotated[Literal["jpeg", "png"], said("The format of the picture's file.")]
+ExpandPrompt = Annotated[bool, said("Whether the prompt is enriched before painting.")]
 FileUrl = Annotated[
     str,
     Field(
@@ -138,7 +139,7 @@ def _size(value: Any, either: ValidatorFunctionWrapHandler) -> Any:
 Size = Annotated[
     SizeName | ImageSize,
     WrapValidator(_size),
-    _described("The size of the picture: a name, or a width and a height in px."),
+    said("The size of the picture: a name, or a width and a height in px."),
 ]
 
 
@@ -164,9 +165,9 @@ class NamedLoraWeight(PageInput):  # LoraWeight too, on pages that let a file be
     model_config = ConfigDict(title="LoraWeight")
 
     path: LoraPath
-    weight_name: Annotated[
-        str | None, _described("Which file of a Hub id, where it holds several.")
-    ] = None
+    weight_name: Annotated[str | None, said("Which file of a Hub id, where it holds several.")] = (
+        None
+    )
     scale: LoraScale = 1.0
 
     def lora(self) -> Lora:
@@ -184,16 +185,16 @@ Part = Annotated[int, Field(ge=0, le=255)]
 
 
 class RGBColor(PageInput):
-    r: Annotated[Part, _described("Red.")] = 0
-    g: Annotated[Part, _described("Green.")] = 0
-    b: Annotated[Part, _described("Blue.")] = 0
+    r: Annotated[Part, said("Red.")] = 0
+    g: Annotated[Part, said("Green.")] = 0
+    b: Annotated[Part, said("Blue.")] = 0
 
 
 class FalFile(Output, title="File"):
     url: str
     content_type: str | None = None
     file_name: str | None = None
-    file_size: Annotated[int | None, _described("In bytes.")] = None
+    file_size: Annotated[int | None, said("In bytes.")] = None
 
 
 class FileWithData(FalFile):
@@ -210,14 +211,14 @@ class Image(Output):
 
 
 class Timings(Output):
-    inference: Annotated[float | None, _described("In seconds.")] = None
+    inference: Annotated[float | None, said("In seconds.")] = None
 
 
 class TextToImageOutput(Output):
     images: list[Image]
     timings: Timings | None = None
-    seed: Annotated[int | None, _described("Given or drawn: gives these pictures again.")] = None
-    has_nsfw_concepts: Annotated[list[bool] | None, _described("One for each picture.")] = None
+    seed: Annotated[int | None, said("Given or drawn: gives these pictures again.")] = None
+    has_nsfw_concepts: Annotated[list[bool] | None, said("One for each picture.")] = None
     prompt: str
 
 
