@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 
+from conformance.generations import node
 from conformance.wrapping import with_path
 
 HERE = Path(__file__).parent
@@ -49,9 +50,8 @@ def ai_sdk_release(major: str) -> str:
 
 
 def node_of(major: str) -> str:
-    """The Node that a release of the AI SDK runs on: its own where it brings one."""
-    own = AI_SDKS[major] / "node_modules" / ".bin" / "node"
-    return str(own) if own.exists() else "node"
+    """The program of the Node that a release of the AI SDK runs on."""
+    return node(24) if major == NEWEST else "node"
 
 
 def python(module: str, *arguments: str, **environment: str) -> list[str]:
