@@ -15,11 +15,12 @@ import torch
 from benchmarks.results import machine, tell
 from benchmarks.serving import PROMPTS
 from imagemill.catalog import Catalog
+from imagemill.conditions import SafetyCheck
 from imagemill.engine.encoding import encode
 from imagemill.engine.ipc import SafetyOptions
 from imagemill.engine.runner import ActiveGeneration
 from imagemill.engine.safety import Safety
-from imagemill.generation import Draft, Generation, SafetyCheck
+from imagemill.generation import Draft, Generation
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.inputs import NOTHING, Picture
 from imagemill.pipelines.loading import Loaded, load

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagemill.conditions import Control, ImagePrompt
 from imagemill.errors import Fault, Kind
 from imagemill.generation import (
     FORMATS,
     MAX_GUIDANCE,
     MAX_IMAGES,
-    MAX_PROMPT,
     MAX_SEED,
     MAX_SIDE,
     MAX_STEPS,
     MIN_SIDE,
-    Control,
     Generation,
 )
 from imagemill.scheduler_names import SCHEDULERS
+from imagemill.value_checks import MAX_PROMPT
 
 RANGES: dict[str, tuple[int, int]] = {
     "width": (MIN_SIDE, MAX_SIDE),
@@ -169,6 +169,51 @@ def test_what_is_wrong_with_a_control_is_said(said: dict[str, Any], field: str, 
         Control(**{"image": "file:x", "path": "canny"} | said)
     assert (caught.value.kind, caught.value.field) == (Kind.INVALID, field)
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({"scale": 2.1}, "ip_adapter.scale"),
+        ({"mask_threshold": -0.1}, "ip_adapter.mask_threshold"),
+        ({"path": "x" * 9000}, "ip_adapter.path"),
+        ({"weight_name": "x" * 600}, "ip_adapter.weight_name"),
+        ({"encoder_path": "x" * 9000}, "ip_adapter.encoder_path"),
+    ],
+)
+def test_what_is_wrong_with_an_ip_adapter_is_said(said: dict[str, Any], field: str) -> None:
+    with pytest.raises(Fault) as caught:
+        ImagePrompt(**{"image": "file:x", "path": "owner/name"} | said)
+    assert (caught.value.kind, caught.value.field) == (Kind.INVALID, field)
+
+
+def test_every_image_has_a_name_by_which_it_is_replaced() -> None:
+    url = "https://one.example/"
+    generation = make_generation(
+        image=url + "a", mask=url + "b", control=Control(url + "c", "canny"),
+        ip_adapter=ImagePrompt(url + "d", "owner/name", mask=url + "e"),
+        references=(url + "f", url + "g"), style_images=(url + "h",),
+    )  # fmt: skip
+    assert list(generation.images) == [
+        "image", "mask", "control_image", "ip_adapter_image", "ip_adapter_mask", "references.0",
+        "references.1", "style_images.0",
+    ]  # fmt: skip
+    names = {name: f"{name}:" for name in generation.images}
+    assert generation.with_images(names).images == names
+    one = generation.with_images({"references.1": "x"})
+    assert (one.references, one.image, one.control) == (
+        (url + "f", "x"), generation.image, generation.control,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["references", "style_images"])
+def test_eleven_images_are_too_many(name: str) -> None:
+    fault = refused(**{name: ("file:x",) * 11})
+    assert (fault.field, "at most 10" in fault.message) == (name, True)
+
+
+def test_a_foreground_needs_its_image() -> None:
+    assert refused(keep_foreground=True).field == "keep_foreground"
 
 
 def test_a_control_s_image_gives_the_size_where_there_is_no_other() -> None:

@@ -42,7 +42,8 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 LEVELS = (
     level(
-        "errors generation scheduler_names job model_spec turns retries clocks accounts credits",
+        "errors value_checks conditions generation scheduler_names job model_spec turns retries "
+        "clocks accounts credits",
         None,
     ),
     level(

@@ -4,12 +4,22 @@ what came of it.
 
 import re
 import secrets
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from imagemill.conditions import USUAL_SAFETY, Control, ImagePrompt, SafetyCheck, Swatch
 from imagemill.errors import invalid
 from imagemill.scheduler_names import SCHEDULERS, SPACINGS
+from imagemill.value_checks import (
+    LONGEST_NAME,
+    LONGEST_URL,
+    check_choice,
+    check_length,
+    check_range,
+    check_text,
+)
 
 Format = Literal["png", "jpeg", "webp", "svg"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -24,12 +34,10 @@ MAX_STEPS = 150
 MAX_GUIDANCE = 50.0
 MAX_SEED = 2**64 - 1
 MAX_IMAGES = 10
-MAX_PROMPT = 10_000  # characters
 MAX_LORAS = 8
+MAX_REFERENCES = 10  # images that an edit reads, or whose style is taken on
 MAX_SWATCHES = 32
-LONGEST_URL = 8192  # characters
 LONGEST_PICTURE = 2**27  # characters of one that comes within the request; bodies are shorter
-LONGEST_NAME = 512  # characters of an id of a model, or of what has a name
 LORA_FILE = "pytorch_lora_weights.safetensors"  # of a Hub id, as diffusers writes it
 DATA = "data:"  # begins the address of what came within the request
 
@@ -57,58 +65,6 @@ class LoraFile:
 
 
 Input = bytes | LoraFile  # what a reference stands for
-
-
-@dataclass(frozen=True)
-class Control:
-    """An image that steers the composition, and a ControlNet that reads it; checked as below."""
-
-    #: The image that is followed: a URL, or a stored file.
-    image: str
-    #: The ControlNet: an alias of the operator's, a URL of its file, or a Hub id.
-    path: str
-    #: How strongly it is followed, 0 to 2; 0 changes nothing.
-    scale: float = 1.0
-    #: Shares of the steps, 0 to 1, between which it is followed.
-    start: float = 0.0
-    end: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name, most in (("scale", 2), ("start", 1), ("end", 1)):
-            _check_range(f"control.{name}", getattr(self, name), 0, most)
-        if self.start > self.end:
-            what = f"starts at {self.start:g} of the steps and ends at {self.end:g}"
-            raise invalid("control.start", f"the control {what}; let it start before it ends")
-        check_length("control.path", self.path, LONGEST_URL)
-
-    @property
-    def acts(self) -> bool:
-        """Whether it changes anything."""
-        return self.scale > 0 and self.start < self.end
-
-
-@dataclass(frozen=True)
-class Swatch:
-    """A colour that a picture shall have, 0 to 255 each, and its share against others, 0 to 1."""
-
-    red: int
-    green: int
-    blue: int
-    weight: float = 0.5
-
-
-@dataclass(frozen=True)
-class SafetyCheck:
-    """Whether finished images are looked at by a safety checker, and what becomes of those that it
-    flags.
-    """
-
-    #: None: only by a checker that comes with the model's weights.
-    wanted: bool | None = None
-    #: How much is let through, 0 to 1: at 0.5 as much as the operator's threshold says.
-    tolerance: float = 0.5
-    #: Flagged images are left out, and a generation with no other fails; else they are black.
-    drops: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,10 +104,21 @@ class Generation:
     strength: float = 0.8
     #: The image lies in the middle of a larger one, whose rest is painted.
     outpaint: bool = False
-    #: Width and height are to be those of the image, or of the control's where there is none.
+    #: Width and height are to be those of the image, else of the first reference, else of the
+    #: control's.
     image_sized: bool = False
     #: What steers the composition.
     control: Control | None = None
+    #: An image whose look is taken on.
+    ip_adapter: ImagePrompt | None = None
+    #: Images that an edit reads, at most 10, in the order in which the prompt counts them.
+    references: tuple[str, ...] = ()
+    #: How near an edit stays to its images, 0 to 50; None for the model's own.
+    image_guidance_scale: float | None = None
+    #: Images whose style is taken on, at most 10.
+    style_images: tuple[str, ...] = ()
+    #: The foreground of the image is kept, and what lies behind it is painted.
+    keep_foreground: bool = False
     #: At most 8, each with a scale from -4 to 4.
     loras: tuple[Lora, ...] = ()
     #: The name of a preset.
@@ -163,36 +130,36 @@ class Generation:
     #: How much of the computation may be saved at the price of other pixels; "none" paints exactly.
     acceleration: Acceleration = "none"
     #: Whether the finished images are looked at before they are given out.
-    safety: SafetyCheck = SafetyCheck()
+    safety: SafetyCheck = USUAL_SAFETY
 
     def __post_init__(self) -> None:
         if not self.prompt.strip():
             raise invalid("prompt", "the prompt is empty; say what to paint")
-        _check_text("prompt", self.prompt)
-        _check_text("negative_prompt", self.negative_prompt)
+        check_text("prompt", self.prompt)
+        check_text("negative_prompt", self.negative_prompt)
         for name, low, high in _RANGES:
-            _check_range(name, getattr(self, name), low, high)
+            check_range(name, getattr(self, name), low, high)
         if self.scheduler is not None:
-            _check_choice("scheduler", self.scheduler, SCHEDULERS)
+            check_choice("scheduler", self.scheduler, SCHEDULERS)
         if self.spacing is not None:
-            _check_choice("spacing", self.spacing, SPACINGS)
-        _check_choice("format", self.format, FORMATS)
-        _check_choice("acceleration", self.acceleration, ACCELERATIONS)
-        _check_range("guidance_range", self.guidance_range[0], 0, 1)
-        _check_range("guidance_range", self.guidance_range[1], self.guidance_range[0], 1)
+            check_choice("spacing", self.spacing, SPACINGS)
+        check_choice("format", self.format, FORMATS)
+        check_choice("acceleration", self.acceleration, ACCELERATIONS)
+        check_range("guidance_range", self.guidance_range[0], 0, 1)
+        check_range("guidance_range", self.guidance_range[1], self.guidance_range[0], 1)
         self._check_lengths()
-        for name in ("mask", "outpaint", "image_sized"):
-            if getattr(self, name) and not (self.image or (self.control and name == "image_sized")):
-                raise invalid(name, f"{name} needs an image that it belongs to; give both")
-        _check_range("safety", self.safety.tolerance, 0, 1)
+        if self.image_guidance_scale is not None:
+            check_range("image_guidance_scale", self.image_guidance_scale, 0, MAX_GUIDANCE)
+        self._check_images()
+        check_range("safety", self.safety.tolerance, 0, 1)
         for lora in self.loras:
-            _check_range("loras", lora.scale, -4, 4)
+            check_range("loras", lora.scale, -4, 4)
             check_length("loras", lora.path, LONGEST_URL)
             check_length("loras", lora.weight_name or "", LONGEST_NAME)
         for swatch in self.palette:
             for part in (swatch.red, swatch.green, swatch.blue):
-                _check_range("palette", part, 0, 255)
-            _check_range("palette", swatch.weight, 0, 1)
+                check_range("palette", part, 0, 255)
+            check_range("palette", swatch.weight, 0, 1)
 
     @property
     def needs_inputs(self) -> bool:
@@ -201,17 +168,61 @@ class Generation:
 
     @property
     def images(self) -> dict[str, str]:
-        """The references to images, by field."""
-        control = {} if self.control is None else {"control_image": self.control.image}
-        named = {"image": self.image, "mask": self.mask} | control
+        """The references to images, by name: a field, `control_image` and the like, or one of a
+        list (`references.0`).
+        """
+        named = {name: self._at(path) for name, path in IMAGES.items()}
+        named |= {
+            f"{name}.{number}": reference
+            for name in IMAGE_LISTS
+            for number, reference in enumerate(getattr(self, name))
+        }
         return {name: reference for name, reference in named.items() if reference is not None}
+
+    def with_images(self, images: Mapping[str, str]) -> "Generation":
+        """The same, with other references to images, by name."""
+        changed: dict[str, Any] = {}
+        for name, (*within, field) in IMAGES.items():
+            if name not in images:
+                continue
+            if not within:
+                changed[field] = images[name]
+            else:
+                condition = changed.get(within[0], getattr(self, within[0]))
+                changed[within[0]] = replace(condition, **{field: images[name]})
+        for name in IMAGE_LISTS:
+            own = getattr(self, name)
+            changed[name] = tuple(images.get(f"{name}.{i}", each) for i, each in enumerate(own))
+        return replace(self, **changed)
+
+    def _at(self, path: tuple[str, ...]) -> str | None:
+        *within, field = path
+        holder = getattr(self, within[0]) if within else self
+        reference: str | None = getattr(holder, field, None)
+        return reference
+
+    @property
+    def sized_by(self) -> str | None:
+        """The name of the image whose size an image-sized generation has; None without one."""
+        return next((name for name in SIZING if name in self.images), None)
 
     @property
     def host(self) -> str:
         """Of the first input that comes by HTTP, at most 255 characters; empty where none does."""
-        control = (self.control.path,) if self.control else ()
-        references = (*self.images.values(), *control, *(lora.path for lora in self.loras))
+        paths = [each.path for each in (self.control, self.ip_adapter) if each is not None]
+        references = (*self.images.values(), *paths, *(lora.path for lora in self.loras))
         return next(filter(None, map(host_of, references)), "")
+
+    def _check_images(self) -> None:
+        """That what belongs to an image has one, and that there are not too many."""
+        for name in IMAGE_LISTS:
+            if (count := len(getattr(self, name))) > MAX_REFERENCES:
+                raise invalid(name, f"{count} images are too many; give at most {MAX_REFERENCES}")
+        for name in ("mask", "outpaint", "keep_foreground"):
+            if getattr(self, name) and not self.image:
+                raise invalid(name, f"{name} needs an image that it belongs to; give both")
+        if self.image_sized and self.sized_by is None:
+            raise invalid("image_sized", "image_sized needs an image that it belongs to; give both")
 
     def _check_lengths(self) -> None:
         """Of what is kept with the job. What came within the request becomes a file before that."""
@@ -226,6 +237,17 @@ class Generation:
         return (self.seed + index) % (MAX_SEED + 1)
 
 
+# The references to single images, by name: the way to each within a generation.
+IMAGES: dict[str, tuple[str, ...]] = {
+    "image": ("image",),
+    "mask": ("mask",),
+    "control_image": ("control", "image"),
+    "ip_adapter_image": ("ip_adapter", "image"),
+    "ip_adapter_mask": ("ip_adapter", "mask"),
+}
+IMAGE_LISTS = ("references", "style_images")
+MASKS = frozenset({"mask", "ip_adapter_mask"})
+SIZING = ("image", "references.0", "control_image")  # the first that is there tells the size
 _RANGES: tuple[tuple[str, int, float], ...] = (
     ("width", MIN_SIDE, MAX_SIDE),
     ("height", MIN_SIDE, MAX_SIDE),
@@ -235,34 +257,6 @@ _RANGES: tuple[tuple[str, int, float], ...] = (
     ("num_images", 1, MAX_IMAGES),
     ("strength", 0, 1),
 )
-
-
-def check_length(name: str, text: str, limit: int) -> None:
-    """Raises a Fault where a text has more than `limit` characters."""
-    if len(text) > limit:
-        raise invalid(name, f"{name} has {len(text)} characters; at most {limit} are read")
-
-
-def _check_text(name: str, text: str) -> None:
-    check_length(name, text, MAX_PROMPT)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON can bring what no file and no tokenizer can hold
-        raise invalid(name, f"{name} has half of a surrogate pair; send whole ones") from None
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if low <= value <= high:  # never true of NaN
-        return
-    # Python refuses to write out an integer of thousands of digits, which JSON can bring.
-    bits = value.bit_length() if isinstance(value, int) else 0
-    shown = f"of {bits} bits" if bits > 100 else str(value)
-    raise invalid(name, f"{name} {shown} is out of range; give {low} to {high}")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise invalid(name, f"unknown {name} {value!r:.80}; one of {', '.join(choices)}")
 
 
 def is_inline(reference: str) -> bool:
@@ -329,10 +323,21 @@ class Draft:
     strength: float | None = None
     #: The image lies in the middle of a larger one, whose rest is painted.
     outpaint: bool = False
-    #: Width and height are to be those of the image, or of the control's where there is none.
+    #: Width and height are to be those of the image, else of the first reference, else of the
+    #: control's.
     image_sized: bool = False
     #: What steers the composition.
     control: Control | None = None
+    #: An image whose look is taken on.
+    ip_adapter: ImagePrompt | None = None
+    #: Images that an edit reads, in the order in which the prompt counts them.
+    references: tuple[str, ...] = ()
+    #: How near an edit stays to its images; None for the model's own.
+    image_guidance_scale: float | None = None
+    #: Images whose style is taken on.
+    style_images: tuple[str, ...] = ()
+    #: The foreground of the image is kept, and what lies behind it is painted.
+    keep_foreground: bool = False
     #: Adapters of the model, in the order in which they are applied.
     loras: tuple[Lora, ...] = ()
     #: The name of a preset.
@@ -344,7 +349,7 @@ class Draft:
     #: How much of the computation may be saved at the price of other pixels.
     acceleration: Acceleration = "none"
     #: Whether the finished images are looked at before they are given out.
-    safety: SafetyCheck = SafetyCheck()
+    safety: SafetyCheck = USUAL_SAFETY
 
     def complete(self, model: str, defaults: Defaults) -> Generation:
         """What `model` is to paint; raises a Fault where a value is out of range."""

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagemill.catalog.expansion import MAX_ADDED, PHRASES, expand, expand_by_chat
-from imagemill.generation import MAX_PROMPT
 from imagemill.pico.reading import read
 from imagemill.pico.scene import Scene
+from imagemill.value_checks import MAX_PROMPT
 
 SEEDS = st.integers(0, 2**64 - 1)
 PHRASES_OF = {

@@ -15,7 +15,7 @@ from imagemill.dialects.nebula.vocabulary import ALWAYS, MODELS, OPTIONAL, STATU
 from imagemill.dialects.nebula.write import refuse
 from imagemill.engine.events import State
 from imagemill.errors import Fault, Kind
-from imagemill.jobs.job_inputs import MASK
+from imagemill.jobs.job_inputs import image_key
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 
@@ -145,7 +145,7 @@ async def test_the_pictures_have_two_names(serving: Serving, image: str, mask: s
         opened(
             await client.post(PATH, json=params(FILL) | {image: encoded_image(), mask: halved()})
         )
-    assert engine.submitted[0].mask == MASK
+    assert engine.submitted[0].mask == image_key("mask")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ async def test_a_mask_has_all_of_it_painted_anew(serving: Serving) -> None:
     async with serving(engine) as client:
         opened(await client.post(PATH, json=filling()))
     (generation,) = engine.submitted
-    mask = Image.open(io.BytesIO(engine.inputs[0][MASK]))
+    mask = Image.open(io.BytesIO(engine.inputs[0][image_key("mask")]))
     assert generation.strength == 1.0
     assert (mask.getpixel((10, 30)), mask.getpixel((90, 30))) == (0, 255)
 
@@ -249,7 +249,7 @@ async def test_a_mask_of_another_size_is_resized_without_greys(serving: Serving)
     engine = PlainEngine()
     async with serving(engine) as client:
         opened(await client.post(PATH, json=filling(mask=halved(50, 50))))
-    mask = np.asarray(Image.open(io.BytesIO(engine.inputs[0][MASK])))
+    mask = np.asarray(Image.open(io.BytesIO(engine.inputs[0][image_key("mask")])))
     assert mask.shape == (64, 96)
     assert set(np.unique(mask)) == {0, 255}
     assert abs(int((mask > 0).sum()) - 64 * 48) <= 64

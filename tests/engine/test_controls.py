@@ -16,10 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
+from imagemill.conditions import Control
 from imagemill.engine.footprints import footprint
 from imagemill.engine.stand_ins import adapt, prepare
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Control, Generation
+from imagemill.generation import Generation
 from imagemill.model_spec import controlled
 from imagemill.pipelines import noise
 from imagemill.pipelines.controlling import OTHER

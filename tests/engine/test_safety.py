@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from imagemill.conditions import SafetyCheck
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import Event, Failed, Finished, Preview, Progress
 from imagemill.engine.in_thread import EngineThread
 from imagemill.engine.ipc import Options, SafetyOptions, Said, Submit
 from imagemill.engine.safety import Safety, limit
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, SafetyCheck
+from imagemill.generation import Generation
 from imagemill.images.encode import Pixels
 from imagemill.pipelines.loading import Loaded
 from tests.checkpoints import Checkpoint

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from imagemill.conditions import Swatch
 from imagemill.finishing import finish
 from imagemill.finishing.clusters import clusters
 from imagemill.finishing.colour import to_oklab, to_srgb
-from imagemill.generation import Swatch
 from tests.finishing.test_finishing import (
     BLACK,
     GREEN,

@@ -27,13 +27,13 @@ from imagemill.dialects.replicate.predictors import PREDICTORS
 from imagemill.dialects.replicate.read import CreateByVersion
 from imagemill.dialects.sdapi import bodies as sdapi
 from imagemill.dialects.together.read import TogetherBody
-from imagemill.generation import LONGEST_URL
 from imagemill.http import json_body
 from imagemill.images.data_uris import as_data_uri
 from imagemill.images.encode import encode
 from imagemill.settings import Settings
 from imagemill.store import Database
 from imagemill.store.schema import JOBS
+from imagemill.value_checks import LONGEST_URL
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from imagemill.conditions import SafetyCheck
 from imagemill.errors import Kind
-from imagemill.generation import SafetyCheck
 from imagemill.job import Status
 from tests.conftest import Serving
 from tests.engines import PlainEngine

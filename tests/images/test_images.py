@@ -13,11 +13,12 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from imagemill import infotext
 from imagemill.dialects.sdapi.samplers import SAMPLERS as TOLD
 from imagemill.errors import Fault, Kind
-from imagemill.generation import FORMATS, MAX_PROMPT, MAX_SEED, Format, Generation
+from imagemill.generation import FORMATS, MAX_SEED, Format, Generation
 from imagemill.images.decode import provenance_of, size_of
 from imagemill.images.encode import MEDIA_TYPES, Pixels, encode, encode_svg
 from imagemill.images.provenance import SOFTWARE, as_parameters, provenance
 from imagemill.scheduler_names import SCHEDULERS
+from imagemill.value_checks import MAX_PROMPT
 
 SAMPLERS = {each.name for each in TOLD}
 RASTERS: tuple[Format, ...] = tuple(format for format in FORMATS if format != "svg")

@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import io
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -51,7 +53,9 @@ async def run(client: httpx.AsyncClient, app: str, **asked: Any) -> httpx.Respon
     return await client.post(f"/fal/run/{app}", json=body, headers=KEY)
 
 
-async def test_a_picture_comes_by_url_by_upload_and_within_the_request(serving: Serving) -> None:
+async def test_a_picture_comes_by_url_by_upload_and_within_the_request(
+    serving: Serving, tmp_path: Path
+) -> None:
     engine = PlainEngine()
     async with serving(engine) as client, web(png()) as url:
         place = "/fal/cdn/files/upload"
@@ -63,8 +67,9 @@ async def test_a_picture_comes_by_url_by_upload_and_within_the_request(serving: 
             assert reply.status_code == 200, reply.text
             (content,) = engine.inputs[-1].values()
             assert Image.open(io.BytesIO(content)).getpixel((0, 0)) == (255, 255, 0)
-        assert engine.submitted[-1].image is not None
-        assert engine.submitted[-1].image.startswith("file:")
+    with sqlite3.connect(tmp_path / "imagemill.db") as database:
+        rows = database.execute("SELECT generation ->> 'image' FROM jobs ORDER BY created")
+        assert [image.startswith("file:") for (image,) in rows] == [False, True, True]
 
 
 async def test_an_edit_has_the_size_of_its_image(serving: Serving) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from imagemill.conditions import SafetyCheck
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, SafetyCheck
+from imagemill.generation import Generation
 from imagemill.job import Submission
 from imagemill.jobs.safety_policy import SafetyMode, SafetyPolicy
 

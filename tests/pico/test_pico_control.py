@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from imagemill.conditions import Control
 from imagemill.engine import inline
 from imagemill.engine.encoding import OWN_CONTROLNET
-from imagemill.generation import Control, GeneratedImages, Generation
+from imagemill.generation import GeneratedImages, Generation
 from imagemill.model_spec import controlled
 from imagemill.pico import folder
 from imagemill.pico.looks import FIELDS, ROWS, Choice, Field

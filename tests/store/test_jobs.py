@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from imagemill.conditions import Control, ImagePrompt, Swatch
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Control, Generation, Lora, Swatch
+from imagemill.generation import Generation, Lora
 from imagemill.job import File, Job, Line, Priority, Result, Status, Submission
 from imagemill.store import Database, Jobs, begun
 from imagemill.store.deliveries import DeliveryTable, Lane
@@ -27,6 +28,10 @@ NAMING = replace(
     image="file:x",
     mask="file:y",
     control=Control("file:c", "canny", scale=0.5, end=0.75),
+    ip_adapter=ImagePrompt("file:d", "owner/name", mask="file:e", scale=0.5),
+    references=("file:f", "file:g"),
+    style_images=("file:h",),
+    keep_foreground=True,
     loras=(Lora("file:z", 0.5),),
 )
 RESULT = Result(

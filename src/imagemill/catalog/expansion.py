@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
-from imagemill.generation import MAX_PROMPT
+from imagemill.value_checks import MAX_PROMPT
 
 log = logging.getLogger(__name__)
 

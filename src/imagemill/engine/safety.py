@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from imagemill.conditions import SafetyCheck
 from imagemill.engine.ipc import SafetyOptions
 from imagemill.errors import Fault, Kind
-from imagemill.generation import SafetyCheck
 from imagemill.images.encode import Pixels, thumbnail
 from imagemill.pipelines.weights.places import inside
 

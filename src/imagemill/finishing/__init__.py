@@ -5,12 +5,12 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from imagemill.conditions import Swatch
 from imagemill.finishing import styles
 from imagemill.finishing.palette import bring_closer
 from imagemill.finishing.planes import from_bytes, to_bytes
 from imagemill.finishing.styles import STYLES, words
 from imagemill.finishing.tracing import trace
-from imagemill.generation import Swatch
 
 __all__ = ["STYLES", "finish", "trace", "words"]
 

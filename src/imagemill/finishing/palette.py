@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from imagemill.conditions import Swatch
 from imagemill.finishing.clusters import Clusters, clusters, recolour
 from imagemill.finishing.colour import Lab, to_oklab
-from imagemill.generation import Swatch
 
 _CLUSTERS = 12
 _MOVE, _AREA = 0.5, 2.0  # how much the wishes count, against that of keeping relations

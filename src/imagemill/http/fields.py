@@ -6,15 +6,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
-from imagemill.generation import (
-    LONGEST_URL,
-    MAX_GUIDANCE,
-    MAX_PROMPT,
-    MAX_SEED,
-    MAX_SIDE,
-    MAX_STEPS,
-    MIN_SIDE,
-)
+from imagemill.generation import MAX_GUIDANCE, MAX_SEED, MAX_SIDE, MAX_STEPS, MIN_SIDE
+from imagemill.value_checks import LONGEST_URL, MAX_PROMPT
 
 MOST_IMAGES = 4  # of one call
 MAX_LORA_SCALE = 4.0

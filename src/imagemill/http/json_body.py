@@ -8,11 +8,12 @@ from typing import Annotated, Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import LONGEST_PICTURE, LONGEST_URL, MAX_PROMPT
+from imagemill.generation import LONGEST_PICTURE
 from imagemill.http import long_json
 from imagemill.http.fields import GUIDANCE, SEED, SIDE, STEPS, without_length
 from imagemill.http.unknown_fields import UnknownFields
 from imagemill.scheduler_names import SCHEDULERS
+from imagemill.value_checks import LONGEST_URL, MAX_PROMPT
 
 Body = TypeVar("Body", bound=BaseModel)
 

@@ -16,7 +16,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from imagemill.budget import Budget, Share
 from imagemill.errors import Fault, Kind
@@ -187,11 +186,13 @@ class InputFiles:
                 references[name] = await self.keep(image, name, caller)
             else:
                 references[name] = self.own(reference)
-        generation = referring(generation, references)
+        generation = generation.with_images(references)
         loras = tuple(replace(each, path=self.own(each.path)) for each in generation.loras)
         if (control := generation.control) is not None:
             control = replace(control, path=self.own(control.path))
-        return replace(generation, loras=loras, control=control)
+        if (adapter := generation.ip_adapter) is not None:
+            adapter = replace(adapter, path=self.own(adapter.path))
+        return replace(generation, loras=loras, control=control, ip_adapter=adapter)
 
     async def _fetched(self, url: str, job: Job, stack: AsyncExitStack, share: Share) -> InputFile:
         await DISK.run(make_private, self.folder)
@@ -221,15 +222,6 @@ def stored_at(url: str | None, hosts: Container[str]) -> str | None:
     match = _ADDRESS.fullmatch(url or "")
     ours = match is not None and match["host"].lower().removesuffix(":443") in hosts
     return STORED + match["key"] if match is not None and ours else None
-
-
-def referring(generation: Generation, images: Mapping[str, str]) -> Generation:
-    """The same, with other references to images, by field."""
-    changed: dict[str, Any] = dict(images)
-    control = changed.pop("control_image", None)
-    if generation.control is not None and control:
-        changed["control"] = replace(generation.control, image=control)
-    return replace(generation, **changed)
 
 
 @contextmanager

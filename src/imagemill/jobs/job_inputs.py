@@ -5,21 +5,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from imagemill.budget import Budget, Share
+from imagemill.conditions import Control
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_SIDE, Control, Generation, Input, Lora, LoraFile
+from imagemill.generation import MASKS, MAX_SIDE, Generation, Input, Lora, LoraFile
 from imagemill.images.decode import open_png, read_image, read_mask, size_of
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import outpainted, paintable_scale
 from imagemill.images.masks import check_size
 from imagemill.job import Job
 from imagemill.jobs.control_files import ControlFiles
-from imagemill.jobs.input_files import STORED, InputFile, InputFiles, concerning, referring
+from imagemill.jobs.input_files import STORED, InputFile, InputFiles, concerning
 from imagemill.jobs.weight_files import WeightFiles
 from imagemill.threads import DECODING
 
-# The mask and the control as a job's inputs, which may come from the same place as the image.
-MASK, CONTROL = "mask:", "control:"
-KEYS = {"mask": MASK, "control_image": CONTROL}  # by field
 LEAST_BYTES = 2**24  # that reading an image draws at least: it may be small and unfold
 IMAGE_MEMORY = 2**28  # bytes, for the images of all jobs
 
@@ -99,22 +97,26 @@ class InputGatherer:
 async def _decoded(
     generation: Generation, files: Mapping[str, InputFile]
 ) -> tuple[Generation, dict[str, bytes]]:
+    """Each image is told by its name, as several may come from one place."""
     images = dict[str, bytes]()
     for name, file in files.items():
         with concerning(name):
             content = await file.read()
-        read = read_mask if name == "mask" else read_image
-        key = KEYS.get(name, generation.image or "")
-        images[key] = await DECODING.run(read, content, name)
+        read = read_mask if name in MASKS else read_image
+        images[image_key(name)] = await DECODING.run(read, content, name)
+    generation = generation.with_images({name: image_key(name) for name in files})
     if generation.mask is not None:
-        check_size(images[generation.image or ""], images[MASK])
-    own = {name: key for name, key in KEYS.items() if name in generation.images}
-    generation = referring(generation, own)
+        check_size(images[image_key("image")], images[image_key("mask")])
     if generation.image_sized:
-        generation = _image_sized(generation, images[generation.image or CONTROL])
+        generation = _image_sized(generation, images[image_key(generation.sized_by or "")])
     if generation.outpaint:
         generation = await DECODING.run(_outpainted, generation, images)
     return generation, images
+
+
+def image_key(name: str) -> str:
+    """What stands for an image of a generation, by its name, once it was read."""
+    return f"{name}:"
 
 
 def _image_sized(generation: Generation, image: bytes) -> Generation:
@@ -129,8 +131,11 @@ def _image_sized(generation: Generation, image: bytes) -> Generation:
 
 
 def _outpainted(generation: Generation, images: dict[str, bytes]) -> Generation:
-    assert generation.image is not None
-    size = generation.width, generation.height
-    image, mask = outpainted(open_png(images[generation.image], "image"), size)
-    images[generation.image], images[MASK] = encode_png(image), encode_png(mask)
-    return replace(generation, mask=MASK, outpaint=False, strength=1.0)
+    size, key, mask_key = (
+        (generation.width, generation.height),
+        image_key("image"),
+        image_key("mask"),
+    )
+    image, mask = outpainted(open_png(images[key], "image"), size)
+    images[key], images[mask_key] = encode_png(image), encode_png(mask)
+    return replace(generation, mask=mask_key, outpaint=False, strength=1.0)

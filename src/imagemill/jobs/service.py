@@ -25,7 +25,7 @@ from imagemill.engine.events import Engine
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
 from imagemill.files.objects import Objects
-from imagemill.generation import LONGEST_URL, Answer, GeneratedImages, Generation, check_length
+from imagemill.generation import Answer, GeneratedImages, Generation
 from imagemill.job import FINAL, File, Job, Line, Status, Submission
 from imagemill.jobs.input_files import Caller, Inline, InputFiles
 from imagemill.jobs.job_events import Item, JobEvents
@@ -40,6 +40,7 @@ from imagemill.jobs.watching import watch
 from imagemill.jobs.worker import Worker
 from imagemill.retries import outlasting
 from imagemill.store import Database, Jobs
+from imagemill.value_checks import LONGEST_URL, check_length
 from imagemill.webhooks import Signer, signing_key
 
 RAW_KEPT = 60.0  # seconds that the files of a raw call live: they are read at once

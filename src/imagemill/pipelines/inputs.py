@@ -4,13 +4,13 @@ picture between the size asked for and the canvas of a call. No torch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Generation, Input, LoraFile
+from imagemill.generation import IMAGE_LISTS, MASKS, Generation, Input, LoraFile
 from imagemill.images.decode import open_png
 from imagemill.images.geometry import (
     BILINEAR,
@@ -47,14 +47,18 @@ class Weights:
 
 @dataclass(frozen=True)
 class DecodedInputs:
-    """picture, mask, control: of the size asked for. weights: in one order, however they were
-    given.
+    """picture, mask, control, ip_mask: of the size asked for. weights: in one order, however they
+    were given. ip_image, references, style_images: of their own size.
     """
 
     picture: Picture | None = None
     mask: Mask | None = None
     weights: tuple[Weights, ...] = ()
     control: Picture | None = None
+    ip_image: Picture | None = None
+    ip_mask: Mask | None = None
+    references: tuple[Picture, ...] = ()
+    style_images: tuple[Picture, ...] = ()
 
 
 NOTHING = DecodedInputs()
@@ -72,22 +76,35 @@ def read(generation: Generation, inputs: Mapping[str, Input]) -> DecodedInputs:
         if lora.scale != 0
     ]
     weights.sort(key=lambda each: (each.digest, each.scale))
+    return DecodedInputs(weights=tuple(weights), **_images(generation, inputs))
+
+
+def _images(generation: Generation, inputs: Mapping[str, Input]) -> dict[str, Any]:
+    """The images of a generation, as DecodedInputs has them."""
     size = generation.width, generation.height
-    control = None
-    if generation.control is not None:
-        opened = flattened(_opened(inputs, generation.control.image, "control_image"))
-        control = np.asarray(covering(opened, size))
-    if generation.image is None:
-        return DecodedInputs(weights=tuple(weights), control=control)
-    image = flattened(_opened(inputs, generation.image, "image"))
-    picture = np.asarray(covering(image, size))
-    if generation.mask is None:
-        return DecodedInputs(picture, None, tuple(weights), control)
-    mask = _opened(inputs, generation.mask, "mask").convert("L")
-    if mask.size != image.size:
-        mask = stretched(mask, image.size, BILINEAR)
-    mask = covering(mask, size, BILINEAR)
-    return DecodedInputs(picture, np.asarray(mask), tuple(weights), control)
+    opened = {
+        name: _opened(inputs, reference, name) for name, reference in generation.images.items()
+    }
+    masks = {name: opened.pop(name).convert("L") for name in MASKS & opened.keys()}
+    images = {name: flattened(each) for name, each in opened.items()}
+    if "mask" in masks and masks["mask"].size != images["image"].size:
+        masks["mask"] = stretched(masks["mask"], images["image"].size, BILINEAR)
+    read: dict[str, Any] = {
+        kind: np.asarray(covering(images[name], size))
+        for name, kind in (("image", "picture"), ("control_image", "control"))
+        if name in images
+    }
+    read |= {
+        kind: np.asarray(covering(masks[name], size, BILINEAR))
+        for name, kind in (("mask", "mask"), ("ip_adapter_mask", "ip_mask"))
+        if name in masks
+    }
+    if "ip_adapter_image" in images:
+        read["ip_image"] = np.asarray(images["ip_adapter_image"])
+    for name in IMAGE_LISTS:
+        of = range(len(getattr(generation, name)))
+        read[name] = tuple(np.asarray(images[f"{name}.{number}"]) for number in of)
+    return read
 
 
 def _input(inputs: Mapping[str, Input], reference: str, field: str, kind: type[T]) -> T:

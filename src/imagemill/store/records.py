@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from imagemill.conditions import Control, ImagePrompt, SafetyCheck, Swatch
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Control, Generation, Lora, Progress, SafetyCheck, Swatch
+from imagemill.generation import Generation, Lora, Progress
 from imagemill.job import FINAL, File, Job, Line, Priority, Result, Status, Submission
 
 FORGOTTEN = "(not kept)"  # stands for a prompt that was not to be kept
@@ -42,7 +43,8 @@ def moved(job: Job) -> dict[str, Any]:
     kept = asdict(job.generation)
     if job.status in FINAL and not job.submission.retain_prompt:
         kept |= {"prompt": FORGOTTEN, "negative_prompt": "", "image": None, "mask": None}
-        kept |= {"control": None, "loras": (), "outpaint": False, "image_sized": False}
+        kept |= {"control": None, "ip_adapter": None, "references": (), "style_images": ()}
+        kept |= {"loras": (), "outpaint": False, "image_sized": False, "keep_foreground": False}
     return {
         "generation": kept,
         "status": job.status.value,
@@ -93,12 +95,16 @@ def _submission(row: Mapping[Any, Any]) -> Submission:
 
 
 def _generation(kept: dict[str, Any]) -> Generation:
-    control = kept.get("control")  # of jobs of earlier versions there is none
+    # Jobs of earlier versions have less.
+    control, adapter = kept.get("control"), kept.get("ip_adapter")
     return Generation(
         **kept
         | {
             "guidance_range": tuple(kept["guidance_range"]),
             "control": None if control is None else Control(**control),
+            "ip_adapter": None if adapter is None else ImagePrompt(**adapter),
+            "references": tuple(kept.get("references", ())),
+            "style_images": tuple(kept.get("style_images", ())),
             "loras": tuple(Lora(**lora) for lora in kept["loras"]),
             "palette": tuple(Swatch(**swatch) for swatch in kept["palette"]),
             "safety": SafetyCheck(**kept.get("safety", {})),  # of a row that is older than it

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from imagemill.conditions import Swatch
 from imagemill.dialects.fal.pages import PAGES, STYLES
 from imagemill.dialects.fal.pages.ideogram import REFRAMED
 from imagemill.dialects.fal.pages.omnigen import NEGATIVE
@@ -15,7 +16,7 @@ from imagemill.dialects.fal.pages.palettes import Name as PaletteName
 from imagemill.dialects.fal.pages.recraft import Style
 from imagemill.dialects.fal.pages.types import RATIOS, SIZES
 from imagemill.errors import Fault, Kind
-from imagemill.generation import ACCELERATIONS, Defaults, Draft, Generation, Lora, Swatch
+from imagemill.generation import ACCELERATIONS, Defaults, Draft, Generation, Lora
 from tests.documented_pages import (
     BACKGROUND,
     EDIT,

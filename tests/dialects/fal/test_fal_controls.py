@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from imagemill.generation import Control
+from imagemill.conditions import Control
 from imagemill.images.decode import size_of
 from imagemill.model_spec import ModelSpec, controlled
 from imagemill.pico import folder

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from imagemill.images.encode import encode
-from imagemill.jobs.job_inputs import MASK
+from imagemill.jobs.job_inputs import image_key
 from tests.conftest import Serving
 from tests.dialects.openai.test_openai import body_of, opened
 from tests.engines import PlainEngine
@@ -101,7 +101,7 @@ async def test_what_is_transparent_in_the_mask_is_repainted(serving: Serving) ->
     async with serving(engine) as client:
         files = made(("mask", half_clear()), ("image[]", png()))
         body_of(await client.post(EDITS, files=files))
-    mask = pixels(engine.inputs[0][MASK])
+    mask = pixels(engine.inputs[0][image_key("mask")])
     assert (mask[:, :32] == 255).all()
     assert (mask[:, 32:] == 0).all()
     assert engine.submitted[0].strength == 1.0
@@ -116,7 +116,7 @@ async def test_for_some_models_a_transparent_image_is_its_own_mask(
         for image in (half_clear(), png(mode="RGBA")):
             files = made(("image", image), model=model, width="64", height="64")
             body_of(await client.post(EDITS, files=files))
-    assert [MASK in each for each in engine.inputs] == [masked, False]
+    assert [image_key("mask") in each for each in engine.inputs] == [masked, False]
 
 
 @pytest.mark.parametrize(("fidelity", "strength"), [("low", 0.8), ("high", 0.5)])
@@ -150,7 +150,7 @@ async def test_a_mask_that_nobody_chose_is_none(serving: Serving) -> None:
         chosen = [*made(("image", png())), ("mask", ("", b""))]
         kind, body = form_of(chosen)
         body_of(await client.post(EDITS, content=body, headers={"content-type": kind}))
-    assert MASK not in engine.inputs[0]
+    assert image_key("mask") not in engine.inputs[0]
 
 
 async def test_a_mask_with_several_images_is_refused(serving: Serving) -> None:
@@ -171,7 +171,7 @@ async def test_an_edit_as_json_names_its_images(serving: Serving) -> None:
     async with serving(engine) as client:
         first = body_of(await client.post(EDITS, json=body | {"size": "auto"}))
         assert opened(first["data"][0]).size == (64, 64)
-    assert MASK in engine.inputs[0]
+    assert image_key("mask") in engine.inputs[0]
 
 
 async def test_a_picture_of_ours_is_edited_by_its_address(serving: Serving) -> None:

@@ -11,13 +11,14 @@ from starlette.datastructures import Headers
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.media import made_by
 from imagemill.catalog.models import named_by
+from imagemill.conditions import SafetyCheck
 from imagemill.dialects import hub_models
 from imagemill.dialects.fal.lifecycle import formed, lifecycle_of
 from imagemill.dialects.fal.pages import PAGES, ModelPage, general
 from imagemill.dialects.fal.router_input import router_page
 from imagemill.dialects.fal.vocabulary import InputError, InvalidInput
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import Draft, Generation, SafetyCheck
+from imagemill.generation import Draft, Generation
 from imagemill.http import json_body
 from imagemill.http.identity import own
 from imagemill.http.unknown_fields import UnknownFields

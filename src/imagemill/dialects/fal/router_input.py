@@ -30,7 +30,8 @@ from imagemill.dialects.fal.pages.types import (
 )
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
-from imagemill.generation import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS, Draft
+from imagemill.generation import MAX_GUIDANCE, MAX_STEPS, Draft
+from imagemill.value_checks import MAX_PROMPT
 
 # Fields that are read as the Draft names them.
 SAME = (

@@ -12,7 +12,7 @@ from imagemill.dialects.openai.capabilities import LACKING, of_openai
 from imagemill.dialects.openai.image_inputs import prompt_of
 from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
-from imagemill.generation import LONGEST_NAME, MAX_IMAGES, is_inline
+from imagemill.generation import MAX_IMAGES, is_inline
 from imagemill.http import json_body, multipart, operation
 from imagemill.http.json_body import (
     Guidance,
@@ -28,6 +28,7 @@ from imagemill.http.multipart import Part
 from imagemill.http.unknown_fields import Place, UnknownFields
 from imagemill.images.data_uris import data_uri
 from imagemill.threads import BODIES
+from imagemill.value_checks import LONGEST_NAME
 
 MOST_INPUTS = 16  # images of one edit
 

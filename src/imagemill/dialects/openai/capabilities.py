@@ -7,7 +7,8 @@ from typing import Any
 
 from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_IMAGES, MAX_PROMPT
+from imagemill.generation import MAX_IMAGES
+from imagemill.value_checks import MAX_PROMPT
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from imagemill.catalog import Catalog, Endpoint
+from imagemill.conditions import SafetyCheck
 from imagemill.dialects.openai.bodies import Edit, OpenAIBody, ParsedCall, PromptedBody, Vary
 from imagemill.dialects.openai.capabilities import (
     FIDELITIES,
@@ -18,7 +19,7 @@ from imagemill.dialects.openai.capabilities import (
 from imagemill.dialects.openai.image_inputs import UNSEEN, ImageInputs, InputImages
 from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_STEPS, Draft, Format, Generation, SafetyCheck
+from imagemill.generation import MAX_STEPS, Draft, Format, Generation
 from imagemill.job import Submission
 from imagemill.jobs.repeats import REPEATED
 from imagemill.jobs.service import RAW_KEPT

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from imagemill.dialects.sdapi.vocabulary import InvalidBody
 from imagemill.errors import Fault, Kind
-from imagemill.generation import LONGEST_URL, MAX_PROMPT
 from imagemill.http import json_body
 from imagemill.http.json_body import SHOWN_ERRORS
 from imagemill.http.unknown_fields import UnknownFields
+from imagemill.value_checks import LONGEST_URL, MAX_PROMPT
 
 # One is all that is taken; so many are counted.
 MOST_LISTED = 16

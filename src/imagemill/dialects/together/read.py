@@ -8,17 +8,11 @@ from starlette.datastructures import Headers
 
 from imagemill.catalog import Catalog, Endpoint
 from imagemill.catalog.models import named_by
+from imagemill.conditions import SafetyCheck
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.together.vocabulary import DIALECT, RATIOS
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import (
-    MAX_IMAGES,
-    MAX_LORAS,
-    Draft,
-    Generation,
-    SafetyCheck,
-    is_inline,
-)
+from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Generation, is_inline
 from imagemill.generation import Lora as Adapter
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of, own

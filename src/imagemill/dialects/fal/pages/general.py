@@ -33,12 +33,12 @@ from imagemill.generation import (
     MAX_GUIDANCE,
     MAX_IMAGES,
     MAX_LORAS,
-    MAX_PROMPT,
     MAX_SEED,
     MAX_STEPS,
     Draft,
 )
 from imagemill.scheduler_names import SCHEDULERS
+from imagemill.value_checks import MAX_PROMPT
 
 RANDOM = -1  # as a seed
 LONGEST_NAME = 80  # characters of a field's name that are told

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from imagemill.conditions import Swatch
 from imagemill.dialects.fal.pages.types import PageInput, RGBColor
-from imagemill.generation import MAX_SWATCHES, Swatch
+from imagemill.generation import MAX_SWATCHES
 
 Name = Literal["EMBER", "FRESH", "JUNGLE", "MAGIC", "MELON", "MOSAIC", "PASTEL", "ULTRAMARINE"]
 COLOURS: dict[str, str] = {  # RRGGBB

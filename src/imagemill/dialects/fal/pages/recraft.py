@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, create_model
 
+from imagemill.conditions import Swatch
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     FileWithData,
@@ -15,7 +16,7 @@ from imagemill.dialects.fal.pages.types import (
     Size,
     sides,
 )
-from imagemill.generation import MAX_SWATCHES, Draft, Swatch
+from imagemill.generation import MAX_SWATCHES, Draft
 
 Style = Literal[
     "any",

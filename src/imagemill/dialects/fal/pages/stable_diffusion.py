@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from imagemill.conditions import Control
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
@@ -24,7 +25,7 @@ from imagemill.dialects.fal.pages.types import (
     said,
     sides,
 )
-from imagemill.generation import Control, Draft
+from imagemill.generation import Draft
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scale = Annotated[float, Field(ge=0, le=2, description="How strongly it is applied.")]

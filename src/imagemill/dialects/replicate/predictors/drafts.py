@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from imagemill.conditions import SafetyCheck
 from imagemill.dialects.replicate.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import LORA_FILE, Draft, Format, Lora, SafetyCheck
+from imagemill.generation import LORA_FILE, Draft, Format, Lora
 from imagemill.scheduler_names import SCHEDULERS as OWN_SCHEDULERS
 
 # The names that mean the same, by the canonical one.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from imagemill.generation import LONGEST_PICTURE, LONGEST_URL
+from imagemill.generation import LONGEST_PICTURE
 from imagemill.http.fields import (
     GUIDANCE,
     STEPS,
@@ -22,6 +22,7 @@ from imagemill.http.fields import (
     Side,
     without_length,
 )
+from imagemill.value_checks import LONGEST_URL
 
 # Of about one megapixel, px.
 RATIOS: dict[str, tuple[int, int]] = {
