@@ -120,6 +120,12 @@ CANNOT: tuple[tuple[str, str, str], ...] = (
         "is Latin-1, for UTF-8, and passes over iTXt, where all else stands.",
     ),
     (
+        "LiteLLM 1.110.2",
+        "openai",
+        "Its proxy: the extra `proxy` asks for `litellm-proxy` of the same release, which could "
+        "not be had. The proxy makes the library's calls, which are above.",
+    ),
+    (
         "Vercel AI SDK",
         "",
         "Its providers `deepinfra` and `black-forest-labs`: nothing here speaks those APIs. "
