@@ -3,10 +3,13 @@
 `sh scripts/check` leaves these out, files that are slow as a whole unread.
 """
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
+
+from imagemill.garbage import lasting
 
 ROOT = Path(__file__).parent
 # Files below tests that took more than about three seconds of a processor: they load torch or the
@@ -30,6 +33,11 @@ SLOW = frozenset({
 })  # fmt: skip
 # By what a test needs.
 FIXTURES: Mapping[str, str] = {"browser": "browser", "postgres": "slow"}
+
+
+# Objects that are made before garbage is looked for: the application of a test alone has more than
+# the 700 of Python 3.11.
+OBJECTS = 20_000
 
 
 def marks_of(path: Path, fixtures: frozenset[str]) -> set[str]:
@@ -58,3 +66,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Reads no file all of whose tests are left out; some take seconds to be imported."""
     left_out = {f"not {mark}" for mark in marks_of(collection_path, frozenset())}
     return True if left_out & set(config.option.markexpr.split(" and ")) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What files import stays: looking through it for garbage took nearly half of the time of tests
+    of routes, each of which makes an application.
+    """
+    gc.set_threshold(OBJECTS)
+    with lasting():
+        return (yield)

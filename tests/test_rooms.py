@@ -43,7 +43,7 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 LEVELS = (
     level(
         "errors value_checks conditions generation scheduler_names job model_spec turns retries "
-        "clocks accounts credits",
+        "clocks garbage accounts credits",
         None,
     ),
     level(

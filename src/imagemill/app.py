@@ -1,8 +1,8 @@
 """Assembly of the server: settings in, an ASGI application out. No torch is imported here."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import uvicorn
@@ -34,6 +34,7 @@ from imagemill.http.middleware import (
     SlowRetryMiddleware,
 )
 from imagemill.http.request_body import Bodies, Bounded
+from imagemill.http.routing import join_routes
 from imagemill.jobs.service import Service
 from imagemill.pacing import Pacer
 from imagemill.server import Server
@@ -68,17 +69,18 @@ def create_app(
         settings.on_hang_up,
         settings.strict,
     )
+    routers = [each.routes(context) for each in DIALECTS]
+    routers += [file_responses.routes(context), _server_routes(context)]
     app = FastAPIOffline(
         title="imagemill",
         version=__version__,
         description="Answers the hosted image APIs that you already use, and paints itself.",
-        lifespan=_lifespan(service, settings.shutdown_time),
+        lifespan=_lifespan(service, settings.shutdown_time, routers),
         redoc_url=None,
         redirect_slashes=False,  # no path that arrives has one at its end
     )
-    for routes in (*(each.routes for each in DIALECTS), file_responses.routes, _server_routes):
-        app.include_router(routes(context))
-    app.include_router(fal.proxy.routes(app.router))
+    routers.append(fal.proxy.routes(app.router))
+    join_routes(app.router, *routers)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
     app.add_middleware(HeadMiddleware, SHOWN)
@@ -152,12 +154,17 @@ def _names(settings: Settings) -> list[str]:
     return [] if settings.host in (*LOOPBACK, *EVERYWHERE) else [settings.host]
 
 
-def _lifespan(service: Service, patience: float) -> Any:
+def _lifespan(service: Service, patience: float, routers: Sequence[APIRouter]) -> Any:
+    """What lives within routers ends before the service that it stands on."""
+
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.open()
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                for router in routers:
+                    await stack.enter_async_context(router.lifespan_context(app))
+                yield
         finally:
             await service.close(patience)
 

@@ -18,6 +18,7 @@ import typer
 from imagemill import __version__
 from imagemill.cli_faults import EXIT_FAILED, one_line_errors
 from imagemill.errors import invalid
+from imagemill.garbage import lasting
 from imagemill.generation import FORMATS, Format
 from imagemill.models_commands import models
 from imagemill.scheduler_names import SCHEDULERS
@@ -94,7 +95,8 @@ def generate(
 
     Sizes, steps and guidance that are not given are the model's own.
     """
-    from imagemill.library import Engine
+    with lasting():
+        from imagemill.library import Engine
 
     name, served = _named(model)
     with Engine(served) as engine:
@@ -134,7 +136,8 @@ def serve(
     # Before the slow imports.
     settings = load(config, host=host, port=port, data_dir=data_dir, tls=tls)
 
-    from imagemill.app import exports, make_server
+    with lasting():
+        from imagemill.app import exports, make_server
 
     if settings.tls:
         typer.echo(exports(settings))
@@ -170,7 +173,8 @@ def execute(
 
     The program is not changed: imagemill exec -- python paint.py
     """
-    from imagemill.exec import ExecOptions, run
+    with lasting():
+        from imagemill.exec import ExecOptions, run
 
     raise typer.Exit(run(ExecOptions(command, url, offline, data_dir, host or ())))
 

@@ -47,6 +47,7 @@ from imagemill.engine.set_aside import SetAside
 from imagemill.engine.suspects import Suspects, Work
 from imagemill.engine.watchdog import Timeouts, Watchdog
 from imagemill.errors import Fault, Kind
+from imagemill.garbage import lasting
 from imagemill.generation import Generation, Input
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ SOUND_SECONDS = 60.0  # a process that lived so long has started well
 def enter(connection: Connection, options: Options) -> None:
     with suppress(OSError):  # which is everywhere but on Linux
         OOM_SCORE.write_text(SACRIFICE, "ascii")
-    from imagemill.engine.engine_main import main  # torch, which only the child needs
+    with lasting():
+        from imagemill.engine.engine_main import main  # torch, which only the child needs
 
     main(connection, options)
 

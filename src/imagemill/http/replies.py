@@ -106,10 +106,11 @@ def fault_headers(fault: Fault) -> dict[str, str]:
 
 def responses(statuses: Mapping[Kind, int], error: dict[str, Any]) -> dict[int | str, Any]:
     """What OpenAPI says of the replies to faults, whose body has the schema `error`."""
+    kinds: dict[int, list[Kind]] = {}
+    for kind in Kind:
+        kinds.setdefault(statuses[kind], []).append(kind)
+    content = {"application/json": {"schema": error}}
     return {
-        status: {
-            "description": ", ".join(kind for kind in Kind if statuses[kind] == status),
-            "content": {"application/json": {"schema": error}},
-        }
-        for status in sorted(set(statuses.values()))
+        status: {"description": ", ".join(kinds[status]), "content": content}
+        for status in sorted(kinds)
     }

@@ -28,6 +28,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.http import json_body, operation
 from imagemill.http.identity import caller_of, is_local
 from imagemill.http.request_body import IN_MEMORY, bodies_of
+from imagemill.http.routing import join_routes
 from imagemill.threads import BODIES
 
 __all__ = ["Tokens", "routes"]
@@ -290,5 +291,5 @@ def routes(run: Run, tokens: Tokens, silence: float = SILENCE) -> APIRouter:
             await Session(socket, app, caller, run, silence).hold(buffer)
 
     router.add_api_websocket_route("/fal/run/{app:path}/realtime", converse)
-    router.include_router(token_routes(tokens))
+    join_routes(router, token_routes(tokens))
     return router

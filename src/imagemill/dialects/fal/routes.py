@@ -22,6 +22,7 @@ from imagemill.http.context import AppContext
 from imagemill.http.identity import of_hugging_face
 from imagemill.http.middleware import request_id
 from imagemill.http.operation import Call, Operation, Reply
+from imagemill.http.routing import join_routes
 from imagemill.http.unknown_fields import UnknownFields, everywhere, nowhere
 from imagemill.job import FINAL, Job, Line, Status, Submission
 from imagemill.jobs.job_events import Preview
@@ -344,7 +345,10 @@ def routes(context: AppContext) -> APIRouter:
             openapi_extra=_REQUEST if verb == "POST" else None,
             responses=replies.responses(_CODES, _ERROR),
         )
-    router.include_router(storage.routes(context.files))
-    router.include_router(describe.routes(context, refuse))
-    router.include_router(realtime.routes(fal.converse, tokens))
+    join_routes(
+        router,
+        storage.routes(context.files),
+        describe.routes(context, refuse),
+        realtime.routes(fal.converse, tokens),
+    )
     return router
