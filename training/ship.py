@@ -2,11 +2,13 @@
 
 python -m training.ship --denoiser runs/pico/denoiser --out src/imagemill/pico/weights/base
 python -m training.ship --control runs/pico/control --out src/imagemill/pico/weights/control
+python -m training.ship --matte runs/pico/matte --out src/imagemill/pico/weights/matte
 """
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusion3Pipeline
@@ -15,7 +17,7 @@ from safetensors.torch import load_file
 from imagemill.pico import folder
 from imagemill.pico.autoencoder import OverlappingAutoencoder
 from imagemill.pico.tokenizers import NAMES, PlacementTokenizer, SettingTokenizer
-from training import control
+from training import control, matte
 from training import looks as looks_
 from training.looks import Looks
 from training.model import Pico, loaded, prepare
@@ -62,10 +64,14 @@ if __name__ == "__main__":
     parser.add_argument("--autoencoder", type=Path, default=Path("runs/pico/vae"))
     parser.add_argument("--looks", type=Path, default=Path("runs/pico/looks"))
     parser.add_argument("--control", type=Path, help="in place of all others, the ControlNet")
+    parser.add_argument("--matte", type=Path, help="in place of all others, the matte")
     parser.add_argument("--out", type=Path, default=folder())
     args = parser.parse_args()
     parts = args.denoiser, args.autoencoder, args.looks
-    pipe = control.made(args.control) if args.control else made(*parts)
-    pipe.to(torch.float16).save_pretrained(args.out)
+    if args.matte:
+        shipped: Any = matte.made(args.matte)
+    else:
+        shipped = control.made(args.control) if args.control else made(*parts)
+    shipped.to(torch.float16).save_pretrained(args.out)
     forget_places(args.out)
     print(f"{size(args.out) / 1e6:.1f} MB in {args.out}")
