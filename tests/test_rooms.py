@@ -59,7 +59,8 @@ LEVELS = (
     level("http", EDGE | {"dialects"}),
     level("dialects playground", EDGE),
     level(
-        "__init__ app host_routing admission doors assembly cluster cli cli_faults models_commands "
+        "__init__ app host_routing admission authentication doors assembly cluster cli cli_faults "
+        "models_commands accounts_commands "
         "connections exec library server testing __main__",
         TENSORS,
     ),

@@ -50,6 +50,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
         '["http://localhost:3000"]',
         ["http://localhost:3000"],
     ),
+    "open": ("true", "true", True),
     "on_hang_up": ('{ fal = "finish" }', '{"fal": "finish"}', {"fal": "finish"}),
     "strict": ("true", "true", True),
     "chat_url": ('"http://chat/v1"', "http://chat/v1", "http://chat/v1"),

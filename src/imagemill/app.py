@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from imagemill import __version__, telemetry
 from imagemill.admission import SHOWN, Admission
 from imagemill.assembly import assemble
+from imagemill.authentication import AuthenticationMiddleware, Keyring
 from imagemill.budget import Budget
 from imagemill.catalog import Catalog
 from imagemill.connections import Connections, Limits, most_connections, protocols
@@ -39,6 +40,7 @@ from imagemill.jobs.service import Service
 from imagemill.pacing import Pacer
 from imagemill.server import Server
 from imagemill.settings import LOOPBACK, Settings
+from imagemill.store.accounts import AccountTable
 from imagemill.telemetry import Telemetry
 from imagemill.tls import EVERYWHERE, Authority
 
@@ -85,6 +87,12 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
     app.add_middleware(HeadMiddleware, SHOWN)
     app.add_middleware(SlowRetryMiddleware, hf_inference.IMPATIENT)
+    app.add_middleware(
+        AuthenticationMiddleware,
+        Keyring(AccountTable(backend.database), time.time),
+        backend.objects.holder,
+        settings.open,
+    )
     app.add_middleware(Admission, settings)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(HostRouting, settings.input_limit, catalog.default)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagemill import __version__
+from imagemill.accounts_commands import accounts, keys
 from imagemill.cli_faults import EXIT_FAILED, one_line_errors
 from imagemill.errors import invalid
 from imagemill.garbage import lasting
@@ -37,6 +38,8 @@ app = typer.Typer(
 )
 
 app.add_typer(models, name="models")
+app.add_typer(accounts, name="accounts")
+app.add_typer(keys, name="keys")
 
 _NO_NAME = re.compile(r"[^\w.-]+", re.ASCII)  # what no model's name has
 LONGEST_STEM = 60  # characters of a file name
@@ -137,8 +140,12 @@ def serve(
     settings = load(config, host=host, port=port, data_dir=data_dir, tls=tls)
 
     with lasting():
-        from imagemill.app import exports, make_server
+        import asyncio
 
+        from imagemill.app import exports, make_server
+        from imagemill.authentication import check_open
+
+    asyncio.run(check_open(settings))
     if settings.tls:
         typer.echo(exports(settings))
     server = make_server(settings)

@@ -26,10 +26,12 @@ Refuse = Callable[[Headers, Fault], Response]
 
 @dataclass(frozen=True)
 class Dialect:
-    """refuse: tells of a fault, to who sent the headers. below: how its paths begin. plain: wrong
-    parameters in the URL are told as FastAPI does by itself, which its own API is made with.
+    """name: by which keys are limited to it. refuse: tells of a fault, to who sent the headers.
+    below: how its paths begin. plain: wrong parameters in the URL are told as FastAPI does by
+    itself, which its own API is made with.
     """
 
+    name: str
     routes: Callable[[AppContext], APIRouter]
     refuse: Refuse
     below: tuple[str, ...]
@@ -43,16 +45,16 @@ def _alike(refuse: Callable[[Fault], Response]) -> Refuse:
 
 # Every dialect enters by one line here; the last one has what is below no other's paths.
 DIALECTS: tuple[Dialect, ...] = (
-    Dialect(hf_inference.routes, _alike(hf_inference.refuse), ("/hf-inference/", "/models/")),
-    Dialect(fal.routes, fal.refuse, ("/fal/", "/fal-ai/")),
-    Dialect(replicate.routes, _alike(replicate.refuse), ("/replicate/",)),
-    Dialect(openai.routes, _alike(openai.refuse), ("/openai/",)),
-    Dialect(together.routes, together.refuse, ("/together/",)),
-    Dialect(nebius.routes, nebius.refuse, ("/nebius/",)),
-    Dialect(nebula.routes, _alike(nebula.refuse), ("/nebula/",)),
-    Dialect(sdapi.routes, _alike(sdapi.refuse), ("/sdapi/", "/queue/"), plain=True),
-    Dialect(hub.routes, _alike(hub.refuse), ("/api/",)),
-    Dialect(flat.routes, _alike(flat.refuse), ("",)),
+    Dialect("hf", hf_inference.routes, _alike(hf_inference.refuse), ("/hf-inference/", "/models/")),
+    Dialect("fal", fal.routes, fal.refuse, ("/fal/", "/fal-ai/")),
+    Dialect("replicate", replicate.routes, _alike(replicate.refuse), ("/replicate/",)),
+    Dialect("openai", openai.routes, _alike(openai.refuse), ("/openai/",)),
+    Dialect("together", together.routes, together.refuse, ("/together/",)),
+    Dialect("nebius", nebius.routes, nebius.refuse, ("/nebius/",)),
+    Dialect("nebula", nebula.routes, _alike(nebula.refuse), ("/nebula/",)),
+    Dialect("sdapi", sdapi.routes, _alike(sdapi.refuse), ("/sdapi/", "/queue/"), plain=True),
+    Dialect("hub", hub.routes, _alike(hub.refuse), ("/api/",)),
+    Dialect("flat", flat.routes, _alike(flat.refuse), ("",)),
 )
 
 

@@ -201,6 +201,10 @@ class Settings(BaseSettings):
     origins: list[Origin] = Field(
         default_factory=list, description="Origins whose web pages may call the server."
     )
+    open: bool = Field(
+        default=False,
+        description="Ask for no key, also where others reach the server, or accounts are there.",
+    )
     on_hang_up: dict[str, Literal["cancel", "finish"]] = Field(
         default_factory=dict,
         description="By dialect, what becomes of the work of a caller who hangs up.",

@@ -12,8 +12,9 @@ from imagemill.errors import invalid
 from imagemill.http.addresses import HOST
 from imagemill.jobs.input_files import STORED, Caller
 
-# What the server's own threshold has written into a call's scope.
+# What the server's own threshold has written into a call's scope, and into its headers.
 LOCAL = "imagemill.local"
+ACCOUNT = "x-imagemill-account"  # the id of the account that the caller's key opened
 
 # The names by which the clients of Hugging Face say who they are.
 HUGGING_FACE = re.compile(r"(^|\s)(hf_hub/|@huggingface/inference)")
@@ -25,7 +26,11 @@ _FILE = re.compile(r"https?://(?P<place>[^?#]+?)(?:/fal/cdn)?/(?P<key>files/[^?#
 
 
 def caller_of(headers: Headers) -> str:
-    """Who asks: a digest of the credential, empty where there is none, or an empty one."""
+    """Who asks: the account, where there are some; else a digest of the credential, empty where
+    there is none, or an empty one.
+    """
+    if account := headers.get(ACCOUNT):
+        return account
     credential = headers.get("authorization", "").strip().partition(" ")[2].strip()
     if credential in _NO_KEY:
         return ""

@@ -189,3 +189,28 @@ SECRETS = Table(
     Column("name", Words(64), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+# Who may call.
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("id", Words(32), primary_key=True),
+    Column("name", Words(64), nullable=False, unique=True),
+    Column("created", Float, nullable=False),
+    Column("disabled", Float),
+)
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("id", Words(16), primary_key=True),
+    Column("account", Words(32), ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("beginning", Words(16), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("dialects", JSON, nullable=False),
+    Column("addresses", JSON, nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+    Index("ix_keys_account", "account", "created"),
+)
