@@ -23,7 +23,7 @@ class AccountTable:
         }  # fmt: skip
         insert = self._database.insert(ACCOUNTS).values(row).on_conflict_do_nothing()
         async with self._database.writing() as connection:
-            return (await connection.execute(insert)).rowcount == 1
+            return bool((await connection.execute(insert)).rowcount)
 
     @unbroken
     async def listed(self) -> list[Account]:
