@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from imagemill.accounts import SHAPES, KeyLimits, new_account, new_key
 from imagemill.app import create_app
 from imagemill.authentication import PERMITTED, UNASKED, check_open
 from imagemill.cli import app as cli
+from imagemill.credits import MICRO
 from imagemill.errors import Fault
-from imagemill.settings import Settings
+from imagemill.settings import PriceSpec, Settings
 from imagemill.store import Database, at
 from imagemill.store.accounts import AccountTable
+from imagemill.store.ledger import LedgerTable
 from tests.conftest import Serving
 from tests.engines import PlainEngine
 from tests.painting_calls import CALLS
@@ -36,6 +39,7 @@ class Company:
     """Accounts in the database of a server."""
 
     table: AccountTable
+    ledger: LedgerTable
 
     async def key(self, name: str, like: str = "imagemill", **limits: Any) -> tuple[str, str]:
         """The key of an account, which is made where there is none, and the key's id."""
@@ -51,7 +55,7 @@ async def company(folder: Path) -> AsyncIterator[Company]:
     database = Database(at(folder))
     await database.open()
     try:
-        yield Company(AccountTable(database))
+        yield Company(AccountTable(database), LedgerTable(database))
     finally:
         await database.close()
 
@@ -83,6 +87,28 @@ async def test_whoever_has_no_key_is_told_so_in_the_words_of_the_api(
         reply = await client.post(call.path, json=call.body, headers=carrying(call.credential, key))
     assert (reply.status_code, "revoked" in reply.text) == (401, True)
     assert key not in reply.text
+
+
+@EACH
+async def test_an_empty_purse_is_told_in_the_words_of_the_api_and_a_full_one_pays(
+    name: str, serving: Serving, tmp_path: Path
+) -> None:
+    call, engine = CALLS[name], PlainEngine()
+    prices = {"*": PriceSpec(image=Decimal("0.5"))}
+    async with serving(engine, prices=prices) as client, company(tmp_path) as there:
+        headers = carrying(call.credential, (await there.key("ada"))[0])
+        reply = await client.post(call.path, json=call.body, headers=headers)
+        assert reply.status_code == 402, reply.text
+        assert "costs 0.5 credits, and the account has 0" in reply.text
+        assert engine.submitted == []
+        account = await there.table.named("ada")
+        assert account is not None
+        await there.ledger.grant(account.id, 2 * MICRO, "first", NOW)
+        reply = await client.post(call.path, json=call.body, headers=headers)
+        assert reply.status_code < 300, reply.text
+        await engine.asked(1)
+        balance = await there.ledger.balance(account.id)
+    assert balance.purse == 3 * MICRO // 2
 
 
 @pytest.mark.parametrize("like", SHAPES)
@@ -240,6 +266,9 @@ def test_the_commands_make_show_and_revoke(tmp_path: Path) -> None:
     assert key not in line
     id = line.split()[0]
     assert (key[:8] in line, "  hf  until " in line) == (True, True)
+    assert run("credits", "grant", "ada", "2.5") == "ada  2.5\n"
+    assert run("credits", "show", "ada") == "ada  2.5  held 0\n"
+    assert re.fullmatch(r"[\d-]{10}  grant:\w{32}  purse  2.5\n", run("credits", "entries", "ada"))
     run("keys", "revoke", id)
     run("accounts", "disable", "ada")
     assert run("accounts", "show", "ada").splitlines()[0] == f"ada  {account}  disabled"
@@ -259,6 +288,9 @@ def test_the_commands_make_show_and_revoke(tmp_path: Path) -> None:
         (("keys", "create", "ada", "--address", "x"), "is no network"),
         (("keys", "create", "ada", "--days", "0"), "more than 0"),
         (("keys", "revoke", "x"), "no key 'x'"),
+        (("credits", "grant", "ada", "1e3"), "is no amount"),
+        (("credits", "grant", "ada", "0"), "0 credits are none"),
+        (("credits", "show", "bob"), "no account 'bob'"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said(

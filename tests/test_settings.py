@@ -1,5 +1,6 @@
 """Settings: every one can be given in three ways, and nothing wrong is passed over."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
-from imagemill.settings import PREFIX, Settings, load
+from imagemill.settings import PREFIX, PriceSpec, Settings, load
 
 # Every setting, once: as TOML and the environment spell it, and what is read.
 GIVEN: dict[str, tuple[str, str, Any]] = {
@@ -51,6 +52,11 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
         ["http://localhost:3000"],
     ),
     "open": ("true", "true", True),
+    "prices": (
+        '{ "*" = { image = 0.5 } }',
+        '{"*": {"image": 0.5}}',
+        {"*": PriceSpec(image=Decimal("0.5"))},
+    ),
     "on_hang_up": ('{ fal = "finish" }', '{"fal": "finish"}', {"fal": "finish"}),
     "strict": ("true", "true", True),
     "chat_url": ('"http://chat/v1"', "http://chat/v1", "http://chat/v1"),

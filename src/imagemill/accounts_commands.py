@@ -11,10 +11,13 @@ import typer
 
 from imagemill.accounts import MAX_NAME, SHAPES, Account, ApiKey, KeyLimits, new_account, new_key
 from imagemill.cli_faults import one_line_errors
+from imagemill.credits import read, shown
 from imagemill.errors import Fault, Kind, invalid
 
 if TYPE_CHECKING:
+    from imagemill.store import Database
     from imagemill.store.accounts import AccountTable
+    from imagemill.store.ledger import LedgerEntry, LedgerTable
 
 T = TypeVar("T")
 
@@ -26,6 +29,7 @@ PLAIN: dict[str, Any] = {
 }
 accounts = typer.Typer(help="See and make accounts: who may call this server.", **PLAIN)
 keys = typer.Typer(help="See, make and revoke the keys of accounts.", **PLAIN)
+credits = typer.Typer(help="Fill the purses of accounts, and see what they spent.", **PLAIN)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the server.")]
@@ -140,12 +144,93 @@ def revoke(
         raise invalid("key", f"there is no key {key!r:.80} that opens; see imagemill keys list")
 
 
+@credits.command()
+@one_line_errors()
+def grant(
+    name: Name,
+    amount: Annotated[str, typer.Argument(metavar="CREDITS", help="How many, as 12 or 0.5.")],
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """Fill the purse of an account."""
+    import uuid
+
+    micro = _credits(amount)
+
+    async def fill(ledger: "LedgerTable", account: str) -> str:
+        await ledger.grant(account, micro, uuid.uuid4().hex, time.time())
+        return shown((await ledger.balance(account)).purse)
+
+    typer.echo(f"{name}  {_of_ledger(name, data_dir, config, fill)}")
+
+
+@credits.command("show")
+@one_line_errors()
+def show_credits(name: Name, data_dir: DataDir = None, config: Config = None) -> None:
+    """Show what an account has, and what is held for its jobs."""
+    now = _of_ledger(name, data_dir, config, lambda ledger, account: ledger.balance(account))
+    typer.echo(f"{name}  {shown(now.purse)}  held {shown(now.held)}")
+
+
+@credits.command()
+@one_line_errors()
+def entries(
+    name: Name,
+    limit: Annotated[int, typer.Option(min=1, help="Of so many at most, the newest first.")] = 100,
+    data_dir: DataDir = None,
+    config: Config = None,
+) -> None:
+    """List what came into an account's purse and went out of it."""
+
+    def own(ledger: "LedgerTable", account: str) -> "Awaitable[list[LedgerEntry]]":
+        return ledger.entries(account, limit)
+
+    for each in _of_ledger(name, data_dir, config, own):
+        kind = each.ledger.partition(":")[0]
+        typer.echo(f"{_day(each.created)}  {each.transaction}  {kind}  {shown(each.amount)}")
+
+
+def _credits(text: str) -> int:
+    try:
+        amount = read(text)
+    except ValueError:
+        message = f"{text!r:.80} is no amount; give one as 12 or 0.5, of at most six decimals"
+        raise invalid("credits", message) from None
+    if amount == 0:
+        raise invalid("credits", "0 credits are none; give more")
+    return amount
+
+
 def _run(
     data_dir: Path | None, config: Path | None, work: "Callable[[AccountTable], Awaitable[T]]"
 ) -> T:
+    from imagemill.store.accounts import AccountTable
+
+    return _with_database(data_dir, config, lambda database: work(AccountTable(database)))
+
+
+def _of_ledger(
+    name: str,
+    data_dir: Path | None,
+    config: Path | None,
+    work: "Callable[[LedgerTable, str], Awaitable[T]]",
+) -> T:
+    """work: of the ledger and the id of the account of that name."""
+    from imagemill.store.accounts import AccountTable
+    from imagemill.store.ledger import LedgerTable
+
+    async def named(database: "Database") -> T:
+        account = await _named(AccountTable(database), name)
+        return await work(LedgerTable(database), account.id)
+
+    return _with_database(data_dir, config, named)
+
+
+def _with_database(
+    data_dir: Path | None, config: Path | None, work: "Callable[[Database], Awaitable[T]]"
+) -> T:
     from imagemill.settings import load
     from imagemill.store import Database, at
-    from imagemill.store.accounts import AccountTable
 
     settings = load(config, data_dir=data_dir)
 
@@ -154,7 +239,7 @@ def _run(
         database = Database(settings.database or at(settings.data_dir))
         try:
             await database.open()
-            return await work(AccountTable(database))
+            return await work(database)
         finally:
             await database.close()
 

@@ -20,6 +20,7 @@ from imagemill.authentication import AuthenticationMiddleware, Keyring
 from imagemill.budget import Budget
 from imagemill.catalog import Catalog
 from imagemill.connections import Connections, Limits, most_connections, protocols
+from imagemill.credits import Prices
 from imagemill.dialects import fal, hf_inference
 from imagemill.doors import DIALECTS, dialect_of, refuse
 from imagemill.engine.events import Engine
@@ -69,6 +70,7 @@ def create_app(
         settings.body_limit,
         settings.input_limit,
         settings.on_hang_up,
+        Prices({id: each.price() for id, each in settings.prices.items()}),
         settings.strict,
     )
     routers = [each.routes(context) for each in DIALECTS]

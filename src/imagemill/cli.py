@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagemill import __version__
-from imagemill.accounts_commands import accounts, keys
+from imagemill.accounts_commands import accounts, credits, keys
 from imagemill.cli_faults import EXIT_FAILED, one_line_errors
 from imagemill.errors import invalid
 from imagemill.garbage import lasting
@@ -40,6 +40,7 @@ app = typer.Typer(
 app.add_typer(models, name="models")
 app.add_typer(accounts, name="accounts")
 app.add_typer(keys, name="keys")
+app.add_typer(credits, name="credits")
 
 _NO_NAME = re.compile(r"[^\w.-]+", re.ASCII)  # what no model's name has
 LONGEST_STEM = 60  # characters of a file name

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     LOADING = "loading"  # the model is not ready yet
     CANCELLED = "cancelled"
     DENIED = "denied"  # the credential is not one
+    UNPAID = "unpaid"  # the account has fewer credits than this costs
     CONFLICT = "conflict"  # the name of the call is another's
     EARLY = "early"  # a result that is not there yet
     TIMEOUT = "timeout"  # not begun by the time the caller set

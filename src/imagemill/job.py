@@ -115,6 +115,8 @@ class Submission:
     retain_prompt: bool = True
     #: The caller is on this machine, so that URLs of theirs may lead to its other servers.
     local: bool = False
+    #: What its success costs the account, in micro-credits, 0 or more.
+    price: int = 0
     #: What the dialect must know again to tell of the job; JSON.
     dialect_state: Mapping[str, Any] = field(default_factory=dict)
     #: The caller, told apart by address where there is no credential.

@@ -8,10 +8,18 @@ import ipaddress
 import os
 import re
 from dataclasses import fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +27,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from imagemill.credits import MICRO, Price
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
 
@@ -94,6 +103,18 @@ Origin = Annotated[str, AfterValidator(_origin)]
 Prefix = Annotated[str, AfterValidator(prefixed)]
 Devices = Annotated[list[Annotated[str, AfterValidator(_device)]], AfterValidator(_devices)]
 Model = Annotated[ModelSpec, BeforeValidator(_model)]
+
+
+class PriceSpec(BaseModel):
+    """What the images of a model cost, in credits with up to six decimals."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
+    megapixel_step: Decimal = Field(default=Decimal(0), ge=0, le=10**6, decimal_places=6)
+
+    def price(self) -> Price:
+        return Price(*(int(each * MICRO) for each in (self.image, self.megapixel_step)))
 
 
 class Settings(BaseSettings):
@@ -204,6 +225,10 @@ class Settings(BaseSettings):
     open: bool = Field(
         default=False,
         description="Ask for no key, also where others reach the server, or accounts are there.",
+    )
+    prices: dict[str, PriceSpec] = Field(
+        default_factory=dict,
+        description='What accounts pay: by model, or "*", credits per image and megapixel_step.',
     )
     on_hang_up: dict[str, Literal["cancel", "finish"]] = Field(
         default_factory=dict,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from imagemill.catalog import Catalog
+from imagemill.credits import Prices
 from imagemill.files.objects import Objects
 from imagemill.http.identity import base_of
 from imagemill.jobs.service import Service
@@ -30,6 +31,8 @@ class AppContext:
     input_limit: int
     #: By dialect, "finish" or "cancel": what becomes of work whose caller has hung up.
     on_hang_up: Mapping[str, str] = field(default_factory=dict)
+    #: What accounts pay.
+    prices: Prices = field(default_factory=Prices)
     #: Fields that a dialect does not know are refused, also where its API passes over them.
     strict: bool = False
 

@@ -21,7 +21,7 @@ from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Answer
 from imagemill.http import json_body, replies, request_body, sse
 from imagemill.http.context import AppContext
-from imagemill.http.identity import is_local, person_of
+from imagemill.http.identity import ACCOUNT, is_local, person_of
 from imagemill.http.unknown_fields import Passes, UnknownFields, nowhere, unknown_fields_of
 from imagemill.job import Job, Priority, Repeat, Submission
 from imagemill.jobs.input_files import Inline
@@ -323,6 +323,8 @@ async def called(
         local=is_local(request),
         person=caller or person_of(request),
     )
+    if ACCOUNT in request.headers:
+        submission = replace(submission, price=context.prices.of(submission.generation))
     request_body.settled(request.scope)
     return submission
 

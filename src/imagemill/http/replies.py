@@ -24,6 +24,7 @@ STATUSES: Mapping[Kind, int] = {
     Kind.LOADING: 503,
     Kind.CANCELLED: 503,
     Kind.DENIED: 401,
+    Kind.UNPAID: 402,
     Kind.CONFLICT: 409,
     Kind.EARLY: 409,
     Kind.TIMEOUT: 504,

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from imagemill.errors import Fault, Kind
 from imagemill.job import FINAL, Job, Line, Result, Status
-from imagemill.store import begun, records
+from imagemill.store import begun, ledger, records
 from imagemill.store.database import Database, Executor, unbroken
 from imagemill.store.deliveries import delivery_row
 from imagemill.store.holds import release_lapsed
@@ -105,18 +105,21 @@ class Jobs:
             rows = [records.row(job) | place for job, place in zip(jobs, turns, strict=True)]
             # One that is there was written by a try whose answer was lost.
             await connection.execute(self._database.insert(JOBS).on_conflict_do_nothing(), rows)
-            for job in jobs:
-                if job.status in FINAL:
-                    await self._announce(connection, job)
+            await ledger.hold(self._database, connection, jobs)
+            await self._end(connection, *jobs)
 
-    async def _announce(self, connection: Executor, job: Job) -> None:
-        """Owes the caller a webhook, in the transaction that ends the job."""
-        if job.submission.webhook_url is not None and job.finished is not None:
-            row = delivery_row(
-                job.id, job.submission.webhook_url, job.finished, job.submission.caller
-            )
-            due = self._database.clock(job.finished)
-            await connection.execute(insert(DELIVERIES).values({**row, "due": due}))
+    async def _end(self, connection: Executor, *jobs: Job) -> None:
+        """Settles what was held for jobs and owes their callers webhooks, in the transaction that
+        ends the jobs; of those that have not ended, nothing.
+        """
+        await ledger.settle(self._database, connection, jobs)
+        for job in jobs:
+            if job.submission.webhook_url is not None and job.finished is not None:
+                row = delivery_row(
+                    job.id, job.submission.webhook_url, job.finished, job.submission.caller
+                )
+                due = self._database.clock(job.finished)
+                await connection.execute(insert(DELIVERIES).values({**row, "due": due}))
 
     @unbroken
     async def get(self, id: str) -> Job | None:
@@ -222,8 +225,7 @@ class Jobs:
             job = replace(rows[0], status=Status.RUNNING).move(status, now, result, fault)
             await _write(connection, job)
             await self._write_lines(connection, [(id, line) for line in lines])
-            if status in FINAL:
-                await self._announce(connection, job)
+            await self._end(connection, job)
         return job
 
     @unbroken
@@ -238,7 +240,7 @@ class Jobs:
             if job.status is Status.QUEUED:
                 job = job.move(Status.CANCELLED, now, fault=_UNWANTED)
                 await _write(connection, job)
-                await self._announce(connection, job)
+                await self._end(connection, job)
             elif job.status is Status.RUNNING:
                 await connection.execute(update(JOBS).where(JOBS.c.id == id).values(unwanted=True))
         return job
@@ -287,9 +289,7 @@ class Jobs:
                 over = await _jobs(connection, wanted)
                 moved += [job.move(status, now, fault=fault) for job in over]
             await _write(connection, *moved)
-            for job in moved:
-                if job.status in FINAL:
-                    await self._announce(connection, job)
+            await self._end(connection, *moved)
         return moved
 
     @unbroken
@@ -300,8 +300,7 @@ class Jobs:
             waiting = await _jobs(connection, select(JOBS).where(here).with_for_update())
             moved = [job.move(Status.CANCELLED, now, fault=_CLOSING) for job in waiting]
             await _write(connection, *moved)
-            for job in moved:
-                await self._announce(connection, job)
+            await self._end(connection, *moved)
         return moved
 
     @unbroken

@@ -30,6 +30,7 @@ def row(job: Job) -> dict[str, Any]:
         "public": submission.public,
         "stored": submission.retain_prompt,
         "local": submission.local,
+        "price": submission.price,
         "source": submission.source,
         "wire": dict(submission.dialect_state),
         "worker": None,
@@ -90,6 +91,7 @@ def _submission(row: Mapping[Any, Any]) -> Submission:
         public=row["public"],
         retain_prompt=row["stored"],
         local=row["local"],
+        price=row["price"],
         dialect_state=row["wire"],
     )
 

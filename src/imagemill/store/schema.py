@@ -82,6 +82,8 @@ JOBS = Table(
     Column("wire", JSON, nullable=False),
     Column("result", JSON),
     Column("fault", JSON),
+    # Micro-credits that are held for it, and charged when it succeeds.
+    Column("price", BigInteger, nullable=False, server_default=text("0")),
     Index("ix_jobs_queue", "status", "priority", "ready", "turn", "id"),
     Index("ix_jobs_finished", "finished"),
     Index("ix_jobs_caller", "door", "caller", "created"),
@@ -198,6 +200,9 @@ ACCOUNTS = Table(
     Column("name", Words(64), nullable=False, unique=True),
     Column("created", Float, nullable=False),
     Column("disabled", Float),
+    # What the ledger's entries of the account sum up to, in micro-credits.
+    Column("purse", BigInteger, nullable=False, server_default=text("0")),
+    Column("held", BigInteger, nullable=False, server_default=text("0")),
 )
 
 KEYS = Table(
@@ -213,4 +218,15 @@ KEYS = Table(
     Column("expires", Float),
     Column("revoked", Float),
     Index("ix_keys_account", "account", "created"),
+)
+
+# Double entry: the amounts of a transaction sum up to 0.
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    Column("transaction", Words(128), primary_key=True),
+    Column("ledger", Words(64), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("ix_ledger_ledger", "ledger", "created"),
 )

@@ -50,6 +50,7 @@ ERRORS: dict[Kind, RealtimeError] = {
     Kind.LOADING: "INTERNAL_ERROR",
     Kind.CANCELLED: "INTERNAL_ERROR",
     Kind.DENIED: "Unauthorized",
+    Kind.UNPAID: "Unauthorized",
     Kind.CONFLICT: "INVALID_PAYLOAD",
     Kind.EARLY: "INTERNAL_ERROR",
     Kind.TIMEOUT: "INTERNAL_ERROR",

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 STATUSES: Mapping[Kind, int] = {
     Kind.INVALID: 400,
     Kind.DENIED: 401,
+    Kind.UNPAID: 402,
     Kind.NOT_FOUND: 404,
     Kind.TOO_LARGE: 413,
     Kind.UNAVAILABLE: 503,

@@ -52,6 +52,7 @@ ERRORS: dict[Kind, ErrorType] = {
     Kind.LOADING: ErrorType(503, "runner_scheduling_failure", again=True),
     Kind.CANCELLED: ErrorType(499, "client_cancelled"),
     Kind.DENIED: ErrorType(401, "unauthorized"),
+    Kind.UNPAID: ErrorType(402, "payment_required"),
     Kind.CONFLICT: ErrorType(409, "conflict"),
     Kind.EARLY: ErrorType(400, "bad_request"),
     Kind.TIMEOUT: ErrorType(504, "request_timeout"),

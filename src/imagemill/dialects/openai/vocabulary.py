@@ -43,6 +43,7 @@ ERRORS: dict[Kind, OpenAIErrorRow] = {
     Kind.LOADING: OpenAIErrorRow(503, OURS, "model_loading", retryable=True),
     Kind.CANCELLED: OpenAIErrorRow(503, OURS, retryable=True),
     Kind.DENIED: OpenAIErrorRow(401, CALLERS, "invalid_api_key"),
+    Kind.UNPAID: OpenAIErrorRow(402, "insufficient_quota", "insufficient_quota"),
     Kind.CONFLICT: OpenAIErrorRow(409, CALLERS, "idempotency_conflict"),
     Kind.EARLY: OpenAIErrorRow(409, CALLERS),
     Kind.TIMEOUT: OpenAIErrorRow(504, OURS),

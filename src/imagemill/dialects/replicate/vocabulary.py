@@ -47,6 +47,7 @@ ERRORS: dict[Kind, ErrorTitle] = {
     Kind.LOADING: ErrorTitle(504, "Model is loading"),
     Kind.CANCELLED: ErrorTitle(500, "Prediction interrupted"),
     Kind.DENIED: ErrorTitle(401, "Unauthenticated"),
+    Kind.UNPAID: ErrorTitle(402, "Insufficient credit"),
     Kind.CONFLICT: ErrorTitle(409, "Conflict"),
     Kind.EARLY: ErrorTitle(409, "Conflict"),
     Kind.TIMEOUT: ErrorTitle(504, "Prediction timed out"),

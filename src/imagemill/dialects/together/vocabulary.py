@@ -36,6 +36,7 @@ ERRORS: dict[Kind, ErrorCode] = {
     Kind.LOADING: ErrorCode(503, "service_unavailable"),
     Kind.CANCELLED: ErrorCode(500, "server_error"),  # not 503: see refuse
     Kind.DENIED: ErrorCode(401, code="invalid_api_key"),
+    Kind.UNPAID: ErrorCode(402, code="insufficient_credits"),
     Kind.CONFLICT: ErrorCode(422, code="idempotency_conflict"),
     Kind.EARLY: ErrorCode(400),
     Kind.TIMEOUT: ErrorCode(504, "timeout"),

@@ -1,4 +1,4 @@
-"""Accounts, and the keys that open them."""
+"""Accounts, the keys that open them, and what they have and spend."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,8 @@ def upgrade() -> None:
         sa.Column("name", sa.String(64), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
         sa.Column("disabled", sa.Float(), nullable=True),
+        sa.Column("purse", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+        sa.Column("held", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.PrimaryKeyConstraint("id", name="pk_accounts"),
         sa.UniqueConstraint("name", name="uq_accounts_name"),
     )
@@ -35,3 +37,14 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_keys_account", "keys", ["account", "created"])
+    op.create_table(
+        "ledger",
+        sa.Column("transaction", sa.String(128), nullable=False),
+        sa.Column("ledger", sa.String(64), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("transaction", "ledger", name="pk_ledger"),
+    )
+    op.create_index("ix_ledger_ledger", "ledger", ["ledger", "created"])
+    price = sa.Column("price", sa.BigInteger(), nullable=False, server_default=sa.text("0"))
+    op.add_column("jobs", price)
