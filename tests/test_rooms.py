@@ -42,8 +42,8 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 LEVELS = (
     level(
-        "errors value_checks conditions generation scheduler_names job model_spec turns retries "
-        "clocks garbage accounts credits",
+        "errors value_checks conditions generation scheduler_names job model_spec upstream_spec "
+        "turns retries clocks garbage accounts credits",
         None,
     ),
     level(
@@ -53,7 +53,7 @@ LEVELS = (
     ),
     level("pico pipelines engine", ROUTES | DATABASE | {"job", "accounts", "credits", "store"}),
     level(
-        "catalog jobs",
+        "catalog jobs upstreams",
         ROUTES | TENSORS | PIXELS | {"dialects"},
     ),
     level("http", EDGE | {"dialects"}),

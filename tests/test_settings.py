@@ -9,6 +9,7 @@ import pytest
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
 from imagemill.settings import PREFIX, PriceSpec, Settings, load
+from imagemill.upstream_spec import UpstreamSpec
 
 # Every setting, once: as TOML and the environment spell it, and what is read.
 GIVEN: dict[str, tuple[str, str, Any]] = {
@@ -77,6 +78,11 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "step_timeout": ("60", "60", 60.0),
     "load_timeout": ("60", "60", 60.0),
     "models": ('{ "a/b" = "folder" }', '{"a/b": "folder"}', {"a/b": ModelSpec("folder")}),
+    "upstreams": (
+        '{ fal = { kind = "fal", url = "https://queue.fal.run", key_env = "FAL_KEY" } }',
+        '{"fal": {"kind": "fal", "url": "https://queue.fal.run", "key_env": "FAL_KEY"}}',
+        {"fal": UpstreamSpec("fal", "https://queue.fal.run", key_env="FAL_KEY")},
+    ),
     "log_format": ('"json"', "json", "json"),
     "log_level": ('"debug"', "debug", "debug"),
 }

@@ -46,9 +46,12 @@ from imagemill.settings import LOOPBACK, Settings
 from imagemill.store import Database, Holds, Jobs, at
 from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.files import FileTable
+from imagemill.store.remote_requests import RemoteRequestTable
 from imagemill.store.repeats import RepeatTable
 from imagemill.telemetry import Telemetry
 from imagemill.tls import EVERYWHERE
+from imagemill.upstream_spec import upstream_of
+from imagemill.upstreams import routed
 from imagemill.webhooks import Courier, Message, Signer
 
 CHAT_SECONDS = 20.0
@@ -97,6 +100,7 @@ def assemble(
     job_table, table = jobs(database), FileTable(database)
     place = settings.files or str(settings.data_dir / "files")
     clock = SteadyClock()
+    painter, leaves = with_upstreams(engine, settings, catalog, telemetry, database, clock)
     room = Room(table, settings.upload_bytes_each, settings.upload_bytes)
     objects = Objects(open_store(place), table, clock, room, settings.upload_age)
     fetcher = Fetcher(Policy(hosts=frozenset(settings.fetch_hosts)))
@@ -128,12 +132,15 @@ def assemble(
         await objects.contents.probe()
 
     courier = Courier(DeliveryTable(database), render, fetcher.post, clock)
+    gatherer = InputGatherer(
+        files, loras, controls, _expander(settings), Budget(IMAGE_MEMORY), leaves
+    )
     worker = Worker(
-        engine,
+        painter,
         job_table,
         Holds(database),
         objects,
-        InputGatherer(files, loras, controls, _expander(settings), Budget(IMAGE_MEMORY)),
+        gatherer,
         events,
         telemetry,
         clock,
@@ -144,14 +151,15 @@ def assemble(
         probe=probe,
         settled=lambda: clock.settled,
         policy=policy,
+        upstreams={name: spec.in_flight for name, spec in settings.upstreams.items()},
     )
     pictures = settings.data_dir / "pictures"
     cache = Cache(pictures, settings.cache_bytes, settings.cache_age, clock)
     lifecycle = Lifecycle(
-        engine, database, objects, fetcher, worker, courier, place.partition("?")[0], monotonic
+        painter, database, objects, fetcher, worker, courier, place.partition("?")[0], monotonic
     )
     service = Service(
-        engine=engine,
+        engine=painter,
         recall=Recall(cache, telemetry),
         database=database,
         jobs=job_table,
@@ -172,6 +180,33 @@ def assemble(
     return Backend(
         service, database, job_table, objects, files, events, worker, lifecycle, telemetry
     )
+
+
+def with_upstreams(
+    engine: Engine,
+    settings: Settings,
+    catalog: Catalog,
+    telemetry: Telemetry,
+    database: Database,
+    clock: Callable[[], float],
+) -> tuple[Engine, Callable[[str, str], bool]]:
+    """Who paints, and whether what paints at an address does by itself what a field asks for: with
+    the upstreams of the settings, where there are any.
+    """
+    if not settings.upstreams:
+        return engine, lambda source, field: False
+    painter = routed(
+        engine,
+        settings.upstreams,
+        RemoteRequestTable(database),
+        telemetry,
+        usual=lambda model: catalog.find(model).defaults,
+        safety=SafetyOptions(settings.safety_threshold, settings.safety_checker),
+        hosts=frozenset(settings.fetch_hosts),
+        environment=os.environ,
+        clock=clock,
+    )
+    return painter, painter.leaves
 
 
 def _make_folder(folder: Path) -> None:
@@ -202,13 +237,13 @@ def devices_for(settings: Settings, gpus: Sequence[str]) -> tuple[str, ...]:
 def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> Engine:
     """The engine, not yet started. Raises a Fault where a model is to be on another device."""
     first = catalog.find(catalog.default).source
-    sources = dict.fromkeys((first, EMBEDDED) if settings.stand_ins else (first,))
+    sources = _painted_here((first, EMBEDDED) if settings.stand_ins else (first,))
     timeouts = Timeouts(step=settings.step_timeout, load=settings.load_timeout)
     options = Options(
         settings.threads or None,
         preload=tuple(sources),
         memory=settings.memory,
-        known=tuple(spec.address for spec in settings.models.values()),
+        known=tuple(_painted_here(spec.address for spec in settings.models.values())),
         safety=SafetyOptions(settings.safety_threshold, settings.safety_checker),
     )
     if not devices:
@@ -227,6 +262,11 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
     return Engines(
         {device: EngineProcess(own, timeouts, killers=killers) for device, own in each.items()}
     )
+
+
+def _painted_here(sources: Iterable[str]) -> dict[str, None]:
+    """Each once, without what upstreams paint."""
+    return {source: None for source in sources if not upstream_of(source)}
 
 
 def _on(device: str, devices: Sequence[str], sources: Iterable[str]) -> tuple[str, ...]:

@@ -195,6 +195,20 @@ class Job:
 
 
 @dataclass(frozen=True)
+class RemoteRequest:
+    """What an upstream does for a job."""
+
+    #: The id of the job.
+    job: str
+    #: The address of what paints it (see `upstream_spec`).
+    source: str
+    #: By which the upstream knows it; empty until it has answered.
+    id: str
+    #: When it was sent; unix seconds.
+    created: float
+
+
+@dataclass(frozen=True)
 class Line:
     """One line of a job's log."""
 

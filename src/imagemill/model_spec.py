@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 from imagemill.generation import MAX_GUIDANCE, MAX_SIDE, MAX_STEPS, MIN_SIDE
+from imagemill.upstream_spec import check_remote, remote_model
 
 Dtype = Literal["auto", "bfloat16", "float16", "float32"]
 Offload = Literal["none", "model", "group", "sequential"]
@@ -83,9 +84,9 @@ class ModelDefaults:
 class ModelSpec:
     """One table `[models."owner/name"]`.
 
-    source: "pico", a folder, a file or a Hub id. The parts by their names in diffusers are folders
-    or files that take the place of what the source brings, or fail to bring. config: a folder or
-    Hub id whose JSON and tokenizer files describe a single file.
+    source: "pico", a folder, a file, a Hub id, or the model of an upstream. The parts by their
+    names in diffusers are folders or files that take the place of what the source brings, or fail
+    to bring. config: a folder or Hub id whose JSON and tokenizer files describe a single file.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
@@ -122,6 +123,7 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not self.source.strip():
             raise ValueError("source is empty; give a folder, a file or a Hub id")
+        check_remote(self.source)
         if not _DEVICE.fullmatch(self.device):
             raise ValueError(
                 f"device {self.device!r:.80} is none; one of auto, cpu, mps, cuda, cuda:0, xpu"
@@ -131,7 +133,10 @@ class ModelSpec:
 
     def _contradictions(self) -> list[str]:
         quantized, offloaded = self.quantize != "none", self.offload != "none"
+        held = sorted(name for name, value in self._said().items() if name not in _OUTSIDE)
         reasons = {
+            f"an upstream paints this; leave out {', '.join(held)}": bool(held)
+            and remote_model(self.source) is not None,
             "offload moves weights between a GPU and memory; leave it out on the cpu": offloaded
             and self.device == "cpu",
             "weights that are quantized cannot be moved one by one; offload by model or group": (
@@ -152,15 +157,17 @@ class ModelSpec:
         named = {name: getattr(self, name) for name in PARTS}
         return {name: place for name, place in named.items() if place is not None}
 
+    def _said(self) -> dict[str, Any]:
+        """What was said of the model beside its source."""
+        usual = {each.name: each.default for each in fields(self)} | {"source": self.source}
+        whole = asdict(self)
+        return {name: whole[name] for name in whole if getattr(self, name) != usual[name]}
+
     @property
     def address(self) -> str:
-        usual = {each.name: each.default for each in fields(self)}
-        said = {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in _OUTSIDE and getattr(self, name) != usual[name]
-        }
-        plain = set(said) == {"source"} and not self.source.startswith("{")
+        said = {name: value for name, value in self._said().items() if name not in _OUTSIDE}
+        plain = not said and not self.source.startswith("{")
+        said["source"] = self.source
         return self.source if plain else json.dumps(said, sort_keys=True, ensure_ascii=False)
 
     @classmethod

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -30,6 +31,7 @@ from pydantic_settings import (
 from imagemill.credits import MICRO, Price
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
+from imagemill.upstream_spec import UpstreamSpec, check_upstream_name, upstream_of
 
 PREFIX = "IMAGEMILL_"
 FOR_OTHERS = {
@@ -103,6 +105,7 @@ Origin = Annotated[str, AfterValidator(_origin)]
 Prefix = Annotated[str, AfterValidator(prefixed)]
 Devices = Annotated[list[Annotated[str, AfterValidator(_device)]], AfterValidator(_devices)]
 Model = Annotated[ModelSpec, BeforeValidator(_model)]
+UpstreamName = Annotated[str, AfterValidator(check_upstream_name)]
 
 
 class PriceSpec(BaseModel):
@@ -304,12 +307,24 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Model id to the folder, file or Hub id that serves it, or to a table.",
     )
+    upstreams: dict[UpstreamName, UpstreamSpec] = Field(
+        default_factory=dict,
+        description="Other servers that paint, by names that models are told by.",
+    )
     log_format: Literal["plain", "json"] = Field(
         default="plain", description="How log lines are written."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least level that is logged."
     )
+
+    @model_validator(mode="after")
+    def _upstreams_are_there(self) -> "Settings":
+        for id, spec in self.models.items():
+            name = upstream_of(spec.source)
+            if name and name not in self.upstreams:
+                raise ValueError(f"models.{id}: there is no upstream {name}; add upstreams.{name}")
+        return self
 
 
 def load(config: Path | None = None, **options: Any) -> Settings:
@@ -373,12 +388,13 @@ def _tell(error: Any) -> str:
         case "missing":
             return f"{name} is missing"
         case "value_error" if isinstance(input, dict):  # whose message names what is wrong in it
-            return f"{name}: {error['ctx']['error']}"
+            return f"{name}: {error['ctx']['error']}" if name else str(error["ctx"]["error"])
     return f"{name} = {input!r:.80}: {error['msg']}"
 
 
 def _fields(place: tuple[str | int, ...]) -> list[str]:
-    """What the table at `place` of a model may have."""
+    """What the table at `place`, of a model or an upstream, may have."""
     tables = {"loras": FixedLora, "defaults": ModelDefaults}
-    table = next((tables[str(part)] for part in place[2:-1] if part in tables), ModelSpec)
+    whole = UpstreamSpec if place[0] == "upstreams" else ModelSpec
+    table = next((tables[str(part)] for part in place[2:-1] if part in tables), whole)
     return [each.name for each in fields(table)]

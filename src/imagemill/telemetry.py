@@ -65,6 +65,26 @@ class Telemetry:
             registry=self.registry,
         )
 
+        self.upstream_requests = Counter(
+            "imagemill_upstream_requests",
+            "Jobs that an upstream painted, by outcome: ok, gone (nobody wants it, or it goes on "
+            "elsewhere) or what failed.",
+            ["upstream", "outcome"],
+            registry=self.registry,
+        )
+        self.upstream_retries = Counter(
+            "imagemill_upstream_retries",
+            "Calls of an upstream that were sent again.",
+            ["upstream"],
+            registry=self.registry,
+        )
+        self.upstream_cost = Counter(
+            "imagemill_upstream_cost",
+            "What upstreams painted for, as each of them counts it.",
+            ["upstream", "unit"],
+            registry=self.registry,
+        )
+
     def render(self) -> bytes:
         return generate_latest(self.registry)
 

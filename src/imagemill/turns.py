@@ -1,6 +1,7 @@
 """Turns: who is next, of all who wait. Plain numbers; no clock and no database.
 
-Jobs of one person, one priority and one length make a flow. A job's turn is fixed when it comes:
+Jobs of one person, one priority and one length make a flow, and those of each upstream others: it
+is a queue of its own. A job's turn is fixed when it comes:
 the later of two turns, that of the job that was begun last and that of the flow's last job, plus
 what the job itself costs. The least turn is next. This is self-clocked fair queueing (Golestani,
 1994): however many jobs a flow has, between two of them every other flow that waits is served as
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field
 
 from imagemill.generation import Generation
 from imagemill.job import Job, Priority
+from imagemill.upstream_spec import upstream_of
 
+LONGEST_PERSON = 32  # characters that tell a person in a flow of an upstream
 USUAL = 512 * 512 * 20  # px times steps of a picture that costs 1
 
 # Lengths up to so many usual pictures; the last is for all that are longer. Each is a flow of its
@@ -41,7 +44,10 @@ def flow(job: Job) -> str:
     """The name of the flow that a job belongs to, of at most 80 characters."""
     submission = job.submission
     length = next(name for name, most in LENGTHS if cost(submission.generation) <= most)
-    return f"{int(submission.priority)}/{length}/{submission.person or submission.caller}"
+    person, upstream = submission.person or submission.caller, upstream_of(submission.source)
+    if upstream:
+        person = f"{upstream}/{person[:LONGEST_PERSON]}"
+    return f"{int(submission.priority)}/{length}/{person}"
 
 
 def turn(begun: float, last: float | None, cost: float) -> float:

@@ -91,9 +91,10 @@ class SlowJobs(Jobs):
             await event.wait()
 
     async def claim(
-        self, worker: str, limit: int, now: float, lease: float, full: Collection[str] = ()
-    ) -> list[Job]:
-        found = await super().claim(worker, limit, now, lease, full)
+        self, worker: str, limit: int, now: float, lease: float, full: Collection[str] = (),
+        upstream: str = "",
+    ) -> list[Job]:  # fmt: skip
+        found = await super().claim(worker, limit, now, lease, full, upstream)
         await self._way("claim" if found else "")
         if self.soon:
             for job in found:

@@ -103,12 +103,12 @@ async def test_one_that_went_back_to_the_queue_is_the_first_again(database: Open
 @pytest.mark.parametrize(
     ("asked", "index"),
     [
-        (queue._waiting(Priority.NORMAL, [JOBS.c.ready], 1),
-         "ix_jobs_queue (status=? AND priority=? AND ready=?)"),
-        (queue._waiting(Priority.NORMAL, [~JOBS.c.ready], 1),
-         "ix_jobs_queue (status=? AND priority=? AND ready=?)"),
+        (queue._waiting("", Priority.NORMAL, [JOBS.c.ready], 1),
+         "ix_jobs_queue (status=? AND priority=? AND upstream=? AND ready=?)"),
+        (queue._waiting("", Priority.NORMAL, [~JOBS.c.ready], 1),
+         "ix_jobs_queue (status=? AND priority=? AND upstream=? AND ready=?)"),
         (queue._last(1).selects[0].params(flow0="x"), "ix_jobs_flow (flow=? AND status=?)"),
-        (queue._last_begun(Priority.NORMAL), "ix_jobs_begun (priority=?)"),
+        (queue._last_begun("", Priority.NORMAL), "ix_jobs_begun (upstream=? AND priority=?)"),
     ],
 )  # fmt: skip
 async def test_what_the_queue_asks_is_answered_by_an_index(

@@ -34,6 +34,13 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """What whoever paints says of the work, for its log: a line."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Finished:
     painted: GeneratedImages
 
@@ -43,7 +50,7 @@ class Failed:
     fault: Fault
 
 
-Event = Begun | HeldBack | Progress | Preview | Finished | Failed
+Event = Begun | HeldBack | Progress | Preview | Remark | Finished | Failed
 
 NO_INPUTS: Mapping[str, Input] = MappingProxyType({})
 

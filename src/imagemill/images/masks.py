@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from imagemill.errors import invalid
-from imagemill.images.decode import size_of
+from imagemill.images.decode import open_png, size_of
+from imagemill.images.encode import encode_png
 from imagemill.images.geometry import Plane, Raster
 
 RADII = (128, 32, 8, 2)  # px; colours flow into a hole from far away first, then from near by
@@ -75,3 +76,16 @@ def _spread(plane: Floats, radius: int) -> Floats:
         starts = np.take(sums, range(sums.shape[axis] - length), axis=axis)
         plane = ((ends - starts) / length).astype(np.float32)
     return plane
+
+
+def clear_where_white(mask: bytes) -> bytes:
+    """A PNG that is transparent where an encoded mask is white, and black elsewhere."""
+    grey = open_png(mask, "mask").convert("L")
+    black = Image.new("RGBA", grey.size)
+    black.putalpha(ImageOps.invert(grey))
+    return encode_png(black)
+
+
+def black_where_white(mask: bytes) -> bytes:
+    """An encoded mask for those who paint where it is black."""
+    return encode_png(ImageOps.invert(open_png(mask, "mask").convert("L")))

@@ -20,6 +20,7 @@ from imagemill.job import Job
 from imagemill.retries import PASSING
 from imagemill.slots import Slots
 from imagemill.store import Holds
+from imagemill.upstream_spec import upstream_of
 
 if TYPE_CHECKING:
     from imagemill.jobs.worker import Worker
@@ -63,12 +64,13 @@ class Gathering:
     async def begin_all(self) -> None:
         """Begins with the jobs that are next, as far as there is room."""
         self.wake.clear()
-        while room := self._room():
-            jobs = await self._hold(room)
-            for job in jobs:
-                self._begin(job)
-            if len(jobs) < room:
-                return
+        for queue in self.worker.queues:
+            while room := self._room(queue):
+                jobs = await self._hold(room, queue)
+                for job in jobs:
+                    self._begin(job)
+                if len(jobs) < room:
+                    break
 
     def take(self, id: str) -> Gathered | None:
         """What lies ready for a job that is about to be painted."""
@@ -80,9 +82,13 @@ class Gathering:
             gathered.share.release()
         return gathered
 
-    def lying(self, caller: str) -> int:
-        """How many jobs of a caller lie ready."""
-        return sum(each.job.submission.caller == caller for each in self._ready.values())
+    def lying(self, caller: str, queue: str = "") -> int:
+        """How many jobs of a caller lie ready, of those that are painted from a queue."""
+        return sum(each.job.submission.caller == caller for each in self._lying(queue))
+
+    def _lying(self, queue: str) -> list[Gathered]:
+        ready = self._ready.values()
+        return [each for each in ready if upstream_of(each.job.submission.source) == queue]
 
     def stop(self, id: str) -> None:
         """Drops a job that does not wait any more, if it is here."""
@@ -113,16 +119,16 @@ class Gathering:
         if known:
             await self.holds.release(self.worker.name, known)
 
-    def _room(self) -> int:
-        """How many jobs may be begun at once."""
+    def _room(self, queue: str) -> int:
+        """How many jobs of a queue may be begun at once."""
         worker = self.worker
         if worker.closing or worker.engine.state is State.DEAD:
             return 0
-        return max(0, min(TOGETHER, self.slots.room, READY - len(self._ready)))
+        return max(0, min(TOGETHER, self.slots.room, READY - len(self._lying(queue))))
 
-    async def _hold(self, limit: int) -> list[Job]:
-        worker, callers = self.worker, {each.job.submission.caller for each in self._ready.values()}
-        sated = {caller for caller in callers if self.lying(caller) >= CALLER_READY}
+    async def _hold(self, limit: int, queue: str) -> list[Job]:
+        worker, callers = self.worker, {each.job.submission.caller for each in self._lying(queue)}
+        sated = {caller for caller in callers if self.lying(caller, queue) >= CALLER_READY}
         return await self.holds.take(
             worker.name,
             limit,
@@ -130,6 +136,7 @@ class Gathering:
             worker.lease,
             callers=sated.union(self.slots.full_callers()),
             hosts=self.slots.full_hosts(),
+            upstream=queue,
         )
 
     def _begin(self, job: Job) -> None:

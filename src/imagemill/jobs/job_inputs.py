@@ -17,6 +17,7 @@ from imagemill.jobs.control_files import ControlFiles
 from imagemill.jobs.input_files import STORED, InputFile, InputFiles, concerning
 from imagemill.jobs.weight_files import WeightFiles
 from imagemill.threads import DECODING
+from imagemill.upstream_spec import upstream_of
 
 LEAST_BYTES = 2**24  # that reading an image draws at least: it may be small and unfold
 IMAGE_MEMORY = 2**28  # bytes, for the images of all jobs
@@ -34,22 +35,34 @@ class InputGatherer:
     expand: Expand
     #: that the images of all jobs take, from when they are read until the engine has them
     memory: Budget
+    #: whether what paints at an address does by itself what a field asks for
+    leaves: Callable[[str, str], bool] = lambda source, field: False
 
     async def gather(self, job: Job) -> tuple[Generation, dict[str, Input], Share]:
         """The generation as it is to be painted, and what its references stand for: images in
         memory, whose share is to be given back, LoRAs as files.
         """
         generation, inputs = job.generation, dict[str, Input]()
-        for lora in generation.loras:
-            inputs[lora.path] = await self._lora(lora, job)
-        if generation.control is not None and generation.control.acts:
-            generation, inputs = await self._control(generation, generation.control, inputs, job)
-        if generation.expand:
+        source = job.submission.source
+        if not upstream_of(source):  # which would fetch weights by itself
+            generation, inputs = await self._weighted(generation, job)
+        if generation.expand and not self.leaves(source, "expand"):
             prompt = await self.expand(generation.prompt, generation.seed)
             generation = replace(generation, prompt=prompt, expand=False)
         # Last, so that nobody holds memory who waits for others.
         generation, images, share = await self._images(generation, job)
         return generation, {**inputs, **images}, share
+
+    async def _weighted(
+        self, generation: Generation, job: Job
+    ) -> tuple[Generation, dict[str, Input]]:
+        """With the weights that it names."""
+        inputs: dict[str, Input] = {
+            each.path: await self._lora(each, job) for each in generation.loras
+        }
+        if generation.control is not None and generation.control.acts:
+            return await self._control(generation, generation.control, inputs, job)
+        return generation, inputs
 
     async def _images(
         self, generation: Generation, job: Job
@@ -62,6 +75,8 @@ class InputGatherer:
             share = await self.memory.take(size, patient=True)
             try:
                 generation, images = await _decoded(generation, files)
+                if generation.outpaint and not self.leaves(job.submission.source, "outpaint"):
+                    generation = await DECODING.run(_outpainted, generation, images)
             except BaseException:
                 share.release()
                 raise
@@ -109,8 +124,6 @@ async def _decoded(
         check_size(images[image_key("image")], images[image_key("mask")])
     if generation.image_sized:
         generation = _image_sized(generation, images[image_key(generation.sized_by or "")])
-    if generation.outpaint:
-        generation = await DECODING.run(_outpainted, generation, images)
     return generation, images
 
 

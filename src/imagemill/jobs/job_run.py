@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress
+from imagemill.engine.events import Begun, Failed, Finished, HeldBack, Preview, Progress, Remark
 from imagemill.errors import Fault, Kind
 from imagemill.files.keys import derived_key
 from imagemill.generation import GeneratedImages, Generation, Input
@@ -15,6 +15,7 @@ from imagemill.images.decode import size_of
 from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
 from imagemill.model_spec import controlled
+from imagemill.upstream_spec import upstream_of
 
 if TYPE_CHECKING:
     from imagemill.jobs.worker import Worker
@@ -48,6 +49,11 @@ class JobRun:
     #: Of `LOG_LINES`, the last that told of a step; -1 before the first.
     logged: int = -1
     task: asyncio.Task[None] = field(init=False)
+
+    @property
+    def queue(self) -> str:
+        """The upstream that paints it; empty where our engine does."""
+        return upstream_of(self.job.submission.source)
 
     def interrupt(self) -> None:
         """Stops the work where it is unwanted or lost, but not on its last steps.
@@ -117,6 +123,8 @@ class JobRun:
                     case Progress():
                         self.painting = True
                         self._log_progress(event)
+                    case Remark(message):
+                        self.say(message)
                     case Preview():
                         worker.events.publish(job.id, event)
                     case Finished(painted):
@@ -128,7 +136,8 @@ class JobRun:
         if painted is None:
             raise Fault(Kind.FAILED, "the engine stopped before the picture was finished")
         worker.telemetry.pictures.labels(painted.served_by).inc(len(painted.pictures))
-        worker.telemetry.engine_seconds.observe(painted.seconds)
+        if not upstream_of(source):
+            worker.telemetry.engine_seconds.observe(painted.seconds)
         return painted
 
     async def _handed(self, event: Begun | HeldBack) -> None:
@@ -170,7 +179,8 @@ class JobRun:
 def _source(source: str, generation: Generation) -> str:
     """The address of what paints, with the ControlNet that the generation names."""
     control = generation.control
-    return source if control is None or not control.acts else controlled(source, control.path)
+    own = control is not None and control.acts and not upstream_of(source)
+    return controlled(source, control.path) if own and control else source
 
 
 def _key(secret: bytes, name: str, suffix: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
 from imagemill.job import Submission
+from imagemill.upstream_spec import upstream_of
 
 STARTING_SECONDS = 10.0  # what a model usually needs to load: the estimate for who asks meanwhile
 LOADING = "the model is currently loading"
@@ -35,7 +36,11 @@ class Readiness:
             raise self._loading()
 
     async def wait(self, submission: Submission) -> None:
-        """Who does not wait for the model is told how long it takes, and finds it there later."""
+        """Who does not wait for the model is told how long it takes, and finds it there later. What
+        an upstream paints needs no engine.
+        """
+        if upstream_of(submission.source):
+            return
         try:
             async with asyncio.timeout(self.wait_time):
                 while self.engine.state in ON_ITS_WAY:

@@ -8,8 +8,7 @@ import logging
 import math
 import time
 import uuid
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ from imagemill.engine.events import Engine, State
 from imagemill.errors import Fault, Kind
 from imagemill.files.objects import Objects
 from imagemill.job import FINAL, Job, Line, Result, Status
+from imagemill.jobs.claim_room import room
 from imagemill.jobs.gathering import UNEXPECTED, Gathering
 from imagemill.jobs.job_events import JobEvents
 from imagemill.jobs.job_inputs import InputGatherer
@@ -28,7 +28,6 @@ from imagemill.retries import PASSING, outlasting
 from imagemill.store import Holds, Jobs
 from imagemill.telemetry import Telemetry
 from imagemill.threads import DISK
-from imagemill.turns import flow
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,18 +42,20 @@ HELD_SECONDS = 3600.0
 MAX_UNWRITTEN_LINES = 10_000  # lines of logs that are held meanwhile
 ENDS_A_PASS = 1  # of jobs, each some milliseconds, in one pass of the event loop
 _CANCELLED = Fault(Kind.CANCELLED, "the work was cancelled")
+_STRANDED = Fault(Kind.FAILED, "the upstream of this model is configured here no more; ask again")
 
 
 @dataclass
 class Worker:
-    """at_once: jobs that the engine paints at a time, but for shares, see `_room`.
+    """at_once: jobs that the engine paints at a time, but for shares, see `claim_room`.
     retention: seconds that ended jobs are kept, and their files where the caller asked for no other
     time.
 
     ended: is called when a job has ended that a webhook is to tell of. secret: gives what makes the
     names of files unguessable. probe: looks whether what was full has room again. settled: tells
     whether what is old may be deleted, by a clock that may be believed. hurry: nothing is held any
-    longer that cannot be stored or told. policy: what the operator allows.
+    longer that cannot be stored or told. policy: what the operator allows. upstreams: how many jobs
+    each upstream paints at a time, by name; these take no places of the engine's.
     """
 
     engine: Engine
@@ -72,6 +73,7 @@ class Worker:
     probe: Callable[[], Awaitable[None]]
     settled: Callable[[], bool]
     policy: SafetyPolicy = field(default_factory=SafetyPolicy)
+    upstreams: Mapping[str, int] = field(default_factory=dict)
     pacer: Pacer = field(default_factory=lambda: Pacer(ENDS_A_PASS))
     lease: float = LEASE_SECONDS
     monotonic: Callable[[], float] = time.monotonic
@@ -99,6 +101,7 @@ class Worker:
     async def run(self) -> None:
         """Works until it is cancelled; then what it has claimed goes back to the queue."""
         await DISK.run(self.inputs.files.tidy)
+        await self._strand()
         loops = (self._claim, self._gather, self._renew, self._write_lines, self._tidy)
         try:
             async with asyncio.TaskGroup() as group:
@@ -107,6 +110,14 @@ class Worker:
         finally:
             await self._release()
             await self.gathering.close()
+
+    async def _strand(self) -> None:
+        """Fails what waits for an upstream that is configured no more. Where others share the
+        database, one of them may know it.
+        """
+        if self.jobs.alone:
+            for job in await self.jobs.strand(self.upstreams.keys(), _STRANDED, self.clock()):
+                self.publish_end(job)
 
     def _painting(self) -> int:
         """How many jobs the engine computes."""
@@ -139,42 +150,41 @@ class Worker:
                 run.task.cancel()
         await asyncio.gather(*self._tasks(), return_exceptions=True)
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The names of upstreams, before them none: that of what our engine paints."""
+        return ("", *self.upstreams)
+
     async def _claim(self) -> None:
         began = self.monotonic()
         self.events.submitted.clear()
-        limit, full = self._room()
+        more = [await self._claim_from(queue) for queue in self.queues]
+        # A claim that takes long, as when many jobs end, is one for many of them.
+        await asyncio.sleep(min(REST_FACTOR * (self.monotonic() - began), MAX_REST_SECONDS))
+        if not any(more):
+            await _until(self.events.submitted, LOOK_SECONDS)
+
+    async def _claim_from(self, queue: str) -> bool:
+        """Begins with what is next in a queue; whether there may be more that has room."""
+        limit, full = self._room(queue)
         claimed = list[Job]()
         # While there is no engine, who comes waits in the queue: another server may take it.
-        if limit and not self.closing and self.engine.state is State.READY:
-            claimed = await self._claimed(limit, full)
+        if limit and not self.closing and (queue or self.engine.state is State.READY):
+            claimed = await self._claimed(limit, full, queue)
         for job in claimed:
             self.events.publish(job.id, job)
             run = self._running[job.id] = JobRun(self, job, job.id in self._unwanted)
             run.task = asyncio.create_task(self._work(run))
             run.task.add_done_callback(partial(self._done, job.id))
         self._unwanted.clear()
-        # A claim that takes long, as when many jobs end, is one for many of them.
-        await asyncio.sleep(min(REST_FACTOR * (self.monotonic() - began), MAX_REST_SECONDS))
-        if len(claimed) < limit or not limit:
-            await _until(self.events.submitted, LOOK_SECONDS)
+        return 0 < limit == len(claimed)
 
-    def _room(self) -> tuple[int, frozenset[str]]:
-        """How many jobs may be claimed, and flows of which none may.
-
-        What the engine holds back, as it died with it, takes no place, so that others are painted
-        meanwhile; that are as many more as there are places, at most.
-        Where all places are taken, who has less than a share of them still gets one (see `places`):
-        so long jobs that fill them keep no short one out, and no caller's keep out another's.
-        """
-        held_back = sum(run.held_back for run in self._running.values())
-        free = self.at_once + min(held_back, self.at_once) - len(self._running)
-        if free > 0:
-            return free, frozenset()
-        flows = Counter(flow(run.job) for run in self._running.values())
-        if len(flows) >= self.at_once:
-            return 0, frozenset()
-        share = self.at_once // len(flows)
-        return 1, frozenset(name for name, count in flows.items() if count >= share)
+    def _room(self, queue: str = "") -> tuple[int, frozenset[str]]:
+        """How many jobs of a queue may be claimed, and flows of which none may."""
+        running = [each for each in self._running.values() if each.queue == queue]
+        if queue:
+            return max(0, self.upstreams[queue] - len(running)), frozenset()
+        return room(running, self.at_once)
 
     def wake(self, job: Job) -> None:
         """A job has come, of this process."""
@@ -188,10 +198,10 @@ class Worker:
         """Whether a job is claimed here, as far as is known."""
         return self._claiming or id in self._running
 
-    async def _claimed(self, limit: int, full: frozenset[str]) -> list[Job]:
+    async def _claimed(self, limit: int, full: frozenset[str], queue: str) -> list[Job]:
         self._claiming = True
         try:
-            return await self.jobs.claim(self.name, limit, self.clock(), self.lease, full)
+            return await self.jobs.claim(self.name, limit, self.clock(), self.lease, full, queue)
         finally:
             self._claiming = False
 

@@ -36,7 +36,9 @@ async def count(connection: Executor, worker: str, ids: Sequence[str], by: int) 
 async def suspect(
     connection: Executor, shares: Shares, worker: str, *which: ColumnElement[bool]
 ) -> list[Job]:
-    """The next job that is suspected, locked, unless the worker has one; none is the usual."""
+    """The next job of our engines that is suspected, locked, unless the worker has one; none is the
+    usual.
+    """
     queued, mine = JOBS.c.status == Status.QUEUED, JOBS.c.worker == worker
     # By the words of the index: only so do both databases use it.
     counts = select(func.count().filter(queued), func.count().filter(~queued & mine)).where(
@@ -45,4 +47,4 @@ async def suspect(
     waiting, running = (await connection.execute(counts)).one()
     if not waiting or running:
         return []
-    return await next_jobs(connection, shares, 1, ~UNSUSPECTED, *which)
+    return await next_jobs(connection, shares, 1, "", ~UNSUSPECTED, *which)

@@ -5,6 +5,7 @@ them; then that worker alone may claim it. A hold has a lease like a claim: wher
 gone, another gathers the inputs anew.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from sqlalchemy import ColumnElement, bindparam, select, update
@@ -22,7 +23,8 @@ FREE = {"worker": None, "lease": None, "ready": False}
 
 class Holds:
     def __init__(self, database: Database) -> None:
-        self._database, self._shares = database, Shares()
+        self._database = database
+        self._shares = defaultdict[str, Shares](Shares)  # by upstream
 
     @unbroken
     async def take(
@@ -33,8 +35,10 @@ class Holds:
         lease: float,
         callers: Collection[str] = (),
         hosts: Collection[str] = (),
+        upstream: str = "",
     ) -> list[Job]:
-        """The next jobs that need inputs, held by the worker for `lease` seconds.
+        """The next jobs that need inputs, held by the worker for `lease` seconds; of those that an
+        upstream paints, or else our engines.
 
         callers, hosts: whose jobs are left for later.
         """
@@ -46,7 +50,8 @@ class Holds:
             JOBS.c.host.not_in(list(hosts)),
         )
         async with self._database.writing() as connection:
-            taken = await next_jobs(connection, self._shares, limit, *which)
+            shares = self._shares[upstream]
+            taken = await next_jobs(connection, shares, limit, upstream, *which)
             if taken:
                 mine = update(JOBS).where(JOBS.c.id == bindparam("held"))
                 held = mine.values(worker=worker, lease=self._database.clock(now) + lease)

@@ -7,6 +7,7 @@ has claimed is its own for as long as it lives, and what another had is nobody's
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -55,7 +56,8 @@ class Jobs:
         self._database = database
         self._adding: list[tuple[Job, asyncio.Future[None]]] = []
         self._adder: asyncio.Task[None] | None = None
-        self._shares, self._standing = Shares(), Standing()
+        self._shares = defaultdict[str, Shares](Shares)  # by upstream
+        self._standing = Standing()
 
     @property
     def alone(self) -> bool:
@@ -162,15 +164,20 @@ class Jobs:
         now: float,
         lease: float,
         full: Collection[str] = (),
+        upstream: str = "",
     ) -> list[Job]:
-        """The next jobs, of no flow of `full`, which are the worker's for `lease` seconds."""
+        """The next jobs, of no flow of `full`, which are the worker's for `lease` seconds; of those
+        that an upstream paints, or else our engines.
+        """
         unheld = JOBS.c.worker.is_(None) | (JOBS.c.worker == worker)
         others = [JOBS.c.flow.not_in(full)] if full else []
         ours = (JOBS.c.ready, unheld, attended_or_plain(self._database, lease, now), *others)
+        shares, taken = self._shares[upstream], list[Job]()
         async with self._database.writing() as connection:
-            taken = await begun.suspect(connection, self._shares, worker, *ours)
-            free = limit - len(taken)
-            taken += await next_jobs(connection, self._shares, free, begun.UNSUSPECTED, *ours)
+            if not upstream:  # which takes no server down
+                taken = await begun.suspect(connection, shares, worker, *ours)
+            which, free = (begun.UNSUSPECTED, *ours), limit - len(taken)
+            taken += await next_jobs(connection, shares, free, upstream, *which)
             claimed = [job.move(Status.RUNNING, now) for job in taken]
             until = self._database.clock(now) + lease
             await _write(connection, *claimed, worker=worker, lease=until)
@@ -290,6 +297,18 @@ class Jobs:
                 moved += [job.move(status, now, fault=fault) for job in over]
             await _write(connection, *moved)
             await self._end(connection, *moved)
+        return moved
+
+    @unbroken
+    async def strand(self, known: Collection[str], fault: Fault, now: float) -> list[Job]:
+        """Fails what waits for upstreams that are not among the known ones."""
+        unknown = JOBS.c.upstream.not_in(["", *known]) & (JOBS.c.status == Status.QUEUED)
+        async with self._database.writing() as connection:
+            waiting = await _jobs(connection, select(JOBS).where(unknown).with_for_update())
+            moved = [job.move(Status.FAILED, now, fault=fault) for job in waiting]
+            await _write(connection, *moved)
+            for job in moved:
+                await self._announce(connection, job)
         return moved
 
     @unbroken

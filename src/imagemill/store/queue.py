@@ -1,5 +1,8 @@
 """The queue's order: the turns of jobs that come, who is claimed next, where a job stands.
 
+Jobs that an upstream paints wait in a queue of their own, by its name, so that a slow one holds up
+nobody else; those that an engine paints are in the one without a name.
+
 The queue is the jobs table. Turns are found in the transaction that writes a job, so that several
 servers on one database make one queue. Two that write jobs of the same flow at the same moment may
 give the same turn to both; that flow is served a little more then, and nobody is left out.
@@ -28,6 +31,7 @@ from imagemill.store import records
 from imagemill.store.database import Executor
 from imagemill.store.schema import JOBS
 from imagemill.turns import Shares, ahead, cost, flow, turn
+from imagemill.upstream_spec import upstream_of
 
 FRESH = 1e-4  # seconds, for each job that waits, for which a list of the queue is good
 TOGETHER = 50  # flows that are looked up by one statement; SQLite takes up to 500 parts
@@ -43,10 +47,10 @@ async def places(connection: Executor, jobs: Sequence[Job]) -> list[dict[str, An
         for number, latest in await connection.execute(_last(len(some)), named):
             if latest is not None:
                 last[some[number]] = max(latest, last.get(some[number], latest))
-    begun = await _begun(connection, {job.submission.priority for job in jobs})
+    begun = await _begun(connection, set(map(_queue_of, jobs)))
     columns = list[dict[str, Any]]()
     for job in jobs:
-        name, before = flow(job), begun.get(job.submission.priority, job.created)
+        name, before = flow(job), begun.get(_queue_of(job), job.created)
         last[name] = turn(before, last.get(name), cost(job.generation))
         columns.append({"flow": name, "turn": last[name]})
     return columns
@@ -66,34 +70,53 @@ def _last(flows: int) -> CompoundSelect[Any]:
     )
 
 
-async def _begun(connection: Executor, priorities: Iterable[Priority]) -> dict[Priority, float]:
+def _queue_of(job: Job) -> tuple[str, Priority]:
+    """The upstream that paints a job, if one does, and its priority."""
+    return upstream_of(job.submission.source), job.submission.priority
+
+
+async def _begun(
+    connection: Executor, queues: Iterable[tuple[str, Priority]]
+) -> dict[tuple[str, Priority], float]:
     """The turn of the job that was begun last, of those that are kept."""
-    latest = dict[Priority, float]()
-    for priority in priorities:
-        begun = (await connection.execute(_last_begun(priority))).scalar_one()
+    latest = dict[tuple[str, Priority], float]()
+    for queue in queues:
+        begun = (await connection.execute(_last_begun(*queue))).scalar_one()
         if begun is not None:
-            latest[priority] = begun
+            latest[queue] = begun
     return latest
 
 
-def _last_begun(priority: Priority) -> Select[Any]:
-    begun = (JOBS.c.priority == int(priority), JOBS.c.started.is_not(None))
+def _last_begun(upstream: str, priority: Priority) -> Select[Any]:
+    begun = (
+        JOBS.c.upstream == upstream,
+        JOBS.c.priority == int(priority),
+        JOBS.c.started.is_not(None),
+    )
     return select(func.max(JOBS.c.turn)).where(*begun)
 
 
 async def next_jobs(
-    connection: Executor, shares: Shares, limit: int, *which: ColumnElement[bool]
+    connection: Executor, shares: Shares, limit: int, upstream: str, *which: ColumnElement[bool]
 ) -> list[Job]:
-    """The jobs that are next, locked; of those that wait and fulfil `which`."""
+    """The jobs that are next in the queue of an upstream, or else of our engines, locked; of those
+    that fulfil `which`.
+    """
     waiting = dict[Priority, list[Job]]()
     for priority in Priority:
-        rows = await connection.execute(_waiting(priority, which, limit))
+        rows = await connection.execute(_waiting(upstream, priority, which, limit))
         waiting[priority] = [records.job(row._mapping) for row in rows]
     return shares.take(waiting, limit)
 
 
-def _waiting(priority: Priority, which: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
-    queued = (JOBS.c.status == Status.QUEUED, JOBS.c.priority == int(priority))
+def _waiting(
+    upstream: str, priority: Priority, which: Sequence[ColumnElement[bool]], limit: int
+) -> Select[Any]:
+    queued = (
+        JOBS.c.status == Status.QUEUED,
+        JOBS.c.priority == int(priority),
+        JOBS.c.upstream == upstream,
+    )
     return (
         select(JOBS)
         .where(*queued, *which)
@@ -109,7 +132,7 @@ class Standing:
     """
 
     def __init__(self) -> None:
-        self._queue: Mapping[Priority, list[tuple[float, str]]] = {}
+        self._queues: Mapping[str, Mapping[Priority, list[tuple[float, str]]]] = {}
         self._listed, self._length = 0.0, 0
 
     async def position(self, connection: Executor, id: str) -> int:
@@ -118,22 +141,24 @@ class Standing:
         if now - self._listed > self._length * FRESH:
             await self._list(connection)
             self._listed = now
-        wanted = select(JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
+        wanted = select(JOBS.c.upstream, JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
             JOBS.c.id == id, JOBS.c.status == Status.QUEUED
         )
         row = (await connection.execute(wanted)).first()
         return 0 if row is None else self._ahead(row)
 
     def _ahead(self, row: Row[Any]) -> int:
-        priority = Priority(row.priority)
-        before = bisect_left(self._queue[priority], (row.turn, row.id))
-        return ahead(before, priority, {each: len(jobs) for each, jobs in self._queue.items()})
+        priority, queue = Priority(row.priority), self._queues.get(row.upstream, {})
+        before = bisect_left(queue.get(priority, []), (row.turn, row.id))
+        return ahead(before, priority, {each: len(jobs) for each, jobs in queue.items()})
 
     async def _list(self, connection: Executor) -> None:
-        queue: dict[Priority, list[tuple[float, str]]] = {each: [] for each in Priority}
-        places = select(JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
+        queues, count = dict[str, dict[Priority, list[tuple[float, str]]]](), 0
+        places = select(JOBS.c.upstream, JOBS.c.priority, JOBS.c.turn, JOBS.c.id).where(
             JOBS.c.status == Status.QUEUED
         )
         for row in await connection.execute(places.order_by(*places.selected_columns)):
+            queue = queues.setdefault(row.upstream, {each: [] for each in Priority})
             queue[Priority(row.priority)].append((row.turn, row.id))
-        self._queue, self._length = queue, sum(map(len, queue.values()))
+            count += 1
+        self._queues, self._length = queues, count

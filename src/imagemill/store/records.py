@@ -8,6 +8,7 @@ from imagemill.conditions import Control, ImagePrompt, SafetyCheck, Swatch
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Generation, Lora, Progress
 from imagemill.job import FINAL, File, Job, Line, Priority, Result, Status, Submission
+from imagemill.upstream_spec import upstream_of
 
 FORGOTTEN = "(not kept)"  # stands for a prompt that was not to be kept
 
@@ -32,6 +33,7 @@ def row(job: Job) -> dict[str, Any]:
         "local": submission.local,
         "price": submission.price,
         "source": submission.source,
+        "upstream": upstream_of(submission.source),
         "wire": dict(submission.dialect_state),
         "worker": None,
         "lease": None,

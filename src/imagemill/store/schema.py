@@ -78,19 +78,24 @@ JOBS = Table(
     Column("stored", Boolean, nullable=False),
     Column("local", Boolean, nullable=False, server_default=false()),
     Column("source", Words, nullable=False),
+    # The upstream that paints it, at most 32 characters; empty where an engine of ours does.
+    Column("upstream", Words(32), nullable=False, server_default=""),
     Column("generation", JSON, nullable=False),
     Column("wire", JSON, nullable=False),
     Column("result", JSON),
     Column("fault", JSON),
     # Micro-credits that are held for it, and charged when it succeeds.
     Column("price", BigInteger, nullable=False, server_default=text("0")),
-    Index("ix_jobs_queue", "status", "priority", "ready", "turn", "id"),
+    Index("ix_jobs_queue", "status", "priority", "upstream", "ready", "turn", "id"),
     Index("ix_jobs_finished", "finished"),
     Index("ix_jobs_caller", "door", "caller", "created"),
     Index("ix_jobs_flow", "flow", "status", "turn"),
     Index("ix_jobs_suspected", "status", sqlite_where=SUSPECTED, postgresql_where=SUSPECTED),
-    Index("ix_jobs_begun", "priority", "turn", sqlite_where=BEGUN, postgresql_where=BEGUN),
-)
+    Index(
+        "ix_jobs_begun", "upstream", "priority", "turn",
+        sqlite_where=BEGUN, postgresql_where=BEGUN,
+    ),
+)  # fmt: skip
 
 LINES = Table(
     "lines",
@@ -171,6 +176,16 @@ SERVERS = Table(
     METADATA,
     Column("name", Words(64), primary_key=True),
     Column("seen", Float, nullable=False),
+)
+
+# What upstreams paint of our jobs: kept until the job has ended and nothing is painted for it.
+REMOTE_REQUESTS = Table(
+    "remote_requests",
+    METADATA,
+    Column("job", Words(64), primary_key=True),
+    Column("source", Words, nullable=False),
+    Column("id", Words(200), nullable=False),  # at the upstream; empty until it has answered
+    Column("created", Float, nullable=False),
 )
 
 # Calls that may be sent again, by a digest of who sent them and by which name.
