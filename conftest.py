@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent
 SLOW = frozenset({
     "admission", "app", "bad_input", "benchmarks", "cli", "company", "contract", "contributing",
     "crash", "data_uris", "degraded", "docs", "doors", "engine", "engine_adapters",
-    "engine_guidance",
+    "engine_guidance", "pico_editing",
     "controls", "fal_controls",
     "engine_images", "engine_inputs", "engines", "examples", "fal", "fal_storage", "families",
     "finishing", "finishing_tracing", "first_block", "hf_inference", "host_routing", "hub",

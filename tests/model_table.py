@@ -34,6 +34,7 @@ WORDS: dict[Task, str] = {
     "paint": "from words",
     "repaint": "over a picture",
     "inpaint": "inside a mask",
+    "edit": "by pictures",
 }
 # How a person asks these for guidance and for a picture.
 GUIDED: dict[str, dict[str, Any]] = {
@@ -69,10 +70,13 @@ class Row:
         return shared if self.together < self.alone else "no"
 
 
-def generation(task: Task) -> Generation:
+def generation(task: Task, pictures: int = 1) -> Generation:
+    """pictures: of an edit."""
     plain = replace(ASKED, width=SIDE, height=SIDE, steps=2, guidance_scale=3.0)
     if task == "paint":
         return plain
+    if task == "edit":
+        return replace(plain, references=("image", "second")[:pictures])
     over = replace(plain, image="image", strength=1.0)
     return over if task == "repaint" else replace(over, mask="mask")
 
@@ -81,7 +85,8 @@ def _inputs() -> dict[str, bytes]:
     """All of the mask is white, since what it keeps is no pipeline's doing."""
     y, x = np.mgrid[:SIDE, :SIDE]
     image = np.stack([x * 3, y * 3, x + y], -1).astype(np.uint8)
-    return {"image": png(image), "mask": png(np.full((SIDE, SIDE), 255, np.uint8))}
+    mask = np.full((SIDE, SIDE), 255, np.uint8)
+    return {"image": png(image), "second": png(image[::-1]), "mask": png(mask)}
 
 
 INPUTS = _inputs()
@@ -98,7 +103,8 @@ def measured(family: str, folder: Path, whole: bool = True) -> list[Row]:
 
 
 def _measured(family: str, loaded: Loaded, stock: DiffusionPipeline, task: Task) -> Row:
-    asked = generation(task)
+    pictures = min(2, loaded.family.references)
+    asked = generation(task, pictures)
     with _forwards(loaded) as one:
         single = _studio(loaded, 1, it=asked)
     company = {"it": asked, "other": replace(asked, seed=2, guidance_scale=2.5)}
@@ -106,7 +112,7 @@ def _measured(family: str, loaded: Loaded, stock: DiffusionPipeline, task: Task)
         _studio(loaded, 1, **company)
     with _forwards(loaded) as both:
         shared = _studio(loaded, 2, **company)
-    wanted = _stock(family, stock, getattr(loaded.family, f"{task}s"), task)
+    wanted = _stock(family, stock, getattr(loaded.family, f"{task}s"), task, pictures)
     difference = np.abs(single.picture("it").astype(float) - wanted)
     return Row(
         family,
@@ -137,7 +143,7 @@ def _forwards(loaded: Loaded) -> Iterator[list[None]]:
     handle.remove()
 
 
-def _stock(family: str, pipe: DiffusionPipeline, name: str, task: Task) -> Picture:
+def _stock(family: str, pipe: DiffusionPipeline, name: str, task: Task, pictures: int) -> Picture:
     """What the class `name` paints when it is called as its documentation says."""
     if name != OWN:
         kind = getattr(diffusers, name)
@@ -148,14 +154,14 @@ def _stock(family: str, pipe: DiffusionPipeline, name: str, task: Task) -> Pictu
     generator = torch.Generator().manual_seed(1)
     _prepared(family, pipe, generator)
     accepted = inspect.signature(type(pipe).__call__).parameters
-    arguments = {**PLAIN_ARGUMENTS, **_arguments(family, task), "generator": generator}
+    arguments = {**PLAIN_ARGUMENTS, **_arguments(family, task, pictures), "generator": generator}
     image = pipe(**{key: each for key, each in arguments.items() if key in accepted}).images[0]
     result: Picture = (image * 255).round().astype(np.uint8)
     return result
 
 
-def _arguments(family: str, task: Task) -> dict[str, Any]:
-    asked = generation(task)
+def _arguments(family: str, task: Task, pictures: int) -> dict[str, Any]:
+    asked = generation(task, pictures)
     arguments: dict[str, Any] = {
         "prompt": asked.prompt, "num_inference_steps": asked.steps, "output_type": "np",
         "width": SIDE, "height": SIDE, "max_area": SIDE**2,
@@ -164,11 +170,13 @@ def _arguments(family: str, task: Task) -> dict[str, Any]:
     if task == "paint":
         return arguments
     read = {name: Image.open(BytesIO(content)) for name, content in INPUTS.items()}
-    image = read["image"].convert("RGB")
-    name = IMAGES.get(family, "image") if task == "repaint" else "image"
+    images = [read[name].convert("RGB") for name in asked.references or ("image",)]
+    name = IMAGES.get(family, "image") if task in ("repaint", "edit") else "image"
     if name == "input_images":
-        arguments["prompt"] = f"<img><|image_1|></img> {asked.prompt}"
-    arguments |= {name: [image] if name == "input_images" else image, "strength": 1.0}
+        named = " ".join(f"<img><|image_{n}|></img>" for n in range(1, len(images) + 1))
+        arguments["prompt"] = f"{named} {asked.prompt}"
+    several = name == "input_images" or len(images) > 1
+    arguments |= {name: images if several else images[0], "strength": 1.0}
     return arguments | ({"mask_image": read["mask"]} if task == "inpaint" else {})
 
 

@@ -59,7 +59,7 @@ def calls(loaded: Loaded) -> Iterator[list[dict[str, Any]]]:
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_every_class_of_the_table_is_in_diffusers_and_paints_something(name: str) -> None:
     family = FAMILIES[name]
-    classes = (family.paints, family.repaints, family.inpaints)
+    classes = (family.paints, family.repaints, family.inpaints, family.edits)
     assert any(classes)
     for each in filter(None, classes):
         parameters(getattr(diffusers, name if each == OWN else each))

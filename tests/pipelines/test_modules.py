@@ -29,6 +29,7 @@ ELSEWHERE = {
     "LookEncoder": "imagemill.pico.looks",
     "PlacementControlNet": "imagemill.pico.control",
     "SketchTransformer": "imagemill.pico.denoiser",
+    "Editor": "imagemill.pico.editing",
     "ChatGLMModel": "diffusers.pipelines.kolors.text_encoder",
     "StableDiffusionSafetyChecker": "diffusers.pipelines.stable_diffusion.safety_checker",
     "SD3ControlNetModel": "diffusers.models.controlnets.controlnet_sd3",

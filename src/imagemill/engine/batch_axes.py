@@ -212,6 +212,8 @@ ENCODERS: dict[str, Rows] = {
     "SiglipVisionModel": _IMAGE,
     # Blackens pictures where they lie, and takes them as arrays.
     "StableDiffusionSafetyChecker": _ALONE,
+    # Words and pictures of any size, to what is no tensor.
+    "Editor": _ALONE,
 }
 
 AUTOENCODERS: dict[str, tuple[Rows, Rows]] = {

@@ -29,9 +29,10 @@ def encode(active: ActiveGeneration, now: float, safety: Safety = INSTALLED) -> 
         seconds=now - active.began,
         served_by=_served_by(active),
         ignored=(
-            *loaded.unknown(generation.prompt),
+            *loaded.unknown(generation.prompt, edits=bool(generation.references)),
             *loaded.unheeded(generation.scheduler, generation.spacing),
             *_stood_in(active),
+            *dict.fromkeys(active.remarks),
         ),
         flagged=tuple(flagged) if active.checked else (),
     )

@@ -52,6 +52,7 @@ class ActiveGeneration:
     done: int = 0  # steps
     pictures: dict[int, Picture] = field(default_factory=dict)
     flagged: set[int] = field(default_factory=set)  # by the checker of the model's own weights
+    remarks: list[str] = field(default_factory=list)  # what could not be done
 
     @property
     def checked(self) -> bool:
@@ -127,11 +128,8 @@ class Runner:
         free: Callable[[], int] = lambda: 1,
         computed: Callable[[Computed], None] | None = None,
     ) -> None:
-        self.scheduler, self.exact, self.limits = (
-            Scheduler(budget, lanes),
-            Exact(lanes),
-            RowLimits(),
-        )
+        self.scheduler, self.exact = Scheduler(budget, lanes), Exact(lanes)
+        self.limits = RowLimits()
         self.tell, self.finish, self.clock, self.free = tell, finish, clock, free
         self.active: dict[str, ActiveGeneration] = {}
         self.trajectories: dict[int, Trajectory] = {}
@@ -262,6 +260,7 @@ class Runner:
             active.decoded,
             stepped,
             lambda: active.flagged.add(trajectory.index),
+            active.remarks.append,
         )
 
     def _show(self, trajectory: Trajectory, look: Look) -> None:

@@ -163,7 +163,9 @@ def lanes_for(threads: int | None) -> int:
 def _standing_in(loaded: Loaded) -> Loaded:
     for pipe in loaded.pipes.values():
         stand_in(pipe)
-    return loaded
+    if loaded.editor is None:
+        return loaded
+    return replace(loaded, editor=StandIn(loaded.editor, ("forward",)))
 
 
 def stand_in(pipe: DiffusionPipeline) -> None:

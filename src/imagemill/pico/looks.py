@@ -91,6 +91,10 @@ class LookEncoder(ModelMixin, ConfigMixin):
         return torch.cat([numbers, codes.flatten(2)], -1)
 
 
+# What the first number of a background says: whether the seed turns it round, or it stays as it is.
+BY_SEED, STRAIGHT = 1, 2
+
+
 class Choice(NamedTuple):
     """What a picture's seed decides. variant, mirrored: of the background. turned: whether the
     things stand the other way round.
@@ -122,8 +126,8 @@ class Sketcher(nn.Module):
         for rows, choice, sketch in zip(looks.float(), choices, canvas, strict=True):
             placements, behind = rows[:PLACEMENTS], rows[PLACEMENTS + choice.variant]
             style = int(behind[STYLE])
-            if behind[0] > 0:
-                self._fill(behind, choice.mirrored, sketch)
+            if (turning := int(behind[0])) > 0:
+                self._fill(behind, choice.mirrored and turning == BY_SEED, sketch)
                 if style == FLAT:
                     sketch[:3] = in_few_colours(sketch[:3], FLAT_GROUND)
             turned = choice.turned and bool((placements[:, Field.FLIP] != FIXED).all())

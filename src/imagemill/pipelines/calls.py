@@ -31,12 +31,18 @@ class PipelineCall:
         return (self.steps + (0.5 if floors else -0.5)) / self.schedule
 
 
+def task_of(family: Family, generation: Generation) -> Task | None:
+    """None where the family does not what is asked for."""
+    image, mask = generation.image is not None, generation.mask is not None
+    return family.task(image, mask, bool(generation.references) and not image)
+
+
 def planned(family: Family, generation: Generation) -> PipelineCall | None:
     """None where nothing of an image is to be repainted."""
-    task = family.task(generation.image is not None, generation.mask is not None)
+    task = task_of(family, generation)
     if task is None:
         return None
-    whole = task == "paint" or task in family.edits
+    whole = task in ("paint", "edit") or task in family.whole
     steps = generation.steps if whole else repainting_steps(family, generation)
     if steps == 0:
         return None

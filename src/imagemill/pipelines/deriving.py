@@ -10,7 +10,7 @@ from typing import Any
 import diffusers
 from diffusers import DiffusionPipeline, SchedulerMixin
 
-from imagemill.pipelines.families import FAMILIES, OWN, Family, Task
+from imagemill.pipelines.families import FAMILIES, IMAGE_GUIDANCE, OWN, Family, Task
 
 Parameters = Mapping[str, inspect.Parameter]
 CHECKER = "StableDiffusionSafetyChecker"  # of all families that have one
@@ -26,7 +26,7 @@ def family_of(pipe: DiffusionPipeline, known: Mapping[str, Family] = FAMILIES) -
     kind = type(pipe)
     family = known.get(kind.__name__) or _guessed(pipe)
     flow = flows(pipe.scheduler)
-    family = replace(family, flow=flow, floors=not flow, edits=frozenset(_edits(family, kind)))
+    family = replace(family, flow=flow, floors=not flow, whole=frozenset(_whole(family, kind)))
     if family.guided_pairs and _distilled(pipe):
         return replace(family, guidance="embedded", negative_prompt=False)
     return family
@@ -55,7 +55,12 @@ def guidance_argument(accepted: Parameters) -> str | None:
     return next((name for name in names if name in accepted), None)
 
 
-def _edits(family: Family, kind: type[DiffusionPipeline]) -> Iterator[Task]:
+def image_guidance(accepted: Parameters) -> str | None:
+    """What the class calls the guidance towards its pictures, where it has one."""
+    return next((name for name in IMAGE_GUIDANCE if name in accepted), None)
+
+
+def _whole(family: Family, kind: type[DiffusionPipeline]) -> Iterator[Task]:
     named: dict[Task, str | None] = {"repaint": family.repaints, "inpaint": family.inpaints}
     for task, name in named.items():
         if name is not None:
@@ -96,8 +101,12 @@ def _over(kind: type[DiffusionPipeline]) -> Family:
             for each in accepted.values()
         )
         needed = needed or "strength" in accepted or masked is not None
+        edits = None if masked or "strength" in accepted else OWN
         return Family(
-            paints=None if needed else OWN, repaints=None if masked else OWN, inpaints=masked
+            paints=None if needed else OWN,
+            repaints=None if masked else OWN,
+            inpaints=masked,
+            edits=edits,
         )
     from diffusers.pipelines import auto_pipeline as auto  # imports every pipeline there is
 

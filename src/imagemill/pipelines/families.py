@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Task = Literal["paint", "repaint", "inpaint"]
+Task = Literal["paint", "repaint", "inpaint", "edit"]
 Guidance = Literal["joined", "apart", "always", "embedded"]
 
 OWN = "own"  # the class that was loaded
@@ -16,11 +16,13 @@ class Family:
 
     multiple_of: px; a size between is painted larger and cut. min_pixels, max_pixels: of a canvas;
     a smaller picture is painted larger, a larger one smaller, and scaled. paints, repaints,
-    inpaints: the classes that paint from nothing, over a picture, and over the masked part of one;
-    None where there is none. edits: the tasks that read the picture whole, as an example or a
-    condition: they run all steps, and strength means nothing to them. flow: trained by flow
-    matching, so that other schedulers are given flow sigmas. negative_prompt: whether one has a
-    meaning.
+    inpaints, edits: the classes that paint from nothing, over a picture, over the masked part of
+    one, and by words and pictures that these speak of; None where there is none. whole: the tasks
+    that read the picture whole, as an example or a condition: they run all steps, and strength
+    means nothing to them. references: how many pictures an edit reads at most. plans: whether an
+    edit is planned before, as a repainting of what has changed (`pipelines.editing`). flow:
+    trained by flow matching, so that other schedulers are given flow sigmas. negative_prompt:
+    whether one has a meaning.
 
     guidance: "joined", rows against the prompt and for it in one call of the module; "apart", a
     call for the prompt and one against it; "always", rows for both that cannot be told apart here;
@@ -41,7 +43,10 @@ class Family:
     paints: str | None = OWN
     repaints: str | None = None
     inpaints: str | None = None
-    edits: frozenset[Task] = frozenset()
+    edits: str | None = None
+    whole: frozenset[Task] = frozenset()
+    references: int = 1
+    plans: bool = False
     flow: bool = True
     negative_prompt: bool = True
     guidance: Guidance = "embedded"
@@ -79,13 +84,16 @@ class Family:
             return guidance_scale
         return 1 + self.guidance_share * (guidance_scale - 1)
 
-    def task(self, image: bool, mask: bool) -> Task | None:
-        """What paints over an image, or within its mask; None where nothing does.
+    def task(self, image: bool, mask: bool, references: bool = False) -> Task | None:
+        """What paints over an image, or within its mask, or by references; None where nothing does.
 
         A class that knows masks alone repaints a whole image by a mask of white; what knows no
-        masks repaints all, and what was to be kept is pasted over it.
+        masks repaints all, and what was to be kept is pasted over it. What edits nothing paints
+        over a reference as over an image.
         """
-        if not image:
+        if references and self.edits:
+            return "edit"
+        if not image and not references:
             return "paint" if self.paints else None
         if self.inpaints and (mask or not self.repaints):
             return "inpaint"
@@ -144,11 +152,15 @@ FAMILIES: dict[str, Family] = {
     "StableDiffusion3Pipeline": _SD3,
     "FluxPipeline": _FLUX,
     "FluxFillPipeline": replace(_FLUX, paints=None, repaints=None, inpaints=OWN),
-    "FluxKontextPipeline": replace(_FLUX, repaints=OWN, inpaints="FluxKontextInpaintPipeline"),
+    "FluxKontextPipeline": replace(
+        _FLUX, repaints=OWN, inpaints="FluxKontextInpaintPipeline", edits=OWN
+    ),
     "FluxControlPipeline": replace(_FLUX, paints=None, repaints=OWN, inpaints=None),
-    "Flux2Pipeline": Family(repaints=OWN, negative_prompt=False),
+    "Flux2Pipeline": Family(repaints=OWN, edits=OWN, references=10, negative_prompt=False),
     "Flux2KleinPipeline": Family(
         repaints=OWN,
+        edits=OWN,
+        references=10,
         inpaints="Flux2KleinInpaintPipeline",
         guidance="apart",
         negative_prompt=False,
@@ -156,14 +168,16 @@ FAMILIES: dict[str, Family] = {
     "HiDreamImagePipeline": Family(
         guidance="always", latents="plain", own_area=True, max_pixels=1024**2
     ),
-    "OmniGenPipeline": Family(repaints=OWN, guidance="always", negative_prompt=False),
+    "OmniGenPipeline": Family(
+        repaints=OWN, edits=OWN, references=3, guidance="always", negative_prompt=False
+    ),
     "QwenImagePipeline": replace(
         _QWEN, repaints="QwenImageImg2ImgPipeline", inpaints="QwenImageInpaintPipeline"
     ),
     "QwenImageEditPipeline": replace(
-        _QWEN, paints=None, repaints=OWN, inpaints="QwenImageEditInpaintPipeline"
+        _QWEN, paints=None, repaints=OWN, inpaints="QwenImageEditInpaintPipeline", edits=OWN
     ),
-    "QwenImageEditPlusPipeline": replace(_QWEN, paints=None, repaints=OWN),
+    "QwenImageEditPlusPipeline": replace(_QWEN, paints=None, repaints=OWN, edits=OWN, references=3),
     "ZImagePipeline": Family(
         repaints="ZImageImg2ImgPipeline",
         inpaints="ZImageInpaintPipeline",
@@ -190,24 +204,37 @@ PICO = replace(
     guidance_share=0.2,
     cache_tolerance=2.0,
     filters=True,
+    edits="StableDiffusion3InpaintPipeline",
+    references=3,
+    plans=True,
 )
 EMBEDDED = "pico"  # the source that names the embedded model
 
 
 @dataclass(frozen=True)
 class ImageArgument:
-    """How a class takes its picture. prefix: of the prompt, which has to name it."""
+    """How a class takes its pictures. listed: also a single one in a list. named: what stands for a
+    picture in the prompt, by its number from 1, which has to name it.
+    """
 
     name: str = "image"
     listed: bool = False
-    prefix: str = ""
+    named: str = ""
+
+    def prompt(self, prompt: str, count: int) -> str:
+        """The prompt, with the names of the pictures that it does not name before it."""
+        names = [self.named.format(number) for number in range(1, count + 1) if self.named]
+        missing = [name for name in names if name not in prompt]
+        return " ".join([*missing, prompt])
 
 
 IMAGE = ImageArgument()
 IMAGES: dict[str, ImageArgument] = {
     "FluxControlPipeline": ImageArgument("control_image"),
-    "OmniGenPipeline": ImageArgument("input_images", True, "<img><|image_1|></img> "),
+    "OmniGenPipeline": ImageArgument("input_images", True, "<img><|image_{}|></img>"),
 }
+# What classes call the guidance towards their pictures.
+IMAGE_GUIDANCE = ("img_guidance_scale", "image_guidance_scale")
 
 # Decodes without adding the shift that its latents were encoded with (diffusers 0.42.1).
 UNSHIFTED = frozenset({"StableDiffusion3InpaintPipeline"})

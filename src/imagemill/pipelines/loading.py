@@ -13,6 +13,8 @@ from diffusers import DiffusionPipeline
 from imagemill.errors import Fault
 from imagemill.model_spec import ModelSpec
 from imagemill.pico import parts, reading
+from imagemill.pico.editing import Editor
+from imagemill.pico.reading import instructions
 from imagemill.pipelines.cheap_kernels import spare
 from imagemill.pipelines.controls import class_for, control_family
 from imagemill.pipelines.deriving import checks_itself, class_of, family_of
@@ -36,13 +38,15 @@ __all__ = ["Loaded", "assembled", "dtype_for", "load", "parts", "steered"]
 class Loaded:
     """Pipelines ready to paint, by task; they share their modules.
 
-    controls: the same with a ControlNet, where there is one.
+    controls: the same with a ControlNet, where there is one. editor: what plans edits, where they
+    are planned.
     """
 
     source: str  # the address of the model
     family: Family
     pipes: Mapping[Task, DiffusionPipeline]
     controls: Mapping[Task, DiffusionPipeline] = field(default_factory=dict)
+    editor: torch.nn.Module | None = None
 
     @property
     def pipe(self) -> DiffusionPipeline:
@@ -58,12 +62,12 @@ class Loaded:
     def embedded(self) -> bool:
         return ModelSpec.at(self.source).source == EMBEDDED
 
-    def unknown(self, prompt: str) -> tuple[str, ...]:
+    def unknown(self, prompt: str, edits: bool = False) -> tuple[str, ...]:
         """Words that the model is known to ignore, or that lie beyond what it reads; also those
-        for which it draws something near, with what that is.
+        for which it draws something near, with what that is. edits: it is an instruction.
         """
         if self.embedded:
-            return reading.read(prompt).remarks
+            return instructions.remarks(prompt) if edits else reading.read(prompt).remarks
         return unread(self.pipe, prompt)
 
     def unheeded(self, scheduler: str | None, spacing: str | None) -> tuple[str, ...]:
@@ -109,6 +113,7 @@ def assembled(source: str, family: Family, pipe: DiffusionPipeline) -> Loaded:
         "paint": family.paints,
         "repaint": family.repaints,
         "inpaint": family.inpaints,
+        "edit": family.edits,
     }
     pipes: dict[Task, DiffusionPipeline] = {
         task: pipe if name == OWN else _alike(class_of(name, pipe), pipe)
@@ -117,7 +122,12 @@ def assembled(source: str, family: Family, pipe: DiffusionPipeline) -> Loaded:
     }
     for each in pipes.values():
         each.set_progress_bar_config(disable=True)
-    return Loaded(source, family, pipes)
+    return Loaded(source, family, pipes, editor=_editor(pipe) if family.plans else None)
+
+
+def _editor(pipe: DiffusionPipeline) -> Editor:
+    """Of pico."""
+    return Editor(pipe.transformer.sketcher, pipe.text_encoder_3, pipe.tokenizer_3.looks)
 
 
 def steered(

@@ -13,8 +13,10 @@ from imagemill import finishing
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import Acceleration, Generation
 from imagemill.pipelines import noise
-from imagemill.pipelines.calls import PipelineCall, guided, planned
+from imagemill.pipelines.calls import PipelineCall, guided, planned, task_of
 from imagemill.pipelines.controls import image_argument
+from imagemill.pipelines.deriving import image_guidance, parameters
+from imagemill.pipelines.editing import check_references, painted_over, plan, referred
 from imagemill.pipelines.families import Family, Task
 from imagemill.pipelines.first_block import caches
 from imagemill.pipelines.inputs import (
@@ -37,6 +39,10 @@ GUIDED_UNTIL: Mapping[Acceleration, float] = {"regular": 0.7, "high": 0.4}
 Stepped = Callable[[Look | None], None]  # called after every step
 
 
+def unsaid(_remark: str) -> None:
+    """Nobody is told."""
+
+
 def paint(
     loaded: Loaded,
     generation: Generation,
@@ -44,15 +50,17 @@ def paint(
     decoded: DecodedInputs,
     stepped: Stepped,
     flag: Callable[[], None] = nothing,
+    remark: Callable[[str], None] = unsaid,
 ) -> Picture:
     """The picture `index` of a generation; raises a Fault for what the model cannot do.
 
     stepped: gets what paints a picture of how far it has come, where that can be told. flag: is
-    called where the safety checker that comes with the model's weights flags it.
+    called where the safety checker that comes with the model's weights flags it. remark: is told
+    what of an edit could not be done.
     """
     _check(loaded, generation)
     generation = _spared(loaded, generation)
-    return Painter(loaded, generation, index, decoded, stepped, flag).paint()
+    return Painter(loaded, generation, index, decoded, stepped, flag, remark).paint()
 
 
 def _spared(loaded: Loaded, generation: Generation) -> Generation:
@@ -78,11 +86,13 @@ def _check(loaded: Loaded, generation: Generation) -> None:
     if generation.guidance_range != (0.0, 1.0) and not family.guided_pairs:
         message = "this model is guided the same in all steps; leave guidance_range out"
         raise Fault(Kind.UNSUPPORTED, message, "guidance_range")
-    if task := family.task(generation.image is not None, generation.mask is not None):
+    check_references(family, generation)
+    if task := task_of(family, generation):
         _check_control(loaded, generation, task)
         return
-    if generation.image is not None:
-        raise _unsupported("image", "paint over an image")
+    if generation.image is not None or generation.references:
+        field = "references" if generation.references else "image"
+        raise _unsupported(field, "paint over an image")
     message = f"this model paints only over what it is given; send {family.only_over}"
     raise Fault(Kind.UNSUPPORTED, message, "image")
 
@@ -117,18 +127,41 @@ class Painter:
     decoded: DecodedInputs
     stepped: Stepped
     flag: Callable[[], None]
+    remark: Callable[[str], None]
     done: int = 0  # steps
 
     def paint(self) -> Picture:
-        generation = self.generation
-        generator = noise.generator(generation.seed_of(self.index))
-        todo = planned(self.loaded.family, generation)
+        todo, sources = self._planned()
         if todo is None:  # nothing is to be repainted
             assert self.decoded.picture is not None
             return self.decoded.picture
-        return self._whole(self._called(todo, generator), todo)
+        generator = noise.generator(self.generation.seed_of(self.index))
+        return self._whole(self._called(todo, generator, sources), todo)
 
-    def _called(self, call: PipelineCall, generator: torch.Generator) -> Picture:
+    def _planned(self) -> tuple[PipelineCall | None, Mapping[str, Any]]:
+        """The call, None where nothing is to be repainted, and what it is given to see."""
+        family, generation = self.loaded.family, self.generation
+        todo = planned(family, generation)
+        if todo is None or todo.task != "edit":
+            self.decoded = painted_over(generation, self.decoded)
+            return todo, {} if todo is None else self._sources(todo)
+        if self.loaded.editor is None:
+            self._tell_of_guidance(todo)
+            return todo, {"image": referred(family, self.decoded, todo)}
+        edit = plan(self.loaded, generation, self.decoded, todo)
+        for each in edit.remarks:
+            self.remark(each)
+        self.decoded = replace(self.decoded, picture=edit.picture, mask=edit.mask)
+        return edit.call, edit.wishes
+
+    def _tell_of_guidance(self, call: PipelineCall) -> None:
+        own = image_guidance(parameters(type(self.loaded.pipes[call.task])))
+        if self.generation.image_guidance_scale is not None and own is None:
+            self.remark("image_guidance_scale: this model has none")
+
+    def _called(
+        self, call: PipelineCall, generator: torch.Generator, sources: Mapping[str, Any]
+    ) -> Picture:
         family, generation = self.loaded.family, self.generation
         steered = _steered(generation)
         pipe = (self.loaded.controls if steered else self.loaded.pipes)[call.task]
@@ -136,7 +169,9 @@ class Painter:
             "prompt": prompt_of(family, generation),
             "negative_prompt": generation.negative_prompt or None,
             "guidance_scale": family.applied(generation.guidance_scale),
-        } | self._sources(call)
+            "image_guidance_scale": generation.image_guidance_scale,
+            **sources,
+        }
         wishes |= self._control(pipe, call) if steered else {}
         return ask(
             CallSetup(

@@ -14,7 +14,13 @@ from imagemill.errors import invalid
 from imagemill.generation import Acceleration
 from imagemill.pipelines.calls import PipelineCall
 from imagemill.pipelines.controlling import control
-from imagemill.pipelines.deriving import Parameters, checks_itself, guidance_argument, parameters
+from imagemill.pipelines.deriving import (
+    Parameters,
+    checks_itself,
+    guidance_argument,
+    image_guidance,
+    parameters,
+)
 from imagemill.pipelines.families import (
     IMAGE,
     IMAGES,
@@ -38,7 +44,7 @@ def nothing() -> None:
 
 
 # What callers always send, whether they said it or not.
-_WHERE_THERE_IS = {"width", "height", "guidance_scale", "strength"}
+_WHERE_THERE_IS = {"width", "height", "guidance_scale", "strength", "image_guidance_scale"}
 
 
 @dataclass(frozen=True)
@@ -155,10 +161,14 @@ class _Call:
 def _named(setup: CallSetup, accepted: Parameters) -> dict[str, Any]:
     """The wishes by the names that this class has for them."""
     wishes, argument = dict(setup.wishes), IMAGES.get(type(setup.pipe).__name__, IMAGE)
-    if "image" in wishes and setup.call.task == "repaint":
-        image = wishes.pop("image")
-        wishes[argument.name] = [image] if argument.listed else image
-        wishes["prompt"] = f"{argument.prefix}{wishes['prompt']}"
+    if "image" in wishes and setup.call.task in ("repaint", "edit"):
+        images = wishes.pop("image")
+        images = images if isinstance(images, list) else [images]
+        wishes[argument.name] = images if argument.listed or len(images) > 1 else images[0]
+        wishes["prompt"] = argument.prompt(wishes["prompt"], len(images))
+    nearness = wishes.pop("image_guidance_scale", None)
+    if nearness is not None and (own := image_guidance(accepted)):
+        wishes[own] = nearness
     scale = wishes.pop("guidance_scale")
     if scale <= 1 and setup.family.unguided is not None:
         scale = setup.family.unguided
