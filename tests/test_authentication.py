@@ -108,6 +108,8 @@ async def test_an_empty_purse_is_told_in_the_words_of_the_api_and_a_full_one_pay
         assert reply.status_code < 300, reply.text
         await engine.asked(1)
         balance = await there.ledger.balance(account.id)
+        if name in ("flat", "together", "nebius", "nebula", "openai", "sdapi"):
+            assert reply.headers["x-imagemill-cost"] == "0.5"
     assert balance.purse == 3 * MICRO // 2
 
 

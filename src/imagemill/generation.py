@@ -396,4 +396,6 @@ class Answer:
     #: Of the first image: drawn, where none was asked for.
     seed: int
     #: They are earlier ones, from the cache.
-    hit: bool
+    hit: bool = False
+    #: What was paid, in micro-credits.
+    cost: int = 0

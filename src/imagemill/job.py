@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from imagemill.errors import Fault
-from imagemill.generation import GeneratedImages, Generation, Progress
+from imagemill.generation import Answer, GeneratedImages, Generation, Progress
 
 
 class Status(StrEnum):
@@ -175,6 +175,10 @@ class Job:
         """When it has failed if it has not begun; None for no limit."""
         seconds = self.submission.begin_within
         return None if seconds is None else self.created + seconds
+
+    def answer(self, painted: GeneratedImages) -> Answer:
+        """What the caller gets, once it has succeeded."""
+        return Answer(painted, self.generation.seed, cost=self.submission.price)
 
     def move(
         self, status: Status, at: float, result: Result | None = None, fault: Fault | None = None

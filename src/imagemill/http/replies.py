@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from imagemill.credits import shown
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
 from imagemill.http import content_coding
@@ -49,6 +50,7 @@ HEADERS: dict[str, Any] = {
     "x-imagemill-seed": {"description": "The seed, asked for or drawn."} | _TEXT,
     "x-imagemill-cache": {"description": "hit: the caller's earlier picture. miss: a new one."}
     | _TEXT,
+    "x-imagemill-cost": {"description": "Credits that the account paid, where it did."} | _TEXT,
     "x-imagemill-ignored": {
         "description": "Words of the prompt that the model does not know, or draws as something "
         "near (`corgi: drawn as dog`), percent-encoded."
@@ -74,6 +76,8 @@ def headers(answer: Answer) -> dict[str, str]:
         "x-imagemill-seed": str(answer.seed),
         "x-imagemill-cache": "hit" if answer.hit else "miss",
     }
+    if answer.cost:
+        named["x-imagemill-cost"] = shown(answer.cost)
     if answer.painted.ignored:
         named["x-imagemill-ignored"] = listed(answer.painted.ignored)
     if any(answer.painted.flagged):

@@ -306,7 +306,7 @@ class Service:
         seed = job.generation.seed  # of the job that this call repeats, if it was drawn
         if submission.cacheable:
             await self._recall.keep(seeded(submission, seed), painted)
-        return Answer(painted, seed, hit=False)
+        return job.answer(painted)
 
     def admit(self, person: str, wait: bool = True) -> Place:
         """A place for a call whose caller waits, for a `with`: taken before what costs much is done

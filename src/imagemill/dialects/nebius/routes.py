@@ -17,7 +17,6 @@ from imagemill.dialects.nebius.vocabulary import (
     detail,
     refuse,
 )
-from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.http.unknown_fields import everywhere
@@ -88,7 +87,7 @@ async def _reply(call: operation.Call, submission: Submission) -> Response:
     else:
         job = await service.wait_for(submission)
         painted = await service.painted(job)
-        answer = Answer(painted, job.generation.seed, hit=False)
+        answer = job.answer(painted)
         images = () if format == "url" else painted.pictures
         body = write.reply(job.id, job.created, images, write.urls(job, call.base()))
     operation.report(submission, answer)

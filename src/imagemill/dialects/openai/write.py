@@ -33,7 +33,7 @@ async def finished(service: Service, job: Job, terms: ReplyTerms) -> Answer:
             for each in painted.pictures
         ]
         painted = replace(painted, pictures=tuple(images))
-    return Answer(painted, job.generation.seed, hit=False)
+    return job.answer(painted)
 
 
 async def reply(

@@ -25,7 +25,6 @@ from imagemill.dialects.sdapi import (
 from imagemill.dialects.sdapi.vocabulary import DIALECT, InvalidBody, detail
 from imagemill.dialects.sdapi.write import SdapiResponse
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Answer
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.http.identity import named_by, person_of
@@ -108,7 +107,7 @@ class Sdapi:
         if job.status not in FINAL:
             raise Fault(Kind.NOT_FOUND, "the request was removed")
         painted = await self.service.painted(job)
-        answer = Answer(painted, job.generation.seed, hit=False)
+        answer = job.answer(painted)
         operation.report(plan.submission, answer)
         format = plan.submission.generation.format
         whole = [

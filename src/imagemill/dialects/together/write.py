@@ -36,7 +36,7 @@ def answer_of(job: Job) -> Answer:
     if job.fault is not None:
         raise job.fault
     assert job.result is not None
-    return Answer(job.result.images(), job.generation.seed, hit=False)
+    return job.answer(job.result.images())
 
 
 def models(catalog: Catalog, dedicated: bool) -> list[dict[str, Any]]:
