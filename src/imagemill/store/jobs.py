@@ -123,6 +123,24 @@ class Jobs:
                 due = self._database.clock(job.finished)
                 await connection.execute(insert(DELIVERIES).values({**row, "due": due}))
 
+    async def _write(
+        self,
+        connection: Executor,
+        *jobs: Job,
+        worker: str | None = None,
+        lease: ColumnElement[float] | None = None,
+    ) -> None:
+        """What moves change, and what ends with them."""
+        if not jobs:
+            return
+        rows = [records.moved(job) | {"worker": worker, "written": job.id} for job in jobs]
+        columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "written"}
+        columns["lease"] = lease
+        await connection.execute(
+            update(JOBS).where(JOBS.c.id == bindparam("written")).values(columns), rows
+        )
+        await self._end(connection, *jobs)
+
     @unbroken
     async def get(self, id: str) -> Job | None:
         async with self._database.reading() as connection:
@@ -180,7 +198,7 @@ class Jobs:
             taken += await next_jobs(connection, shares, free, upstream, *which)
             claimed = [job.move(Status.RUNNING, now) for job in taken]
             until = self._database.clock(now) + lease
-            await _write(connection, *claimed, worker=worker, lease=until)
+            await self._write(connection, *claimed, worker=worker, lease=until)
         return claimed
 
     @unbroken
@@ -230,9 +248,8 @@ class Jobs:
             if not rows:
                 return None
             job = replace(rows[0], status=Status.RUNNING).move(status, now, result, fault)
-            await _write(connection, job)
+            await self._write(connection, job)
             await self._write_lines(connection, [(id, line) for line in lines])
-            await self._end(connection, job)
         return job
 
     @unbroken
@@ -246,8 +263,7 @@ class Jobs:
             job = rows[0]
             if job.status is Status.QUEUED:
                 job = job.move(Status.CANCELLED, now, fault=_UNWANTED)
-                await _write(connection, job)
-                await self._end(connection, job)
+                await self._write(connection, job)
             elif job.status is Status.RUNNING:
                 await connection.execute(update(JOBS).where(JOBS.c.id == id).values(unwanted=True))
         return job
@@ -295,8 +311,7 @@ class Jobs:
                 wanted = select(JOBS).where(which).with_for_update(skip_locked=True)
                 over = await _jobs(connection, wanted)
                 moved += [job.move(status, now, fault=fault) for job in over]
-            await _write(connection, *moved)
-            await self._end(connection, *moved)
+            await self._write(connection, *moved)
         return moved
 
     @unbroken
@@ -306,9 +321,7 @@ class Jobs:
         async with self._database.writing() as connection:
             waiting = await _jobs(connection, select(JOBS).where(unknown).with_for_update())
             moved = [job.move(Status.FAILED, now, fault=fault) for job in waiting]
-            await _write(connection, *moved)
-            for job in moved:
-                await self._announce(connection, job)
+            await self._write(connection, *moved)
         return moved
 
     @unbroken
@@ -318,8 +331,7 @@ class Jobs:
         async with self._database.writing() as connection:
             waiting = await _jobs(connection, select(JOBS).where(here).with_for_update())
             moved = [job.move(Status.CANCELLED, now, fault=_CLOSING) for job in waiting]
-            await _write(connection, *moved)
-            await self._end(connection, *moved)
+            await self._write(connection, *moved)
         return moved
 
     @unbroken
@@ -354,20 +366,3 @@ async def _jobs(connection: Executor, wanted: Select[Any]) -> list[Job]:
 
 async def _ids(connection: Executor, which: ColumnElement[bool]) -> set[str]:
     return {id for (id,) in await connection.execute(select(JOBS.c.id).where(which))}
-
-
-async def _write(
-    connection: Executor,
-    *jobs: Job,
-    worker: str | None = None,
-    lease: ColumnElement[float] | None = None,
-) -> None:
-    """What moves change."""
-    if not jobs:
-        return
-    rows = [records.moved(job) | {"worker": worker, "written": job.id} for job in jobs]
-    columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "written"}
-    columns["lease"] = lease
-    await connection.execute(
-        update(JOBS).where(JOBS.c.id == bindparam("written")).values(columns), rows
-    )
