@@ -26,10 +26,11 @@ SLOW = frozenset({
     "openai", "openai_edits", "openai_fetches", "openai_streams", "out_of_memory", "overload",
     "own_files", "pico", "pico_judges", "pico_model", "pico_reading", "preload", "process",
     "photos", "process_memory", "queue",
-    "repeats", "replicate", "replicate_bounds", "replicate_files", "replicate_inputs",
+    "painted_elsewhere", "repeats", "replicate", "replicate_bounds", "replicate_files",
+    "replicate_inputs",
     "replicate_refusals", "replies", "safety", "schedulers", "sdapi", "sdapi_limits", "sdapi_live",
-    "sdapi_images", "starting", "supervision", "testing", "together", "weights_faults",
-    "weights_options", "weights_singles", "wrapped",
+    "sdapi_images", "starting", "supervision", "testing", "together", "upstream_crashes",
+    "upstream_faults", "weights_faults", "weights_options", "weights_singles", "wrapped",
 })  # fmt: skip
 # By what a test needs.
 FIXTURES: Mapping[str, str] = {"browser": "browser", "postgres": "slow"}

@@ -100,6 +100,14 @@ def test_a_model_is_listed_shown_and_checked(run: Run, checkpoint: Checkpoint) -
         assert re.search(line, report), line
 
 
+def test_what_another_server_paints_is_listed_and_not_asked_for(run: Run) -> None:
+    run.config.write_text('[upstreams.x]\nkind = "fal"\nurl = "http://127.0.0.1:1"\n', "utf-8")
+    run("add", "a/b", "upstream:x/fal-ai/imagen4")
+    assert "a/b  0 B  upstream x  upstream:x/fal-ai/imagen4" in run("list")
+    assert "a/b: is painted by the upstream x, and not checked" in run("check")
+    assert "there is no upstream y; add upstreams.y" in run.fails("add", "c/d", "upstream:y/z")
+
+
 def test_a_model_that_does_not_work_is_told_and_the_others_are_checked(
     run: Run, checkpoint: Checkpoint
 ) -> None:

@@ -136,6 +136,13 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(
         ('queue = "many"', "queue = 'many': Input should be a valid integer"),
         ("port = ", "is not TOML"),
         ('log_format = "xml"', "'plain' or 'json'"),
+        ('models = { "a/b" = "upstream:x/y" }', "models.a/b: there is no upstream x; add upstr"),
+        ('upstreams = { x = { kind = "fal" } }', "upstreams.x.url is missing"),
+        ('upstreams = { x = { kind = "fal", url = "ftp://a" } }', "url 'ftp://a' is none"),
+        ('upstreams = { x = { kind = "fal", url = "http://u:p@a" } }', "give the key by key_env"),
+        ('upstreams = { x = { kind = "fal", url = "http://a", key = "k" } }', "unknown setting"),
+        ('upstreams = { "X Y" = { kind = "fal", url = "http://a" } }', "no name of an upstream"),
+        ('upstreams = { x = { kind = "sd", url = "http://a" } }', "'fal', 'openai', 'replicate'"),
     ],
 )
 def test_a_wrong_file_is_told(text: str, told: str, tmp_path: Path) -> None:

@@ -168,6 +168,15 @@ def _unknown(id: str, configured: dict[str, "ModelSpec"]) -> Fault:
 
 
 def _checked(id: str, spec: "ModelSpec") -> bool:
+    from imagemill.upstream_spec import upstream_of
+
+    if name := upstream_of(spec.source):
+        typer.echo(f"{id}: is painted by the upstream {name}, and not checked: that may cost")
+        return True
+    return _checked_here(id, spec)
+
+
+def _checked_here(id: str, spec: "ModelSpec") -> bool:
     import logging
 
     from imagemill.engine.checks import Causes

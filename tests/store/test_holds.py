@@ -25,7 +25,7 @@ async def naming(jobs: Jobs, *ids: str, **changes: Any) -> None:
 
 
 async def held(
-    holds: Holds, limit: int = 10, worker: str = "w", lease: float = 10, **busy: list[str]
+    holds: Holds, limit: int = 10, worker: str = "w", lease: float = 10, **busy: Any
 ) -> list[str]:
     return [job.id for job in await holds.take(worker, limit, 200.0, lease, **busy)]
 

@@ -12,6 +12,7 @@ from imagemill.engine.ipc import SafetyOptions
 from imagemill.errors import Fault
 from imagemill.fetch import Policy
 from imagemill.settings import Settings
+from imagemill.upstream_spec import UpstreamSpec
 from imagemill.upstreams.api import lost
 from imagemill.upstreams.checking import Checker
 from imagemill.upstreams.outcome import RemoteImages
@@ -276,7 +277,7 @@ async def test_what_it_cost_is_counted_and_logged(serving: Serving) -> None:
 
 
 async def test_no_key_is_in_a_representation(tmp_path: Path) -> None:
-    upstreams = {"site": {"kind": "fal", "url": "http://127.0.0.1:1/q", "key_env": "KEY_OF_SITE"}}
+    upstreams = {"site": UpstreamSpec("fal", "http://127.0.0.1:1/q", key_env="KEY_OF_SITE")}
     given = Settings(data_dir=tmp_path, upstreams=upstreams)
     app = create_app(given, PlainEngine())
     painter = app.state.backend.worker.engine
@@ -288,6 +289,6 @@ async def test_a_key_that_is_not_there_is_told_before_anything_is_served(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KEY_OF_SITE")
-    upstreams = {"site": {"kind": "fal", "url": "http://127.0.0.1:1/q", "key_env": "KEY_OF_SITE"}}
+    upstreams = {"site": UpstreamSpec("fal", "http://127.0.0.1:1/q", key_env="KEY_OF_SITE")}
     with pytest.raises(Fault, match="the variable KEY_OF_SITE has no key; put it there"):
         create_app(Settings(data_dir=tmp_path, upstreams=upstreams), PlainEngine())

@@ -42,8 +42,11 @@ class MaybeTaken(Fault):
 class UpstreamReply:
     """What an upstream answers, whole."""
 
+    #: Of HTTP.
     status: int
+    #: In whatever case.
     headers: Mapping[str, str]
+    #: The body.
     content: bytes
 
     def json(self) -> Any:
@@ -68,6 +71,7 @@ class _Trouble(Exception):
 class ApiCall:
     """One call, as it may be sent again."""
 
+    #: Of HTTP.
     method: str
     #: Below the upstream's URL.
     path: str
@@ -76,7 +80,6 @@ class ApiCall:
     #: The fields of a form, and its files, in the place of JSON.
     form: Mapping[str, Any] | None = None
     files: tuple[tuple[str, tuple[str, bytes, str]], ...] = ()
-    headers: Mapping[str, str] | None = None
     #: By which it is known where it comes again; empty for what only asks.
     key: str = ""
     #: Seconds for the reply; None for the usual.
@@ -159,7 +162,6 @@ class Api:
             # Where it means nothing it could mean something else: what was named may be kept for
             # who hangs up and comes again, and be painted meanwhile.
             **({"idempotency-key": call.key} if call.key and self.spec.idempotent else {}),
-            **(call.headers or {}),
         }
         body: dict[str, Any] = {} if call.json is None else {"json": call.json}
         if call.form is not None:

@@ -9,10 +9,10 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
 
+from imagemill.conditions import SafetyCheck
 from imagemill.engine.ipc import SafetyOptions
 from imagemill.engine.safety import Safety
 from imagemill.errors import Fault, Kind
-from imagemill.generation import SafetyCheck
 from imagemill.images.encode import Pixels
 
 log = logging.getLogger(__name__)

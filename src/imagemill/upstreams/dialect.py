@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from imagemill.generation import Generation
 from imagemill.upstreams.api import Api, ApiCall, UpstreamReply
-from imagemill.upstreams.outcome import RemoteImages, Standing
+from imagemill.upstreams.outcome import RemoteImages, RemoteState
 from imagemill.upstreams.wire import Table, WireBody
 
 
@@ -35,7 +35,7 @@ class UpstreamDialect(Protocol):
         refusal.
         """
 
-    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> Standing:
+    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> RemoteState:
         """How far a request is; raises its Fault where it failed. until: as for `Api.send`."""
 
     def cancellation(self, model: str, id: str) -> ApiCall:

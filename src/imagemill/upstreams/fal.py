@@ -8,7 +8,7 @@ from imagemill.images.data_uris import as_data_uri
 from imagemill.upstreams.api import Api, ApiCall, UpstreamReply, garbled
 from imagemill.upstreams.dialect import marks
 from imagemill.upstreams.fal_tables import TABLES
-from imagemill.upstreams.outcome import RemoteImages, Standing
+from imagemill.upstreams.outcome import RemoteImages, RemoteState
 from imagemill.upstreams.refusals import Complaint, failure, refusal
 from imagemill.upstreams.wire import Table, WireBody
 
@@ -40,7 +40,7 @@ class FalQueue:
             raise garbled(api.name, "a submission was answered without a request_id")
         return id
 
-    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> Standing:
+    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> RemoteState:
         place = _place(model, id)
         reply = await api.send(ApiCall("GET", f"{place}/status?logs=1"), until)
         if reply.status >= 400:
@@ -50,7 +50,7 @@ class FalQueue:
             raise garbled(api.name, "the status of a request was no object with a status")
         lines = _lines(answer)
         if answer["status"] != "COMPLETED":
-            return Standing(lines)
+            return RemoteState(lines)
         # What failed is answered with the status of its error, which asking again would not mend.
         result = await api.send(ApiCall("GET", place, final="error" in answer), until)
         if result.status >= 400:
@@ -58,7 +58,7 @@ class FalQueue:
             if "error" in answer and result.status not in CALLERS:
                 raise failure(api, complaint.message)
             raise refusal(api, result, complaint, table)
-        return Standing(lines, _images(api, result))
+        return RemoteState(lines, _images(api, result))
 
     def cancellation(self, model: str, id: str) -> ApiCall:
         return ApiCall("PUT", f"{_place(model, id)}/cancel")

@@ -11,8 +11,10 @@ from imagemill.upstreams.wire import (
     WireField,
     chosen,
     image,
+    image_list,
     plain,
     ratio,
+    single,
     unless_empty,
     with_image,
 )
@@ -90,10 +92,18 @@ USUAL: Table = {
     **chosen("format", "output_format", FORMATS),
     **image("image", "image_url"),
     **image("mask", "mask_url"),
+    **image_list("references", "image_urls"),
     **with_image("strength", "strength"),
     "loras": WireField("loras", _loras),
     "acceleration": WireField("acceleration", _acceleration),
 }
+# An edit has one image or another, and no strength.
+OMNIGEN: Table = {
+    **{own: row for own, row in USUAL.items() if own not in ("image", "mask", "strength")},
+    **image_list("references", "input_image_urls"),
+    **plain(guidance_scale="text_guidance_scale", image_guidance_scale="image_guidance_scale"),
+}
+ONE_IMAGE: Table = {**USUAL, **single("references", "image_url")}
 IMAGEN: Table = {
     **PROMPT,
     **ratio("1:1", "16:9", "9:16", "3:4", "4:3"),
@@ -110,18 +120,23 @@ _IDEOGRAM: Table = {
     "palette": WireField("color_palette", _members),
     **plain(seed="seed", num_images="num_images"),
 }
+STYLED: Table = {
+    **chosen("style", "style", STYLES),
+    **image_list("style_images", "image_urls"),
+}
 IDEOGRAM_V3: Table = {
     **_IDEOGRAM,
     **PROMPT,
     **SIZE,
+    **STYLED,
     **plain(expand="expand_prompt"),
-    **chosen("style", "style", STYLES),
 }
 IDEOGRAM_EDIT: Table = {
     **_IDEOGRAM,
     **plain(prompt="prompt", expand="expand_prompt"),
     **image("image", "image_url"),
     **image("mask", "mask_url"),
+    **image_list("style_images", "image_urls"),
     # Of its size, and wholly painted where the mask is white: it has no fields for these.
     "width": WireField("", lambda each: None),
     "strength": WireField("", lambda each: None),
@@ -135,12 +150,22 @@ IDEOGRAM_REMIX: Table = {
 IDEOGRAM_REFRAME: Table = {
     **_IDEOGRAM,
     **SIZE,
+    **STYLED,
     **image("image", "image_url"),
-    **chosen("style", "style", STYLES),
     # It has no prompt, and continues beyond the edges whatever is asked.
     "prompt": WireField("", lambda each: None),
     "strength": WireField("", lambda each: None),
     "outpaint": WireField("", lambda each: None),
+}
+IDEOGRAM_BACKGROUND: Table = {
+    **_IDEOGRAM,
+    **STYLED,
+    **plain(prompt="prompt", expand="expand_prompt"),
+    **image("image", "image_url"),
+    # It is what that application does, to an image of whatever size.
+    "keep_foreground": WireField("", lambda each: None),
+    "width": WireField("", lambda each: None),
+    "strength": WireField("", lambda each: None),
 }
 RECRAFT: Table = {
     **plain(prompt="prompt"),
@@ -156,7 +181,13 @@ TABLES: tuple[tuple[str, Table], ...] = (
     ("fal-ai/ideogram/v3/edit", IDEOGRAM_EDIT),
     ("fal-ai/ideogram/v3/remix", IDEOGRAM_REMIX),
     ("fal-ai/ideogram/v3/reframe", IDEOGRAM_REFRAME),
+    ("fal-ai/ideogram/v3/replace-background", IDEOGRAM_BACKGROUND),
     ("fal-ai/ideogram/v3", IDEOGRAM_V3),
+    ("fal-ai/omnigen", OMNIGEN),
+    ("fal-ai/flux-kontext", ONE_IMAGE),
+    ("fal-ai/flux-pro/kontext", ONE_IMAGE),
+    ("fal-ai/qwen-image-edit-plus", USUAL),
+    ("fal-ai/qwen-image-edit", ONE_IMAGE),
     ("fal-ai/recraft", RECRAFT),
     ("", USUAL),
 )

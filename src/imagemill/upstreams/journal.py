@@ -1,7 +1,7 @@
 """The log of a request at an upstream, as it is passed on: what is new of it, and how far it is."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagemill.engine.events import Event, Progress, Remark
@@ -18,6 +18,8 @@ class Journal:
 
     #: Of the upstream.
     name: str
+    #: What of a line may be shown.
+    cleared: Callable[[str], str]
     _seen: int = 0  # lines
     _remarks: int = 0
 
@@ -30,7 +32,7 @@ class Journal:
     def _event(self, line: str) -> Event | None:
         if (progress := _progress(line)) is not None:
             return progress
-        text = " ".join(line.split())[:LONGEST_LINE]
+        text = self.cleared(line)[:LONGEST_LINE]
         if not text or self._remarks >= MOST_LINES:
             return None
         self._remarks += 1

@@ -8,7 +8,7 @@ from imagemill.generation import Generation
 from imagemill.images.masks import clear_where_white
 from imagemill.upstreams.api import Api, ApiCall, UpstreamReply, garbled
 from imagemill.upstreams.dialect import marks
-from imagemill.upstreams.outcome import RemoteImages, Standing
+from imagemill.upstreams.outcome import RemoteImages, RemoteState
 from imagemill.upstreams.refusals import Complaint, refusal
 from imagemill.upstreams.wire import (
     Outgoing,
@@ -17,6 +17,7 @@ from imagemill.upstreams.wire import (
     WireField,
     chosen,
     image,
+    image_list,
     one_size,
     plain,
     unless_empty,
@@ -25,14 +26,18 @@ from imagemill.upstreams.wire import (
 
 FORMATS = {"png": "png", "jpeg": "jpeg", "webp": "webp"}
 POLICY = frozenset({"content_policy_violation", "moderation_blocked"})
-FILES = ("image", "mask")  # fields of a form
+FILES = ("image", "image[]", "mask")  # fields of a form
 
 
 def _moderation(outgoing: Outgoing) -> str | None:
     return "low" if outgoing.generation.safety.wanted is False else None
 
 
-IMAGES: Table = {**image("image", "image"), **image("mask", "mask")}
+IMAGES: Table = {
+    **image("image", "image"),
+    **image("mask", "mask"),
+    **image_list("references", "image[]"),
+}
 GPT: Table = {
     **plain(prompt="prompt", num_images="n"),
     **one_size("size"),
@@ -91,9 +96,9 @@ class OpenAIImages:
         if not model.startswith(("gpt-image", "chatgpt-image")):  # which refuse it
             fields["response_format"] = "b64_json"
         files = tuple(
-            (name, (f"{name}.png", fields.pop(name), "image/png"))
+            (name, (f"{name.removesuffix('[]')}.png", content, "image/png"))
             for name in FILES
-            if name in fields
+            for content in _listed(fields.pop(name, None))
         )
         if files:
             form = {name: str(value) for name, value in fields.items()}
@@ -105,11 +110,16 @@ class OpenAIImages:
             raise refusal(api, reply, complaint_of(reply), table)
         return images_of(api, reply)
 
-    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> Standing:
+    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> RemoteState:
         raise NotImplementedError("nothing is asked after that was answered at once")
 
     def cancellation(self, model: str, id: str) -> ApiCall:
         raise NotImplementedError("a call is cancelled by hanging up")
+
+
+def _listed(value: Any) -> list[bytes]:
+    """One file, several, or none."""
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def images_of(api: Api, reply: UpstreamReply) -> RemoteImages:

@@ -21,7 +21,7 @@ class RemoteImages:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RemoteState:
     """How far a request is."""
 
     #: Its log so far.

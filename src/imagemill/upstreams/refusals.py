@@ -26,6 +26,7 @@ _OPERATORS: Mapping[int, str] = {
 class Complaint:
     """What an upstream says of a request that it refuses."""
 
+    #: In its own words.
     message: str
     #: The field that it is about, by its name there; empty where it names none.
     field: str = ""

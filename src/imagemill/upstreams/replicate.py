@@ -10,7 +10,7 @@ from imagemill.images.data_uris import as_data_uri
 from imagemill.images.masks import black_where_white
 from imagemill.upstreams.api import Api, ApiCall, UpstreamReply, garbled
 from imagemill.upstreams.dialect import marks
-from imagemill.upstreams.outcome import RemoteImages, Standing
+from imagemill.upstreams.outcome import RemoteImages, RemoteState
 from imagemill.upstreams.refusals import Complaint, failure, refusal, unsafe
 from imagemill.upstreams.wire import (
     Outgoing,
@@ -19,9 +19,11 @@ from imagemill.upstreams.wire import (
     WireField,
     chosen,
     image,
+    image_list,
     one_size,
     plain,
     ratio,
+    single,
     unless_empty,
     with_image,
 )
@@ -87,6 +89,7 @@ USUAL: Table = {
     **CHECKED,
     **image("image", "image"),
     **image("mask", "mask"),
+    **single("references", "image"),
     **with_image("strength", "prompt_strength"),
     "loras": _lora(0, "path", "lora_weights"),
     "loras.scale": _lora(0, "scale", "lora_scale"),
@@ -107,6 +110,9 @@ FLUX: Table = {
     **image("image", "image"),
     **with_image("strength", "prompt_strength"),
 }
+KONTEXT: Table = {**FLUX, **single("references", "input_image")}
+FLUX_2: Table = {**FLUX, **image_list("references", "input_images")}
+SEVERAL: Table = {**USUAL, **image_list("references", "image_input")}
 IMAGEN: Table = {
     **plain(prompt="prompt"),
     **ratio("1:1", "9:16", "16:9", "3:4", "4:3"),
@@ -131,7 +137,11 @@ TABLES: tuple[tuple[str, Table], ...] = (
     ("google/imagen", IMAGEN),
     (IDEOGRAM, IDEOGRAMS),
     ("recraft-ai/", RECRAFT),
+    ("black-forest-labs/flux-kontext", KONTEXT),
+    ("black-forest-labs/flux-2", FLUX_2),
     ("black-forest-labs/flux", FLUX),
+    ("google/nano-banana", SEVERAL),
+    ("bytedance/seedream", SEVERAL),
     ("", USUAL),
 )
 
@@ -160,7 +170,7 @@ class ReplicatePredictions:
             raise refusal(api, reply, _complaint(reply), table)
         return str(_prediction(api, reply)["id"])
 
-    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> Standing:
+    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> RemoteState:
         reply = await api.send(ApiCall("GET", f"/predictions/{id}"), until)
         if reply.status >= 400:
             raise refusal(api, reply, _complaint(reply), table)
@@ -168,9 +178,9 @@ class ReplicatePredictions:
         lines = tuple(str(prediction.get("logs") or "").splitlines())
         match prediction["status"]:
             case "starting" | "processing":
-                return Standing(lines)
+                return RemoteState(lines)
             case "succeeded":
-                return Standing(lines, _images(api, reply, prediction))
+                return RemoteState(lines, _images(api, reply, prediction))
             case "failed":
                 error = str(prediction.get("error") or "")
                 raise unsafe(api, error) if _POLICY.search(error) else failure(api, error)

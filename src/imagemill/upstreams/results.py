@@ -12,9 +12,10 @@ from typing import TypeVar
 import numpy as np
 
 from imagemill import finishing
+from imagemill.conditions import Swatch
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
-from imagemill.generation import GeneratedImages, Generation, Swatch, is_inline
+from imagemill.generation import GeneratedImages, Generation, is_inline
 from imagemill.images.data_uris import as_uri, data_uri
 from imagemill.images.decode import open_image, size_of
 from imagemill.images.drawings import is_drawing, redrawn
@@ -38,9 +39,11 @@ KINDS = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP"}  # by format, as a file t
 class Results:
     """Of one upstream."""
 
+    #: Of the upstream.
     name: str
     #: Goes to public addresses, and to the hosts of the upstream.
     fetcher: Fetcher
+    #: Looks at finished images.
     checker: Checker
     #: Of one image, at most.
     max_bytes: int

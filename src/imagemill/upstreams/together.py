@@ -4,7 +4,7 @@ from imagemill.generation import Generation
 from imagemill.images.data_uris import as_data_uri
 from imagemill.upstreams.api import Api, ApiCall, UpstreamReply
 from imagemill.upstreams.openai import complaint_of, images_of
-from imagemill.upstreams.outcome import RemoteImages, Standing
+from imagemill.upstreams.outcome import RemoteImages, RemoteState
 from imagemill.upstreams.refusals import refusal
 from imagemill.upstreams.wire import (
     Outgoing,
@@ -13,7 +13,9 @@ from imagemill.upstreams.wire import (
     WireField,
     chosen,
     image,
+    image_list,
     plain,
+    single,
     unless_empty,
 )
 
@@ -43,9 +45,13 @@ TABLE: Table = {
     **unless_empty("negative_prompt", "negative_prompt"),
     **chosen("format", "output_format", FORMATS),
     **image("image", "image_url"),
+    **image_list("references", "reference_images"),
     "safety": WireField("disable_safety_checker", _unchecked),
     "loras": WireField("image_loras", _loras),
 }
+
+
+KONTEXT: Table = {**TABLE, **single("references", "image_url")}
 
 
 class TogetherImages:
@@ -54,7 +60,7 @@ class TogetherImages:
     scheme, queues = "Bearer", False
 
     def table(self, model: str) -> Table:
-        return TABLE
+        return KONTEXT if "kontext" in model.lower() else TABLE
 
     def image(self, content: bytes, field: str, model: str) -> str:
         return as_data_uri(content, "image/png")
@@ -68,7 +74,7 @@ class TogetherImages:
             raise refusal(api, reply, complaint_of(reply), table)
         return images_of(api, reply)
 
-    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> Standing:
+    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> RemoteState:
         raise NotImplementedError("nothing is asked after that was answered at once")
 
     def cancellation(self, model: str, id: str) -> ApiCall:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from imagemill import finishing
+from imagemill.conditions import Swatch
 from imagemill.engine.events import Event, Failed, Finished, Remark
 from imagemill.errors import Fault, Kind
-from imagemill.generation import Defaults, GeneratedImages, Generation, Input, Swatch
+from imagemill.generation import Defaults, GeneratedImages, Generation, Input
 from imagemill.job import RemoteRequest, Status
 from imagemill.retries import outlasting
 from imagemill.telemetry import Telemetry
@@ -23,9 +24,9 @@ from imagemill.upstream_spec import PREFIX, UpstreamSpec
 from imagemill.upstreams.api import Api, MaybeTaken, garbled, lost
 from imagemill.upstreams.dialect import UpstreamDialect
 from imagemill.upstreams.journal import Journal
-from imagemill.upstreams.outcome import RemoteImages, Standing
+from imagemill.upstreams.outcome import RemoteImages, RemoteState
 from imagemill.upstreams.results import Results
-from imagemill.upstreams.wire import Outgoing, Table, WireBody, body
+from imagemill.upstreams.wire import Outgoing, Table, WireBody, body, takes_image
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -34,7 +35,7 @@ FIRST_LOOK, LONGEST_LOOK, FACTOR = 0.05, 1.0, 1.4  # seconds between looks at a 
 HELD_SECONDS = 3600.0  # for which it is tried to write down what was sent
 REPLY_ROOM = 2**20  # bytes of a reply with images, beside these
 
-_ID = re.compile(r"[\w.~-]{1,200}", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9][\w.~-]{0,199}", re.ASCII)  # what leads to no other path
 
 
 class Requests(Protocol):
@@ -53,14 +54,19 @@ class Requests(Protocol):
 class Sending:
     """A job as it goes to an upstream."""
 
+    #: The id of the job.
     job: str
+    #: As it is sent: without what is done here.
     generation: Generation
+    #: As the upstream calls it.
     model: str
+    #: By which it is written.
     table: Table
+    #: What is sent.
     body: WireBody
     #: Colours that are brought closer here.
     palette: tuple[Swatch, ...]
-    #: On the monotonic clock.
+    #: When it came, and by when it has to have ended; on the monotonic clock.
     began: float
     until: float
 
@@ -72,16 +78,25 @@ class Sending:
 
 @dataclass
 class Upstream:
-    """usual: what a model is painted with where its caller leaves it open. clock: unix seconds."""
+    """One other server, with what is needed to have it paint."""
 
+    #: In the settings.
     name: str
+    #: What the operator says of it.
     spec: UpstreamSpec
+    #: The API that it speaks.
     dialect: UpstreamDialect
+    #: Its HTTP client.
     api: Api
+    #: Makes images of what comes back.
     results: Results
+    #: What is kept of requests.
     requests: Requests
+    #: Counts jobs and costs.
     telemetry: Telemetry
+    #: By a model's id, what it is painted with where its caller leaves it open.
     usual: Callable[[str], Defaults]
+    #: Unix seconds.
     clock: Callable[[], float] = time.time
     #: Submissions that are on their way, by job: they are not broken off, so that their ids are
     #: known.
@@ -102,7 +117,7 @@ class Upstream:
                 log.info("upstream %s passes over %s", self.name, "; ".join(sending.body.ignored))
             images = await self._begun(sending)
             if isinstance(images, str):
-                standing, journal = Standing(), Journal(self.name)
+                standing, journal = RemoteState(), Journal(self.name, self.api.cleared)
                 async for standing in self._looks(sending, images):
                     for event in journal.news(standing.lines):
                         yield event
@@ -130,6 +145,7 @@ class Upstream:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.results.fetcher.close()
         await self.api.close()
 
     async def _sending(
@@ -147,7 +163,7 @@ class Upstream:
         images = {
             name: await ENCODING.run(self.dialect.image, _content(inputs, reference), name, model)
             for name, reference in generation.images.items()
-            if name in table
+            if takes_image(table, name)
         }
         outgoing = Outgoing(generation, images, model)
         written = body(table, outgoing, self.usual(generation.model))
@@ -195,7 +211,7 @@ class Upstream:
             await self._kept(lambda: self.requests.put(replace(request, id=begun)))
         return begun
 
-    async def _looks(self, sending: Sending, id: str) -> AsyncIterator[Standing]:
+    async def _looks(self, sending: Sending, id: str) -> AsyncIterator[RemoteState]:
         """How far a request is, again and again, at last with its images."""
         pause = FIRST_LOOK
         while True:
@@ -215,7 +231,8 @@ class Upstream:
         painted = await self.results.images(
             images, sending.generation, sending.palette, sending.began
         )
-        return replace(painted, ignored=(*sending.body.ignored, *painted.ignored))
+        theirs = map(self.api.cleared, painted.ignored)
+        return replace(painted, ignored=(*sending.body.ignored, *theirs))
 
     def _paid(self, images: RemoteImages) -> str:
         """Counts what the images cost; the line that tells of it."""

@@ -19,6 +19,7 @@ NO_IMAGES: Mapping[str, str] = {}
 class Outgoing:
     """A generation on its way to an upstream."""
 
+    #: What is to be painted.
     generation: Generation
     #: What its references stand for, by field, in the form that the upstream takes.
     images: Mapping[str, Any]
@@ -43,6 +44,7 @@ Table = Mapping[str, WireField]
 class WireBody:
     """What is sent, and what of the call is not."""
 
+    #: By their names there.
     fields: Mapping[str, Any]
     #: Remarks on what the upstream does not take.
     ignored: tuple[str, ...]
@@ -71,6 +73,42 @@ def image(own: str, name: str, form: Callable[[Any], Any] = lambda each: each) -
             lambda outgoing: form(outgoing.images[own]) if own in outgoing.images else None,
         )
     }
+
+
+def image_list(own: str, name: str) -> Table:
+    """A row of a list of images."""
+
+    def value(outgoing: Outgoing) -> Any:
+        return [each for key, each in outgoing.images.items() if _field(key) == own] or None
+
+    return {own: WireField(name, value)}
+
+
+def single(own: str, name: str) -> Table:
+    """A row of the one image of a list; of more the fault says so."""
+
+    def value(outgoing: Outgoing) -> Any:
+        images = [each for key, each in outgoing.images.items() if _field(key) == own]
+        if len(images) > 1:
+            raise Fault(
+                Kind.UNSUPPORTED,
+                f"{outgoing.model} is painted by another server, which takes one image of "
+                f"{len(images)}; leave out the others",
+                own,
+            )
+        return images[0] if images else None
+
+    return {own: WireField(name, value)}
+
+
+def _field(key: str) -> str:
+    """The field of ours that an image belongs to: of `references.0` the list."""
+    return key.partition(".")[0]
+
+
+def takes_image(table: Table, key: str) -> bool:
+    """Whether an image, by its key in `Generation.images`, has a row."""
+    return _field(key) in table
 
 
 def with_image(own: str, name: str, form: Callable[[float], float] = lambda each: each) -> Table:
@@ -127,7 +165,7 @@ _SEEN_TO = frozenset({"model", "height", "format", "safety", "image_sized"})
 # What changes how something is painted, and not what: told where it is not taken.
 _MANNER = frozenset({
     "negative_prompt", "steps", "guidance_scale", "seed", "scheduler", "spacing",
-    "guidance_range", "strength", "acceleration", "width",
+    "guidance_range", "strength", "acceleration", "width", "image_guidance_scale",
 })  # fmt: skip
 
 
@@ -144,10 +182,10 @@ def body(table: Table, outgoing: Outgoing, usual: Defaults) -> WireBody:
             message = f"{outgoing.model} is painted by another server, which takes no {each.name}"
             raise Fault(Kind.UNSUPPORTED, f"{message} of it; leave it out", each.name)
         ignored.append(f"{each.name}: {outgoing.model} takes none")
-    values = {row.name: row.value(outgoing) for row in table.values()}
-    return WireBody(
-        {name: value for name, value in values.items() if value is not None}, tuple(ignored)
-    )
+    # Two fields of ours may have one name there, of which a call has one.
+    values = [(row.name, row.value(outgoing)) for row in table.values()]
+    said = {name: value for name, value in values if value is not None}
+    return WireBody(said, tuple(ignored))
 
 
 def _unsaid(each: Field[Any], generation: Generation, usual: Defaults) -> bool:

@@ -9,6 +9,7 @@ from imagemill.model_spec import ModelSpec
 from imagemill.pipelines.weights import headers
 from imagemill.pipelines.weights.kinds import identify, seems
 from imagemill.pipelines.weights.places import INDEX, components, here, read_index
+from imagemill.upstream_spec import upstream_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Inventory:
 
 def take_inventory(spec: ModelSpec) -> Inventory:
     """All that a model has on the disk, with what is named apart."""
+    if name := upstream_of(spec.source):
+        return Inventory(f"upstream {name}", "painted there; nothing of it is in this machine", 0)
     main = here(spec.source, spec)
     apart = [here(source, spec) for source in spec.parts.values()]
     size = sum(_size(place) for place in {main, *apart} if place is not None)
