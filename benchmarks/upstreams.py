@@ -2,22 +2,25 @@
 
 `python -m benchmarks.upstreams` asks an imagemill for images of 64 px in 1 step, one call after
 another, itself and by way of a second one, in each API that upstreams speak, in turns; `--write`
-puts the table into RESULTS.md. All are processes of this machine.
+puts the table into RESULTS.md. All are processes of this machine. The time that the second server
+itself computes does not depend on what else the machine does.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import median
 
 import httpx
+import psutil
 
 from benchmarks.gateway import serving
 from benchmarks.results import machine, tell
 
 MODEL = "imagemill/pico"
+BLOCK = 20  # calls between looks at the clocks of processes, which count hundredths of seconds
 PLACES = {
     "fal": "/fal/queue",
     "replicate": "/replicate/v1",
@@ -28,6 +31,9 @@ BODY = {
     "prompt": "a red cat", "width": 64, "height": 64, "steps": 1, "response_format": "base64",
     "output_format": "png",
 }  # fmt: skip
+
+
+Targets = Mapping[str, tuple[str, str]]  # by way, an address and a model
 
 
 def config(address: str) -> str:
@@ -47,6 +53,18 @@ def call(client: httpx.Client, address: str, model: str, seed: int) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
+def process_of(folder: Path) -> psutil.Process:
+    """The server that keeps its data in a folder."""
+    children = psutil.Process().children()
+    return next(each for each in children if str(folder) in each.cmdline())
+
+
+def computed(server: psutil.Process) -> float:
+    """Milliseconds that a server has computed, without its engine."""
+    times = server.cpu_times()
+    return 1000 * (times.user + times.system)
+
+
 def rows(calls: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         there, here, file = (Path(name) / each for each in ("there", "here", "imagemill.toml"))
@@ -57,17 +75,29 @@ def rows(calls: int) -> Iterator[str]:
                 targets = {"itself": (direct, MODEL)}
                 targets |= {kind: (address, f"a/{kind}") for kind in PLACES}
                 taken: dict[str, list[float]] = {name: [] for name in targets}
-                for number in range(calls + 5):
-                    for place, (name, (server, model)) in enumerate(targets.items()):
-                        seed = number * len(targets) + place
-                        taken[name].append(call(client, server, model, seed))
-    middle = {name: median(each[5:]) for name, each in taken.items()}
-    yield "| asked | a call, median | longer by |"
-    yield "| --- | --- | --- |"
-    for name, value in middle.items():
-        way = "itself" if name == "itself" else f"by way of another, `{name}`"
-        more = "" if name == "itself" else f"{value - middle['itself']:.0f} ms"
-        yield f"| {way} | {value:.0f} ms | {more} |"
+                spent, between = dict.fromkeys(targets, 0.0), process_of(here)
+                for number, (name, (server, model)) in enumerate(in_turns(targets, calls)):
+                    before = computed(between)
+                    took = [
+                        call(client, server, model, number * BLOCK + each) for each in range(BLOCK)
+                    ]
+                    if number >= len(targets):  # the first of each makes connections and caches
+                        taken[name] += took
+                        spent[name] += computed(between) - before
+    yield "| asked | a call, median | longer by | computed in between |"
+    yield "| --- | --- | --- | --- |"
+    itself = median(taken["itself"])
+    yield f"| itself | {itself:.0f} ms | | |"
+    for name in PLACES:
+        value, own = median(taken[name]), spent[name] / len(taken[name])
+        more = f"{value - itself:.0f} ms | {own:.0f} ms"
+        yield f"| by way of another, `{name}` | {value:.0f} ms | {more} |"
+
+
+def in_turns(targets: Targets, calls: int) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Each target for each block of calls, and once before."""
+    for _ in range(1 + calls // BLOCK):
+        yield from targets.items()
 
 
 if __name__ == "__main__":
