@@ -13,8 +13,9 @@ import httpx
 
 from imagemill import pico
 from imagemill.budget import Budget
-from imagemill.catalog import EMBEDDED, Catalog
+from imagemill.catalog import EMBEDDED, Catalog, Defaults
 from imagemill.catalog.expansion import expand, expand_by_chat
+from imagemill.catalog.models import WEIGHTS
 from imagemill.clocks import SteadyClock
 from imagemill.dialects import fal, replicate
 from imagemill.engine.devices import list_gpus, pinned
@@ -200,13 +201,18 @@ def with_upstreams(
         settings.upstreams,
         RemoteRequestTable(database),
         telemetry,
-        usual=lambda model: catalog.find(model).defaults,
+        usual=partial(_usual, catalog),
         safety=SafetyOptions(settings.safety_threshold, settings.safety_checker),
         hosts=frozenset(settings.fetch_hosts),
         environment=os.environ,
         clock=clock,
     )
     return painter, painter.leaves
+
+
+def _usual(catalog: Catalog, model: str) -> Defaults:
+    """What a model is painted with; also where a job waits for one that is configured no more."""
+    return catalog.find(model).defaults if catalog.serves(model) else WEIGHTS
 
 
 def _make_folder(folder: Path) -> None:
