@@ -15,6 +15,7 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -88,7 +89,7 @@ class Names:
             return False
         return not by_page or (name != "" and ("." not in name or name.endswith(PRIVATE_DOMAINS)))
 
-    @property
+    @cached_property
     def _known(self) -> set[str]:
         return {"localhost", self.bound.lower(), self.own.lower(), *HOSTS}
 
@@ -207,6 +208,7 @@ def is_of_page(headers: Headers) -> bool:
     return "origin" in headers or "sec-fetch-site" in headers or agent.startswith("Mozilla/")
 
 
+@lru_cache(256)
 def is_address(name: str) -> bool:
     """Whether a host is an address itself, which no DNS can lead elsewhere."""
     try:

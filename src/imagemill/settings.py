@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import fields
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,7 @@ _ORIGIN = re.compile(
 )
 
 
+@lru_cache(256)  # asked several times of each call
 def is_loopback(host: str) -> bool:
     """Whether who listens on `host` is reached from this machine alone."""
     try:

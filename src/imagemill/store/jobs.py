@@ -37,6 +37,8 @@ from imagemill.store.servers import attended_or_plain, deserted, show
 from imagemill.store.troubles import StoreFault
 from imagemill.turns import Shares
 
+# Of what is asked most often: made once, since that takes as long as to run it.
+_ONE = select(JOBS).where(JOBS.c.id == bindparam("id"))
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
 _DESERTED = Fault(Kind.CANCELLED, "the caller is gone")
 _CLOSING = Fault(Kind.CANCELLED, "the server stopped this work; ask again")
@@ -144,7 +146,7 @@ class Jobs:
     @unbroken
     async def get(self, id: str) -> Job | None:
         async with self._database.reading() as connection:
-            row = (await connection.execute(select(JOBS).where(JOBS.c.id == id))).first()
+            row = (await connection.execute(_ONE, {"id": id})).first()
         return None if row is None else records.job(row._mapping)
 
     @unbroken
