@@ -10,6 +10,7 @@ itself.
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / ".generations"
@@ -28,6 +29,7 @@ PINS: tuple[str, ...] = (
     "pycurl==7.49.0",
     "uvloop==0.23.0",
 )
+AT_ONCE = 3  # installations
 # By folder: packages of npm, all MIT.
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "http-libraries": (
@@ -63,15 +65,16 @@ def node(release: int) -> str:
 
 
 def install() -> None:
-    for pin in PINS:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target"]
-        _made(pin, command, [pin])
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"]
+    made = [(pin, [*pip, "--upgrade", "--target"], [pin]) for pin in PINS]
     for pin, needs in READERS.items():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target"]
-        _made(pin, command, [pin, *needs])
+        made.append((pin, [*pip, "--no-deps", "--target"], [pin, *needs]))
     for name, packages in PACKAGES.items():
         command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix"]
-        _made(name, command, packages)
+        made.append((name, command, [*packages]))
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # each waits for the network most of the time
+        for each in [pool.submit(_made, *one) for one in made]:
+            each.result()
 
 
 def _made(name: str, command: Sequence[str], what: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from imagemill.cli_faults import one_line_errors
 from imagemill.errors import Fault, Kind, invalid
+from imagemill.garbage import lasting
 
 if TYPE_CHECKING:
     from imagemill.model_spec import ModelSpec
@@ -40,7 +41,8 @@ _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 @one_line_errors()
 def list_models(config: Config = CONFIG) -> None:
     """List the configured models, where they lie and what they take of the disk."""
-    from imagemill.pipelines.weights.inventory import take_inventory
+    with lasting():
+        from imagemill.pipelines.weights.inventory import take_inventory
 
     configured, total = _configured(config), 0
     for id, spec in configured.items():
@@ -57,8 +59,9 @@ def show(id: Id, config: Config = CONFIG) -> None:
     """Show what is said of a model, and what is in its files, without loading them."""
     import json
 
-    from imagemill.model_spec import ModelSpec
-    from imagemill.pipelines.weights.inventory import take_inventory
+    with lasting():
+        from imagemill.model_spec import ModelSpec
+        from imagemill.pipelines.weights.inventory import take_inventory
 
     spec = _find(id, _configured(config))
     files = take_inventory(spec)
@@ -96,9 +99,10 @@ def pull(
     variant: Annotated[str | None, typer.Option(help="As fp16.")] = None,
 ) -> None:
     """Fetch a model from the Hub into its cache; what is there already is not fetched again."""
-    from imagemill.model_spec import ModelSpec
-    from imagemill.pipelines.weights.inventory import take_inventory
-    from imagemill.pipelines.weights.places import pulled
+    with lasting():
+        from imagemill.model_spec import ModelSpec
+        from imagemill.pipelines.weights.inventory import take_inventory
+        from imagemill.pipelines.weights.places import pulled
 
     spec = ModelSpec(source, revision=revision, variant=variant)
     place = pulled(spec)
@@ -179,8 +183,9 @@ def _checked(id: str, spec: "ModelSpec") -> bool:
 def _checked_here(id: str, spec: "ModelSpec") -> bool:
     import logging
 
-    from imagemill.engine.checks import Causes
-    from imagemill.engine.checks import check as run
+    with lasting():
+        from imagemill.engine.checks import Causes
+        from imagemill.engine.checks import check as run
 
     causes = Causes()
     logging.getLogger("imagemill").addHandler(causes)
