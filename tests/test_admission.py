@@ -20,6 +20,7 @@ from imagemill.app import create_app
 from imagemill.errors import Fault
 from imagemill.http import replies
 from imagemill.settings import Settings, load
+from tests.databases import place_database
 from tests.engines import PlainEngine
 from tests.painting_calls import CALLS
 from tests.realtime_harness import serving as listening
@@ -45,6 +46,7 @@ async def open_server(
     folder: Path, engine: PlainEngine | None = None, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A server as it is by default, called by its address."""
+    place_database(folder)
     app = create_app(Settings(data_dir=folder, **settings), engine or PlainEngine())
     transport = httpx.ASGITransport(app)
     async with (

@@ -14,6 +14,7 @@ from PIL import Image
 from imagemill.app import create_app
 from imagemill.engine.events import State
 from imagemill.settings import Settings
+from tests.databases import place_database
 from tests.engines import PlainEngine
 from tests.realtime_harness import ask
 from tests.realtime_harness import serving as listening
@@ -133,6 +134,7 @@ async def status_of(
     folder: Path, settings: dict[str, Any], client: tuple[str, int], version: str = "1.1"
 ) -> int:
     """The status of a call with a picture on this machine."""
+    place_database(folder)
     app = create_app(Settings(data_dir=folder, **settings), PlainEngine())
 
     async def dialled(scope: Any, receive: Any, send: Any) -> None:
