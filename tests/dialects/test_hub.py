@@ -265,7 +265,10 @@ async def test_a_picture_is_repainted_in_the_size_that_was_asked(
     [
         ({"prompt": ""}, "prompt: the prompt is empty"),
         ({**FLAT, "image_size": "square"}, "the size came as image_size and as width and height"),
-        ({**FLAT, "image_urls": ["http://a/b", "http://a/c"]}, "2 images came"),
+        (
+            {**FLAT, "image_urls": ["http://a/b", "http://a/c"], "strength": 0.5},
+            "2 images are given; one can be painted over",
+        ),
         ({**FLAT, "mask_url": "data:,a", "mask_image": "data:,a"}, "give one of them"),
         ({**FLAT, "num_inference_steps": "two"}, 'num_inference_steps: "two" is not an integer'),
         ({**FLAT, "scheduler": "K_EULER"}, "unknown scheduler 'K_EULER'"),

@@ -224,6 +224,14 @@ async def test_an_image_is_painted_over_in_its_own_size(
     assert Image.open(io.BytesIO(engine.inputs[0][generation.image])).size == (96, 64)
 
 
+async def test_an_image_without_a_strength_is_edited_by_the_prompt(serving: Serving) -> None:
+    engine = await painted(serving, width=None, height=None, image_url=uri())
+    (generation,) = engine.submitted
+    (reference,) = generation.references
+    assert (generation.image, generation.width, generation.height) == (None, 96, 64)
+    assert Image.open(io.BytesIO(engine.inputs[0][reference])).size == (96, 64)
+
+
 async def test_an_image_may_be_painted_over_in_another_size(serving: Serving) -> None:
     (generation,) = (await painted(serving, image_url=uri(), width=128)).submitted
     assert (generation.width, generation.height, generation.strength) == (128, 64, 0.8)
@@ -245,7 +253,7 @@ async def test_what_was_painted_here_can_be_painted_over_and_serve_as_a_lora(
         images(await client.post(PATH, json=body))
     (lora,) = engine.submitted[1].loras
     assert lora.scale == 0.5
-    assert set(engine.inputs[1]) == {engine.submitted[1].image, lora.path}
+    assert set(engine.inputs[1]) == {*engine.submitted[1].references, lora.path}
 
 
 async def test_an_image_without_a_prompt_is_painted_over_all_the_same(serving: Serving) -> None:
@@ -253,8 +261,14 @@ async def test_an_image_without_a_prompt_is_painted_over_all_the_same(serving: S
     assert engine.submitted[0].prompt == UNSAID
 
 
-async def test_several_images_are_refused_with_the_way_out(serving: Serving) -> None:
-    error = await refused(serving, 422, reference_images=[uri("teal"), uri("red")])
+async def test_several_images_are_read_by_an_edit(serving: Serving) -> None:
+    engine = await painted(serving, reference_images=[uri("teal"), uri("red")])
+    assert len(engine.submitted[0].references) == 2
+
+
+async def test_several_images_are_not_painted_over(serving: Serving) -> None:
+    images = [uri("teal"), uri("red")]
+    error = await refused(serving, 400, reference_images=images, strength=0.5)
     assert error["message"].startswith("image_url: 2 images are given; one can be painted over")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from imagemill.budget import Budget, Share
 from imagemill.conditions import Control
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MASKS, MAX_SIDE, Generation, Input, Lora, LoraFile
+from imagemill.generation import IMAGE_LISTS, MASKS, MAX_SIDE, Generation, Input, Lora, LoraFile
 from imagemill.images.decode import open_png, read_image, read_mask, size_of
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import outpainted, paintable_scale
@@ -117,14 +117,19 @@ async def _decoded(
     for name, file in files.items():
         with concerning(name):
             content = await file.read()
-        read = read_mask if name in MASKS else read_image
-        images[image_key(name)] = await DECODING.run(read, content, name)
+            read = read_mask if name in MASKS else read_image
+            images[image_key(name)] = await DECODING.run(read, content, word_for(name))
     generation = generation.with_images({name: image_key(name) for name in files})
     if generation.mask is not None:
         check_size(images[image_key("image")], images[image_key("mask")])
     if generation.image_sized:
         generation = _image_sized(generation, images[image_key(generation.sized_by or "")])
     return generation, images
+
+
+def word_for(name: str) -> str:
+    """What an image is called in a sentence: one of several is an image."""
+    return "image" if name.partition(".")[0] in IMAGE_LISTS else name
 
 
 def image_key(name: str) -> str:

@@ -277,6 +277,18 @@ def test_an_empty_palette_asks_for_none(palette: dict[str, Any] | None) -> None:
     assert draft(V3, color_palette={"name": "EMBER", "members": []}).palette == PALETTES["EMBER"]
 
 
+def test_omnigen_s_images_and_their_guidance_are_those_of_an_edit() -> None:
+    said = draft(OMNIGEN, input_image_urls=[IMAGE, "https://a.example/b"], image_guidance_scale=1.3)
+    assert (said.references, said.image) == ((IMAGE, "https://a.example/b"), None)
+    assert said.image_guidance_scale == 1.3
+    assert draft(OMNIGEN).image_guidance_scale is None
+
+
+def test_a_fourth_image_is_refused_in_fal_s_words() -> None:
+    with pytest.raises(ValidationError, match="at most 3 items"):
+        ask(OMNIGEN, input_image_urls=[IMAGE] * 4)
+
+
 @pytest.mark.parametrize(
     ("id", "name", "value"),
     [
@@ -286,7 +298,6 @@ def test_an_empty_palette_asks_for_none(palette: dict[str, Any] | None) -> None:
             {"path": "a/b", "image_encoder_path": "c/d", "image_url": IMAGE, "scale": 1},
         ),
         (RECRAFT, "style_id", "mine"),
-        (OMNIGEN, "input_image_urls", [IMAGE]),
         (V3, "image_urls", [IMAGE]),
         (V3, "style_codes", ["AAFF5733"]),
         (EDIT, "image_urls", [IMAGE]),
@@ -315,7 +326,7 @@ def test_all_that_cannot_be_honoured_is_told_at_once() -> None:
 @pytest.mark.parametrize("nothing", [None, []])
 def test_nothing_given_is_nothing_refused(nothing: list[str] | None) -> None:
     assert PAGES[V3].unsupported(ask(V3, image_urls=nothing, style_codes=nothing)) == []
-    assert draft(OMNIGEN, input_image_urls=nothing).image is None
+    assert draft(OMNIGEN, input_image_urls=nothing).references == ()
 
 
 def test_open_weights_are_named_and_closed_ones_are_not() -> None:

@@ -114,10 +114,30 @@ def test_counts_formats_and_the_rest_are_read_by_any_usual_name(
         {"image_url": IMAGE, "mask_url": ""},
     ],
 )
-def test_an_image_field_of_any_usual_name_is_painted_over(fields: dict[str, Any]) -> None:
+def test_an_image_field_of_any_usual_name_is_edited_by_the_prompt(fields: dict[str, Any]) -> None:
     draft, dropped = taken(**fields)
-    assert (draft.image, draft.mask, draft.strength, draft.image_sized) == (IMAGE, None, None, True)
+    assert (draft.references, draft.image, draft.mask, draft.image_sized) == (
+        (IMAGE,), None, None, True,
+    )  # fmt: skip
     assert set(dropped) <= {"mask_url"}
+
+
+def test_an_image_with_a_strength_is_painted_over() -> None:
+    draft = read(image_url=IMAGE, strength=0.4)
+    assert (draft.references, draft.image, draft.strength) == ((), IMAGE, 0.4)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"image_urls": [IMAGE, OTHER, IMAGE]},
+        {"human_image_url": IMAGE, "garment_image_url": OTHER},
+    ],
+)
+def test_several_images_are_read_by_an_edit(fields: dict[str, Any]) -> None:
+    draft, dropped = taken(**fields)
+    assert draft.references == (IMAGE, OTHER)
+    assert dropped == ()
 
 
 @pytest.mark.parametrize("name", ["mask_url", "mask_image_url", "mask", "mask_image"])
@@ -141,8 +161,11 @@ def test_an_image_without_words_is_painted_over_all_the_same() -> None:
         ({"resolution": "720p", "scheduler": "K_EULER"}, ("resolution", "scheduler")),
         ({"guidance": [{"scale": 2}]}, ("guidance",)),
         ({"mask_url": MASK}, ("mask_url",)),
-        ({"image_urls": [IMAGE, OTHER, IMAGE]}, ("image_urls[1]",)),
-        ({"human_image_url": IMAGE, "garment_image_url": OTHER}, ("garment_image_url",)),
+        ({"image_urls": [IMAGE, OTHER, IMAGE], "strength": 0.5}, ("image_urls[1]",)),
+        (
+            {"human_image_url": IMAGE, "garment_image_url": OTHER, "mask_url": MASK},
+            ("garment_image_url",),
+        ),
         ({"image": "a photo"}, ("image",)),
         ({"loras": [5, IMAGE, {"scale": 1}]}, ("loras[0]", "loras[2]")),
         ({"x" * 200: 1}, ("x" * 80,)),

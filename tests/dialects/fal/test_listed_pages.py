@@ -58,7 +58,8 @@ def test_choices_are_those_of_fal_s_own_client(page: Any) -> None:
 def test_the_example_can_be_painted_and_every_field_says_what_it_is(page: Any) -> None:
     generation = page.draft(page.Input.model_validate(page.example)).complete(page.id, USUAL)
     assert generation.prompt == page.example["prompt"]
-    assert (generation.image == IMAGE) == (page.category == "image-to-image")
+    images = {generation.image, *generation.references}
+    assert (IMAGE in images) == (page.category == "image-to-image")
     page.Output.model_validate(page.output_example)
     properties = page.Input.model_json_schema()["properties"]
     assert [name for name, each in properties.items() if not each.get("description")] == []
@@ -87,7 +88,8 @@ def test_fields_reach_the_draft(id: str, changed: dict[str, Any], expected: Any)
     page = PAGES[id]
     draft = page.draft(page.Input.model_validate({**page.example, **changed}))
     assert (draft.width, draft.height, draft.steps, draft.format) == expected
-    assert draft.image_sized == (draft.image is not None and draft.width is None)
+    images = draft.references or draft.image
+    assert draft.image_sized == (bool(images) and draft.width is None)
 
 
 def test_an_image_prompt_is_kept_as_far_as_it_is_strong() -> None:

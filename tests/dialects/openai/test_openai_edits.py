@@ -119,22 +119,47 @@ async def test_for_some_models_a_transparent_image_is_its_own_mask(
     assert [image_key("mask") in each for each in engine.inputs] == [masked, False]
 
 
-@pytest.mark.parametrize(("fidelity", "strength"), [("low", 0.8), ("high", 0.5)])
-async def test_fidelity_decides_how_much_is_repainted(
+@pytest.mark.parametrize(("fidelity", "near"), [("low", 1.5), (None, 2.0), ("high", 3.0)])
+async def test_fidelity_decides_how_near_an_edit_stays_to_its_image(
+    serving: Serving, fidelity: str | None, near: float
+) -> None:
+    engine = PlainEngine()
+    said = {} if fidelity is None else {"input_fidelity": fidelity}
+    async with serving(engine) as client:
+        body_of(await client.post(EDITS, files=made(("image", png()), **said)))
+    (generation,) = engine.submitted
+    assert generation.image_guidance_scale == near
+    assert (len(generation.references), generation.image) == (1, None)
+
+
+@pytest.mark.parametrize(("fidelity", "strength"), [("low", 1.0), ("high", 0.8)])
+async def test_fidelity_decides_how_much_is_repainted_within_a_mask(
     serving: Serving, fidelity: str, strength: float
 ) -> None:
     engine = PlainEngine()
     async with serving(engine) as client:
-        files = made(("image", png()), input_fidelity=fidelity)
+        files = made(("image", png()), ("mask", half_clear()), input_fidelity=fidelity)
         body_of(await client.post(EDITS, files=files))
     assert engine.submitted[0].strength == strength
+
+
+async def test_several_images_are_read_one_by_one_by_an_edit(serving: Serving) -> None:
+    engine = PlainEngine()
+    colours = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255)}
+    async with serving(engine) as client:
+        files = made(*(("image[]", png(each)) for each in colours), size="128x64")
+        body_of(await client.post(EDITS, files=files))
+    (generation,), (inputs,) = engine.submitted, engine.inputs
+    seen = [tuple(pixels(inputs[each])[0, 0]) for each in generation.references]
+    assert seen == [*colours.values()]
 
 
 async def test_several_images_lie_side_by_side_in_what_is_painted_over(serving: Serving) -> None:
     engine = PlainEngine()
     colours = ("red", "lime", "blue")
     async with serving(engine) as client:
-        files = made(*(("image[]", png(each)) for each in colours), size="128x64")
+        images = (("image[]", png(each)) for each in colours)
+        files = made(*images, size="128x64", strength="0.5")
         body_of(await client.post(EDITS, files=files))
     (painted,), (inputs,) = engine.submitted, engine.inputs
     sheet = pixels(inputs[painted.image or ""])
@@ -181,7 +206,7 @@ async def test_a_picture_of_ours_is_edited_by_its_address(serving: Serving) -> N
         (item,) = body_of(await client.post(path, json=small))["data"]
         body = {"prompt": "a dog", "images": [{"image_url": item["url"]}], "num_inference_steps": 1}
         body_of(await client.post(EDITS, json=body))
-    edited = engine.inputs[1][engine.submitted[1].image or ""]
+    edited = engine.inputs[1][engine.submitted[1].references[0]]
     assert (pixels(edited) == np.asarray(opened(item))).all()
 
 

@@ -105,7 +105,7 @@ async def test_an_uploaded_file_is_an_input(serving: Serving) -> None:
         # It is its owner's, whoever names it.
         stolen = await create(client, headers=WAIT | OTHER, image=aliases[0])
         assert stolen["status"] == "failed"
-    image = engine.inputs[0][engine.submitted[0].image or ""]
+    image = engine.inputs[0][engine.submitted[0].references[0]]
     assert Image.open(io.BytesIO(image)).size == (96, 64)
 
 

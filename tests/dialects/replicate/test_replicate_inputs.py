@@ -202,7 +202,10 @@ def test_a_lora_is_found_where_it_is_named(path: str, address: str) -> None:
         ({"lora_weights": "civitai.com/models/1"}, "is no LoRA; give the address"),
         ({"refine": "base_image_refiner"}, "there is no refiner here"),
         ({"replicate_weights": "https://a.example/b.tar"}, "give the address of a safetensors"),
-        ({"image": "http://a", "images": ["http://b"]}, "only one picture is painted over"),
+        (
+            {"image": "http://a", "images": ["http://b"], "strength": 0.5},
+            "2 images are given; one can be painted over",
+        ),
         ({"num_inference_steps": 3, "steps": 4}, "they differ; give one"),
         ({"width": 64, "target_size": {"width": 65, "height": 64}}, "width and target_size differ"),
         ({"width": 64, "size": "65x64"}, "width and size differ"),

@@ -196,7 +196,9 @@ def _with_own(draft: Draft, base: str) -> Draft:
     if control is not None:
         image, path = (own(each, base) or "" for each in (control.image, control.path))
         control = replace(control, image=image, path=path)
-    return replace(draft, image=own(draft.image, base), mask=own(draft.mask, base), control=control)
+    references = tuple(own(each, base) or "" for each in draft.references)
+    image, mask = own(draft.image, base), own(draft.mask, base)
+    return replace(draft, image=image, mask=mask, references=references, control=control)
 
 
 def _pass_over(names: tuple[str, ...], value: Any, unknown: UnknownFields) -> None:

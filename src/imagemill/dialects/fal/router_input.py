@@ -31,6 +31,7 @@ from imagemill.dialects.fal.pages.types import (
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
 from imagemill.generation import MAX_GUIDANCE, MAX_STEPS, Draft
+from imagemill.http.input_images import with_images
 from imagemill.value_checks import MAX_PROMPT
 
 # Fields that are read as the Draft names them.
@@ -74,8 +75,8 @@ def router_page(page: ModelPage[Any]) -> ModelPage[Any]:
 
 
 def _read(page: ModelPage[Any], body: WideInput) -> Draft:
-    image = _image(body)
-    draft = _usual(page, body, image)
+    images = [*filter(None, [body.image_url]), *(body.image_urls or ())]
+    draft = _usual(page, body, bool(images))
     values = {name: value for name in SAME if (value := getattr(body, name)) is not None}
     if body.num_inference_steps is not None:
         values["steps"] = body.num_inference_steps
@@ -85,32 +86,22 @@ def _read(page: ModelPage[Any], body: WideInput) -> Draft:
         width, height = size
         values |= {"width": width or draft.width, "height": height or draft.height}
         values["image_sized"] = False
-    return replace(
-        draft,
-        image=image,
-        mask=_mask(body),
-        loras=tuple(each.lora() for each in body.loras),
-        **values,
+    draft = replace(
+        draft, mask=_mask(body), loras=tuple(each.lora() for each in body.loras), **values
     )
+    return with_images(draft, images)
 
 
-def _usual(page: ModelPage[Any], body: WideInput, image: str | None) -> Draft:
+def _usual(page: ModelPage[Any], body: WideInput, image: bool) -> Draft:
     """What the page paints where only the prompt is given; a picture keeps its own size."""
-    prompt = body.prompt if body.prompt.strip() or image is None else UNSAID
+    prompt = body.prompt if body.prompt.strip() or not image else UNSAID
     try:
         draft = page.read(page.Input.model_validate({"prompt": prompt}))
     except ValidationError:  # it needs more than a prompt
         draft = Draft(prompt, format="jpeg")
-    if image is None:
+    if not image:
         return draft
     return replace(draft, width=None, height=None, image_sized=True)
-
-
-def _image(body: WideInput) -> str | None:
-    images = list(dict.fromkeys([*filter(None, [body.image_url]), *(body.image_urls or ())]))
-    if len(images) > 1:
-        raise invalid("image_urls", f"{len(images)} images came; one is painted over, so give one")
-    return images[0] if images else None
 
 
 def _mask(body: WideInput) -> str | None:

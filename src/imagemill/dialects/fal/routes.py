@@ -112,7 +112,7 @@ class Fal:
         """Answers when all is done, so that nothing is left to wait for."""
         job = await operation.while_listening(request, self.service.wait_for(submission))
         if job.fault is not None:
-            raise job.fault
+            raise write.fault_of(job, job.fault)
         body = write.submitted(job, 0, str(submission.dialect_state["base"]))
         body |= {"status": vocabulary.STATUSES[job.status]} | self._urls(request, job)
         return JSONResponse(body, headers=_headers(job))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagemill.errors import Fault, Kind
+from imagemill.http.input_images import names_of_images
 from imagemill.job import Status
 
 STATUSES: dict[Status, str] = {
@@ -85,7 +86,10 @@ NAMES: dict[str, str | tuple[str, ...]] = {
     "control.scale": ("controlnet", "conditioning_scale"),
     "control.start": ("controlnet", "start_percentage"),
     "control.end": ("controlnet", "end_percentage"),
+    **names_of_images("image_url"),
 }
+# Lists of images, whose members are told by their numbers.
+LISTS = ("input_image_urls", "image_urls")
 
 
 @dataclass(frozen=True)
@@ -136,9 +140,12 @@ def _detailed(fault: Fault) -> dict[str, Any]:
     return {"detail": [InputError(_loc(fault.field), fault.message, error.type).row()]}
 
 
-def _loc(field: str | None) -> tuple[str, ...]:
+def _loc(field: str | None) -> tuple[str | int, ...]:
     if field in (None, "body"):
         return ()
+    list_name, _, number = field.partition(".")
+    if list_name in LISTS and number.isdecimal():
+        return list_name, int(number)
     name = NAMES.get(field, field)
     return name if isinstance(name, tuple) else (name,)
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from imagemill.dialects.fal.pages import PAGES, general
 from imagemill.dialects.fal.signing import signed_headers
-from imagemill.dialects.fal.vocabulary import CODES, STATUSES, error_body
+from imagemill.dialects.fal.vocabulary import CODES, LISTS, STATUSES, error_body
 from imagemill.errors import Fault, Kind
+from imagemill.http.input_images import REFERENCES
 from imagemill.job import FINAL, Job, Line, Status
 from imagemill.jobs.job_events import Preview
 from imagemill.jobs.service import Service
@@ -50,10 +51,23 @@ def status(job: Job, position: int, lines: list[Line] | None, base: str) -> tupl
     if job.status in FINAL and job.result is not None:
         body["metrics"] = {"inference_time": round(job.result.seconds, 3)}
     if job.fault is not None:
-        error = error_body(job.fault)
+        error = error_body(fault_of(job, job.fault))
         body["error"] = job.fault.message
         body["error_type"] = error.get("error_type") or error["detail"][0]["type"]
     return CODES[job.status], body
+
+
+def fault_of(job: Job, fault: Fault) -> Fault:
+    """The fault of a request, whose images are called as its page calls them."""
+    if not (fault.field or "").startswith(REFERENCES):
+        return fault
+    id = job.submission.dialect_state["app"]
+    known = (PAGES.get(id) or general.page(id)).Input.model_fields
+    name = next((each for each in LISTS if each in known and id in PAGES), None)
+    if name is None:  # of a page with one image, whose name is that of any
+        return fault
+    field = (fault.field or "").replace(REFERENCES, name)
+    return Fault(fault.kind, fault.message, field, fault.retry_after)
 
 
 def log(line: Line) -> dict[str, str]:
@@ -94,7 +108,7 @@ async def output(
     if job.status not in FINAL:
         raise Fault(Kind.EARLY, EARLY)
     if job.fault is not None:
-        raise job.fault
+        raise fault_of(job, job.fault)
     state, result = job.submission.dialect_state, job.result
     page = PAGES.get(state["app"]) or general.page(state["app"])
     inline = state["sync"] if inline is None else inline

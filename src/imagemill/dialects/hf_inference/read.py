@@ -16,6 +16,7 @@ from imagemill.errors import invalid
 from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft
 from imagemill.http import json_body, request_body
 from imagemill.http.identity import caller_of, formed, own
+from imagemill.http.input_images import with_images
 from imagemill.http.json_body import (
     Guidance,
     Negative,
@@ -152,7 +153,7 @@ def read(
         caller=caller_of(headers),
         version=endpoint.version,
         # What is behind an address may have changed since.
-        cacheable=use_cache and not any(map(_remote, (draft.image, draft.mask))),
+        cacheable=use_cache and not any(map(_remote, (draft.image, draft.mask, *draft.references))),
         seed_drawn=parameters.seed is None,
         wait_for_model=wait or headers.get("user-agent", "").startswith(IMPATIENT),
     )
@@ -205,10 +206,12 @@ def _image_url(text: str) -> str | None:
 
 def _ours(draft: Draft, base: Callable[[], str]) -> Draft:
     """The draft with files of ours by their names."""
-    if draft.image is None:
+    if draft.image is None and not draft.references:
         return draft
     address = base()
-    return replace(draft, image=own(draft.image, address), mask=own(draft.mask, address))
+    references = tuple(own(each, address) or "" for each in draft.references)
+    image, mask = own(draft.image, address), own(draft.mask, address)
+    return replace(draft, image=image, mask=mask, references=references)
 
 
 def _over(draft: Draft, task: TaskInput) -> Draft:
@@ -220,13 +223,9 @@ def _over(draft: Draft, task: TaskInput) -> Draft:
     mask = task.parameters.mask_image
     if mask is not None and not _is_web(mask):
         mask = as_uri(mask)
-    return replace(
-        draft,
-        image=task.image,
-        mask=mask,
-        strength=task.parameters.strength,
-        image_sized=draft.width is None,
-    )
+    strength, sized = task.parameters.strength, draft.width is None
+    draft = replace(draft, mask=mask, strength=strength, image_sized=sized)
+    return with_images(draft, [task.image])
 
 
 def _size(parameters: Parameters) -> tuple[int | None, int | None]:

@@ -70,8 +70,9 @@ async def _read(call: operation.Call) -> Submission:
     submission = await operation.reading(
         call.body, read, endpoint, call.headers, call.body, text_limit, call.base, call.unknown
     )
-    if submission.generation.image == DATA:
-        call.images = {"image": Inline(call.body)}
+    for name, reference in submission.generation.images.items():
+        if reference == DATA:
+            call.images = {name: Inline(call.body)}
     return submission
 
 

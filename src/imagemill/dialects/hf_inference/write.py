@@ -9,6 +9,7 @@ from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.errors import Fault, Kind
 from imagemill.generation import Answer
 from imagemill.http import json_body, replies
+from imagemill.http.input_images import names_of_images
 from imagemill.job import Submission
 
 STATUSES = replies.STATUSES
@@ -17,6 +18,7 @@ NAMES: dict[str, str] = {
     "image": "inputs",
     "mask": "mask_image",
     "steps": "num_inference_steps",
+    **names_of_images("inputs"),
 }
 
 
@@ -27,7 +29,7 @@ class InferenceErrorBody(json_body.Reply, title="ErrorBody"):
 
 def write(submission: Submission, answer: Answer) -> Response:
     headers = replies.headers(answer) | {"x-compute-time": f"{answer.painted.seconds:.3f}"}
-    if submission.generation.image is None:
+    if not submission.generation.images:
         headers["x-compute-characters"] = str(len(submission.generation.prompt))
     else:
         headers["x-compute-images"] = "1"

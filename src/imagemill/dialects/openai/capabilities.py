@@ -39,6 +39,8 @@ FIDELITIES: Mapping[str | None, tuple[float, float]] = {
     "low": (0.8, 1.0),
     "high": (0.5, 0.8),
 }
+# The same of an edit without a mask: how near it stays to its images, as their guidance.
+NEARNESS: Mapping[str | None, float] = {None: 2.0, "low": 1.5, "high": 3.0}
 # How much the safety checker lets through.
 MODERATIONS: Mapping[str | None, float] = {None: 0.5, "auto": 0.5, "low": 0.75}
 VARIED = 0.6  # how much of an image is repainted to vary it

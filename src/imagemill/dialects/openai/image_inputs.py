@@ -29,9 +29,12 @@ class InputImages:
     mask: str | None = None
     #: of the images, as OpenAI counts them
     tokens: int = 0
+    #: references to all of them, where they are read one by one
+    each: tuple[str, ...] = ()
 
 
-UNSEEN = InputImages(STORED)  # stands for what is not fetched before all else is checked
+# Stands for what is not fetched before all else is checked.
+UNSEEN = InputImages(STORED, each=(STORED,))
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,17 @@ class ImageInputs:
         mask: bytes | str | None,
         size: Size | None,
         fades: bool,
+        edits: bool = False,
     ) -> InputImages:
         """size: of what will be painted, None for that of the first image. fades: an image's own
-        transparency is its mask where there is no other.
+        transparency is its mask where there is no other. edits: without a mask they are read one by
+        one.
         """
         if mask is not None and len(images) > 1:
             message = "a mask cannot be told apart among several images; send one image with a mask"
             raise Fault(Kind.UNSUPPORTED, message, "mask")
+        if edits and mask is None and len(images) > 1:
+            return await self._apart(images)
         whole, tokens = await self._whole(images, size)
         masked: bytes | None = None
         if mask is not None:
@@ -63,7 +70,16 @@ class ImageInputs:
         elif fades and len(images) == 1:
             masked = await DECODING.run(read_alpha, whole, "image")
         kept = None if masked is None else await self._keep(masked, "mask")
-        return InputImages(await self._keep(whole, "image"), kept, tokens)
+        image = await self._keep(whole, "image")
+        return InputImages(image, kept, tokens, (image,) if edits and kept is None else ())
+
+    async def _apart(self, images: Sequence[bytes | str]) -> InputImages:
+        tokens, references = 0, list[str]()
+        for each in images:
+            clean, own_tokens = await self._made(each, "image", _clean)
+            tokens += own_tokens
+            references.append(await self._keep(clean, "image"))
+        return InputImages(references[0], None, tokens, tuple(references))
 
     async def _whole(self, images: Sequence[bytes | str], size: Size | None) -> tuple[bytes, int]:
         """What is painted over, and the tokens of what it was made from."""

@@ -9,6 +9,7 @@ from imagemill.dialects.openai.bodies import Edit, OpenAIBody, ParsedCall, Promp
 from imagemill.dialects.openai.capabilities import (
     FIDELITIES,
     MODERATIONS,
+    NEARNESS,
     QUALITIES,
     STYLES,
     VARIED,
@@ -82,7 +83,8 @@ async def read(
     if parsed.images:
         size = None if generation.image_sized else (generation.width, generation.height)
         fades = capabilities.fades and task == "edits"
-        images = await inputs.ready(parsed.images, parsed.mask, size, fades)
+        edits = isinstance(body, Edit) and body.strength is None
+        images = await inputs.ready(parsed.images, parsed.mask, size, fades, edits)
         generation = _generation(parsed, capabilities, endpoint, images)
         terms = replace(terms, image_tokens=images.tokens)
     known = "auto" if generation.image_sized else f"{generation.width}x{generation.height}"
@@ -164,7 +166,10 @@ def _effort(body: OpenAIBody, endpoint: Endpoint) -> tuple[int | None, float | N
 
 def _repainting(draft: Draft, body: Edit | Vary, images: InputImages) -> Draft:
     """The draft with the image that is painted over, whose size it has where none is given."""
-    repainted = VARIED
+    repainted, sized = VARIED, (draft.width, draft.height) == (None, None)
+    if isinstance(body, Edit) and images.each and body.strength is None and not images.mask:
+        near = NEARNESS[body.input_fidelity]
+        return replace(draft, references=images.each, image_guidance_scale=near, image_sized=sized)
     if isinstance(body, Edit):
         repainted = FIDELITIES[body.input_fidelity][images.mask is not None]
     return replace(
@@ -172,7 +177,7 @@ def _repainting(draft: Draft, body: Edit | Vary, images: InputImages) -> Draft:
         image=images.image,
         mask=images.mask,
         strength=repainted if body.strength is None else body.strength,
-        image_sized=(draft.width, draft.height) == (None, None),
+        image_sized=sized,
     )
 
 

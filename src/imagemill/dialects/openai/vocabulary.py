@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 from imagemill.errors import Fault, Kind
 from imagemill.http import replies
 from imagemill.http.identity import bearer_formed
+from imagemill.http.input_images import names_of_images
 
 CALLERS = "invalid_request_error"
 OURS = "server_error"
@@ -74,6 +75,7 @@ NAMES: dict[str, str | None] = {
     "host": None,
     "request_id": None,
     "authorization": None,
+    **names_of_images("image"),
 }
 
 

@@ -164,11 +164,16 @@ class Predictions:
             await self.file_index.named(read.reference(each, name), base)
             for name, each in (("image", draft.image), ("mask", draft.mask))
         ]
+        references = [
+            await self.file_index.named(read.reference(each, "image"), base)
+            for each in draft.references
+        ]
         loras = [
             replace(lora, path=await self.file_index.named(lora.path, base) or lora.path)
             for lora in draft.loras
         ]
-        return replace(draft, image=image, mask=mask, loras=tuple(loras))
+        whole = replace(draft, image=image, mask=mask, loras=tuple(loras))
+        return replace(whole, references=tuple(filter(None, references)))
 
     async def _submit(self, submission: Submission) -> Job:
         """The job of a call, or of the one that it repeats."""

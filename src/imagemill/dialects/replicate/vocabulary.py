@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from imagemill.errors import Fault, Kind
 from imagemill.http import json_body, replies
+from imagemill.http.input_images import names_of_images
 from imagemill.job import Job, Status
 
 STATUSES: dict[Status, str] = {
@@ -78,6 +79,7 @@ NAMES: dict[str, str] = {
     "loras": "lora_weights",
     "strength": "prompt_strength",
     "format": "output_format",
+    **names_of_images("image"),
 }
 # Fields of faults that are no inputs.
 OUTSIDE = {"body", "host", "query", "webhook", "prefer", "cancel-after", "cursor", "metadata"}

@@ -16,6 +16,7 @@ from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Generation, is_in
 from imagemill.generation import Lora as Adapter
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of, own
+from imagemill.http.input_images import with_images
 from imagemill.http.json_body import (
     Guidance,
     Negative,
@@ -66,11 +67,13 @@ class TogetherBody(Strict, title="Body"):
     scheduler: Scheduler = None
     seed: Seed = None
     prompt_upsampling: bool | None = None
-    image_url: Annotated[str | None, json_body.picture("What to paint over: a URL.")] = None
+    image_url: Annotated[
+        str | None, json_body.picture("What to edit, or to paint over: a URL.")
+    ] = None
     image_base64: Annotated[str | None, json_body.picture("The same, as base64.")] = None
     reference_images: Annotated[
         list[Annotated[str, json_body.picture("A URL.")]] | None,
-        Field(description="The same again: one URL in a list.", max_length=MOST_REFERENCES),
+        Field(description="What else an edit is to read.", max_length=MOST_REFERENCES),
     ] = None
     mask_image: Annotated[str | None, json_body.picture("White is painted over.")] = None
     strength: Annotated[float | None, Field(description="How much is painted over, 0 to 1.")] = None
@@ -116,11 +119,11 @@ def _known_as(catalog: Catalog, model: str) -> str:
 
 def _draft(params: TogetherBody, endpoint: Endpoint, base: str) -> Draft:
     width, height = _size(params, endpoint)
-    image = _image(params, base)
-    if params.strength is not None and image is None:
+    images = _images(params)
+    if params.strength is not None and not images:
         raise invalid("strength", "strength needs an image that it belongs to; give both")
-    return Draft(
-        params.prompt or (UNSAID if image else ""),
+    draft = Draft(
+        params.prompt or (UNSAID if images else ""),
         format=params.output_format or "jpeg",
         negative_prompt=params.negative_prompt or "",
         width=width,
@@ -130,16 +133,16 @@ def _draft(params: TogetherBody, endpoint: Endpoint, base: str) -> Draft:
         scheduler=params.scheduler,
         seed=params.seed,
         num_images=1 if params.n is None else params.n,
-        image=image,
         mask=None if params.mask_image is None else _reference(params.mask_image, base),
         strength=params.strength,
-        image_sized=image is not None and (width, height) == (None, None),
+        image_sized=bool(images) and (width, height) == (None, None),
         loras=tuple(
             Adapter(str(own(each.path, base)), each.scale) for each in params.image_loras or ()
         ),
         expand=bool(params.prompt_upsampling),
         safety=SafetyCheck(wanted=not params.disable_safety_checker, drops=True),
     )
+    return with_images(draft, images, base)
 
 
 def _either(params: TogetherBody, *names: str) -> Any:
@@ -170,13 +173,9 @@ def _shaped(ratio: Ratio, endpoint: Endpoint) -> tuple[int, int]:
     return width, height
 
 
-def _image(params: TogetherBody, base: str) -> str | None:
+def _images(params: TogetherBody) -> list[str]:
     names = params.image_url, params.image_base64, *(params.reference_images or ())
-    images = dict.fromkeys(_reference(name, base) for name in names if name is not None)
-    if len(images) > 1:
-        message = f"{len(images)} images are given; one can be painted over here; give that one"
-        raise Fault(Kind.UNSUPPORTED, message, "image")
-    return next(iter(images), None)
+    return [_reference(name, "") for name in names if name is not None]
 
 
 def _reference(text: str, base: str) -> str:
@@ -186,5 +185,5 @@ def _reference(text: str, base: str) -> str:
 
 def _lasting(generation: Generation) -> bool:
     """Whether all that is painted from came within the request; elsewhere it may change."""
-    references = generation.image, generation.mask, *(each.path for each in generation.loras)
-    return all(each is None or is_inline(each) for each in references)
+    paths = (each.path for each in generation.loras)
+    return all(map(is_inline, (*generation.images.values(), *paths)))

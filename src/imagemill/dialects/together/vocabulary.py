@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from imagemill.errors import Fault, Kind
 from imagemill.http import replies
 from imagemill.http.identity import of_hugging_face
+from imagemill.http.input_images import names_of_images
 
 DIALECT = "together"
 
@@ -62,6 +63,7 @@ NAMES: dict[str, str] = {
     "mask": "mask_image",
     "loras": "image_loras",
     "format": "output_format",
+    **names_of_images("image_url"),
 }
 
 # Width and height in px of about a megapixel; the first five as Together's guide has them.

@@ -64,14 +64,11 @@ def _relative(each: Placement, own: Placement, box: Box, turned: bool) -> Box:
 
 
 def _kept(box: Box, size: tuple[int, int]) -> Box:
-    """Within the image, smaller where it has to be."""
+    """Within the image; what reaches over its upper edge is smaller, and stands where it stood."""
     height, width = size
-    side = min(box.side, 0.95 * min(size))
-    return Box(
-        min(width - side / 2, max(side / 2, box.x)),
-        min(height - side / 2, max(side / 2, box.y)),
-        side,
-    )
+    foot = min(height, box.y + box.side / 2)
+    side = min(box.side, 0.95 * min(size), max(foot, 0.4 * box.side))
+    return Box(min(width - side / 2, max(side / 2, box.x)), max(side / 2, foot - side / 2), side)
 
 
 def _roomier(put: Put, sighting: Sighting, size: tuple[int, int]) -> Put:

@@ -124,6 +124,8 @@ def _is_ratio(value: Any) -> bool:
     return value in usual.OF_IMAGE or usual.ratio_of(value) is not None
 
 
+# Fields by which an image is painted over, and not edited by words.
+_OVER = frozenset({*usual.NAMES["strength"], "image_prompt_strength"})
 # What may be a list or an object; `prompt` is told that it may not.
 _OF_SEVERAL = ("prompt", "loras", *usual.SIZE_NAMES)
 # Whether a text is understood, by the field that it stands in.
@@ -146,7 +148,10 @@ def understood(value: Any) -> tuple[Any, tuple[str, ...]]:
     taken = {name: each for name, each in value.items() if _is_taken(name, each)}
     rest = [name for name in value if name not in {*taken, *images, *masks, *IGNORED}]
     over = _chosen(images)
-    if over is not None:
+    if over is not None and not masks and not _OVER & taken.keys():
+        urls = [*dict.fromkeys(url for each in images.values() for url in each)]
+        taken |= {"image_url": urls[0]} if len(urls) == 1 else {"image_urls": urls}
+    elif over is not None:
         taken["image_url"], names = over
         rest += names
     if masks and over is not None:

@@ -13,11 +13,10 @@ from imagemill.generation import Draft
 Loc = tuple[str | int, ...]
 TakenInput = TypeVar("TakenInput", bound=BaseModel)
 
-# What pages take and nothing is done with: the safety checker has one threshold, the weight of
-# input images means nothing where none may be given, no model here thinks, searches or has a
-# turbo, and a request has an id of ours.
+# What pages take and nothing is done with: the safety checker has one threshold, no model here
+# thinks, searches or has a turbo, and a request has an id of ours.
 IGNORED = (
-    "image_guidance_scale", "safety_tolerance", "safety_checker_version",
+    "safety_tolerance", "safety_checker_version",
     "enable_safety_checks", "enable_output_safety_checker", "limit_generations", "request_id",
     "truncate_prompt", "raw", "use_turbo", "enable_web_search", "thinking_level",
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """OmniGen2: open weights; guidance within a range of the steps, and a choice of scheduler."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -24,6 +25,7 @@ from imagemill.dialects.fal.pages.types import (
     sides,
 )
 from imagemill.generation import Draft
+from imagemill.http.input_images import with_images
 
 NEGATIVE = (
     "(((deformed))), blurry, over saturation, bad anatomy, disfigured, poorly drawn face, "
@@ -41,7 +43,7 @@ class TextToImageInput(PageInput):
     prompt: Prompt
     input_image_urls: Annotated[
         list[FileUrl] | None,
-        Field(max_length=3, description="Images to edit or to draw from; not served yet."),
+        Field(max_length=3, description="Images to edit, or whose things are shown."),
     ] = None
     image_size: Size = "square_hd"
     num_inference_steps: Steps = 50
@@ -73,7 +75,7 @@ class TextToImageInput(PageInput):
 
 def _draft(body: TextToImageInput) -> Draft:
     width, height = sides(body.image_size)
-    return Draft(
+    draft = Draft(
         prompt=body.prompt,
         negative_prompt=body.negative_prompt,
         width=width,
@@ -86,12 +88,16 @@ def _draft(body: TextToImageInput) -> Draft:
         scheduler=SCHEDULERS[body.scheduler],
         guidance_range=(body.cfg_range_start, body.cfg_range_end),
     )
+    if not body.input_image_urls:
+        return draft
+    draft = replace(draft, image_guidance_scale=body.image_guidance_scale)
+    return with_images(draft, body.input_image_urls)
 
 
 PAGES: tuple[ModelPage[Any], ...] = (
     ModelPage(
         id="fal-ai/omnigen-v2",
-        description="One open model that paints from words.",
+        description="One open model that paints from words, and edits images by words.",
         Input=TextToImageInput,
         Output=TextToImageOutput,
         example={
@@ -110,9 +116,5 @@ PAGES: tuple[ModelPage[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_draft,
-        lacking={
-            "input_image_urls": "input images are not served here yet; leave input_image_urls out "
-            "and describe the whole picture in the prompt",
-        },
     ),
 )

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from imagemill.dialects.fal.pages.types import LEAST_REPAINTED, RATIOS, SIZES, ImageSize
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Format, Lora
+from imagemill.http.input_images import with_images
 
 MULTIPLE = 16  # px; what every family paints without cutting
 MEGAPIXEL = 1024  # px, of the side of a square
@@ -53,7 +54,8 @@ def draft(values: Mapping[str, Any], format: Format = "jpeg") -> Draft:
     """What fields say that are known by the names above; None says nothing. format: of the files,
     where none is said.
     """
-    image, mask = _first(values, IMAGE_NAMES), _first(values, MASK_NAMES)
+    images, mask = _images(values), _first(values, MASK_NAMES)
+    image = next(iter(images), None)
     said = {meaning: _first(values, names) for meaning, names in NAMES.items()}
     said["format"] = format_of(said["format"] or format)
     said["prompt"] = said["prompt"] or ""
@@ -62,15 +64,21 @@ def draft(values: Mapping[str, Any], format: Format = "jpeg") -> Draft:
     if image is not None and (kept := values.get("image_prompt_strength")) is not None:
         said["strength"] = said["strength"] or max(round(1 - kept, 6), LEAST_REPAINTED)
     width, height = sides(values) or (values.get("width"), values.get("height"))
-    return Draft(
+    draft = Draft(
         **{name: value for name, value in said.items() if value is not None},
         width=width,
         height=height,
-        image=image,
         mask=mask,
         image_sized=image is not None and (width, height) == (None, None),
         loras=tuple(lora for each in values.get("loras") or () if (lora := lora_of(each))),
     )
+    return with_images(draft, images)
+
+
+def _images(values: Mapping[str, Any]) -> list[str]:
+    """Of all fields that hold images, those that came."""
+    lists = (values.get(name) or () for name in IMAGE_NAMES)
+    return [each for one in lists for each in ([one] if isinstance(one, str) else one)]
 
 
 def format_of(name: str) -> Format | None:

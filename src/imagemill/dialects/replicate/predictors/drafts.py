@@ -8,6 +8,7 @@ from imagemill.conditions import SafetyCheck
 from imagemill.dialects.replicate.predictors.inputs import CUSTOM, MATCH, RATIOS, SCHEDULERS, Usual
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import LORA_FILE, Draft, Format, Lora
+from imagemill.http.input_images import with_images
 from imagemill.scheduler_names import SCHEDULERS as OWN_SCHEDULERS
 
 # The names that mean the same, by the canonical one.
@@ -55,8 +56,8 @@ def read(body: Usual, follows: bool) -> tuple[Draft, list[str]]:
     for name, why in LACKING.items():
         if _changed(body, name):
             raise Fault(Kind.UNSUPPORTED, why, name)
-    image = _one(body, "image")
-    width, height, of_image, remarks = _size(body, image is not None, follows)
+    images = _images(body)
+    width, height, of_image, remarks = _size(body, bool(images), follows)
     draft = Draft(
         prompt=body.prompt,
         negative_prompt=body.negative_prompt,
@@ -68,7 +69,6 @@ def read(body: Usual, follows: bool) -> tuple[Draft, list[str]]:
         num_images=_one(body, "num_images"),
         format=FORMATS[body.output_format],
         scheduler=_scheduler(body),
-        image=image,
         mask=_one(body, "mask"),
         strength=_one(body, "strength"),
         loras=_loras(body),
@@ -80,6 +80,7 @@ def read(body: Usual, follows: bool) -> tuple[Draft, list[str]]:
             drops=True,
         ),
     )
+    draft = with_images(draft, images)
     if body.size is not None and _whole_size(body) is None:
         remarks.append("size: it is no width and height, as 1024x768")
     remarks += [f"{name}: {IGNORED[name]}" for name in IGNORED if name in body.model_fields_set]
@@ -99,9 +100,14 @@ def _one(body: Usual, meaning: str) -> Any:
         return next((each for each in defaults if each not in (None, [])), None)
     values = [each for value in by_name.values() for each in _listed(value)]
     if any(value != values[0] for value in values):
-        what = "only one picture is painted over" if meaning == "image" else "they differ"
-        raise invalid(meaning, f"{' and '.join(by_name)}: {what}; give one")
+        raise invalid(meaning, f"{' and '.join(by_name)}: they differ; give one")
     return values[0] if values else None
+
+
+def _images(body: Usual) -> list[str]:
+    """All that came, under whichever names; the same under several counts once."""
+    lists = (_listed(getattr(body, name)) for name in ALIASES["image"])
+    return [*dict.fromkeys(each for one in lists for each in one if each is not None)]
 
 
 def _listed(value: Any) -> list[Any]:

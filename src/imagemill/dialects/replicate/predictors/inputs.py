@@ -67,13 +67,13 @@ def _of_image(schema: dict[str, Any]) -> None:
 ImageUrl = Annotated[
     str,
     _said(
-        "A picture to paint over: an address, a data URI, or a file that was uploaded here.",
+        "A picture to edit or to paint over: an address, a data URI, or a file that was uploaded.",
         min_length=1,
         max_length=LONGEST_PICTURE,
         json_schema_extra=_of_image,
     ),
 ]
-ImageUrls = Annotated[list[ImageUrl], _said("As image; all must be the same one.", max_length=16)]
+ImageUrls = Annotated[list[ImageUrl], _said("As image, several.", max_length=16)]
 Mask = Annotated[
     str,
     _said(
