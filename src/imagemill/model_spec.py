@@ -10,6 +10,7 @@ of its own, which names both.
 import json
 import re
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
@@ -163,7 +164,7 @@ class ModelSpec:
         whole = asdict(self)
         return {name: whole[name] for name in whole if getattr(self, name) != usual[name]}
 
-    @property
+    @cached_property  # asked of every call
     def address(self) -> str:
         said = {name: value for name, value in self._said().items() if name not in _OUTSIDE}
         plain = not said and not self.source.startswith("{")

@@ -1,7 +1,8 @@
 """Jobs as rows, and rows as jobs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from imagemill.conditions import Control, ImagePrompt, SafetyCheck, Swatch
@@ -43,7 +44,7 @@ def row(job: Job) -> dict[str, Any]:
 
 def moved(job: Job) -> dict[str, Any]:
     """What a move may have changed."""
-    kept = asdict(job.generation)
+    kept = _plain(job.generation)
     if job.status in FINAL and not job.submission.retain_prompt:
         kept |= {"prompt": FORGOTTEN, "negative_prompt": "", "image": None, "mask": None}
         kept |= {"control": None, "ip_adapter": None, "references": (), "style_images": ()}
@@ -56,9 +57,23 @@ def moved(job: Job) -> dict[str, Any]:
         "finished": job.finished,
         "attempts": job.attempts,
         "begun": job.begun,
-        "result": None if job.result is None else asdict(job.result),
+        "result": None if job.result is None else _plain(job.result),
         "fault": None if job.fault is None else _fault(job.fault),
     }
+
+
+def _plain(value: Any) -> Any:
+    """As `asdict`, which copies every text and number within, and takes three times as long."""
+    if is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [*map(_plain, value)] if isinstance(value, tuple | list) else value
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 def job(row: Mapping[Any, Any]) -> Job:
