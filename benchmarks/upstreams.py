@@ -62,7 +62,7 @@ def process_of(folder: Path) -> psutil.Process:
 def computed(server: psutil.Process) -> float:
     """Milliseconds that a server has computed, without its engine."""
     times = server.cpu_times()
-    return 1000 * (times.user + times.system)
+    return 1000 * float(times.user + times.system)
 
 
 def rows(calls: int) -> Iterator[str]:

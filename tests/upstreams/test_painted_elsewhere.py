@@ -78,17 +78,20 @@ async def test_images_and_masks_are_handed_on(serving: Serving, tmp_path: Path) 
         serving(PlainEngine(), **options(address)) as client,
     ):
         for kind in PLACES:
-            with_mask = mask if kind != "together" else {}
-            await painted(client, f"a/{kind}", image_url=uri(image(96, 64)), **with_mask, **size)
-            generation, inputs = there.submitted[-1], there.inputs[-1]
-            assert generation.image is not None
-            with Image.open(BytesIO(inputs[generation.image])) as sent:
-                assert sent.size == (96, 64), kind
-                assert sent.convert("RGB").getpixel((5, 5)) == (0, 128, 128), kind
-            if with_mask:
-                assert generation.mask is not None
-                with Image.open(BytesIO(inputs[generation.mask])) as sent:
-                    assert np.array_equal(np.asarray(sent), np.asarray(left)), kind
+            # One that is edited, and one that is painted over where a mask says.
+            for with_mask in [{}] if kind == "together" else [{}, mask]:
+                over = {"image_url": uri(image(96, 64)), **with_mask, **size}
+                await painted(client, f"a/{kind}", **over)
+                generation, inputs = there.submitted[-1], there.inputs[-1]
+                reference = generation.image if with_mask else generation.references[0]
+                assert reference is not None
+                with Image.open(BytesIO(inputs[reference])) as sent:
+                    assert sent.size == (96, 64), kind
+                    assert sent.convert("RGB").getpixel((5, 5)) == (0, 128, 128), kind
+                if with_mask:
+                    assert generation.mask is not None
+                    with Image.open(BytesIO(inputs[generation.mask])) as sent:
+                        assert np.array_equal(np.asarray(sent), np.asarray(left)), kind
         refused = await ask(client, "a/together", image_url=uri(image(96, 64)), **mask)
     assert refused.status_code == 422
     assert refused.json()["error"]["param"] == "mask_image"
@@ -136,7 +139,9 @@ async def test_a_restart_goes_on_with_the_same_request(serving: Serving, tmp_pat
             urls = [await submit(client, kind) for kind in QUEUES]
             await there.asked(len(QUEUES))
         assert there.cancelled == []
-        async with serving(PlainEngine(), **options(address, *QUEUES)) as client:
+        # Also where the models are configured no more.
+        later = options(address, *QUEUES) | {"models": {}}
+        async with serving(PlainEngine(), **later) as client:
             there.gate.set()
             for url in urls:
                 await ended(client, url)
