@@ -44,9 +44,7 @@ DATA = "data:"  # begins the address of what came within the request
 
 @dataclass(frozen=True)
 class Lora:
-    """path: of a file that was given, a URL or a Hub id. weight_name: the file in a Hub id, usually
-    LORA_FILE.
-    """
+    """path: of a file, a URL or a Hub id. weight_name: the file in a Hub id, usually LORA_FILE."""
 
     path: str
     scale: float = 1.0

@@ -35,10 +35,8 @@ from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
 from imagemill.upstream_spec import UpstreamSpec, check_upstream_name, upstream_of
 
 PREFIX = "IMAGEMILL_"
-FOR_OTHERS = {
-    "IMAGEMILL_URL",
-    "IMAGEMILL_EXEC",
-}  # what `imagemill exec` tells the programs that it runs
+# What `imagemill exec` tells the programs that it runs.
+FOR_OTHERS = {"IMAGEMILL_URL", "IMAGEMILL_EXEC"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANY = "*"  # stands for every host, or every origin
 
