@@ -42,8 +42,8 @@ def level(rooms: str, never: frozenset[str] | None) -> Level:
 
 LEVELS = (
     level(
-        "errors value_checks conditions generation scheduler_names job model_spec upstream_spec "
-        "turns retries clocks garbage accounts credits",
+        "errors value_checks conditions references generation scheduler_names job model_spec "
+        "upstream_spec turns retries clocks garbage accounts credits",
         None,
     ),
     level(

@@ -67,6 +67,8 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "safety_threshold": ("0.5", "0.5", 0.5),
     "safety_checker": ('"/models/checker"', "/models/checker", "/models/checker"),
     "safety_terms": ('["a", "b c"]', '["a", "b c"]', ["a", "b c"]),
+    "matte": ('"/models/u2net.onnx"', "/models/u2net.onnx", "/models/u2net.onnx"),
+    "style_age": ("60", "60", 60.0),
     "tls": ("true", "true", True),
     "stand_ins": ("false", "false", False),
     "wait_time": ("1.5", "1.5", 1.5),

@@ -1,6 +1,6 @@
 """Trains pico's matte on the layers of the teacher's scenes; resumable.
 
-    python -m training.matte --pictures runs/pico/pictures --minutes 28
+    python -m training.matte --pictures runs/pico/pictures --minutes 62
 
 Of half the samples, the picture is the teacher's, and the alpha that of all its things. Of the
 others, the same things stand before colours, slopes, noise or another place, with edges as soft,
@@ -209,7 +209,8 @@ def loss_of(network: MatteNetwork, batch: tuple[torch.Tensor, torch.Tensor]) -> 
     joined = (alpha + wanted - alpha * wanted).sum((1, 2, 3))
     pixels = wanted[0].numel()
     overlap = (shared + 0.002 * pixels) / (joined + 0.002 * pixels)
-    return entropy + IOU * (1 - overlap).mean() + (alpha - wanted).abs().mean()
+    loss: torch.Tensor = entropy + IOU * (1 - overlap).mean() + (alpha - wanted).abs().mean()
+    return loss
 
 
 def iou(alpha: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -261,7 +262,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=Path("runs/pico/pictures"))
     parser.add_argument("--pool", type=Path, default=Path("runs/pico/places-512x512.npy"))
     parser.add_argument("--looks", type=Path, default=Path("runs/pico/looks"))
-    parser.add_argument("--minutes", type=float, default=28)
+    parser.add_argument("--minutes", type=float, default=62)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--measure", type=int, help="held-out scenes; of the shipped weights")
     options = parser.parse_args()

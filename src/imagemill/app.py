@@ -65,6 +65,7 @@ def create_app(
     context = AppContext(
         service,
         backend.objects,
+        backend.styles,
         catalog,
         metrics,
         settings.body_limit,

@@ -41,6 +41,7 @@ from imagemill.jobs.recall import Recall
 from imagemill.jobs.repeats import Repeats
 from imagemill.jobs.safety_policy import SafetyPolicy
 from imagemill.jobs.service import Service
+from imagemill.jobs.styles import Styles
 from imagemill.jobs.weight_files import CONTROL, WeightFiles
 from imagemill.jobs.worker import Worker
 from imagemill.settings import LOOPBACK, Settings
@@ -49,6 +50,7 @@ from imagemill.store.deliveries import DeliveryTable
 from imagemill.store.files import FileTable
 from imagemill.store.remote_requests import RemoteRequestTable
 from imagemill.store.repeats import RepeatTable
+from imagemill.store.styles import StyleTable
 from imagemill.telemetry import Telemetry
 from imagemill.tls import EVERYWHERE
 from imagemill.upstream_spec import upstream_of
@@ -78,6 +80,7 @@ class Backend:
     worker: Worker
     lifecycle: Lifecycle
     telemetry: Telemetry
+    styles: Styles
 
 
 def assemble(
@@ -115,6 +118,7 @@ def assemble(
     tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
     incoming, hosts = settings.data_dir / "incoming", _hosts(settings)
     files = InputFiles(objects, fetcher, incoming, disk, tokens, hosts)
+    styles = Styles(StyleTable(database), clock, settings.style_age)
     events = JobEvents()
     policy = SafetyPolicy(settings.safety, tuple(settings.safety_terms))
 
@@ -134,7 +138,7 @@ def assemble(
 
     courier = Courier(DeliveryTable(database), render, fetcher.post, clock)
     gatherer = InputGatherer(
-        files, loras, controls, _expander(settings), Budget(IMAGE_MEMORY), leaves
+        files, loras, controls, styles, _expander(settings), Budget(IMAGE_MEMORY), leaves
     )
     worker = Worker(
         painter,
@@ -179,7 +183,7 @@ def assemble(
         monotonic=monotonic,
     )
     return Backend(
-        service, database, job_table, objects, files, events, worker, lifecycle, telemetry
+        service, database, job_table, objects, files, events, worker, lifecycle, telemetry, styles
     )
 
 
@@ -251,6 +255,7 @@ def engine_on(devices: Sequence[str], settings: Settings, catalog: Catalog) -> E
         memory=settings.memory,
         known=tuple(_painted_here(spec.address for spec in settings.models.values())),
         safety=SafetyOptions(settings.safety_threshold, settings.safety_checker),
+        matte=settings.matte,
     )
     if not devices:
         return EngineProcess(options, timeouts)

@@ -1,11 +1,47 @@
 """What an image is to be besides its prompt: a ControlNet's or an IP-Adapter's image, colours,
-what a safety checker lets through.
+a style, what a safety checker lets through.
 """
 
 from dataclasses import dataclass
 
 from imagemill.errors import invalid
 from imagemill.value_checks import LONGEST_NAME, LONGEST_URL, check_length, check_range
+
+LEVELS = 16  # of each number of a style, a hexadecimal digit
+# A style: eight levels, 0 to 15; `finishing.style_vectors` says of what.
+StyleVector = tuple[float, ...]
+STYLE_NUMBERS = 8
+
+
+def check_style(name: str, vector: StyleVector | None) -> None:
+    """Raises a Fault where a style has other numbers than eight levels."""
+    if vector is None:
+        return
+    if len(vector) != STYLE_NUMBERS:
+        raise invalid(name, f"a style has {STYLE_NUMBERS} levels; {len(vector)} were given")
+    for level in vector:
+        check_range(name, level, 0, LEVELS - 1)
+
+
+def style_code(vector: StyleVector) -> str:
+    """The eight digits of a style, a rounded level each, as `9468878f`."""
+    return "".join(f"{round(level):x}" for level in vector)
+
+
+@dataclass(frozen=True)
+class StoredStyle:
+    """A style that a caller made of images."""
+
+    #: A UUID, which nobody guesses.
+    id: str
+    #: As in Submission; who alone may use it.
+    caller: str
+    #: How it looks.
+    vector: StyleVector
+    #: The preset that it stands on; None for none.
+    preset: str | None
+    #: When it was made, in seconds since 1970.
+    created: float
 
 
 @dataclass(frozen=True)

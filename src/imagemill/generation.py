@@ -2,15 +2,23 @@
 what came of it.
 """
 
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from imagemill.conditions import USUAL_SAFETY, Control, ImagePrompt, SafetyCheck, Swatch
+from imagemill.conditions import (
+    USUAL_SAFETY,
+    Control,
+    ImagePrompt,
+    SafetyCheck,
+    StyleVector,
+    Swatch,
+    check_style,
+)
 from imagemill.errors import invalid
+from imagemill.references import host_of, is_inline
 from imagemill.scheduler_names import SCHEDULERS, SPACINGS
 from imagemill.value_checks import (
     LONGEST_NAME,
@@ -26,9 +34,6 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 Acceleration = Literal["none", "regular", "high"]
 ACCELERATIONS: tuple[Acceleration, ...] = get_args(Acceleration)
 
-# A URL with its host. What comes for one is kept, so it is short and plain.
-_HOST = re.compile(r"https?://(?:[^/?#]*@)?([a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])", re.I | re.A)
-_DATA = re.compile(r"\s*data:", re.IGNORECASE)
 MIN_SIDE, MAX_SIDE = 64, 2048  # px
 MAX_STEPS = 150
 MAX_GUIDANCE = 50.0
@@ -39,7 +44,6 @@ MAX_REFERENCES = 10  # images that an edit reads, or whose style is taken on
 MAX_SWATCHES = 32
 LONGEST_PICTURE = 2**27  # characters of one that comes within the request; bodies are shorter
 LORA_FILE = "pytorch_lora_weights.safetensors"  # of a Hub id, as diffusers writes it
-DATA = "data:"  # begins the address of what came within the request
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,12 @@ class Generation:
     references: tuple[str, ...] = ()
     #: How near an edit stays to its images, 0 to 50; None for the model's own.
     image_guidance_scale: float | None = None
-    #: Images whose style is taken on, at most 10.
+    #: Images whose style is taken on, at most 10, instead of the vector.
     style_images: tuple[str, ...] = ()
+    #: A style: eight levels, 0 to 15, as `finishing.style_vectors` has them.
+    style_vector: StyleVector | None = None
+    #: The id of a style that the caller made, instead of the vector.
+    style_id: str | None = None
     #: The foreground of the image is kept, and what lies behind it is painted.
     keep_foreground: bool = False
     #: At most 8, each with a scale from -4 to 4.
@@ -149,6 +157,7 @@ class Generation:
         if self.image_guidance_scale is not None:
             check_range("image_guidance_scale", self.image_guidance_scale, 0, MAX_GUIDANCE)
         self._check_images()
+        check_style("style_vector", self.style_vector)
         check_range("safety", self.safety.tolerance, 0, 1)
         for lora in self.loras:
             check_range("loras", lora.scale, -4, 4)
@@ -161,8 +170,8 @@ class Generation:
 
     @property
     def needs_inputs(self) -> bool:
-        """Whether something is to be fetched, decoded or written before it can be painted."""
-        return bool(self.images) or bool(self.loras) or self.expand
+        """Whether something is to be fetched, found, decoded or written before it is painted."""
+        return bool(self.images or self.loras or self.style_id) or self.expand
 
     @property
     def images(self) -> dict[str, str]:
@@ -227,7 +236,7 @@ class Generation:
         for name, url in self.images.items():
             if not is_inline(url):
                 check_length(name, url, LONGEST_URL)
-        for name in ("model", "style"):
+        for name in ("model", "style", "style_id"):
             check_length(name, getattr(self, name) or "", LONGEST_NAME)
 
     def seed_of(self, index: int) -> int:
@@ -255,19 +264,6 @@ _RANGES: tuple[tuple[str, int, float], ...] = (
     ("num_images", 1, MAX_IMAGES),
     ("strength", 0, 1),
 )
-
-
-def is_inline(reference: str) -> bool:
-    """Whether a reference is a data URI, the content itself, in whatever case it is written, and
-    with blanks before it.
-    """
-    return _DATA.match(reference) is not None
-
-
-def host_of(reference: str | None) -> str:
-    """Of a URL, at most 255 characters; empty where there is none, or it is no URL."""
-    match = _HOST.match(reference or "")
-    return match[1].lower() if match else ""
 
 
 @dataclass(frozen=True)
@@ -334,6 +330,9 @@ class Draft:
     image_guidance_scale: float | None = None
     #: Images whose style is taken on.
     style_images: tuple[str, ...] = ()
+    #: A style: eight levels, 0 to 15; or the id of one that the caller made.
+    style_vector: StyleVector | None = None
+    style_id: str | None = None
     #: The foreground of the image is kept, and what lies behind it is painted.
     keep_foreground: bool = False
     #: Adapters of the model, in the order in which they are applied.

@@ -35,8 +35,7 @@ from imagemill.model_spec import FixedLora, ModelDefaults, ModelSpec
 from imagemill.upstream_spec import UpstreamSpec, check_upstream_name, upstream_of
 
 PREFIX = "IMAGEMILL_"
-# What `imagemill exec` tells the programs that it runs.
-FOR_OTHERS = {"IMAGEMILL_URL", "IMAGEMILL_EXEC"}
+FOR_OTHERS = {"IMAGEMILL_URL", "IMAGEMILL_EXEC"}  # what `imagemill exec` tells what it runs
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANY = "*"  # stands for every host, or every origin
 
@@ -129,9 +128,7 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
-    data_dir: Path = Field(
-        default=Path("data"), description="Folder for everything the server keeps."
-    )
+    data_dir: Path = Field(default=Path("data"), description="Folder for all that is kept.")
     queue: int = Field(
         default=64, ge=1, description="Generations accepted at a time, running ones included."
     )
@@ -260,6 +257,8 @@ class Settings(BaseSettings):
     safety_terms: list[str] = Field(
         default_factory=list, description="Words and phrases that no prompt may have."
     )
+    matte: str | None = Field(default=None, description="ONNX file that finds foregrounds.")
+    style_age: float = Field(default=365 * 86400.0, gt=0, description="Seconds that styles live.")
     tls: bool = Field(
         default=False, description="Serve https, by a certificate authority of this server's own."
     )

@@ -470,8 +470,8 @@ async def test_a_long_body_is_read_beside_the_loop_that_answers_everybody(
 
     app, name = FastAPI(), door.__name__.rpartition(".")[2]
     async with opened_house(tmp_path, PlainEngine()) as backend:
-        service, files, catalog = backend.service, backend.objects, Catalog({}, True, version)
-        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20)
+        kept, catalog = (backend.objects, backend.styles), Catalog({}, True, version)
+        context = AppContext(backend.service, *kept, catalog, Telemetry(), 2**20, 2**20)
         app.include_router(door.routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

@@ -280,7 +280,7 @@ def test_capitals_name_the_same_style() -> None:
 @pytest.mark.parametrize("filters", [True, False])
 def test_an_unknown_style_is_told(filters: bool) -> None:
     with pytest.raises(Fault, match="unknown style 'recraft/oil'") as caught:
-        finish(draw(), "recraft/oil", (), filters)
+        finish(draw(), "recraft/oil", (), filters=filters)
     assert (caught.value.kind, caught.value.field) == (Kind.INVALID, "style")
     with pytest.raises(Fault, match="ideogram/anime"):
         words("oil")

@@ -10,6 +10,7 @@ from imagemill.images.encode import Pixels, encode_svg
 from imagemill.images.encode import encode as encode_image
 from imagemill.images.provenance import provenance
 from imagemill.pipelines.families import EMBEDDED
+from imagemill.pipelines.inputs import kept
 from imagemill.pipelines.schedules import name_of
 
 OWN_CONTROLNET = "controlnet: the embedded model's own"
@@ -41,7 +42,10 @@ def encode(active: ActiveGeneration, now: float, safety: Safety = INSTALLED) -> 
 def _finished(active: ActiveGeneration, index: int) -> Pixels:
     generation, filters = active.generation, active.loaded.family.filters
     picture = active.pictures[index]
-    return finishing.finish(picture, generation.style, generation.palette, filters)
+    wished = generation.style, generation.palette, generation.style_vector
+    done = finishing.finish(picture, *wished, filters=filters)
+    untouched = done is picture and active.decoded.foreground is None
+    return picture if untouched else kept(active.decoded, done)
 
 
 def _flagged(active: ActiveGeneration, index: int, pixels: Pixels, safety: Safety) -> bool:

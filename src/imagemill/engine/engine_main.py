@@ -35,6 +35,7 @@ from imagemill.engine.ipc import (
     Submit,
     Warm,
 )
+from imagemill.engine.matting import Mattes
 from imagemill.engine.memory import device_memory, for_models, let_go, out_of_memory, release
 from imagemill.engine.model_cache import Key, Shelf, Wanted
 from imagemill.engine.processors import Load
@@ -100,6 +101,7 @@ class Child:
         self.adapter = ThreadPoolExecutor(1, "adapter", compute_with, (1,))  # waits for no model
         self.encoder = ThreadPoolExecutor(1, "encoder", compute_with, (1,))
         self.loading, self.beat, self.safety = False, options.beat, Safety(options.safety)
+        self.mattes = Mattes(options.matte)
         self.turns, self.turn = 0, set[Forward]()
 
     def run(self, preload: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -191,6 +193,7 @@ class Child:
         """Reads the inputs here, so that no step of others waits for it."""
         try:
             decoded = read(submit.generation, submit.inputs)
+            decoded = self.mattes.applied(submit.generation, decoded)
         except Fault as fault:
             self._say(submit.id, Failed(fault))
         except Exception:

@@ -8,6 +8,7 @@ import torch
 from imagemill.engine.encoding import encode
 from imagemill.engine.events import NO_INPUTS, Event, Failed, Progress
 from imagemill.engine.exact_batching import compute_with
+from imagemill.engine.matting import INSTALLED
 from imagemill.engine.processors import Load
 from imagemill.engine.runner import ROW_BUDGET, ActiveGeneration, Runner
 from imagemill.engine.stand_ins import adapt, device, lanes_for, prepare
@@ -28,7 +29,7 @@ def paint(
     references stand for. Raises a Fault where the model is not there or cannot do what is asked.
     """
     compute_with(1)  # lanes take more where that is of use
-    decoded = read(generation, inputs)
+    decoded = INSTALLED.applied(generation, read(generation, inputs))
     finished: list[ActiveGeneration] = []
 
     def tell(_id: str, event: Event) -> None:

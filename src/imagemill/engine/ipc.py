@@ -26,7 +26,8 @@ class Options:
     that it is ready, as far as there is room. beat: seconds between its signs of life. device: the
     only one that the process sees, None for whatever it finds. engines: that share the machine's
     memory. known: sources that may be wanted, of which those that never have room are told early.
-    safety: what looks at finished images, where that is wanted.
+    safety: what looks at finished images, where that is wanted. matte: what finds the foreground of
+    an image, an ONNX file; None for what is installed.
     """
 
     threads: int | None = None
@@ -38,6 +39,7 @@ class Options:
     engines: int = 1
     known: tuple[str, ...] = ()
     safety: SafetyOptions = SafetyOptions()
+    matte: str | None = None
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,19 @@ def blur(array: _Either, radius: float) -> _Either:
     return from_bytes(np.asarray(image))  # type: ignore[return-value]
 
 
+def mean_around(plane: Plane, reach: int) -> Plane:
+    """Of the square that reaches so many pixels each way; what lies outside repeats the border."""
+    length, mean = 2 * reach + 1, plane.astype(np.float64)
+    for axis in (0, 1):
+        around = [(0, 0), (0, 0)]
+        around[axis] = (reach + 1, reach)
+        sums = np.cumsum(np.pad(mean, around, mode="edge"), axis=axis)
+        size = plane.shape[axis]
+        ends, starts = sums.take(range(length, size + length), axis), sums.take(range(size), axis)
+        mean = (ends - starts) / length
+    return mean.astype(np.float32)
+
+
 def shift(array: _Either, down: int, right: int) -> _Either:
     """Moved by pixels; what comes in repeats the border."""
     height, width = array.shape[:2]

@@ -10,6 +10,7 @@ from imagemill.credits import Prices
 from imagemill.files.objects import Objects
 from imagemill.http.identity import base_of
 from imagemill.jobs.service import Service
+from imagemill.jobs.styles import Styles
 from imagemill.telemetry import Telemetry
 
 
@@ -21,6 +22,8 @@ class AppContext:
     service: Service
     #: Every file that is kept: uploads, and what came of jobs.
     files: Objects
+    #: Those that callers make of images.
+    styles: Styles
     #: Which models there are.
     catalog: Catalog
     #: Counts what was answered.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import is_inline
+from imagemill.references import is_inline
 
 _HEAD = 1024  # characters that its declared type has at most
 _DATA = re.compile(r"\s*data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)

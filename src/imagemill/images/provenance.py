@@ -7,6 +7,7 @@ from PIL import ExifTags, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from imagemill import __version__, infotext
+from imagemill.conditions import style_code
 from imagemill.generation import Generation
 
 Provenance = Mapping[str, str | int | float]
@@ -31,6 +32,7 @@ _LABELS: tuple[tuple[str, str], ...] = (
     ("size", "Size"),
     ("model", "Model"),
     ("strength", "Denoising strength"),
+    ("style_code", "Style code"),
     ("software", "Version"),
 )
 
@@ -42,6 +44,7 @@ def provenance(
 
     scheduler: what leads them where the caller named none, as in SCHEDULERS.
     """
+    vector = generation.style_vector
     facts: dict[str, str | int | float | None] = {
         "prompt": generation.prompt,
         "negative_prompt": generation.negative_prompt or None,
@@ -53,6 +56,7 @@ def provenance(
         "size": f"{generation.width}x{generation.height}",
         "model": served_by,
         "strength": None if generation.image is None else generation.strength,
+        "style_code": None if vector is None else style_code(vector),
         "software": SOFTWARE,
     }
     return {key: value for key, value in facts.items() if value is not None}

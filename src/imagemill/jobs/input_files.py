@@ -23,9 +23,10 @@ from imagemill.fetch import Fetcher
 from imagemill.files.keys import TOLD_KEY, UNTOLD, derived_key, untold
 from imagemill.files.objects import Objects, StoredFile
 from imagemill.folders import make_private
-from imagemill.generation import Generation, host_of, is_inline
+from imagemill.generation import Generation
 from imagemill.images.data_uris import check_bytes, data_uri
 from imagemill.job import Job
+from imagemill.references import host_of, is_inline
 from imagemill.slots import Slots, Turnstile
 from imagemill.threads import BODIES, DISK
 

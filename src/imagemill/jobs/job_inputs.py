@@ -15,10 +15,12 @@ from imagemill.images.masks import check_size
 from imagemill.job import Job
 from imagemill.jobs.control_files import ControlFiles
 from imagemill.jobs.input_files import STORED, InputFile, InputFiles, concerning
+from imagemill.jobs.styles import Styles, check_references, vector_of
 from imagemill.jobs.weight_files import WeightFiles
 from imagemill.threads import DECODING
 from imagemill.upstream_spec import upstream_of
 
+STYLES = "style_images."  # begins the names of style references
 LEAST_BYTES = 2**24  # that reading an image draws at least: it may be small and unfold
 IMAGE_MEMORY = 2**28  # bytes, for the images of all jobs
 
@@ -32,6 +34,7 @@ class InputGatherer:
     files: InputFiles
     loras: WeightFiles
     controls: ControlFiles
+    styles: Styles
     expand: Expand
     #: that the images of all jobs take, from when they are read until the engine has them
     memory: Budget
@@ -46,6 +49,8 @@ class InputGatherer:
         source = job.submission.source
         if not upstream_of(source):  # which would fetch weights by itself
             generation, inputs = await self._weighted(generation, job)
+        if not self.leaves(source, "style_id"):
+            generation = await self.styles.applied(generation, job.submission.caller)
         if generation.expand and not self.leaves(source, "expand"):
             prompt = await self.expand(generation.prompt, generation.seed)
             generation = replace(generation, prompt=prompt, expand=False)
@@ -74,6 +79,8 @@ class InputGatherer:
             size = sum(max(LEAST_BYTES, file.size) for file in files.values())
             share = await self.memory.take(size, patient=True)
             try:
+                if not self.leaves(job.submission.source, "style_images"):
+                    generation, files = await _styled(generation, files)
                 generation, images = await _decoded(generation, files)
                 if generation.outpaint and not self.leaves(job.submission.source, "outpaint"):
                     generation = await DECODING.run(_outpainted, generation, images)
@@ -130,6 +137,20 @@ async def _decoded(
 def word_for(name: str) -> str:
     """What an image is called in a sentence: one of several is an image."""
     return "image" if name.partition(".")[0] in IMAGE_LISTS else name
+
+
+async def _styled(
+    generation: Generation, files: Mapping[str, InputFile]
+) -> tuple[Generation, dict[str, InputFile]]:
+    """With the style of the images that it is to be taken from, which nobody needs after that."""
+    styles = {name: file for name, file in files.items() if name.startswith(STYLES)}
+    if not styles:
+        return generation, dict(files)
+    check_references("style_images", [file.size for file in styles.values()])
+    contents = {name: await file.read() for name, file in styles.items()}
+    vector = await DECODING.run(vector_of, contents)
+    generation = replace(generation, style_images=(), style_vector=vector)
+    return generation, {name: file for name, file in files.items() if name not in styles}
 
 
 def image_key(name: str) -> str:

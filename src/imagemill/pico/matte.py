@@ -19,7 +19,8 @@ PATCH = 4  # px of a position in the finest features
 DEEP = 8  # finest positions of one in the coarsest
 STEP = PATCH * DEEP  # px: sides that the network reads are multiples
 LEAST, MOST = 256, 384  # px of the longer side as the network sees it
-FAINT, SURE = 0.08, 0.92  # alphas up to there are nothing, and from there on all
+FAINT, SURE = 0.5, 0.8  # alphas up to there are nothing, and from there on all
+CELL, FIRM = 4, 0.999  # px of a square, and the mean alpha from which on it is surely of a thing
 NEAR = 2  # px of the smaller image around a pixel, whose colours carry an alpha to full size
 SMOOTH = 1e-4  # the variance of colours that is none
 
@@ -101,7 +102,8 @@ def folder() -> Path:
 def shipped() -> MatteNetwork:
     """The network that comes with the package, in single precision."""
     network: MatteNetwork = MatteNetwork.from_pretrained(folder(), torch_dtype=torch.float32)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def foreground(image: torch.Tensor) -> torch.Tensor:
@@ -120,10 +122,19 @@ def matted(network: MatteNetwork, image: torch.Tensor) -> torch.Tensor:
         image[None].float(), _seen(height, width), mode="bilinear", antialias=True
     )
     alpha = network(small).sigmoid()
-    alpha = ((alpha - FAINT) / (SURE - FAINT)).clamp(0, 1)
+    alpha = anchored(((alpha - FAINT) / (SURE - FAINT)).clamp(0, 1))
     if alpha.shape[-2:] == (height, width):
         return alpha[0]
     return _in_full(image[None].float(), small, alpha)[0]
+
+
+def anchored(alpha: torch.Tensor) -> torch.Tensor:
+    """Without faint spots that hang together with nothing sure: (1, 1, h, w) to the same."""
+    there, firm = F.max_pool2d(alpha, CELL) > 0, F.avg_pool2d(alpha, CELL) > FIRM
+    reached, count = firm, -1
+    while (now := int(reached.sum())) != count:
+        reached, count = (F.max_pool2d(reached.float(), 3, 1, 1) > 0) & there, now
+    return alpha * F.interpolate(reached.float(), scale_factor=float(CELL))
 
 
 def _seen(height: int, width: int) -> tuple[int, int]:

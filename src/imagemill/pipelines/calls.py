@@ -31,12 +31,6 @@ class PipelineCall:
         return (self.steps + (0.5 if floors else -0.5)) / self.schedule
 
 
-def task_of(family: Family, generation: Generation) -> Task | None:
-    """None where the family does not what is asked for."""
-    image, mask = generation.image is not None, generation.mask is not None
-    return family.task(image, mask, bool(generation.references) and not image)
-
-
 def planned(family: Family, generation: Generation) -> PipelineCall | None:
     """None where nothing of an image is to be repainted."""
     task = task_of(family, generation)
@@ -49,6 +43,22 @@ def planned(family: Family, generation: Generation) -> PipelineCall | None:
     size = _within(family, generation.width, generation.height)
     width, height = (-(-side // family.multiple_of) * family.multiple_of for side in size)
     return PipelineCall(task, width, height, steps, generation.steps, size)
+
+
+def task_of(family: Family, generation: Generation) -> Task | None:
+    """What paints a generation; None where the family does not what is asked for.
+
+    Behind a foreground that is kept, all is painted from words, so that nothing of it is drawn on
+    by a model that sees it; what cannot paint from words fills the background as a mask.
+    """
+    image, mask, behind = (
+        generation.image is not None,
+        generation.mask is not None,
+        generation.keep_foreground,
+    )
+    if behind and family.paints:
+        return family.task(False, False, False)
+    return family.task(image, mask or behind, bool(generation.references) and not image)
 
 
 def repainting_steps(family: Family, generation: Generation) -> int:

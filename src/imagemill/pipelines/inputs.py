@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import IMAGE_LISTS, MASKS, Generation, Input, LoraFile
+from imagemill.generation import MASKS, Generation, Input, LoraFile
 from imagemill.images.decode import open_png
 from imagemill.images.geometry import (
     BILINEAR,
@@ -22,8 +22,9 @@ from imagemill.images.geometry import (
     stretched,
     surrounded,
 )
-from imagemill.images.masks import softened
+from imagemill.images.masks import Floats, opacity, softened
 from imagemill.pipelines.calls import PipelineCall, Size
+from imagemill.pipelines.cutouts import Foreground
 
 T = TypeVar("T")
 Picture = NDArray[np.uint8]  # (height, width, 3)
@@ -48,7 +49,8 @@ class Weights:
 @dataclass(frozen=True)
 class DecodedInputs:
     """picture, mask, control, ip_mask: of the size asked for. weights: in one order, however they
-    were given. ip_image, references, style_images: of their own size.
+    were given. ip_image, references: of their own size. opacity: of the picture, where it is
+    transparent anywhere. foreground: of the picture, where that is to be kept.
     """
 
     picture: Picture | None = None
@@ -58,7 +60,13 @@ class DecodedInputs:
     ip_image: Picture | None = None
     ip_mask: Mask | None = None
     references: tuple[Picture, ...] = ()
-    style_images: tuple[Picture, ...] = ()
+    opacity: Floats | None = None
+    foreground: Foreground | None = None
+
+    @property
+    def open_to(self) -> Mask | None:
+        """What may be painted, white; None where that is everything."""
+        return self.mask if self.foreground is None else self.foreground.mask
 
 
 NOTHING = DecodedInputs()
@@ -87,6 +95,7 @@ def _images(generation: Generation, inputs: Mapping[str, Input]) -> dict[str, An
     }
     masks = {name: opened.pop(name).convert("L") for name in MASKS & opened.keys()}
     images = {name: flattened(each) for name, each in opened.items()}
+    clear = opacity(opened["image"]) if generation.keep_foreground else None
     if "mask" in masks and masks["mask"].size != images["image"].size:
         masks["mask"] = stretched(masks["mask"], images["image"].size, BILINEAR)
     read: dict[str, Any] = {
@@ -101,9 +110,10 @@ def _images(generation: Generation, inputs: Mapping[str, Input]) -> dict[str, An
     }
     if "ip_adapter_image" in images:
         read["ip_image"] = np.asarray(images["ip_adapter_image"])
-    for name in IMAGE_LISTS:
-        of = range(len(getattr(generation, name)))
-        read[name] = tuple(np.asarray(images[f"{name}.{number}"]) for number in of)
+    if clear is not None:
+        read["opacity"] = np.asarray(covering(clear, size), np.float32) / 255
+    of = range(len(generation.references))
+    read["references"] = tuple(np.asarray(images[f"references.{number}"]) for number in of)
     return read
 
 
@@ -147,6 +157,15 @@ def finished(picture: Picture, call: PipelineCall, size: Size) -> Picture:
     width, height = call.inside
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     return resized(picture[top : top + height, left : left + width], *size)
+
+
+def kept(decoded: DecodedInputs, painted: Picture) -> Picture:
+    """`painted`, with what of the picture that came was to be kept."""
+    if decoded.foreground is not None:
+        return decoded.foreground.before(painted)
+    if decoded.mask is None or decoded.picture is None:
+        return painted
+    return pasted(decoded.picture, painted, decoded.mask)
 
 
 def pasted(original: Picture, painted: Picture, mask: Mask) -> Picture:

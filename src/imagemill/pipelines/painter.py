@@ -24,7 +24,7 @@ from imagemill.pipelines.inputs import (
     Picture,
     cellwise,
     finished,
-    pasted,
+    kept,
     placed,
     placed_mask,
 )
@@ -73,10 +73,12 @@ def _spared(loaded: Loaded, generation: Generation) -> Generation:
 
 
 def prompt_of(family: Family, generation: Generation) -> str:
-    """The prompt, with the words of the style for a model that reads them."""
-    if generation.style is None or family.filters:
-        return generation.prompt
-    return f"{generation.prompt}, {finishing.words(generation.style)}"
+    """The prompt, with the words of the style for a model that reads them, and of the medium, which
+    the embedded model reads as well.
+    """
+    style = "" if family.filters else finishing.words(generation.style)
+    said = generation.prompt, style, finishing.medium_words(generation.style_vector)
+    return ", ".join(filter(None, said))
 
 
 def _check(loaded: Loaded, generation: Generation) -> None:
@@ -206,13 +208,14 @@ class Painter:
         if look is None or self.loaded.family.latents is None:
             self.stepped(None)
         else:
-            self.stepped(lambda: self._whole(look(), call))
+            self.stepped(lambda: kept(self.decoded, self._whole(look(), call)))
 
     def _sources(self, call: PipelineCall) -> dict[str, Any]:
         if call.task == "paint":
             return {}
         assert self.decoded.picture is not None
-        mask = None if self.decoded.mask is None else placed_mask(self.decoded.mask, call)
+        open_to = self.decoded.open_to
+        mask = None if open_to is None else placed_mask(open_to, call)
         sources = {
             "image": Image.fromarray(placed(self.decoded.picture, call)),
             "strength": call.strength(self.loaded.family.floors),
@@ -224,9 +227,6 @@ class Painter:
         return sources
 
     def _whole(self, painted: Picture, call: PipelineCall) -> Picture:
-        """In the size asked for, and with what was to be kept."""
-        size = self.generation.width, self.generation.height
-        whole = finished(painted, call, size)
-        if self.decoded.mask is None or self.decoded.picture is None:
-            return whole
-        return pasted(self.decoded.picture, whole, self.decoded.mask)
+        """In the size asked for, and with what a mask leaves; a foreground comes last of all."""
+        whole = finished(painted, call, (self.generation.width, self.generation.height))
+        return whole if self.decoded.foreground is not None else kept(self.decoded, whole)

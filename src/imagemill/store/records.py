@@ -116,6 +116,7 @@ def _submission(row: Mapping[Any, Any]) -> Submission:
 def _generation(kept: dict[str, Any]) -> Generation:
     # Jobs of earlier versions have less.
     control, adapter = kept.get("control"), kept.get("ip_adapter")
+    vector = kept.get("style_vector")
     return Generation(
         **kept
         | {
@@ -124,6 +125,7 @@ def _generation(kept: dict[str, Any]) -> Generation:
             "ip_adapter": None if adapter is None else ImagePrompt(**adapter),
             "references": tuple(kept.get("references", ())),
             "style_images": tuple(kept.get("style_images", ())),
+            "style_vector": None if vector is None else tuple(vector),
             "loras": tuple(Lora(**lora) for lora in kept["loras"]),
             "palette": tuple(Swatch(**swatch) for swatch in kept["palette"]),
             "safety": SafetyCheck(**kept.get("safety", {})),  # of a row that is older than it

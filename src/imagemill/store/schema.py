@@ -199,6 +199,18 @@ REPEATS = Table(
     Index("ix_repeats_created", "created"),
 )
 
+# Styles that callers made of images.
+STYLES = Table(
+    "styles",
+    METADATA,
+    Column("id", Words(64), primary_key=True),
+    Column("caller", Words(64), nullable=False),
+    Column("vector", JSON, nullable=False),
+    Column("preset", Words),
+    Column("created", Float, nullable=False),
+    Index("ix_styles_created", "created"),
+)
+
 # What the server keeps for itself, such as the key that signs webhooks.
 SECRETS = Table(
     "secrets",

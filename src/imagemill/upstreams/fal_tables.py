@@ -5,6 +5,7 @@ whose pages have fields of their own.
 from collections.abc import Mapping
 from typing import Any
 
+from imagemill.conditions import style_code
 from imagemill.upstreams.wire import (
     Outgoing,
     Table,
@@ -59,6 +60,11 @@ def _members(outgoing: Outgoing) -> dict[str, Any] | None:
         for each in outgoing.generation.palette
     ]
     return {"members": members} if members else None
+
+
+def _style_codes(outgoing: Outgoing) -> list[str] | None:
+    vector = outgoing.generation.style_vector
+    return None if vector is None else [style_code(vector)]
 
 
 def _colors(outgoing: Outgoing) -> list[dict[str, int]] | None:
@@ -118,6 +124,7 @@ IDEOGRAM_V2: Table = {
 _IDEOGRAM: Table = {
     "steps": WireField("rendering_speed", _speed),
     "palette": WireField("color_palette", _members),
+    "style_vector": WireField("style_codes", _style_codes),
     **plain(seed="seed", num_images="num_images"),
 }
 STYLED: Table = {
@@ -173,6 +180,7 @@ RECRAFT: Table = {
     **CHECKED,
     "style": WireField("style", _recraft_style),
     "palette": WireField("colors", _colors),
+    **unless_empty("style_id", "style_id"),
 }
 # By how an application's name begins; the first that fits holds.
 TABLES: tuple[tuple[str, Table], ...] = (

@@ -15,7 +15,7 @@ from imagemill import finishing
 from imagemill.conditions import Swatch
 from imagemill.errors import Fault, Kind
 from imagemill.fetch import Fetcher
-from imagemill.generation import GeneratedImages, Generation, is_inline
+from imagemill.generation import GeneratedImages, Generation
 from imagemill.images.data_uris import as_uri, data_uri
 from imagemill.images.decode import open_image, size_of
 from imagemill.images.drawings import is_drawing, redrawn
@@ -23,6 +23,7 @@ from imagemill.images.encode import Pixels, encode, encode_svg
 from imagemill.images.geometry import flattened
 from imagemill.images.kinds import kind_of
 from imagemill.images.provenance import provenance
+from imagemill.references import is_inline
 from imagemill.retries import outlasting
 from imagemill.threads import BODIES, DECODING, ENCODING
 from imagemill.upstreams.api import garbled, too_large

@@ -297,13 +297,6 @@ def test_a_fourth_image_is_refused_in_fal_s_words() -> None:
             "ip_adapter",
             {"path": "a/b", "image_encoder_path": "c/d", "image_url": IMAGE, "scale": 1},
         ),
-        (RECRAFT, "style_id", "mine"),
-        (V3, "image_urls", [IMAGE]),
-        (V3, "style_codes", ["AAFF5733"]),
-        (EDIT, "image_urls", [IMAGE]),
-        (REMIX, "style_codes", ["AAFF5733"]),
-        (REFRAME, "image_urls", [IMAGE]),
-        (BACKGROUND, "image_url", IMAGE),
     ],
 )
 def test_what_cannot_be_honoured_yet_is_refused_with_a_way_out(
@@ -318,9 +311,36 @@ def test_what_cannot_be_honoured_yet_is_refused_with_a_way_out(
     assert raised.value.kind is Kind.UNSUPPORTED
 
 
-def test_all_that_cannot_be_honoured_is_told_at_once() -> None:
-    params = ask(V3, image_urls=[IMAGE], style_codes=["AAFF5733"])
-    assert [loc for loc, _ in PAGES[V3].unsupported(params)] == [("image_urls",), ("style_codes",)]
+@pytest.mark.parametrize("id", [V3, EDIT, REMIX, REFRAME, BACKGROUND])
+def test_style_references_and_codes_are_read_on_every_ideogram_page(id: str) -> None:
+    assert draft(id, image_urls=[IMAGE, MASK]).style_images == (IMAGE, MASK)
+    one, both = (
+        draft(id, style_codes=codes).style_vector
+        for codes in (["0F8" + "0" * 5], ["0f800000", "00800000"])
+    )
+    assert one == (0, 15, 8, 0, 0, 0, 0, 0)
+    assert both == (0, 7.5, 8, 0, 0, 0, 0, 0), "the mean of both"
+
+
+@pytest.mark.parametrize("beside", [{"image_urls": [IMAGE]}, {"style": "DESIGN"}])
+def test_style_codes_stand_alone_in_the_words_of_the_page(beside: dict[str, Any]) -> None:
+    params = ask(V3, style_codes=["AAFF5733"], **beside)
+    (((name,), why),) = PAGES[V3].at_odds(params)
+    assert name == "style_codes"
+    assert why.startswith("Cannot be used in conjunction with style_reference_images or style; ")
+    assert next(iter(beside)) in why
+    assert PAGES[V3].at_odds(ask(V3, **beside)) == []
+
+
+def test_a_style_of_ones_own_stands_in_the_place_of_a_named_one() -> None:
+    named = draft(RECRAFT, style="digital_illustration", style_id="mine")
+    assert (named.style_id, named.style) == ("mine", None)
+    assert draft(RECRAFT, style="icon/outline", style_id="mine").format == "svg"
+
+
+def test_a_replaced_background_keeps_the_foreground_and_its_size() -> None:
+    asked = draft(BACKGROUND, image_url=IMAGE, prompt="a beach")
+    assert (asked.image, asked.keep_foreground, asked.image_sized) == (IMAGE, True, True)
 
 
 @pytest.mark.parametrize("nothing", [None, []])

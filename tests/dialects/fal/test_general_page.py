@@ -147,6 +147,26 @@ def test_with_a_mask_what_it_shows_is_painted_anew(name: str) -> None:
     assert read(image_url=IMAGE, strength=0.4, **{name: MASK}).strength == 0.4
 
 
+@pytest.mark.parametrize(
+    ("id", "mask", "kept"),
+    [
+        ("fal-ai/bria/background/replace", {}, True),
+        ("bria/replace-background", {}, True),
+        ("fal-ai/image-editing/background-change", {}, True),
+        ("bria/replace-background", {"mask_url": MASK}, False),
+        ("someone/background-music-cover", {}, False),
+    ],
+)
+def test_applications_that_replace_backgrounds_keep_what_stands_in_front(
+    id: str, mask: dict[str, str], kept: bool
+) -> None:
+    page = general.page(id)
+    value, _ = page.understand({"prompt": "a beach", "image_url": IMAGE, **mask})
+    draft = page.draft(page.Input.model_validate(value))
+    assert draft.keep_foreground == kept
+    assert not kept or (draft.image, draft.references) == (IMAGE, ())
+
+
 def test_an_image_without_words_is_painted_over_all_the_same() -> None:
     assert read(prompt="", image_url=IMAGE).prompt
     assert read(prompt="", image_url=IMAGE, image_prompt_strength=0.25).strength == 0.75

@@ -149,7 +149,7 @@ def test_unknown_fields_are_named(id: str) -> None:
         (REMIX, {"strength": 0}, "strength", {"ge": 0.01}),
         (RECRAFT, {"colors": [{"r": 256}]}, "colors.0.r", {"le": 255}),
         (RECRAFT, {"colors": [{}] * 33}, "colors", {"max_length": 32}),
-        (V3, {"image_urls": [IMAGE] * 17}, "image_urls", {"max_length": 16}),
+        (V3, {"image_urls": [IMAGE] * 11}, "image_urls", {"max_length": 10}),
         (EDIT, {"mask_url": ""}, "mask_url", {"min_length": 1}),
         (OMNIGEN, {"cfg_range_end": 1.5}, "cfg_range_end", {"le": 1}),
         (OMNIGEN, {"cfg_range_start": 0.5, "cfg_range_end": 0.25}, "cfg_range_end", {"ge": 0.5}),

@@ -460,14 +460,14 @@ async def test_pictures_within_a_reply_are_kept_for_as_long_as_a_call_may_be_rep
     async with opened_house(tmp_path, PlainEngine()) as backend:
         catalog = Catalog({}, True, lambda _: "1")
         app = FastAPI()
-        service, files = backend.service, backend.objects
-        context = AppContext(service, files, catalog, Telemetry(), 2**20, 2**20)
+        kept = backend.objects, backend.styles
+        context = AppContext(backend.service, *kept, catalog, Telemetry(), 2**20, 2**20)
         app.include_router(routes(context))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             body, headers = SMALL | {"model": "gpt-image-2"}, {"idempotency-key": "k"}
             first = body_of(await client.post(PATH, json=body, headers=headers))
-            files.clock = lambda: time.time() + REPEATED
+            backend.objects.clock = lambda: time.time() + REPEATED
             assert body_of(await client.post(PATH, json=body, headers=headers)) == first
 
 

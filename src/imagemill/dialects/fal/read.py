@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
@@ -25,6 +25,7 @@ from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Priority, Submission
 
 DIALECT = "fal"
+Body = TypeVar("Body", bound=BaseModel)
 LEAST_TIMEOUT = 0.1  # seconds
 SPOKEN_KEPT = 60.0  # seconds that files live whose content went over a socket
 PRIORITIES = {"normal": Priority.NORMAL, "low": Priority.LOW}
@@ -198,7 +199,9 @@ def _with_own(draft: Draft, base: str) -> Draft:
         control = replace(control, image=image, path=path)
     references = tuple(own(each, base) or "" for each in draft.references)
     image, mask = own(draft.image, base), own(draft.mask, base)
-    return replace(draft, image=image, mask=mask, references=references, control=control)
+    lists = {"references": references}
+    lists["style_images"] = tuple(own(each, base) or "" for each in draft.style_images)
+    return replace(draft, image=image, mask=mask, control=control, **lists)
 
 
 def _pass_over(names: tuple[str, ...], value: Any, unknown: UnknownFields) -> None:
@@ -211,14 +214,21 @@ def _pass_over(names: tuple[str, ...], value: Any, unknown: UnknownFields) -> No
 
 
 def _params(page: ModelPage[Any], value: Any, unknown: UnknownFields) -> BaseModel:
-    try:
-        params: BaseModel = unknown.take(page.Input, value)
-    except ValidationError as error:
-        known = ", ".join(page.Input.model_fields)
-        raise InvalidInput([_detail(each, known) for each in error.errors()]) from None
+    params: BaseModel = parsed(page.Input, value, unknown)
+    if at_odds := page.at_odds(params):
+        raise InvalidInput([InputError(loc, why, "value_error") for loc, why in at_odds])
     if lacking := page.unsupported(params):
         raise InvalidInput([InputError(loc, why, "feature_not_supported") for loc, why in lacking])
     return params
+
+
+def parsed(model: type[Body], value: Any, unknown: UnknownFields) -> Body:
+    """An input as a `model`; raises InvalidInput for what is wrong with it."""
+    try:
+        return unknown.take(model, value)
+    except ValidationError as error:
+        known = ", ".join(model.model_fields)
+        raise InvalidInput([_detail(each, known) for each in error.errors()]) from None
 
 
 def _detail(error: Any, known: str) -> InputError:

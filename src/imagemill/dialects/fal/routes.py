@@ -11,11 +11,19 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 
-from imagemill.dialects.fal import describe, realtime, storage, vocabulary, write
+from imagemill.conditions import StoredStyle
+from imagemill.dialects.fal import (
+    describe,
+    realtime,
+    storage,
+    style_making,
+    vocabulary,
+    write,
+)
 from imagemill.dialects.fal.pages import PAGES
 from imagemill.dialects.fal.read import DIALECT, App, app, credential, read, routed, spoken
 from imagemill.dialects.fal.tokens import Tokens
-from imagemill.errors import Fault, Kind
+from imagemill.errors import Fault, Kind, invalid
 from imagemill.http import operation, replies, sse
 from imagemill.http.addresses import path_of
 from imagemill.http.context import AppContext
@@ -59,6 +67,8 @@ class Fal:
     async def run(self, request: Request, path: str) -> Response:
         """Waits for the output, or streams what happens until it is there."""
         path = path.rstrip("/")
+        if path.strip("/") in style_making.APPLICATIONS:
+            return style_making.output(await self._style(request, path))
         streams = path.endswith("/stream")
         app = self._app(request, path.removesuffix("/stream"))
         reply = self._streamed if streams else self._output
@@ -88,11 +98,22 @@ class Fal:
 
     async def submit(self, request: Request, path: str) -> Response:
         """Puts a request into the queue."""
+        if (name := path.strip("/")) in style_making.APPLICATIONS:
+            style = await self._style(request, name)
+            return style_making.submitted(style, name, self.context.base(request))
         app = self._app(request, path)
         webhook_url = request.query_params.get("fal_webhook") or None
         return await self._operation(app, self._queued, webhook_url, _held).run(
             self.context, request
         )
+
+    async def _style(self, request: Request, path: str) -> StoredStyle:
+        _check(request)
+        if request.query_params.get("fal_webhook"):
+            message = "a style is made at once, so that no webhook tells of it"
+            raise invalid("fal_webhook", f"{message}; leave fal_webhook out, and read the output")
+        caller = self._caller(request, path.strip("/"))
+        return await style_making.make(self.context, request, caller)
 
     async def _queued(self, call: Call, submission: Submission) -> Response:
         request = call.request
@@ -166,7 +187,14 @@ class Fal:
         match = _REQUEST_PATH.fullmatch(path)
         if match is None:
             raise Fault(Kind.NOT_FOUND, f"Path /{path:.200} not found")
-        job = await self.service.job(match["id"], self._caller(request, match["app"]))
+        caller = self._caller(request, match["app"])
+        try:
+            job = await self.service.job(match["id"], caller)
+        except Fault:
+            if (style := await self.context.styles.find(match["id"], caller)) is None:
+                raise
+            base = self.context.base(request)
+            return style_making.answered(style, match["end"], match["app"], base)
         if job.submission.dialect != DIALECT:
             raise Fault(Kind.NOT_FOUND, "there is no such request, or no longer", "request_id")
         verb, answer = ANSWERS[match["end"]]

@@ -19,6 +19,7 @@ STATUSES: dict[Status, str] = {
     Status.FAILED: "COMPLETED",  # fal has no word for failure: its result tells
     Status.CANCELLED: "COMPLETED",
 }
+COMPLETED = STATUSES[Status.SUCCEEDED]
 # fal's other clients decide by the code alone whether a request is done.
 CODES: dict[Status, int] = {
     status: 200 if word == "COMPLETED" else 202 for status, word in STATUSES.items()
@@ -86,6 +87,7 @@ NAMES: dict[str, str | tuple[str, ...]] = {
     "control.scale": ("controlnet", "conditioning_scale"),
     "control.start": ("controlnet", "start_percentage"),
     "control.end": ("controlnet", "end_percentage"),
+    "style_images": "image_urls",
     **names_of_images("image_url"),
 }
 # Lists of images, whose members are told by their numbers.
@@ -141,11 +143,12 @@ def _detailed(fault: Fault) -> dict[str, Any]:
 
 
 def _loc(field: str | None) -> tuple[str | int, ...]:
-    if field in (None, "body"):
+    """The way to a field by its canonical name, which may be one of a list (`style_images.0`)."""
+    if field is None or field == "body":
         return ()
     list_name, _, number = field.partition(".")
-    if list_name in LISTS and number.isdecimal():
-        return list_name, int(number)
+    if field not in NAMES and number.isdecimal():
+        return (*_loc(list_name), int(number))
     name = NAMES.get(field, field)
     return name if isinstance(name, tuple) else (name,)
 

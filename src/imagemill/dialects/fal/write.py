@@ -22,8 +22,13 @@ EARLY = "Request is still in progress"
 
 def urls(job: Job, base: str) -> dict[str, str]:
     """Where a request is asked after. Without a query: Python's client would drop it."""
-    owner, alias = str(job.submission.dialect_state["app"]).split("/")[:2]
-    request = f"{base}/fal/queue/{owner}/{alias}/requests/{job.id}"
+    return places(str(job.submission.dialect_state["app"]), job.id, base)
+
+
+def places(app: str, id: str, base: str) -> dict[str, str]:
+    """Where the request `id` of an application is asked after."""
+    owner, alias = app.split("/")[:2]
+    request = f"{base}/fal/queue/{owner}/{alias}/requests/{id}"
     return {
         "response_url": request,
         "status_url": f"{request}/status",

@@ -13,7 +13,7 @@ from imagemill.catalog import Endpoint
 from imagemill.dialects.hf_inference.accept import accepted
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.errors import invalid
-from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft
 from imagemill.http import json_body, request_body
 from imagemill.http.identity import caller_of, formed, own
 from imagemill.http.input_images import with_images
@@ -31,6 +31,7 @@ from imagemill.http.unknown_fields import UnknownFields
 from imagemill.images.data_uris import as_uri
 from imagemill.images.kinds import READ, SEARCHED, is_file
 from imagemill.job import Submission
+from imagemill.references import DATA
 from imagemill.value_checks import LONGEST_URL
 
 DIALECT = "hf-inference"

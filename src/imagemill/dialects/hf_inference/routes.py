@@ -8,12 +8,12 @@ from imagemill.dialects import hub_models
 from imagemill.dialects.hf_inference.accept import MEDIA_TYPES
 from imagemill.dialects.hf_inference.read import DIALECT, InferenceBody, read
 from imagemill.dialects.hf_inference.write import STATUSES, InferenceErrorBody, refuse, write
-from imagemill.generation import DATA
 from imagemill.http import json_body, operation, replies
 from imagemill.http.context import AppContext
 from imagemill.http.unknown_fields import outside
 from imagemill.job import Submission
 from imagemill.jobs.input_files import Inline
+from imagemill.references import DATA
 
 EXAMPLES: dict[str, Any] = {
     "prompt alone": {"value": {"inputs": "a red cat"}},

@@ -1,13 +1,13 @@
 """Images as they come here: in base64, bare or as a data URI."""
 
 from imagemill.errors import Fault, Kind
-from imagemill.generation import is_inline
 from imagemill.images.data_uris import as_uri, data_uri
 from imagemill.images.decode import open_image, open_mask
 from imagemill.images.encode import encode_png
 from imagemill.images.geometry import NEAREST, Size, stretched
 from imagemill.images.kinds import kind_of
 from imagemill.jobs.input_files import IMAGE_BYTES, Inline
+from imagemill.references import is_inline
 
 
 def image(text: str) -> tuple[Inline, Size]:

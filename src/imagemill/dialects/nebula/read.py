@@ -18,13 +18,14 @@ from imagemill.dialects.nebula.vocabulary import (
     model_of,
 )
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, MAX_SIDE, MIN_SIDE, Draft, Generation
+from imagemill.generation import MAX_SIDE, MIN_SIDE, Draft, Generation
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of
 from imagemill.http.unknown_fields import UnknownFields
 from imagemill.images.geometry import Size
 from imagemill.job import Submission
 from imagemill.jobs.input_files import Inline
+from imagemill.references import DATA
 
 
 def parsed(headers: Headers, body: bytes, unknown: UnknownFields) -> NebulaBody:

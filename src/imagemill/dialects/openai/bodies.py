@@ -12,7 +12,7 @@ from imagemill.dialects.openai.capabilities import LACKING, of_openai
 from imagemill.dialects.openai.image_inputs import prompt_of
 from imagemill.dialects.openai.vocabulary import InvalidParameter
 from imagemill.errors import Fault, Kind
-from imagemill.generation import MAX_IMAGES, is_inline
+from imagemill.generation import MAX_IMAGES
 from imagemill.http import json_body, multipart, operation
 from imagemill.http.json_body import (
     Guidance,
@@ -27,6 +27,7 @@ from imagemill.http.json_body import (
 from imagemill.http.multipart import Part
 from imagemill.http.unknown_fields import Place, UnknownFields
 from imagemill.images.data_uris import data_uri
+from imagemill.references import is_inline
 from imagemill.threads import BODIES
 from imagemill.value_checks import LONGEST_NAME
 
@@ -91,6 +92,8 @@ class PromptedBody(OpenAIBody):
 
 class Generate(PromptedBody):
     style: Style | None = None
+    #: Of a style made of images, as Recraft's API has it.
+    style_id: str | None = None
 
 
 class Reference(Strict):

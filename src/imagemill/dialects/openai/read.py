@@ -126,6 +126,7 @@ def _generation(
         seed=None if body.seed == -1 else body.seed,
         num_images=body.n or 1,
         expand=capabilities.expands,
+        style_id=getattr(body, "style_id", None) or None,
         safety=SafetyCheck(
             wanted=True, tolerance=MODERATIONS[getattr(body, "moderation", None)], drops=True
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from imagemill.dialects.openai import bodies, write
+from imagemill.dialects.openai import bodies, style_making, write
 from imagemill.dialects.openai.image_inputs import ImageInputs
 from imagemill.dialects.openai.read import DIALECT, ReplyTerms, endpoint_of, read
 from imagemill.dialects.openai.vocabulary import (
@@ -156,6 +156,7 @@ _PAINTED: dict[str, Any] = {
     },
 }
 _MODELS = {"description": "What can be asked for", "content": {"application/json": {}}}
+_STYLE: dict[str, Any] = {"description": "The id of a style", "content": {"application/json": {}}}
 _FILE = {"type": "string", "format": "binary"}
 
 
@@ -195,6 +196,17 @@ def routes(context: AppContext) -> APIRouter:
             openapi_extra=body,
             responses={200: _PAINTED, **refused},
         )
+
+    router.add_api_route(
+        f"{PREFIX}/styles",
+        operation.answering(context, DIALECT, refuse, partial(style_making.make, context)),
+        methods=["POST"],
+        response_class=OpenAIResponse,
+        summary="A style of images",
+        operation_id="openai_styles",
+        openapi_extra=_request(form=style_making.SCHEMA),
+        responses={200: _STYLE, **refused},
+    )
 
     async def models(request: Request) -> Response:
         credential(request.headers)

@@ -10,11 +10,12 @@ from starlette.datastructures import Headers
 from imagemill.dialects.replicate.targets import Target
 from imagemill.dialects.replicate.vocabulary import InvalidField, InvalidFields, refused
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import Draft, is_inline
+from imagemill.generation import Draft
 from imagemill.http import json_body
 from imagemill.http.identity import caller_of, formed
 from imagemill.http.unknown_fields import UnknownFields
 from imagemill.job import Submission
+from imagemill.references import is_inline
 
 DIALECT = "replicate"
 INPUT = "input"  # the field with what the model itself takes

@@ -6,12 +6,13 @@ from imagemill.catalog import Endpoint
 from imagemill.dialects.sdapi import inpainting
 from imagemill.dialects.sdapi.bodies import Img2img
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import DATA, Draft
+from imagemill.generation import Draft
 from imagemill.http.identity import own
 from imagemill.images.data_uris import as_uri, data_uri
 from imagemill.images.decode import MAX_SIDE, open_image, size_of
 from imagemill.jobs.input_files import IMAGE_BYTES, STORED, Caller, Inline
 from imagemill.jobs.service import Service
+from imagemill.references import DATA
 from imagemill.threads import DECODING
 
 STRENGTH = 0.75  # where the caller leaves it open

@@ -12,7 +12,7 @@ from imagemill.conditions import SafetyCheck
 from imagemill.dialects.hub_models import UNSAID
 from imagemill.dialects.together.vocabulary import DIALECT, RATIOS
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Generation, is_inline
+from imagemill.generation import MAX_IMAGES, MAX_LORAS, Draft, Generation
 from imagemill.generation import Lora as Adapter
 from imagemill.http import json_body
 from imagemill.http.identity import bearer_formed, caller_of, own
@@ -30,6 +30,7 @@ from imagemill.http.json_body import (
 from imagemill.http.unknown_fields import UnknownFields
 from imagemill.images.data_uris import as_uri
 from imagemill.job import Submission
+from imagemill.references import is_inline
 
 UNASKED = (1024, 1024)  # px; together-py 1.x sends it with everything that names no size
 MULTIPLE = 16  # px; what every family paints without cutting

@@ -53,6 +53,8 @@ _IMAGE = re.compile(r"(?!\w*mask_)(\w+_)?images?(_urls?)?", re.ASCII)
 _MASK = re.compile(r"(\w+_)?masks?(_image)?(_urls?)?", re.ASCII)
 _ADDRESS = re.compile(r"https?://|\s*data:", re.IGNORECASE)
 _URLS = re.compile(r"_urls?$", re.ASCII)
+# Whose images keep what stands in front: bria's, Ideogram's and others.
+_BEHIND = re.compile(r"(?:^|[/-])(replace-background|background/replace|background-change)$")
 _EDITS = re.compile(r"(?:^|[/-])(edit|image-to-image|inpaint(ing)?|redux|reframe|remix|fill)$")
 
 
@@ -215,9 +217,19 @@ def _read(body: PageInput) -> Draft:
     return replace(draft, seed=None if draft.seed == RANDOM else draft.seed, scheduler=scheduler)
 
 
+def _read_behind(body: PageInput) -> Draft:
+    draft = _read(body)
+    image = draft.image or next(iter(draft.references), None)
+    if image is None or draft.mask is not None:
+        return draft
+    kept = {"image": image, "references": (), "keep_foreground": True, "strength": 1.0}
+    return replace(draft, **kept)
+
+
 def page(id: str) -> ModelPage[PageInput]:
     """That of an application that no other page describes."""
-    task: Task = "image-to-image" if _EDITS.search(id) else "text-to-image"
+    behind = _BEHIND.search(id) is not None
+    task: Task = "image-to-image" if behind or _EDITS.search(id) else "text-to-image"
     return ModelPage(
         id=id,
         description="No page here describes this application: fields are read by usual names.",
@@ -231,7 +243,7 @@ def page(id: str) -> ModelPage[PageInput]:
             "has_nsfw_concepts": [False],
             "prompt": "a red cat",
         },
-        read=_read,
+        read=_read_behind if behind else _read,
         task=task,
         understand=understood,
         general=True,

@@ -18,7 +18,7 @@ from imagemill.dialects.fal.pages.ideogram_schema import (
     TextToImageInputV2,
     TextToImageOutputV2,
 )
-from imagemill.dialects.fal.pages.model_page import ModelPage
+from imagemill.dialects.fal.pages.model_page import Apart, ModelPage
 from imagemill.dialects.fal.pages.types import (
     LEAST_REPAINTED,
     RATIOS,
@@ -26,6 +26,7 @@ from imagemill.dialects.fal.pages.types import (
     PageInput,
     sides,
 )
+from imagemill.finishing.style_vectors import from_code, mean
 from imagemill.generation import Draft
 
 STEPS: dict[str, int] = {"TURBO": 12, "BALANCED": 28, "QUALITY": 50}
@@ -75,6 +76,8 @@ def _v3(body: InputV3, prompt: str, style: str | None, expand: bool) -> Draft:
         style=STYLES.get(style.lower()) if style else None,
         palette=body.color_palette.swatches() if body.color_palette else (),
         expand=expand,
+        style_images=tuple(body.image_urls or ()),
+        style_vector=mean(list(map(from_code, codes))) if (codes := body.style_codes) else None,
     )
 
 
@@ -127,15 +130,18 @@ def _replace_background(body: ReplaceBackgroundInputV3) -> Draft:
     return replace(
         _v3(body, body.prompt, body.style, body.expand_prompt),
         image=body.image_url,
+        strength=1.0,
         image_sized=True,
+        keep_foreground=True,
     )
 
 
-LACKING: dict[str, str] = {
-    "image_urls": "style references are not served here yet; leave image_urls out and name a style "
-    "or describe it in the prompt",
-    "style_codes": "style codes are not served here yet; leave style_codes out and name a style or "
-    "describe it in the prompt",
+# In the words of the pages; what they call style_reference_images is image_urls.
+APART: dict[str, Apart] = {
+    "style_codes": Apart(
+        ("image_urls", "style"),
+        "Cannot be used in conjunction with style_reference_images or style",
+    )
 }
 SKELETON = (
     "A comic style illustration of a skeleton sitting on a toilet in a bathroom. The bathroom has "
@@ -154,7 +160,6 @@ def _page(
     output: type[Output],
     example: dict[str, Any],
     read: Callable[[TakenInput], Draft],
-    lacking: dict[str, str] = LACKING,
     painted: str = PAINTED,
 ) -> ModelPage[TakenInput]:
     return ModelPage(
@@ -165,7 +170,7 @@ def _page(
         example=example,
         output_example={"images": [{"url": painted}], "seed": 123456},
         read=read,
-        lacking=lacking,
+        apart=APART,
     )
 
 
@@ -182,7 +187,6 @@ PAGES: tuple[ModelPage[Any], ...] = (
             "style": "auto",
         },
         _v2,
-        lacking={},
         painted="https://fal.media/files/monkey/cNaoxPl0YAWYb-QVBvO9F_image.png",
     ),
     _page(
@@ -236,10 +240,5 @@ PAGES: tuple[ModelPage[Any], ...] = (
         ReplaceBackgroundOutputV3,
         {"prompt": "a harbour in the morning", "image_url": IMAGE},
         _replace_background,
-        lacking={
-            **LACKING,
-            "image_url": "replacing a background is not served here yet; mask it yourself and use "
-            "fal-ai/ideogram/v3/edit",
-        },
     ),
 )

@@ -14,20 +14,26 @@ from imagemill.dialects.fal.pages.types import (
     Output,
     PageInput,
     Prompt,
-    References,
     Seed,
     Size,
     SyncMode,
 )
+from imagemill.generation import MAX_REFERENCES
 
 RenderingSpeed = Annotated[
     Literal["TURBO", "BALANCED", "QUALITY"], Field(description="Fewer steps or more.")
 ]
 Palette = Annotated[ColorPalette | None, Field(description="Colours to come close to.")]
-StyleImages = Annotated[References | None, Field(description="Style references; not served yet.")]
+StyleImages = Annotated[
+    list[FileUrl] | None,
+    Field(
+        max_length=MAX_REFERENCES,
+        description="Images whose style is taken on: JPEG, PNG or WebP, 10 MB in all.",
+    ),
+]
 StyleCodes = Annotated[
     list[Annotated[str, Field(pattern="^[0-9A-Fa-f]{8}$")]] | None,
-    Field(max_length=16, description="Eight hexadecimal digits each; not served yet."),
+    Field(max_length=16, description="Styles, eight hexadecimal digits each; alone."),
 ]
 Style = Annotated[
     Literal["AUTO", "GENERAL", "REALISTIC", "DESIGN"] | None, Field(description="A preset.")

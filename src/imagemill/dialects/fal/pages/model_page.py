@@ -1,6 +1,6 @@
 """A page: one public endpoint of fal's, its schemas and how its input is read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,21 @@ def as_it_is(value: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """Fields that another cannot be used with."""
+
+    #: Their names.
+    fields: tuple[str, ...]
+    #: How the page says it.
+    why: str
+
+    def message(self, beside: Sequence[str]) -> str:
+        """What is wrong, and the way out."""
+        names = " and ".join(beside)
+        return f"{self.why}; {names} came beside it, leave one or the other out"
+
+
+@dataclass(frozen=True)
 class ModelPage(Generic[TakenInput]):
     """One endpoint, as fal has it; what is known of its model is the catalog's."""
 
@@ -49,6 +64,8 @@ class ModelPage(Generic[TakenInput]):
     streams: bool = False
     #: By field, why it cannot be honoured yet and what to do instead.
     lacking: Mapping[str, str] = field(default_factory=dict)
+    #: By field, what it cannot be used with.
+    apart: Mapping[str, Apart] = field(default_factory=dict)
     #: What it does, where that is not what its model does.
     task: Task | None = None
     #: What of an input it reads, and the names of the fields that it drops.
@@ -72,11 +89,24 @@ class ModelPage(Generic[TakenInput]):
         """Where and why `taken` cannot be honoured; empty lists and defaults ask for nothing."""
         return [((name,), why) for name, why in self.lacking.items() if _is_set(body, name)]
 
+    def at_odds(self, body: TakenInput) -> list[tuple[Loc, str]]:
+        """Where fields were given that exclude each other, and how that is said."""
+        return [
+            ((name,), apart.message(beside))
+            for name, apart in self.apart.items()
+            if _has(body, name)
+            and (beside := [other for other in apart.fields if _has(body, other)])
+        ]
+
     def draft(self, body: TakenInput) -> Draft:
         """What `taken` says; raises a Fault where it cannot be honoured."""
         if lacking := self.unsupported(body):
             raise Fault(Kind.UNSUPPORTED, "; ".join(why for _, why in lacking))
         return self.read(body)
+
+
+def _has(body: BaseModel, name: str) -> bool:
+    return name in type(body).model_fields and _is_set(body, name)
 
 
 def _is_set(body: BaseModel, name: str) -> bool:

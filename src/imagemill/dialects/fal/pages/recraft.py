@@ -81,7 +81,9 @@ class TextToImageInput(PageInput):
         list[RGBColor],
         Field(max_length=MAX_SWATCHES, description="Colours to come close to, all alike."),
     ] = Field(default=[])
-    style_id: Annotated[str | None, Field(description="Not served yet.")] = None
+    style_id: Annotated[
+        str | None, Field(description="A style made of images, in the place of a named one.")
+    ] = None
     enable_safety_checker: SafetyChecker = False
 
 
@@ -100,7 +102,8 @@ def _draft(body: TextToImageInput) -> Draft:
         width=width,
         height=height,
         format="svg" if body.style.partition("/")[0] in VECTOR else "webp",
-        style=None if body.style == NO_STYLE else preset(body.style),
+        style=None if body.style == NO_STYLE or body.style_id else preset(body.style),
+        style_id=body.style_id or None,
         palette=tuple(Swatch(each.r, each.g, each.b) for each in body.colors),
     )
 
@@ -121,10 +124,6 @@ def _page(id: str, description: str, input: type[TextToImageInput]) -> ModelPage
             "images": [{"url": "https://fal.media/files/penguin/852yy3l5DGLmrwAK42RTB_image.webp"}]
         },
         read=_draft,
-        lacking={
-            "style_id": "styles of one's own are not served here yet; leave style_id out and name "
-            "one of the styles",
-        },
     )
 
 
