@@ -29,7 +29,8 @@ from imagemill.http import replies
 from imagemill.http.addresses import HOST, path_of
 from imagemill.http.hosts import HOSTS
 from imagemill.http.identity import LOCAL
-from imagemill.settings import ANY, Settings, is_loopback
+from imagemill.networks import is_loopback
+from imagemill.settings import ANY, Settings
 
 log = logging.getLogger(__name__)
 

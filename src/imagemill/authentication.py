@@ -22,7 +22,8 @@ from imagemill.errors import Fault, Kind
 from imagemill.http.addresses import path_of
 from imagemill.http.credentials import credentials
 from imagemill.http.identity import ACCOUNT
-from imagemill.settings import Settings, is_loopback
+from imagemill.networks import is_loopback
+from imagemill.settings import Settings
 from imagemill.store import Database, at
 from imagemill.store.accounts import AccountTable
 

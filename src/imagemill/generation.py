@@ -1,6 +1,4 @@
-"""Draft: what a caller said of a generation. Generation: the whole of it, checked. GeneratedImages:
-what came of it.
-"""
+"""Draft: what a caller said; Generation: the whole of it, checked; GeneratedImages: what came."""
 
 import secrets
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Networks: which addresses are of the internet at large, and which lie nearby."""
 
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
@@ -52,3 +53,12 @@ def is_evidently_private(host: str) -> bool:
         return not public(IPv4Address(socket.inet_aton(host)))  # 127.1 and its kind
     except (OSError, UnicodeError):
         return host == "localhost" or host.endswith(".localhost")
+
+
+@lru_cache(256)  # asked several times of each call
+def is_loopback(host: str) -> bool:
+    """Whether who listens on `host` is reached from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -4,12 +4,10 @@ What is given on the command line wins over the environment (`IMAGEMILL_PORT=900
 the configuration file (TOML, `port = 9000`), which wins over the defaults.
 """
 
-import ipaddress
 import os
 import re
 from dataclasses import fields
 from decimal import Decimal
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,15 +44,6 @@ _DEVICE = re.compile(r"cpu|cuda:\d+")
 _ORIGIN = re.compile(
     r"\*|null|(?!https?://\*(?!\.))[a-z][a-z0-9+.-]*://(\*|(\*\.)?[^/?#@*\s]*?(:\*)?)"
 )
-
-
-@lru_cache(256)  # asked several times of each call
-def is_loopback(host: str) -> bool:
-    """Whether who listens on `host` is reached from this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _host(text: str) -> str:

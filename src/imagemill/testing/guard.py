@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from imagemill.exec.preload.sitecustomize import HOOKED, Leading
-from imagemill.settings import is_loopback
+from imagemill.networks import is_loopback
 
 CONNECTED = ("connect", "connect_ex")
 Report = Callable[[str], object]
