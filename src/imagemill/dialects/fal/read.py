@@ -195,13 +195,15 @@ def _with_own(draft: Draft, base: str) -> Draft:
     """With the names of what lies here, in the place of its addresses."""
     control = draft.control
     if control is not None:
-        image, path = (own(each, base) or "" for each in (control.image, control.path))
-        control = replace(control, image=image, path=path)
-    references = tuple(own(each, base) or "" for each in draft.references)
+        steering, path = (own(each, base) or "" for each in (control.image, control.path))
+        control = replace(control, image=steering, path=path)
+    references, styles = (
+        tuple(own(each, base) or "" for each in images)
+        for images in (draft.references, draft.style_images)
+    )
     image, mask = own(draft.image, base), own(draft.mask, base)
-    lists = {"references": references}
-    lists["style_images"] = tuple(own(each, base) or "" for each in draft.style_images)
-    return replace(draft, image=image, mask=mask, control=control, **lists)
+    draft = replace(draft, image=image, mask=mask, control=control)
+    return replace(draft, references=references, style_images=styles)
 
 
 def _pass_over(names: tuple[str, ...], value: Any, unknown: UnknownFields) -> None:

@@ -222,8 +222,7 @@ def _read_behind(body: PageInput) -> Draft:
     image = draft.image or next(iter(draft.references), None)
     if image is None or draft.mask is not None:
         return draft
-    kept = {"image": image, "references": (), "keep_foreground": True, "strength": 1.0}
-    return replace(draft, **kept)
+    return replace(draft, image=image, references=(), keep_foreground=True, strength=1.0)
 
 
 def page(id: str) -> ModelPage[PageInput]:
