@@ -7,6 +7,7 @@ python -m training.edit_effect --sheet docs/pictures/edits.jpeg
 import argparse
 import math
 import random
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,7 @@ from imagemill.pipelines.inputs import read
 from imagemill.pipelines.loading import Loaded
 from training.judges import interval
 
-SIDE, STEPS = 384, 6  # px and steps of what is measured
+SIDE, STEPS = 256, 4  # px and steps of what is measured
 SHOWN, GAP, LINES = 256, 10, 3  # px of a picture of the sheet, px between, lines beneath
 NAMES = ("cat", "car", "teapot", "guitar", "parrot", "bicycle", "horse", "chair", "rocket", "dog")
 SETTINGS = ("in a meadow", "on a street", "in a kitchen", "in a forest", "on a beach")
@@ -186,6 +187,7 @@ def table(count: int) -> Iterator[str]:
     all_trials = list(trials(count))
     results: dict[str, list[tuple[bool, bool, float]]] = {}
     for i, trial in enumerate(all_trials):
+        print(f"{i} of {len(all_trials)}", end="\r", file=sys.stderr, flush=True)
         after = edited(trial.prompt, [trial.source])
         # The control: the same judge, on what another instruction made of the picture.
         same = [each for each in all_trials if each.prompt != trial.prompt]
@@ -197,7 +199,7 @@ def table(count: int) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     everything = [row for rows in results.values() for row in rows]
     for kind, rows in [*results.items(), ("all", everything)]:
-        right, other = (sum(row[k] for row in rows) for k in (0, 1))
+        right, other = sum(row[0] for row in rows), sum(row[1] for row in rows)
         low, high = interval(right, len(rows))
         same_pixels = sorted(row[2] for row in rows)[len(rows) // 2]
         yield (
@@ -232,7 +234,7 @@ def guidances(count: int) -> Iterator[str]:
 
 
 def _moved(name: str, source: Pixels, more: dict[str, float]) -> tuple[float, float, float]:
-    after = edited(f"Make the {name} blue", [source], **more)
+    after = edited(f"Make the {name} blue", [source], 1, **more)
     difference = after.astype(float) - source
     bluer = difference[..., 2] - (difference[..., 0] + difference[..., 1]) / 2
     changed = np.abs(difference).sum(-1) > 30

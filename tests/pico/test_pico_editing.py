@@ -42,7 +42,8 @@ class Edited(NamedTuple):
     @property
     def changed(self) -> NDArray[np.bool_]:
         """Which pixels are others: (SIDE, SIDE)."""
-        return (self.source != self.picture).any(-1)
+        changed: NDArray[np.bool_] = (self.source != self.picture).any(-1)
+        return changed
 
 
 class Desk:

@@ -1,5 +1,6 @@
 """Plans an edit: an instruction and images become what pico repaints."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -9,14 +10,19 @@ import torch
 from torch import nn
 
 from imagemill.pico import stylising
+from imagemill.pico.backgrounds import number
+from imagemill.pico.concepts import traits
 from imagemill.pico.editing.canvas import MARGIN, EditCanvas
 from imagemill.pico.editing.changes import make
 from imagemill.pico.editing.sources import Looks
 from imagemill.pico.editing.surroundings import Surroundings, grown
-from imagemill.pico.looks import FIELDS, PLACEMENTS, Field
+from imagemill.pico.layout import layout
+from imagemill.pico.looks import FIELDS, Field
+from imagemill.pico.placing import token_ids
 from imagemill.pico.reading import read
 from imagemill.pico.reading.changes import Instruction, Noun
 from imagemill.pico.reading.instructions import instruction
+from imagemill.pico.scene import PLACEMENTS
 
 USUAL = 2.0  # of the image guidance
 # How strongly an image is repainted by words that are no change of it, and as it is.
@@ -53,14 +59,12 @@ class Editor(nn.Module):
 
     def __init__(self, sketcher: Any, encoder: Any, numbers: Mapping[str, int]) -> None:
         super().__init__()
-        # Past torch: they are the pipeline's.
-        object.__setattr__(self, "sketcher", sketcher)
-        object.__setattr__(self, "encoder", encoder)
+        self.parts = (sketcher, encoder)  # which are the pipeline's: no children of this module
         self.numbers = dict(numbers)
 
     @cached_property
     def looks(self) -> Looks:
-        return Looks(self.sketcher, self.encoder, self.numbers)
+        return Looks(*self.parts, self.numbers)
 
     @cached_property
     def surroundings(self) -> Surroundings:
@@ -140,10 +144,10 @@ class Editor(nn.Module):
         canvas = EditCanvas(list(images), 0, lambda image: image, self.looks, self.surroundings)
         seen: dict[str, torch.Tensor] = {}
         for thing in scene.things:
-            for number in range(len(images)):
-                noun = Noun(thing.concept, thing.concept, thing.colour, image=number)
-                if thing.concept not in seen and (sighting := canvas.find(noun, number)):
-                    cut = canvas.cut(canvas.cover(noun, sighting[0], number), sighting[0], number)
+            for place in range(len(images)):
+                noun = Noun(thing.concept, thing.concept, thing.colour, image=place)
+                if thing.concept not in seen and (sighting := canvas.find(noun, place)):
+                    cut = canvas.cut(canvas.cover(noun, sighting[0], place), sighting[0], place)
                     seen[thing.concept] = cut.flip(-1) if sighting[0].mirrored else cut
         if not seen:
             return None
@@ -156,16 +160,12 @@ class Editor(nn.Module):
         self, prompt: str, seen: Mapping[str, torch.Tensor], share: float
     ) -> torch.Tensor:
         """A prompt's own rows, with the looks of some concepts changed by a share."""
-        from imagemill.pico.backgrounds import number
-        from imagemill.pico.concepts import traits
-        from imagemill.pico.layout import layout
-        from imagemill.pico.placing import token_ids
-
         scene = read(prompt).scene
         placements = layout(scene, traits(), None)
         style = stylising.number(scene.style)
         ids = token_ids(placements, self.numbers, number(scene), style)
-        encoded = self.encoder(torch.tensor([ids], device=self.encoder.codes.device))
+        encoder = self.looks.encoder
+        encoded = encoder(torch.tensor([ids], device=encoder.codes.device))
         rows: torch.Tensor = encoded[0][0].float().clone()
         known = [each for each in placements if each.concept in self.numbers][:PLACEMENTS]
         for row, placement in zip(rows, known, strict=False):
@@ -177,7 +177,7 @@ class Editor(nn.Module):
 
 
 def _strength(usual: float, near: float) -> float:
-    return min(0.98, max(0.12, usual * (USUAL / near) ** 0.5))
+    return min(0.98, max(0.12, usual * math.sqrt(USUAL / near)))
 
 
 def _base(wanted: Instruction, count: int) -> int:

@@ -116,7 +116,8 @@ class _Searched:
         self.parts = self._transformed(torch.cat([light, others, *squares, steps, energy]))
 
     def _transformed(self, planes: torch.Tensor) -> torch.Tensor:
-        return torch.fft.rfft2(planes, s=(self.side, self.side))
+        transformed: torch.Tensor = torch.fft.rfft2(planes, s=(self.side, self.side))
+        return transformed
 
     def likeness(self, drawn: "_Template") -> tuple[torch.Tensor, torch.Tensor]:
         """Of the drawing with its middle at each place: its score, and that without its colours;

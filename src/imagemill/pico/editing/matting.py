@@ -41,13 +41,11 @@ def _around(image: torch.Tensor, part: torch.Tensor, radius: float) -> torch.Ten
 def window(box: Box, size: tuple[int, int]) -> tuple[slice, slice, slice]:
     """The part of an image, of that height and width, that a thing in a box can reach."""
     half = 0.62 * box.side + 2
-    return (
-        slice(None),
-        *(
-            slice(max(0, math.floor(middle - half)), max(1, min(length, math.ceil(middle + half))))
-            for middle, length in ((box.y, size[0]), (box.x, size[1]))
-        ),
+    rows, columns = (
+        slice(max(0, math.floor(middle - half)), max(1, min(length, math.ceil(middle + half))))
+        for middle, length in ((box.y, size[0]), (box.x, size[1]))
     )
+    return slice(None), rows, columns
 
 
 def cut_out(image: torch.Tensor, cover: torch.Tensor, box: Box) -> torch.Tensor:

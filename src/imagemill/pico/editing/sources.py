@@ -19,7 +19,6 @@ from imagemill.pico.looks import (
     CODES,
     FIELDS,
     FIXED,
-    PLACEMENTS,
     ROWS,
     STRAIGHT,
     STYLE,
@@ -28,7 +27,7 @@ from imagemill.pico.looks import (
     Sketcher,
 )
 from imagemill.pico.matching import Box
-from imagemill.pico.scene import COLOURS
+from imagemill.pico.scene import COLOURS, PLACEMENTS
 
 Layer = tuple[torch.Tensor, Box]  # a drawing (4, SIDE, SIDE), premultiplied, and where it is
 
@@ -76,7 +75,9 @@ class Looks:
 
     def codes(self, drawing: torch.Tensor) -> torch.Tensor:
         """Of (4, SIDE, SIDE), premultiplied, 0 to 1."""
-        return ((_squares(drawing) - self.sketcher.mean.float()) @ self.to_codes).flatten()
+        apart = _squares(drawing) - self.sketcher.mean.float()
+        codes: torch.Tensor = (apart @ self.to_codes).flatten()
+        return codes
 
     def of_image(self, image: torch.Tensor, style: int = 0) -> torch.Tensor:
         """The row of a background that is an image itself, (3, h, w), 0 to 1."""
