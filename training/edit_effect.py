@@ -28,6 +28,7 @@ from imagemill.images.encode import encode_png
 from imagemill.pico.backgrounds import BACKGROUNDS
 from imagemill.pico.editing import Editor
 from imagemill.pico.editing.finding import Sighting, places
+from imagemill.pico.editing.matting import colour_in
 from imagemill.pico.editing.surroundings import Ground
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.inputs import read
@@ -142,7 +143,7 @@ def _trial(seed: int, name: str, other: str, source: Pixels, before: Sighting) -
     place = OTHERS[seed % len(OTHERS)]
     words = {"snow": "a snowy landscape"}.get(place, f"a {place}")
     kinds: list[tuple[str, str, Callable[[Pixels], bool]]] = [
-        ("recolour", f"Make the {name} {colour}", lambda p: _is(p, name, colour)),
+        ("recolour", f"Make the {name} {colour}", lambda p: _is(p, before, colour)),
         ("remove", f"Remove the {name}", lambda p: not seen(p, name)),
         ("replace", f"Replace the {name} with a {other}", lambda p: bool(seen(p, other))),
         ("add", f"Add a {other} next to the {name}", lambda p: bool(seen(p, other))),
@@ -153,13 +154,9 @@ def _trial(seed: int, name: str, other: str, source: Pixels, before: Sighting) -
     return Trial(kind, source, prompt, there)
 
 
-def _is(picture: Pixels, name: str, colour: str) -> bool:
-    """Whether the drawing fits better in this colour than in any other."""
-    scores = {
-        each: max((one.score for one in seen(picture, name, each)), default=0.0)
-        for each in ("", "red", "yellow", "green", "blue", "purple")
-    }
-    return max(scores, key=scores.__getitem__) == colour
+def _is(picture: Pixels, before: Sighting, colour: str) -> bool:
+    """Whether the middle of where the thing is has this colour rather than any other."""
+    return colour_in(_tensor(picture), before.box) == colour
 
 
 def _left(picture: Pixels, name: str, before: Sighting) -> bool:
