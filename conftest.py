@@ -18,7 +18,7 @@ SLOW = frozenset({
     "admission", "app", "bad_input", "benchmarks", "cli", "company", "contract", "contributing",
     "crash", "data_uris", "degraded", "docs", "doors", "engine", "engine_adapters",
     "engine_guidance", "pico_editing",
-    "controls", "fal_controls",
+    "controls", "fal_controls", "ip_adapters", "fal_ip_adapters", "pico_reference",
     "engine_images", "engine_inputs", "engines", "examples", "fal", "fal_storage", "families",
     "finishing", "finishing_tracing", "first_block", "hf_inference", "host_routing", "hub",
     "input_access", "input_files", "jobs", "library", "local_callers", "lora_factors",

@@ -33,6 +33,11 @@ FOREIGN = frozenset({
 REACHED_STILL: Mapping[tuple[str, str], str] = {
     ("engine.in_thread", "_drop_cancelled"): "the runner's loop is driven step by step",
     ("engine.in_thread", "_lanes"): "the runner's loop is driven step by step",
+    (
+        "pipelines.weights.ip_adapters",
+        "_convert_ip_adapter_attn_to_diffusers",
+    ): "diffusers has no other way to read an adapter without changing the model",
+    ("pipelines.weights.ip_adapters", "_convert_ip_adapter_image_proj_to_diffusers"): "likewise",
     ("store.database", "_database"): "of every table of the store, in a decorator of their methods",
 }
 

@@ -42,6 +42,8 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
         {"canny": "/nets/canny"},
     ),
     "controlnet_bytes": ("1048576", "1048576", 2**20),
+    "ip_adapters": ('{ mine = "/ip/a" }', '{"mine": "/ip/a"}', {"mine": "/ip/a"}),
+    "ip_adapter_bytes": ("1048576", "1048576", 2**20),
     "connections": ("8", "8", 8),
     "fetch_hosts": ('["a.local"]', '["a.local"]', ["a.local"]),
     "behind_proxy": ("true", "true", True),

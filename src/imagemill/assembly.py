@@ -34,6 +34,7 @@ from imagemill.http.hosts import HOSTS
 from imagemill.job import Job
 from imagemill.jobs.control_files import ControlFiles
 from imagemill.jobs.input_files import InputFiles
+from imagemill.jobs.ip_adapter_files import AdapterFiles
 from imagemill.jobs.job_events import JobEvents
 from imagemill.jobs.job_inputs import IMAGE_MEMORY, Expand, InputGatherer
 from imagemill.jobs.lifecycle import Lifecycle
@@ -42,7 +43,7 @@ from imagemill.jobs.repeats import Repeats
 from imagemill.jobs.safety_policy import SafetyPolicy
 from imagemill.jobs.service import Service
 from imagemill.jobs.styles import Styles
-from imagemill.jobs.weight_files import CONTROL, WeightFiles
+from imagemill.jobs.weight_files import CONTROL, IMAGE_ENCODER, IP_ADAPTER, WeightFiles
 from imagemill.jobs.worker import Worker
 from imagemill.settings import LOOPBACK, Settings
 from imagemill.store import Database, Holds, Jobs, at
@@ -114,6 +115,15 @@ def assemble(
     folder, most = settings.data_dir / "controlnets", settings.controlnet_bytes
     own = WeightFiles(folder, most, None, fetcher, clock, CONTROL)
     controls = ControlFiles(settings.controlnets | {EMBEDDED: str(pico.folder("control"))}, own)
+    ip_adapters = AdapterFiles(
+        settings.ip_adapters,
+        *(
+            WeightFiles(
+                settings.data_dir / name, settings.ip_adapter_bytes, None, fetcher, clock, kind
+            )
+            for name, kind in (("ip_adapters", IP_ADAPTER), ("image_encoders", IMAGE_ENCODER))
+        ),
+    )
     disk = disk or Budget(settings.input_disk)
     tokens = partial(table.secrets.secret, "tokens", token_bytes(32))
     incoming, hosts = settings.data_dir / "incoming", _hosts(settings)
@@ -138,7 +148,14 @@ def assemble(
 
     courier = Courier(DeliveryTable(database), render, fetcher.post, clock)
     gatherer = InputGatherer(
-        files, loras, controls, styles, _expander(settings), Budget(IMAGE_MEMORY), leaves
+        files,
+        loras,
+        controls,
+        ip_adapters,
+        styles,
+        _expander(settings),
+        Budget(IMAGE_MEMORY),
+        leaves,
     )
     worker = Worker(
         painter,

@@ -3,8 +3,8 @@
 A model goes through catalog, job and engine as one string, its address: the source alone where
 nothing else was said, and else everything that the engine has to know, as JSON. So two ids whose
 options differ are two models, two that agree are one, and a job that waits keeps what it was
-accepted with though the configuration changes. A model with a ControlNet beside it has an address
-of its own, which names both.
+accepted with though the configuration changes. A model with a ControlNet or an
+IP-Adapter beside it has an address of its own, which names both.
 """
 
 import json
@@ -38,7 +38,8 @@ PARTS = (
 LARGE = ("transformer", "unet", "text_encoder_2", "text_encoder_3", "text_encoder_4")
 # Fields that the engine need not know: they change no picture and no memory.
 _OUTSIDE = frozenset({"aliases", "defaults"})
-_CONTROL = "controlnet"  # in an address, the place of a ControlNet beside the model
+# In an address, where a ControlNet and an IP-Adapter lie that are beside the model.
+_CONTROL, _IP_ADAPTER = "controlnet", "ip_adapter"
 _STRICT = {"extra": "forbid"}  # for pydantic, which reads these classes in the settings
 
 
@@ -173,12 +174,13 @@ class ModelSpec:
 
     @classmethod
     def at(cls, address: str) -> "ModelSpec":
-        """What `address` was made of, without what the engine need not know, and without a
-        ControlNet beside it."""
+        """What `address` was made of, without what the engine need not know, and without what lies
+        beside it."""
         if not address.startswith("{"):
             return cls(address)
         said: dict[str, Any] = json.loads(address)
-        said.pop(_CONTROL, None)
+        for beside in (_CONTROL, _IP_ADAPTER):
+            said.pop(beside, None)
         return cls(
             **said
             | {
@@ -188,15 +190,42 @@ class ModelSpec:
         )
 
 
+@dataclass(frozen=True)
+class AdapterPlace:
+    """Where an IP-Adapter lies. path: its file. encoder: the image encoder, a folder or a file."""
+
+    path: str
+    encoder: str
+
+
 def controlled(address: str, control: str) -> str:
     """The address of the same model with a ControlNet beside it. control: a folder, a file or a Hub
     id.
     """
-    said = json.loads(address) if address.startswith("{") else {"source": address}
-    return json.dumps(said | {_CONTROL: control}, sort_keys=True, ensure_ascii=False)
+    return _beside(address, {_CONTROL: control})
 
 
 def control_of(address: str) -> str | None:
     """Where the ControlNet lies that is beside the model at `address`; None where there is none."""
-    place: str | None = json.loads(address).get(_CONTROL) if address.startswith("{") else None
+    place: str | None = _said(address).get(_CONTROL)
     return place
+
+
+def image_prompted(address: str, adapter: AdapterPlace) -> str:
+    """The address of the same model with an IP-Adapter beside it."""
+    return _beside(address, {_IP_ADAPTER: asdict(adapter)})
+
+
+def ip_adapter_of(address: str) -> AdapterPlace | None:
+    """The IP-Adapter that is beside the model at `address`; None where there is none."""
+    place: dict[str, str] | None = _said(address).get(_IP_ADAPTER)
+    return None if place is None else AdapterPlace(**place)
+
+
+def _said(address: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(address) if address.startswith("{") else {"source": address}
+    return said
+
+
+def _beside(address: str, what: dict[str, Any]) -> str:
+    return json.dumps(_said(address) | what, sort_keys=True, ensure_ascii=False)

@@ -108,6 +108,11 @@ class PriceSpec(BaseModel):
         return Price(*(int(each * MICRO) for each in (self.image, self.megapixel_step)))
 
 
+def _room(default: int, description: str) -> Any:
+    """A setting of bytes, at least a megabyte."""
+    return Field(default=default, ge=2**20, description=description)
+
+
 class Settings(BaseSettings):
     """Every setting of `imagemill serve`, with its default."""
 
@@ -163,33 +168,26 @@ class Settings(BaseSettings):
         ge=1024,
         description="Largest body that may carry pictures within it, in bytes.",
     )
-    input_memory: int = Field(
-        default=2**29,
-        ge=2**20,
-        description="Memory that the inputs of all calls may take at a time, in bytes.",
+    input_memory: int = _room(
+        2**29, "Memory that the inputs of all calls may take at a time, in bytes."
     )
-    input_disk: int = Field(
-        default=2**33,
-        ge=2**20,
-        description="Disk space for inputs on their way and at work, in bytes.",
-    )
+    input_disk: int = _room(2**33, "Disk space for inputs on their way and at work, in bytes.")
     lora_dir: Path | None = Field(
         default=None, description="Folder of LoRAs that callers may name by their files' names."
     )
-    lora_bytes: int = Field(
-        default=2**33,
-        ge=2**20,
-        description="Disk space for LoRAs that were fetched; those in use go beyond it.",
-    )
+    lora_bytes: int = _room(2**33, "Disk space for fetched LoRAs; those in use go beyond it.")
     controlnets: dict[str, str] = Field(
         default_factory=dict,
         description="ControlNets that callers may name: alias to folder, file or Hub id.",
     )
-    controlnet_bytes: int = Field(
-        default=2**35,
-        ge=2**20,
-        description="Disk space for ControlNets that were fetched; those in use go beyond it.",
+    controlnet_bytes: int = _room(
+        2**35, "Disk space for fetched ControlNets; those in use go beyond it."
     )
+    ip_adapters: dict[str, str] = Field(
+        default_factory=dict,
+        description="IP-Adapters and encoders: alias to folder, file or Hub id.",
+    )
+    ip_adapter_bytes: int = _room(2**34, "Disk space for IP-Adapters, and as much for encoders.")
     connections: int = Field(
         default=1000, ge=8, description="Connections open at a time; of more, silent ones go first."
     )

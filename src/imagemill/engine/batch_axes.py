@@ -113,7 +113,8 @@ _DECODER = replace(
         ]
     ),
 )
-_IMAGE = rows("pixel_values")
+_IMAGE = rows("pixel_values", early=True)
+_PROJECTION = rows("image_embeds", early=True)
 _ENCODE = rows("x", least=1, weight=1 / 8**2)
 _DECODE = rows("z", least=1, unused=frozenset({"generator"}))
 _ALONE = Rows(alone=True, least=1)
@@ -125,7 +126,10 @@ _SD3 = rows(
 
 DENOISERS: dict[str, Rows] = {
     "SD3Transformer2DModel": _SD3,
-    "SketchTransformer": _SD3,
+    # What it is told of a reference is in its keywords (`pico.reference`).
+    "SketchTransformer": replace(
+        _SD3, addends=frozenset({"block_controlnet_hidden_states", "joint_attention_kwargs"})
+    ),
     "FluxTransformer2DModel": _FLUX,
     "ChromaTransformer2DModel": _FLUX,
     "BriaTransformer2DModel": _FLUX,
@@ -210,6 +214,12 @@ ENCODERS: dict[str, Rows] = {
     "CLIPVisionModel": _IMAGE,
     "CLIPVisionModelWithProjection": _IMAGE,
     "SiglipVisionModel": _IMAGE,
+    "ReferenceEncoder": _IMAGE,
+    # Of what an image encoder gives, by IP-Adapters.
+    "ImageProjection": _PROJECTION,
+    "IPAdapterFullImageProjection": _PROJECTION,
+    "IPAdapterPlusImageProjection": rows("x", early=True),
+    "IPAdapterTimeImageProjection": rows("x", timestep="timestep", early=True),
     # Blackens pictures where they lie, and takes them as arrays.
     "StableDiffusionSafetyChecker": _ALONE,
     # Words and pictures of any size, to what is no tensor.

@@ -14,6 +14,7 @@ from imagemill.pipelines.inputs import kept
 from imagemill.pipelines.schedules import name_of
 
 OWN_CONTROLNET = "controlnet: the embedded model's own"
+OWN_IP_ADAPTER = "ip_adapter: the embedded model's own"
 
 
 def encode(active: ActiveGeneration, now: float, safety: Safety = INSTALLED) -> GeneratedImages:
@@ -56,9 +57,14 @@ def _flagged(active: ActiveGeneration, index: int, pixels: Pixels, safety: Safet
 
 
 def _stood_in(active: ActiveGeneration) -> tuple[str, ...]:
-    """The remark on a ControlNet for which the embedded model's own stands in."""
-    control = active.generation.control
-    return (OWN_CONTROLNET,) if active.loaded.embedded and control and control.acts else ()
+    """The remarks on what was named and is the embedded model's own instead."""
+    if not active.loaded.embedded:
+        return ()
+    named = (
+        (active.generation.control, OWN_CONTROLNET),
+        (active.generation.ip_adapter, OWN_IP_ADAPTER),
+    )
+    return tuple(remark for said, remark in named if said is not None and said.acts)
 
 
 def _served_by(active: ActiveGeneration) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagemill.errors import Fault
-from imagemill.model_spec import LARGE, ModelSpec, control_of
+from imagemill.model_spec import LARGE, ModelSpec, control_of, ip_adapter_of
+from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.weights.files import chosen, pickles_of
 from imagemill.pipelines.weights.headers import read
 
@@ -49,6 +50,9 @@ def footprint(address: str, device: str, itemsize: int) -> Footprint | None:
         parts = dict(_parts(spec, _itemsize(spec, itemsize)))
         if (control := control_of(address)) is not None:
             parts |= [_part("controlnet", _control(control), spec, _itemsize(spec, itemsize))]
+        if (adapter := ip_adapter_of(address)) is not None and spec.source != EMBEDDED:
+            for source in (adapter.path, adapter.encoder):
+                parts |= [_part("ip_adapter", _files(source), spec, _itemsize(spec, itemsize))]
     except (Fault, OSError, ValueError) as error:  # who loads it tells more
         log.info("the size of %s is not known: %s", spec.source, error)
         return None
@@ -82,6 +86,15 @@ def _control(source: str) -> list[Path]:
     from imagemill.pipelines.weights.control_places import files_at  # takes a while
 
     files = files_at(source)
+    if not files:
+        raise FileNotFoundError(f"nothing of {source} is here")
+    return files
+
+
+def _files(source: str) -> list[Path]:
+    """Of an IP-Adapter or an image encoder."""
+    place = Path(source).expanduser()
+    files = [place] if place.is_file() else chosen(place, None)[1]
     if not files:
         raise FileNotFoundError(f"nothing of {source} is here")
     return files

@@ -34,10 +34,12 @@ def share(loaded: Loaded, held: Iterable[Loaded]) -> Loaded:
 def parts(loaded: Loaded) -> dict[str, torch.nn.Module]:
     """The modules themselves, also of a prepared model."""
     pipes = (loaded.pipe, *loaded.controls.values())
+    named = [item for pipe in pipes for item in pipe.components.items()]
+    if loaded.ip_adapter is not None:
+        named += loaded.ip_adapter.parts.items()
     return {
         name: getattr(each, "real", each)
-        for pipe in pipes
-        for name, each in pipe.components.items()
+        for name, each in named
         if isinstance(each, torch.nn.Module)
     }
 

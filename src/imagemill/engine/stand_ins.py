@@ -7,7 +7,7 @@ picture.
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -23,15 +23,23 @@ from imagemill.engine.module_call import describe, know_distributions
 from imagemill.engine.processors import usable
 from imagemill.engine.sharing import share
 from imagemill.errors import Fault
-from imagemill.model_spec import ModelSpec, control_of
+from imagemill.model_spec import (
+    AdapterPlace,
+    ModelSpec,
+    control_of,
+    controlled,
+    ip_adapter_of,
+)
 from imagemill.pipelines.adapters import Adapters
 from imagemill.pipelines.families import Task
 from imagemill.pipelines.first_block import METHODS, stages_of
 from imagemill.pipelines.inputs import Weights
+from imagemill.pipelines.ip_prompting import IMAGE_PROMPT, with_image
 from imagemill.pipelines.loading import Loaded, load, steered
 from imagemill.pipelines.lora.fixed import fixed_loras
 from imagemill.pipelines.lora.layers import Added
 from imagemill.pipelines.weights.headers import broken
+from imagemill.pipelines.weights.ip_adapters import load_ip_adapter
 
 _ADAPTERS: WeakKeyDictionary[Loaded, Adapters] = WeakKeyDictionary()  # by the plain model
 
@@ -55,6 +63,10 @@ class StandIn(torch.nn.Module):
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
+    def parameters(self, recurse: bool = True) -> Iterator[torch.nn.Parameter]:
+        parameters: Iterator[torch.nn.Parameter] = self.real.parameters(recurse)
+        return parameters
+
     @property
     def stages(self) -> "StandIn":
         """The module in parts, of which each parks by itself."""
@@ -71,15 +83,19 @@ class StandIn(torch.nn.Module):
 
 def prepare(source: str, held: Iterable[Loaded] = ()) -> Loaded:
     """The model at `source`, which from then on paints only inside a trajectory. held: models whose
-    parts it shares where it has the same; of the same model with another ControlNet, or with none,
+    parts it shares where it has the same; of the same model with others beside it, or with none,
     nothing is read again.
     """
     there = list(held)
-    own, control = ModelSpec.at(source).address, control_of(source)
-    plain = next((each for each in there if ModelSpec.at(each.source).address == own), None)
-    if plain is None:
-        plain = _prepared(own, there)
-    return _without_control(plain, own) if control is None else _steered(plain, source, control)
+    own, control, adapter = ModelSpec.at(source).address, control_of(source), ip_adapter_of(source)
+    alike = [each for each in there if ModelSpec.at(each.source).address == own]
+    loaded = _bare(alike[0] if alike else _prepared(own, there), own)
+    if control is not None:
+        with_it = (each for each in alike if control_of(each.source) == control)
+        loaded = _steered(loaded, controlled(own, control), control, next(with_it, None))
+    if adapter is not None:
+        loaded = _image_prompted(loaded, source, adapter)
+    return loaded
 
 
 def _prepared(source: str, held: Iterable[Loaded]) -> Loaded:
@@ -92,23 +108,40 @@ def _prepared(source: str, held: Iterable[Loaded]) -> Loaded:
     return loaded
 
 
-def _without_control(loaded: Loaded, source: str) -> Loaded:
-    if not loaded.controls:
+def _bare(loaded: Loaded, source: str) -> Loaded:
+    """Without what lies beside it."""
+    if not loaded.controls and loaded.ip_adapter is None:
         return loaded
-    plain = replace(loaded, source=source, controls={})
+    plain = replace(loaded, source=source, controls={}, ip_adapter=None)
     _ADAPTERS[plain] = _ADAPTERS[loaded]
     return plain
 
 
-def _steered(plain: Loaded, source: str, control: str) -> Loaded:
+def _steered(plain: Loaded, source: str, control: str, held: Loaded | None) -> Loaded:
+    """held: one that has the same ControlNet."""
     adapters = _ADAPTERS[plain]
-    loaded = steered(plain, source, _real(plain.pipe), control, device())
-    for pipe in loaded.controls.values():
-        stand_in(pipe)
-    if adapters.fixed:
-        added = _always_on(adapters)
-        loaded = replace(loaded, controls=_all_adapted(loaded.controls, added))
+    if held is not None:
+        loaded = replace(plain, source=source, controls=held.controls)
+    else:
+        loaded = steered(plain, source, _real(plain.pipe), control, device())
+        for pipe in loaded.controls.values():
+            stand_in(pipe)
+        if adapters.fixed:
+            added = _always_on(adapters)
+            loaded = replace(loaded, controls=_all_adapted(loaded.controls, added))
     _ADAPTERS[loaded] = adapters
+    return loaded
+
+
+def _image_prompted(plain: Loaded, source: str, place: AdapterPlace) -> Loaded:
+    adapter = load_ip_adapter(place, _real(plain.pipe), ModelSpec.at(source), device())
+    own = replace(
+        adapter,
+        encoder=_standing_for(adapter.encoder),
+        projection=adapter.projection and _standing_for(adapter.projection),
+    )
+    loaded = replace(plain, source=source, ip_adapter=own)
+    _ADAPTERS[loaded] = _ADAPTERS[plain]
     return loaded
 
 
@@ -175,10 +208,15 @@ def stand_in(pipe: DiffusionPipeline) -> None:
     for name, real in pipe.components.items():
         if isinstance(real, torch.nn.Module) and not isinstance(real, StandIn):
             # Past diffusers' own bookkeeping.
-            object.__setattr__(pipe, name, StandIn(real, parked(real)))
+            object.__setattr__(pipe, name, _standing_for(real))
+
+
+def _standing_for(real: torch.nn.Module) -> StandIn:
+    return StandIn(real, parked(real))
 
 
 def _park(
     module: torch.nn.Module, added: Added | None, method: str, *args: Any, **kwargs: Any
 ) -> Any:
+    added = with_image(added, kwargs.pop(IMAGE_PROMPT, None))
     return getcurrent().parent.switch(describe(module, method, args, kwargs, added))

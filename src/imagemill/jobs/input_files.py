@@ -192,7 +192,8 @@ class InputFiles:
         if (control := generation.control) is not None:
             control = replace(control, path=self.own(control.path))
         if (adapter := generation.ip_adapter) is not None:
-            adapter = replace(adapter, path=self.own(adapter.path))
+            encoder = adapter.encoder_path and self.own(adapter.encoder_path)
+            adapter = replace(adapter, path=self.own(adapter.path), encoder_path=encoder)
         return replace(generation, loras=loras, control=control, ip_adapter=adapter)
 
     async def _fetched(self, url: str, job: Job, stack: AsyncExitStack, share: Share) -> InputFile:

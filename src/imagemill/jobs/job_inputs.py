@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from imagemill.budget import Budget, Share
-from imagemill.conditions import Control
+from imagemill.conditions import Control, ImagePrompt
 from imagemill.errors import Fault, Kind, invalid
 from imagemill.generation import IMAGE_LISTS, MASKS, MAX_SIDE, Generation, Input, Lora, LoraFile
 from imagemill.images.decode import open_png, read_image, read_mask, size_of
@@ -15,8 +15,11 @@ from imagemill.images.masks import check_size
 from imagemill.job import Job
 from imagemill.jobs.control_files import ControlFiles
 from imagemill.jobs.input_files import STORED, InputFile, InputFiles, concerning
+from imagemill.jobs.ip_adapter_files import AdapterFiles
 from imagemill.jobs.styles import Styles, check_references, vector_of
 from imagemill.jobs.weight_files import WeightFiles
+from imagemill.model_spec import ModelSpec
+from imagemill.pipelines.families import EMBEDDED
 from imagemill.threads import DECODING
 from imagemill.upstream_spec import upstream_of
 
@@ -34,6 +37,7 @@ class InputGatherer:
     files: InputFiles
     loras: WeightFiles
     controls: ControlFiles
+    ip_adapters: AdapterFiles
     styles: Styles
     expand: Expand
     #: that the images of all jobs take, from when they are read until the engine has them
@@ -66,7 +70,9 @@ class InputGatherer:
             each.path: await self._lora(each, job) for each in generation.loras
         }
         if generation.control is not None and generation.control.acts:
-            return await self._control(generation, generation.control, inputs, job)
+            generation, inputs = await self._control(generation, generation.control, inputs, job)
+        if (said := generation.ip_adapter) is not None and said.acts:
+            return await self._ip_adapter(generation, said, inputs, job)
         return generation, inputs
 
     async def _images(
@@ -101,6 +107,28 @@ class InputGatherer:
             file = await self._weights(self.controls.files, control.path, None, job)
             place, inputs = str(file.path), {**inputs, control.path: file}
         return replace(generation, control=replace(control, path=place)), inputs
+
+    async def _ip_adapter(
+        self, generation: Generation, said: ImagePrompt, inputs: dict[str, Input], job: Job
+    ) -> tuple[Generation, dict[str, Input]]:
+        """The IP-Adapter and its encoder are told by where they lie on this machine; the embedded
+        model's own takes their place, whatever was named.
+        """
+        if ModelSpec.at(job.submission.source).source == EMBEDDED:
+            paths, brought = (EMBEDDED, EMBEDDED), tuple[LoraFile, ...]()
+        else:
+            paths, brought = await self.ip_adapters.places(said, partial(self._brought, job))
+        placed = replace(
+            said, path=paths[0], subfolder=None, weight_name=None,
+            encoder_path=paths[1], encoder_subfolder=None, encoder_weight_name=None,
+        )  # fmt: skip
+        held = {f"ip_adapter:{number}": file for number, file in enumerate(brought)}
+        return replace(generation, ip_adapter=placed), {**inputs, **held}
+
+    async def _brought(
+        self, job: Job, weights: WeightFiles, path: str, name: str | None
+    ) -> LoraFile:
+        return await self._weights(weights, path, name, job)
 
     async def _weights(
         self, weights: WeightFiles, path: str, name: str | None, job: Job

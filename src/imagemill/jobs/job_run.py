@@ -14,7 +14,7 @@ from imagemill.generation import GeneratedImages, Generation, Input
 from imagemill.images.decode import size_of
 from imagemill.images.encode import MEDIA_TYPES
 from imagemill.job import File, Job, Line, Result
-from imagemill.model_spec import controlled
+from imagemill.model_spec import AdapterPlace, controlled, image_prompted
 from imagemill.upstream_spec import upstream_of
 
 if TYPE_CHECKING:
@@ -177,10 +177,15 @@ class JobRun:
 
 
 def _source(source: str, generation: Generation) -> str:
-    """The address of what paints, with the ControlNet that the generation names."""
-    control = generation.control
-    own = control is not None and control.acts and not upstream_of(source)
-    return controlled(source, control.path) if own and control else source
+    """The address of what paints, with the ControlNet and IP-Adapter that the generation names."""
+    control, adapter = generation.control, generation.ip_adapter
+    if upstream_of(source):
+        return source
+    if control is not None and control.acts:
+        source = controlled(source, control.path)
+    if adapter is not None and adapter.acts:
+        source = image_prompted(source, AdapterPlace(adapter.path, adapter.encoder_path or ""))
+    return source
 
 
 def _key(secret: bytes, name: str, suffix: str) -> str:

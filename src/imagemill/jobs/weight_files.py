@@ -1,5 +1,5 @@
-"""The files of LoRAs and ControlNets that callers name: each lies on this machine's disk once, by
-what is in it.
+"""The files of LoRAs, ControlNets and IP-Adapters that callers name: each lies on this machine's
+disk once, by what is in it.
 
 A file that comes by URL is written to disk as it comes, and those who name the same URL meanwhile
 wait for that one download. What was fetched is used again for a while, and cleared away, the least
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LORA_BYTES = 200 * 2**20  # of one
 CONTROL_BYTES = 8 * 2**30
+ADAPTER_BYTES = 4 * 2**30  # of an IP-Adapter, or of an image encoder
 CONTROL_FILE = "diffusion_pytorch_model.safetensors"  # of a Hub id, as diffusers writes it
 FRESH_SECONDS = 600.0  # for which what a URL leads to is not asked for again
 URLS = 1000  # that are remembered
@@ -39,7 +40,7 @@ SUFFIX = ".safetensors"
 
 _HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 _FILE = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.safetensors", re.ASCII)
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:", re.ASCII | re.IGNORECASE)
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ class WeightKind:
 
 LORA = WeightKind("a LoRA", "loras", LORA_FILE, LORA_BYTES)
 CONTROL = WeightKind("a ControlNet", "control.path", CONTROL_FILE, CONTROL_BYTES, 1800.0)
+IP_ADAPTER = WeightKind(
+    "an IP-Adapter", "ip_adapter.path", "ip-adapter.safetensors", ADAPTER_BYTES, 1800.0
+)
+IMAGE_ENCODER = WeightKind(
+    "an image encoder", "ip_adapter.encoder_path", "model.safetensors", ADAPTER_BYTES, 1800.0
+)
 
 Pieces = Callable[[], Awaitable[AsyncIterator[bytes]]]  # of a file that is stored
 
@@ -92,7 +99,7 @@ class WeightFiles:
         """path: a URL, a file in the operator's folder, or a Hub id. name: of the file in a Hub id;
         None for the usual one. local: whether the caller is on this machine.
         """
-        if _ADDRESS.match(path):
+        if ADDRESS.match(path):
             return await self._by_url(path, local, caller)
         if (own := self._of_operator(path)) is not None:
             return await self._known(own)

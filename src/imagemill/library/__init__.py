@@ -12,6 +12,7 @@ from imagemill.library.failures import (
     ModelNotFoundError,
     UnsupportedError,
 )
+from imagemill.library.ip_adapter import IPAdapter
 from imagemill.library.params import Params
 from imagemill.library.results import GeneratedImage, GenerationProgress, GenerationResult
 from imagemill.library.task import Task
@@ -26,6 +27,7 @@ __all__ = [
     "GenerationFailedError",
     "GenerationProgress",
     "GenerationResult",
+    "IPAdapter",
     "ImagemillError",
     "InvalidInputError",
     "Lora",

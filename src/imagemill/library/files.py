@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagemill.errors import Fault, Kind, invalid
-from imagemill.generation import LORA_FILE, Lora, LoraFile
+from imagemill.generation import LORA_FILE, MASKS, Lora, LoraFile
 from imagemill.images.decode import read_image, read_mask
 from imagemill.library.results import GeneratedImage
 
@@ -21,7 +21,7 @@ _HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 def content_of(value: "GeneratedImage | Pillow.Image | bytes | str | Path", field: str) -> bytes:
     """A plain PNG of whatever stands for an image; raises a Fault where it is none."""
-    read = read_mask if field == "mask" else read_image
+    read = read_mask if field in MASKS else read_image
     return read(_bytes(value, field), field)
 
 

@@ -21,6 +21,7 @@ from imagemill.images.geometry import paintable_scale
 from imagemill.images.masks import check_size
 from imagemill.library.failures import public_errors
 from imagemill.library.files import content_of, lora_file
+from imagemill.library.ip_adapter import IPAdapter
 from imagemill.library.results import GeneratedImage
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Params(TypedDict, total=False):
     style: str | None
     #: How much may be saved at the price of other pixels: "none", "regular" or "high".
     acceleration: Acceleration
+    #: A reference image that is taken up, and what reads it.
+    ip_adapter: IPAdapter | None
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def request_of(
     loras: Sequence[Lora | str | Path] = (),
     style: str | None = None,
     acceleration: Acceleration = "none",
+    ip_adapter: IPAdapter | None = None,
 ) -> Request:
     """Checks everything before anything is loaded; raises what `failures` lists."""
     with public_errors():
@@ -128,12 +132,16 @@ def request_of(
             loras=tuple(named),
             style=_style(style),
             acceleration=acceleration,
+            ip_adapter=None if ip_adapter is None else ip_adapter.prompt(),
         )
         generation = endpoint.generation(draft)
         if mask is not None:
             check_size(contents[IMAGE], contents[MASK])
         files: dict[str, Input] = {lora.path: lora_file(lora) for lora in named}
-        return Request(generation, endpoint.source, {**files, **contents})
+        source = endpoint.source
+        if ip_adapter is not None:
+            source, files = ip_adapter.source(source), files | ip_adapter.contents()
+        return Request(generation, source, {**files, **contents})
 
 
 def _endpoint(catalog: Catalog, model: str | None) -> Endpoint:

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from imagemill.pico.autoencoder import PATCH
 from imagemill.pico.looks import CELLS, CODES, FIELDS, ROWS, Choice, Sketcher
+from imagemill.pico.reference import acting_in
+from imagemill.pico.reference_scene import sketched
 
 COVER = 16  # numbers that tell how far a position is covered, each of a square of 4 px
 AROUND = (-5.0, 3.0)  # what is told of deviations, at the least and at the most
@@ -26,6 +28,7 @@ WAYS = 4  # linear ones from what is read to what is told
 PLACE = 4  # how far down and across, the height and the width
 Draw = Callable[[], torch.Tensor]
 KEPT = 32  # sketches, for the steps to come
+REFERENCE = "ip_adapter_image_embeds"  # the keyword that has what `reference.acting` gives
 LOOK_DIM = FIELDS + CELLS * CODES
 
 
@@ -39,6 +42,7 @@ class Sketches:
     def of(
         self, looks: torch.Tensor, choice: Choice, size: tuple[int, int], draw: Draw
     ) -> torch.Tensor:
+        """looks: all that decides what is drawn, beside the choice and the size."""
         digest = blake2b(looks.detach().float().cpu().numpy().tobytes()).digest()
         key = (digest, choice, size, looks.device)
         with self.lock:
@@ -133,10 +137,17 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
                 nn.init.zeros_(parameter)
 
     def sketch(
-        self, looks: torch.Tensor, choices: Sequence[Choice], height: int, width: int
+        self,
+        looks: torch.Tensor,
+        choices: Sequence[Choice],
+        height: int,
+        width: int,
+        reference: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """(n, in_channels - 1 + COVER + PLACE, height, width), in latent positions."""
-        drawn = self.sketcher(looks, choices, height * PATCH, width * PATCH)
+        """(n, in_channels - 1 + COVER + PLACE, height, width), in latent positions. reference: of
+        all rows, (2, LOOK_DIM).
+        """
+        drawn = self._drawn(looks, choices, (height * PATCH, width * PATCH), reference)
         pixels = F.pixel_unshuffle(drawn[:, :3], PATCH)
         bias = self.encoder.bias
         assert bias is not None
@@ -165,9 +176,11 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         )
         looks, control = controlled(looks, block_controlnet_hidden_states)
         noisy, plane = hidden_states[:, :-1], hidden_states[:, -1:].float()
-        sketch = self._sketches(looks, choices(plane), noisy.shape[-2], noisy.shape[-1])
+        keywords = dict(joint_attention_kwargs or {})
+        references = keywords.pop(REFERENCE, None)
+        sketch = self._sketches(looks, choices(plane), noisy.shape[-2:], references)
         differing = self.differing(
-            noisy, sketch, words, pooled_projections, timestep, control, joint_attention_kwargs,
+            noisy, sketch, words, pooled_projections, timestep, control, keywords or None,
             skip_layers,
         )  # fmt: skip
         sigma = (timestep.float() / 1000)[:, None, None, None]
@@ -176,14 +189,35 @@ class SketchTransformer(SD3Transformer2DModel, ModelMixin):
         sample = torch.cat([velocity, kept], 1).to(differing.dtype)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
+    def _drawn(
+        self,
+        looks: torch.Tensor,
+        choices: Sequence[Choice],
+        size: tuple[int, int],
+        reference: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """As the sketcher draws scenes, in px."""
+        if reference is None:
+            drawn: torch.Tensor = self.sketcher(looks, choices, *size)
+            return drawn
+        scenes = zip(looks.float(), choices, strict=True)
+        own = reference.float()
+        return torch.stack([sketched(self.sketcher, *each, own, size) for each in scenes])
+
     def _sketches(
-        self, looks: torch.Tensor, chosen: Sequence[Choice], height: int, width: int
+        self,
+        looks: torch.Tensor,
+        chosen: Sequence[Choice],
+        size: Sequence[int],
+        references: torch.Tensor | None,
     ) -> torch.Tensor:
         """As `sketch` gives them, drawn once for all steps of a picture."""
         sketches = []
-        for row, choice in zip(looks, chosen, strict=True):
-            draw = partial(self.sketch, row[None], [choice], height, width)
-            sketches.append(self.sketches.of(row, choice, (height, width), draw))
+        for i, (row, choice) in enumerate(zip(looks, chosen, strict=True)):
+            reference = None if references is None else acting_in(references[i])
+            decisive = row if reference is None else torch.cat([row, reference])
+            draw = partial(self.sketch, row[None], [choice], size[0], size[1], reference)
+            sketches.append(self.sketches.of(decisive, choice, (size[0], size[1]), draw))
         return torch.cat(sketches)
 
     def differing(

@@ -124,23 +124,36 @@ class Sketcher(nn.Module):
         canvas = looks.new_zeros((len(looks), 4, height, width), dtype=torch.float32)
         # One by one: a row's sketch is the same in whichever company.
         for rows, choice, sketch in zip(looks.float(), choices, canvas, strict=True):
-            placements, behind = rows[:PLACEMENTS], rows[PLACEMENTS + choice.variant]
-            style = int(behind[STYLE])
-            if (turning := int(behind[0])) > 0:
-                self._fill(behind, choice.mirrored and turning == BY_SEED, sketch)
-                if style == FLAT:
-                    sketch[:3] = in_few_colours(sketch[:3], FLAT_GROUND)
-            turned = choice.turned and bool((placements[:, Field.FLIP] != FIXED).all())
-            for placement in placements:
-                if placement[0] > 0:
-                    self._paste(placement, turned, style == FLAT, sketch)
-            sketch[:3] = stylised(sketch[:3], style)
+            self.behind_things(rows, choice, sketch)
+            self.things(rows, choice, sketch)
+            sketch[:3] = stylised(sketch[:3], style_of(rows, choice))
         return canvas
+
+    def behind_things(self, rows: torch.Tensor, choice: Choice, sketch: torch.Tensor) -> None:
+        """Draws the background of a scene into an empty sketch (4, h, w)."""
+        behind = rows[PLACEMENTS + choice.variant]
+        if (turning := int(behind[0])) > 0:
+            self._fill(behind, choice.mirrored and turning == BY_SEED, sketch)
+            if style_of(rows, choice) == FLAT:
+                sketch[:3] = in_few_colours(sketch[:3], FLAT_GROUND)
+
+    def things(self, rows: torch.Tensor, choice: Choice, sketch: torch.Tensor) -> None:
+        """Draws the things of a scene over what is there."""
+        placements, flat = rows[:PLACEMENTS], style_of(rows, choice) == FLAT
+        turned = turns(rows, choice)
+        for placement in placements:
+            if placement[0] > 0:
+                self._paste(placement, turned, flat, sketch)
 
     def drawings(self, codes: torch.Tensor) -> torch.Tensor:
         """(n, CELLS, CODES) to (n, 4, SIDE, SIDE), premultiplied colours and alpha, 0 to 1."""
         drawn = _joined(codes @ self.components.float() + self.mean.float())
         return torch.cat([drawn[:, :3].minimum(drawn[:, 3:]), drawn[:, 3:]], 1)
+
+    def codes_of(self, drawing: torch.Tensor) -> torch.Tensor:
+        """What `drawings` makes such a drawing of, nearly: (4, SIDE, SIDE) to (CELLS, CODES)."""
+        squares = F.pixel_unshuffle(drawing[None], CELL)[0].flatten(1).T
+        return (squares - self.mean.float()) @ self.components.float().T
 
     def drawing(self, placement: torch.Tensor, flat: bool = False) -> torch.Tensor:
         """(4, SIDE, SIDE), as one of `drawings`, coloured and flipped. flat: in few colours."""
@@ -184,6 +197,16 @@ class Sketcher(nn.Module):
         part = rows @ (drawn.flip(-1) if turned else drawn) @ columns.T
         under = sketch[:, top : top + len(rows), left : left + len(columns)]
         under.mul_(1 - part[3:]).add_(torch.cat([2 * part[:3] - part[3:], part[3:]]))
+
+
+def style_of(rows: torch.Tensor, choice: Choice) -> int:
+    """The number of a scene's style."""
+    return int(rows[PLACEMENTS + choice.variant, STYLE])
+
+
+def turns(rows: torch.Tensor, choice: Choice) -> bool:
+    """Whether the things of a scene stand the other way round; letters never do."""
+    return choice.turned and bool((rows[:PLACEMENTS, Field.FLIP] != FIXED).all())
 
 
 def _constant(*shape: int) -> nn.Parameter:

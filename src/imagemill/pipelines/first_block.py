@@ -42,6 +42,7 @@ BETWEEN = frozenset(
         "block_controlnet_hidden_states",
         "controlnet_block_samples",
         "controlnet_single_block_samples",
+        "image_prompt",  # which `ip_prompting` adds
         "skip_layers",
     }
 )

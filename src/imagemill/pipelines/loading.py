@@ -24,6 +24,7 @@ from imagemill.pipelines.schedules import heeds
 from imagemill.pipelines.weights.applying import apply
 from imagemill.pipelines.weights.controlnets import load_controlnet
 from imagemill.pipelines.weights.folders import load_folder
+from imagemill.pipelines.weights.ip_adapters import LoadedAdapter
 from imagemill.pipelines.weights.places import locate
 from imagemill.pipelines.weights.precision import device_of, dtype_for
 from imagemill.pipelines.weights.singles import load_single
@@ -39,7 +40,7 @@ class Loaded:
     """Pipelines ready to paint, by task; they share their modules.
 
     controls: the same with a ControlNet, where there is one. editor: what plans edits, where they
-    are planned.
+    are planned. ip_adapter: what reads a reference, where there is one.
     """
 
     source: str  # the address of the model
@@ -47,6 +48,7 @@ class Loaded:
     pipes: Mapping[Task, DiffusionPipeline]
     controls: Mapping[Task, DiffusionPipeline] = field(default_factory=dict)
     editor: torch.nn.Module | None = None
+    ip_adapter: LoadedAdapter | None = None
 
     @property
     def pipe(self) -> DiffusionPipeline:

@@ -28,6 +28,8 @@ from imagemill.pipelines.inputs import (
     placed,
     placed_mask,
 )
+from imagemill.pipelines.ip_adapters import IMAGE_ARGUMENT
+from imagemill.pipelines.ip_prompting import AdapterCall
 from imagemill.pipelines.loading import Loaded
 from imagemill.pipelines.pipeline_call import CallSetup, Look, ask, nothing
 from imagemill.pipelines.schedules import scheduler_for
@@ -91,6 +93,7 @@ def _check(loaded: Loaded, generation: Generation) -> None:
     check_references(family, generation)
     if task := task_of(family, generation):
         _check_control(loaded, generation, task)
+        _check_ip_adapter(loaded, generation, task)
         return
     if generation.image is not None or generation.references:
         field = "references" if generation.references else "image"
@@ -108,6 +111,30 @@ def _check_control(loaded: Loaded, generation: Generation, task: Task) -> None:
         else "this model takes no ControlNet; leave it out or ask another model"
     )
     raise Fault(Kind.UNSUPPORTED, message, "control")
+
+
+def _check_ip_adapter(loaded: Loaded, generation: Generation, task: Task) -> None:
+    if not _image_prompted(generation):
+        return
+    assert generation.ip_adapter is not None
+    adapter, pipes = loaded.ip_adapter, loaded.controls if _steered(generation) else loaded.pipes
+    if adapter is None or IMAGE_ARGUMENT not in parameters(type(pipes[task])):
+        message = (
+            "this model takes no IP-Adapter"
+            if adapter is None
+            else "this model follows an IP-Adapter only where it paints from words alone"
+        )
+        ways = "leave it out, or ask for a whole image of another model"
+        raise Fault(Kind.UNSUPPORTED, f"{message}; {ways}", "ip_adapter")
+    if generation.ip_adapter.mask is not None and not adapter.family.masks:
+        message = (
+            f"an IP-Adapter of {adapter.family.name} acts on the whole image, and knows no mask"
+        )
+        raise Fault(Kind.UNSUPPORTED, f"{message}; leave the mask out", "ip_adapter_mask")
+
+
+def _image_prompted(generation: Generation) -> bool:
+    return generation.ip_adapter is not None and generation.ip_adapter.acts
 
 
 def _steered(generation: Generation) -> bool:
@@ -175,6 +202,9 @@ class Painter:
             **sources,
         }
         wishes |= self._control(pipe, call) if steered else {}
+        image_prompt = self._image_prompt(call) if _image_prompted(generation) else None
+        if image_prompt is not None:
+            wishes[IMAGE_ARGUMENT] = Image.fromarray(image_prompt.image)
         return ask(
             CallSetup(
                 pipe,
@@ -189,6 +219,7 @@ class Painter:
                 steered,
                 generation.safety.wanted is not False,
                 self.flag,
+                image_prompt,
             )
         )
 
@@ -202,6 +233,20 @@ class Painter:
             "control_guidance_start": control.start,
             "control_guidance_end": control.end,
         }
+
+    def _image_prompt(self, call: PipelineCall) -> AdapterCall:
+        said, adapter, image = (
+            self.generation.ip_adapter,
+            self.loaded.ip_adapter,
+            self.decoded.ip_image,
+        )
+        assert said is not None
+        assert adapter is not None
+        assert image is not None
+        mask = None
+        if self.decoded.ip_mask is not None:
+            mask = placed_mask(self.decoded.ip_mask, call) >= 255 * said.mask_threshold
+        return AdapterCall(adapter, image, said.scale, mask)
 
     def _ended(self, call: PipelineCall, look: Look | None) -> None:
         self.done += 1

@@ -32,6 +32,7 @@ from imagemill.pipelines.families import (
 from imagemill.pipelines.first_block import accelerate
 from imagemill.pipelines.guiding import Guiding
 from imagemill.pipelines.inputs import Picture
+from imagemill.pipelines.ip_prompting import AdapterCall, ImagePrompting
 from imagemill.pipelines.schedules import clean
 from imagemill.pipelines.stepping import Steps, check_finite, follow
 
@@ -54,6 +55,7 @@ class CallSetup:
     wishes: the caller's, which the pipeline must know. guided: whether the step at hand is.
     steered: whether `pipe` has a ControlNet that the caller named. checked: a safety checker that
     comes with the model's weights looks at the picture. flag: is called where that flags it.
+    image_prompt: what is asked of an IP-Adapter, where there is one.
     """
 
     pipe: DiffusionPipeline
@@ -68,6 +70,7 @@ class CallSetup:
     steered: bool = False
     checked: bool = True
     flag: Callable[[], None] = nothing
+    image_prompt: AdapterCall | None = None
 
 
 def ask(setup: CallSetup) -> Picture:
@@ -93,6 +96,8 @@ class _Call:
             self.guiding = Guiding(self.own, setup.family.guidance, setup.guided)
         if setup.steered:  # after the former, which cannot share what is nothing
             control(self.own, setup.generator.initial_seed())
+        if setup.image_prompt is not None:
+            ImagePrompting(self.own, setup.image_prompt)
         if type(self.own).__name__ in SIXTEEN:
             object.__setattr__(self.own, "transformer", _of_sixteen_channels(self.own))
         if setup.family.own_area:

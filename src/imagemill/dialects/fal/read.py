@@ -193,16 +193,20 @@ def _generation(
 
 def _with_own(draft: Draft, base: str) -> Draft:
     """With the names of what lies here, in the place of its addresses."""
-    control = draft.control
+    control, adapter = draft.control, draft.ip_adapter
     if control is not None:
         steering, path = (own(each, base) or "" for each in (control.image, control.path))
         control = replace(control, image=steering, path=path)
+    if adapter is not None:
+        shown, path = (own(each, base) or "" for each in (adapter.image, adapter.path))
+        within, encoder = (own(each, base) for each in (adapter.mask, adapter.encoder_path))
+        adapter = replace(adapter, image=shown, path=path, mask=within, encoder_path=encoder)
     references, styles = (
         tuple(own(each, base) or "" for each in images)
         for images in (draft.references, draft.style_images)
     )
     image, mask = own(draft.image, base), own(draft.mask, base)
-    draft = replace(draft, image=image, mask=mask, control=control)
+    draft = replace(draft, image=image, mask=mask, control=control, ip_adapter=adapter)
     return replace(draft, references=references, style_images=styles)
 
 

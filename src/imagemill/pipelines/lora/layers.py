@@ -9,7 +9,7 @@ who else is in the batch changes no bit.
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -49,12 +49,14 @@ Terms = Mapping[torch.nn.Module, tuple[Term | DenseTerm, ...]]
 @dataclass(frozen=True, eq=False)
 class Added:
     """What is added for the rows of a call. kind: equal for what takes the same kernels. owners:
-    what is not to be forgotten as long as this is there.
+    what is not to be forgotten as long as this is there. images: what an IP-Adapter adds, by the
+    attention that it joins (`ip_attention`).
     """
 
     terms: Terms
     kind: str
     owners: tuple[object, ...] = ()
+    images: Mapping[torch.nn.Module, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,11 @@ def _segments(each: Sequence[tuple[Added | None, int]]) -> Iterator[Segment]:
         start += count
 
 
+def segments() -> tuple[Segment, ...]:
+    """Of the forward that the thread computes."""
+    return _ACTIVE.segments
+
+
 def hook(layer: torch.nn.Module) -> None:
     """From now on the layer looks for what is to be added; forwards may run meanwhile."""
     with _HOOKING:
@@ -118,11 +125,11 @@ def _add(
         return
     x = args[0] if args else next(iter(kwargs.values()))
     for segment in segments:
-        span = _span(layer, segment, x, output)
-        _add_terms(layer, segment.added.terms[layer], x[span], output[span])
+        own = span(layer, segment, x, output)
+        _add_terms(layer, segment.added.terms[layer], x[own], output[own])
 
 
-def _span(layer: torch.nn.Module, segment: Segment, x: torch.Tensor, output: torch.Tensor) -> slice:
+def span(layer: torch.nn.Module, segment: Segment, x: torch.Tensor, output: torch.Tensor) -> slice:
     """Where a segment lies in a layer's tensors, which may have several rows for each."""
     rows, places = _ACTIVE.rows, x.shape[0] if x.dim() > 1 else 0
     # Rows that lie one after the other in a matrix need not be of one length.
@@ -142,7 +149,7 @@ def _add_terms(
     output: torch.Tensor,
 ) -> None:
     plain = output.clone() if any(term.factor is not None for term in terms) else output
-    x = _aligned(x)
+    x = aligned(x)
     for term in terms:
         delta = _delta(layer, term, x) * term.scale
         if term.factor is not None:
@@ -150,7 +157,8 @@ def _add_terms(
         output += delta
 
 
-def _aligned(x: torch.Tensor) -> torch.Tensor:
+def aligned(x: torch.Tensor) -> torch.Tensor:
+    """The same numbers, where kernels begin as they do in a tensor of its own."""
     return x if x.data_ptr() % ALIGNED == 0 else x.clone()
 
 

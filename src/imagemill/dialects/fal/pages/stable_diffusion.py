@@ -1,10 +1,10 @@
-"""Stable Diffusion 3.5 Large: open weights, LoRAs and ControlNets; IP-Adapters are refused."""
+"""Stable Diffusion 3.5 Large: open weights, LoRAs, ControlNets and IP-Adapters."""
 
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from imagemill.conditions import Control
+from imagemill.conditions import Control, ImagePrompt
 from imagemill.dialects.fal.pages.model_page import ModelPage
 from imagemill.dialects.fal.pages.types import (
     OUTPUT_EXAMPLE,
@@ -51,17 +51,35 @@ class ControlNet(PageInput):
         )
 
 
-class IPAdapter(PageInput):
-    path: Annotated[str, said("A Hub id of the adapter.")]
+class PageIPAdapter(PageInput, title="IPAdapter"):
+    path: Annotated[
+        str, Field(min_length=1, description="An address, a Hub id, or an alias of the operator's.")
+    ]
     subfolder: Annotated[str | None, said("Where in it the weights are.")] = None
     weight_name: Annotated[str | None, said("Which file the weights are in.")] = None
-    image_encoder_path: Annotated[str, said("A Hub id of the image encoder.")]
+    image_encoder_path: Annotated[
+        str, Field(min_length=1, description="The same of the image encoder.")
+    ]
     image_encoder_subfolder: Annotated[str | None, said("Where in it the weights are.")] = None
     image_encoder_weight_name: Annotated[str | None, said("Which file they are in.")] = None
     image_url: Annotated[FileUrl, said("The image that serves as a prompt.")]
     mask_image_url: Annotated[FileUrl | None, said("Where in the picture it counts.")] = None
     mask_threshold: Annotated[Share, said("From which brightness the mask counts.")] = 0.5
     scale: Scale
+
+    def prompt(self) -> ImagePrompt:
+        return ImagePrompt(
+            self.image_url,
+            self.path,
+            subfolder=self.subfolder,
+            weight_name=self.weight_name,
+            encoder_path=self.image_encoder_path,
+            encoder_subfolder=self.image_encoder_subfolder,
+            encoder_weight_name=self.image_encoder_weight_name,
+            mask=self.mask_image_url,
+            mask_threshold=self.mask_threshold,
+            scale=self.scale,
+        )
 
 
 class TextToImageInput(PageInput):
@@ -79,7 +97,10 @@ class TextToImageInput(PageInput):
     ] = None
     image_size: Size = "landscape_4_3"
     loras: Loras = Field(default=[])
-    ip_adapter: Annotated[IPAdapter | None, said("Not served yet.")] = None
+    ip_adapter: Annotated[
+        PageIPAdapter | None,
+        said("A reference that is taken up, where the model's weights allow it."),
+    ] = None
 
 
 def _draft(body: TextToImageInput) -> Draft:
@@ -98,6 +119,7 @@ def _draft(body: TextToImageInput) -> Draft:
         format=body.output_format,
         image_sized=like_control,
         control=control,
+        ip_adapter=None if body.ip_adapter is None else body.ip_adapter.prompt(),
         loras=tuple(each.lora() for each in body.loras),
     )
 
@@ -134,8 +156,5 @@ PAGES: tuple[ModelPage[Any], ...] = (
         },
         output_example=OUTPUT_EXAMPLE,
         read=_draft,
-        lacking={
-            "ip_adapter": "ip_adapter is not served here yet; leave it out and describe the image",
-        },
     ),
 )
