@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imagemill.conditions import Control, Swatch
+from imagemill.conditions import Control, ImagePrompt, Swatch
 from imagemill.engine.stand_ins import prepare
 from imagemill.finishing.style_vectors import from_code
 from imagemill.generation import Generation
-from imagemill.model_spec import controlled
+from imagemill.model_spec import AdapterPlace, controlled, image_prompted
 from imagemill.pico import folder
 from imagemill.pipelines.families import EMBEDDED
 from imagemill.pipelines.loading import Loaded
@@ -53,6 +53,7 @@ CHANGES: dict[str, tuple[Generation, Any]] = {
     "mask": (OVER, "mask"),
     "strength": (OVER, 0.9),
     "control": (BASE, STEERED.control),
+    "ip_adapter": (BASE, ImagePrompt("source", EMBEDDED)),
     "style": (BASE, "recraft/digital_illustration/pixel_art"),
     "palette": (BASE, (Swatch(200, 10, 10, 1.0),)),
     "style_vector": (BASE, from_code("0f1e2d3c")),
@@ -73,10 +74,11 @@ def painted(pico: Loaded) -> Callable[[Generation], tuple[bytes, ...]]:
     """The files of a generation, of whatever field; all are painted in one company."""
     studio = Studio(inputs=INPUTS)
     steered = prepare(controlled(EMBEDDED, str(folder("control"))), [pico])
+    prompted = prepare(image_prompted(EMBEDDED, AdapterPlace(EMBEDDED, EMBEDDED)), [pico])
     wanted = [each for name, (base, value) in CHANGES.items() for each in both(name, base, value)]
     distinct = list(dict.fromkeys(wanted))
     for number, generation in enumerate(distinct):
-        loaded = pico if generation.control is None else steered
+        loaded = steered if generation.control else prompted if generation.ip_adapter else pico
         studio.start(loaded, **{str(number): generation})
     studio.run()
     return lambda generation: studio.files(str(distinct.index(generation)))
