@@ -4,7 +4,7 @@ of a model that is there.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import diffusers
 from diffusers import DiffusionPipeline
@@ -12,6 +12,8 @@ from diffusers import DiffusionPipeline
 from imagemill.errors import Fault, Kind
 from imagemill.pico.denoiser import SketchTransformer
 from imagemill.pipelines.families import DENOISERS, Task
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,24 @@ DRAWING = frozenset({"StableDiffusion3ControlNetPipeline"})
 
 def control_family(pipe: DiffusionPipeline) -> ControlFamily:
     """Raises a Fault where no ControlNet is for the model."""
-    family = CONTROLLED.get(type(pipe).__name__)
+    return family_beside(pipe, CONTROLLED, PICO, "control", "no ControlNet")
+
+
+def family_beside(
+    pipe: DiffusionPipeline, families: Mapping[str, T], own: T, field: str, none: str
+) -> T:
+    """By the class that was loaded, which models what may stand beside one is for; of the embedded
+    model, its own. Raises a Fault where it is for none: none says of what.
+    """
     if isinstance(getattr(pipe, "transformer", None), SketchTransformer):
-        family = PICO
+        return own
+    family = families.get(type(pipe).__name__)
     if family is None:
         raise Fault(
             Kind.UNSUPPORTED,
-            f"this model, a {type(pipe).__name__}, takes no ControlNet; leave it out, or ask a "
-            "model of Stable Diffusion, SDXL, Stable Diffusion 3 or FLUX.1",
-            "control",
+            f"this model, a {type(pipe).__name__}, takes {none}; leave it out, or ask a model of "
+            "Stable Diffusion, SDXL, Stable Diffusion 3 or FLUX.1",
+            field,
         )
     return family
 

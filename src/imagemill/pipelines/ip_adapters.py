@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from diffusers import DiffusionPipeline
 
-from imagemill.errors import Fault, Kind
-from imagemill.pico.denoiser import SketchTransformer
+from imagemill.pipelines.controls import family_beside
 
 IMAGE_ARGUMENT = "ip_adapter_image"  # of the pipelines that take one
 # In the place of what a denoiser is told of an image, where that is all that it was told: as its
@@ -81,14 +80,4 @@ PROMPTED: dict[str, IPFamily] = {
 
 def ip_family(pipe: DiffusionPipeline) -> IPFamily:
     """Raises a Fault where no IP-Adapter is for the model."""
-    family = PROMPTED.get(type(pipe).__name__)
-    if isinstance(getattr(pipe, "transformer", None), SketchTransformer):
-        family = PICO
-    if family is None:
-        raise Fault(
-            Kind.UNSUPPORTED,
-            f"this model, a {type(pipe).__name__}, takes no IP-Adapter; leave it out, or ask a "
-            "model of Stable Diffusion, SDXL, Stable Diffusion 3 or FLUX.1",
-            "ip_adapter",
-        )
-    return family
+    return family_beside(pipe, PROMPTED, PICO, "ip_adapter", "no IP-Adapter")

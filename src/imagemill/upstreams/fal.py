@@ -10,7 +10,7 @@ from imagemill.upstreams.dialect import marks
 from imagemill.upstreams.fal_tables import TABLES
 from imagemill.upstreams.outcome import RemoteImages, RemoteState
 from imagemill.upstreams.refusals import Complaint, failure, refusal
-from imagemill.upstreams.wire import Table, WireBody
+from imagemill.upstreams.wire import Table, WireBody, table_of
 
 CALLERS = (400, 413, 422)  # of errors that the caller can mend
 POLICY = "content_policy_violation"
@@ -23,7 +23,7 @@ class FalQueue:
     scheme, queues = "Key", True
 
     def table(self, model: str) -> Table:
-        return next(table for beginning, table in TABLES if model.startswith(beginning))
+        return table_of(TABLES, model)
 
     def image(self, content: bytes, field: str, model: str) -> str:
         return as_data_uri(content, "image/png")

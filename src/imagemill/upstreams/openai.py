@@ -20,6 +20,7 @@ from imagemill.upstreams.wire import (
     image_list,
     one_size,
     plain,
+    table_of,
     unless_empty,
     with_image,
 )
@@ -86,9 +87,9 @@ class OpenAIImages:
     scheme, queues = "Bearer", False
 
     def table(self, model: str) -> Table:
-        return next(table for beginning, table in TABLES if model.startswith(beginning))
+        return table_of(TABLES, model)
 
-    def image(self, content: bytes, field: str, model: str) -> bytes:
+    def image(self, content: bytes, field: str, model: str) -> bytes | str:
         return clear_where_white(content) if field == "mask" else content
 
     def submission(self, outgoing: Generation, model: str, body: WireBody) -> ApiCall:

@@ -24,6 +24,7 @@ from imagemill.upstreams.wire import (
     plain,
     ratio,
     single,
+    table_of,
     unless_empty,
     with_image,
 )
@@ -152,7 +153,7 @@ class ReplicatePredictions:
     scheme, queues = "Bearer", True
 
     def table(self, model: str) -> Table:
-        return next(table for beginning, table in TABLES if model.startswith(beginning))
+        return table_of(TABLES, model)
 
     def image(self, content: bytes, field: str, model: str) -> str:
         if field == "mask" and model.startswith(IDEOGRAM):

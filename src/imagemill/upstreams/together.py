@@ -2,10 +2,8 @@
 
 from imagemill.generation import Generation
 from imagemill.images.data_uris import as_data_uri
-from imagemill.upstreams.api import Api, ApiCall, UpstreamReply
-from imagemill.upstreams.openai import complaint_of, images_of
-from imagemill.upstreams.outcome import RemoteImages, RemoteState
-from imagemill.upstreams.refusals import refusal
+from imagemill.upstreams.api import ApiCall
+from imagemill.upstreams.openai import OpenAIImages
 from imagemill.upstreams.wire import (
     Outgoing,
     Table,
@@ -54,10 +52,8 @@ TABLE: Table = {
 KONTEXT: Table = {**TABLE, **single("references", "image_url")}
 
 
-class TogetherImages:
-    """Implements `dialect.UpstreamDialect`."""
-
-    scheme, queues = "Bearer", False
+class TogetherImages(OpenAIImages):
+    """As OpenAI's API, but for the fields, and for images, which are sent within JSON."""
 
     def table(self, model: str) -> Table:
         return KONTEXT if "kontext" in model.lower() else TABLE
@@ -68,14 +64,3 @@ class TogetherImages:
     def submission(self, outgoing: Generation, model: str, body: WireBody) -> ApiCall:
         sent = {"model": model, "response_format": "base64", **body.fields}
         return ApiCall("POST", "/images/generations", sent)
-
-    def accepted(self, api: Api, reply: UpstreamReply, table: Table) -> RemoteImages:
-        if reply.status >= 400:
-            raise refusal(api, reply, complaint_of(reply), table)
-        return images_of(api, reply)
-
-    async def look(self, api: Api, model: str, id: str, table: Table, until: float) -> RemoteState:
-        raise NotImplementedError("nothing is asked after that was answered at once")
-
-    def cancellation(self, model: str, id: str) -> ApiCall:
-        raise NotImplementedError("a call is cancelled by hanging up")

@@ -40,6 +40,11 @@ class WireField:
 Table = Mapping[str, WireField]
 
 
+def table_of(tables: Iterable[tuple[str, Table]], model: str) -> Table:
+    """The first whose beginning the model's name has; the last one fits all."""
+    return next(table for beginning, table in tables if model.startswith(beginning))
+
+
 @dataclass(frozen=True)
 class WireBody:
     """What is sent, and what of the call is not."""

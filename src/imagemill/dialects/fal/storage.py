@@ -161,7 +161,7 @@ class Storage:
         }
 
     async def _uploader(self, request: Request) -> str:
-        """The holder of a token, or of a key: there being no accounts, any will do."""
+        """The holder of a token, or of a key; whether the key opens was seen before."""
         check_form(request.headers)
         token = bearer(request.headers)
         if token is None:

@@ -256,6 +256,6 @@ def _switch(headers: Headers, name: str, option: bool | None, default: bool) -> 
 
 
 def _check_authorization(headers: Headers) -> None:
-    # Any token will do, there being no accounts; both forms that the documents print are read.
+    # Which tokens open is told before; both forms that the documents print are read.
     if not formed(headers, "bearer", "bearer:"):
         raise invalid("authorization", "authorization is not of the form 'Bearer hf_...'")

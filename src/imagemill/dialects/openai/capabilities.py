@@ -48,8 +48,8 @@ VARIED = 0.6  # how much of an image is repainted to vary it
 # Taken, and without effect here; the reasons are told in docs/openai.md, which a test checks.
 IGNORED: Mapping[str, str] = {
     "complexity": "the models served here plan nothing before they paint",
-    "user": "there are no accounts; the reply repeats it as safety_identifier",
-    "safety_identifier": "there are no accounts; the reply repeats it",
+    "user": "the key tells whose call it is; the reply repeats it as safety_identifier",
+    "safety_identifier": "the key tells whose call it is; the reply repeats it",
 }
 LACKING: Mapping[str, str] = {
     "frame_count": "moving pictures are not painted here; leave frame_count out",

@@ -25,7 +25,7 @@ from imagemill.jobs.input_files import STORED
 
 KEPT = 86_400.0  # seconds that a file lives
 LISTED = 100
-OWNER = "imagemill"  # whose everything is, there being no accounts
+OWNER = "imagemill"  # whose everything is said to be
 MAX_METADATA = 2**14  # characters
 UNKNOWN_TYPE = "application/octet-stream"
 

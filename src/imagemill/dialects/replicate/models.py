@@ -113,7 +113,7 @@ class Models:
         return JSONResponse(HARDWARE)
 
     async def account(self, request: Request) -> Response:
-        """Who the caller is: there are no accounts."""
+        """Who the caller is: the same for all."""
         credential(request.headers)
         return JSONResponse(ACCOUNT)
 
