@@ -386,6 +386,7 @@ async def test_behind_a_proxy_the_name_that_it_was_asked_by_is_its_own(tmp_path:
 async def test_no_socket_is_opened_by_a_page_of_another_origin(
     tmp_path: Path, headers: dict[str, str], good: bool
 ) -> None:
+    place_database(tmp_path)
     app = create_app(Settings(data_dir=tmp_path), PlainEngine())
     async with listening(app) as port:
         url = f"ws://127.0.0.1:{port}/fal/run/fal-ai/flux/dev/realtime"

@@ -11,12 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
 from imagemill.accounts import SHAPES, KeyLimits, new_account, new_key
 from imagemill.app import create_app
-from imagemill.authentication import PERMITTED, UNASKED, check_open
+from imagemill.authentication import PERMITTED, UNASKED, Keyring, check_open
 from imagemill.cli import app as cli
 from imagemill.credits import MICRO
 from imagemill.errors import Fault
@@ -253,6 +254,28 @@ async def test_a_server_for_others_begins_with_an_account_or_with_a_word(tmp_pat
     async with company(tmp_path) as there:
         await there.key("ada")
     await check_open(settings)
+
+
+async def test_without_a_database_the_server_still_tells_of_itself(tmp_path: Path) -> None:
+    app = create_app(Settings(data_dir=tmp_path), PlainEngine())  # which nobody has opened
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get("/health")).json()["live"] is True
+        assert (await client.get("/docs")).status_code == 200
+        call = CALLS["openai"]
+        reply = await client.post(call.path, json=call.body)
+        assert (reply.status_code, "traceback" in reply.text.lower()) == (503, False)
+
+
+async def test_while_the_database_is_away_what_was_known_of_accounts_holds(tmp_path: Path) -> None:
+    now = [0.0]
+    async with company(tmp_path) as there:
+        keyring = Keyring(there.table, lambda: NOW, lambda: now[0])
+        assert await keyring.required() is False
+    for path in tmp_path.glob("imagemill.db*"):
+        path.unlink()
+    now[0] = 10.0
+    assert await keyring.required() is False
 
 
 def test_the_commands_make_show_and_revoke(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from imagemill.networks import is_loopback
 from imagemill.settings import Settings
 from imagemill.store import Database, at
 from imagemill.store.accounts import AccountTable
+from imagemill.store.troubles import StoreFault
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +51,22 @@ class Keyring:
     table: AccountTable
     clock: Callable[[], float]
     passing: Callable[[], float] = time.monotonic
-    _looked: float = -REMEMBERED  # when it was last looked for accounts
+    _looked: float | None = None  # when it was last looked for accounts
     _some: bool = False
     _known: dict[str, tuple[float, tuple[Account, ApiKey]]] = field(default_factory=dict)
 
     async def required(self) -> bool:
-        """Whether there are accounts; once there were, there always are."""
-        if not self._some and self.passing() - self._looked >= REMEMBERED:
-            self._some = await self.table.any()
-            self._looked = self.passing()
+        """Whether there are accounts; once there were, there always are. While the database is
+        away it is what it was; raises its Fault where that is not known.
+        """
+        now = self.passing()
+        if not self._some and (self._looked is None or now - self._looked >= REMEMBERED):
+            try:
+                self._some = await self.table.any()
+            except StoreFault:
+                if self._looked is None:
+                    raise
+            self._looked = now
         return self._some
 
     async def find(self, credential: str) -> tuple[Account, ApiKey] | None:
@@ -112,7 +120,7 @@ class AuthenticationMiddleware:
 
     async def _account(self, scope: Scope, headers: Headers) -> str | None:
         path = path_of(scope)
-        if not await self.keyring.required():
+        if UNASKED.fullmatch(path) or not await self.keyring.required():
             return None
         address = str((scope.get("client") or [""])[0])
         for credential in credentials(headers):
@@ -132,7 +140,7 @@ class AuthenticationMiddleware:
 
     async def _needs_none(self, scope: Scope, path: str, headers: Headers) -> bool:
         method = scope.get("method", "GET")
-        if method == "OPTIONS" or UNASKED.fullmatch(path):
+        if method == "OPTIONS":
             return True
         if any(method in methods and way.fullmatch(path) for methods, way in PERMITTED):
             return True

@@ -233,7 +233,7 @@ class Generation:
         """Of what is kept with the job. What came within the request becomes a file before that."""
         for name, url in self.images.items():
             if not is_inline(url):
-                check_length(name, url, LONGEST_URL)
+                check_length(name, url, LONGEST_URL, "image" if "." in name else name)
         for name in ("model", "style", "style_id"):
             check_length(name, getattr(self, name) or "", LONGEST_NAME)
 

@@ -7,10 +7,13 @@ LONGEST_URL = 8192  # characters
 LONGEST_NAME = 512  # characters of an id of a model, or of what has a name
 
 
-def check_length(name: str, text: str, limit: int) -> None:
-    """Raises a Fault where a text has more than `limit` characters."""
+def check_length(name: str, text: str, limit: int, what: str = "") -> None:
+    """Raises a Fault where a text has more than `limit` characters. what: it is, where its name
+    says nothing to a caller.
+    """
     if len(text) > limit:
-        raise invalid(name, f"{name} has {len(text)} characters; at most {limit} are read")
+        message = f"{what or name} has {len(text)} characters; at most {limit} are read"
+        raise invalid(name, message)
 
 
 def check_text(name: str, text: str) -> None:
