@@ -244,14 +244,15 @@ async def test_an_open_server_asks_for_none_and_knows_those_who_have_one(
 
 
 async def test_a_server_for_others_begins_with_an_account_or_with_a_word(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, host="0.0.0.0")
+    folder = tmp_path / "data"  # which is not there yet
+    settings = Settings(data_dir=folder, host="0.0.0.0")
     with pytest.raises(Fault) as refused:
         await check_open(settings)
     for way in ("imagemill accounts create", "imagemill keys create", "open = true"):
         assert way in refused.value.message
-    await check_open(Settings(data_dir=tmp_path))
-    await check_open(Settings(data_dir=tmp_path, host="0.0.0.0", open=True))
-    async with company(tmp_path) as there:
+    await check_open(Settings(data_dir=folder))
+    await check_open(Settings(data_dir=folder, host="0.0.0.0", open=True))
+    async with company(folder) as there:
         await there.key("ada")
     await check_open(settings)
 
@@ -280,7 +281,7 @@ async def test_while_the_database_is_away_what_was_known_of_accounts_holds(tmp_p
 
 def test_the_commands_make_show_and_revoke(tmp_path: Path) -> None:
     def run(*words: str) -> str:
-        result = CliRunner().invoke(cli, [*words, "--data-dir", str(tmp_path)])
+        result = CliRunner().invoke(cli, [*words, "--data-dir", str(tmp_path / "data")])
         assert result.exit_code == 0, result.output
         return result.stdout
 

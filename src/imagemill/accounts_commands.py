@@ -230,18 +230,13 @@ def _with_database(
     data_dir: Path | None, config: Path | None, work: "Callable[[Database], Awaitable[T]]"
 ) -> T:
     from imagemill.settings import load
-    from imagemill.store import Database, at
+    from imagemill.store import opened
 
     settings = load(config, data_dir=data_dir)
 
     async def done() -> T:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        database = Database(settings.database or at(settings.data_dir))
-        try:
-            await database.open()
+        async with opened(settings.database, settings.data_dir) as database:
             return await work(database)
-        finally:
-            await database.close()
 
     return asyncio.run(done())
 

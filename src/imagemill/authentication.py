@@ -24,7 +24,7 @@ from imagemill.http.credentials import credentials
 from imagemill.http.identity import ACCOUNT
 from imagemill.networks import is_loopback
 from imagemill.settings import Settings
-from imagemill.store import Database, at
+from imagemill.store import opened
 from imagemill.store.accounts import AccountTable
 from imagemill.store.troubles import StoreFault
 
@@ -157,13 +157,9 @@ async def check_open(settings: Settings) -> None:
     """
     if settings.open or is_loopback(settings.host):
         return
-    database = Database(settings.database or at(settings.data_dir))
-    try:
-        await database.open()
+    async with opened(settings.database, settings.data_dir) as database:
         if await AccountTable(database).any():
             return
-    finally:
-        await database.close()
     raise Fault(
         Kind.DENIED,
         f"whoever reaches {settings.host} could paint here, and read what others paint; make an "

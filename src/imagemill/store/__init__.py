@@ -1,15 +1,29 @@
 """The database: jobs, their logs, deliveries, files. Only this room speaks SQL."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from imagemill.folders import keep_private
 from imagemill.store.database import Database
 from imagemill.store.deliveries import Delivery, DeliveryTable
 from imagemill.store.holds import Holds
 from imagemill.store.jobs import Jobs
 from imagemill.store.urls import at
 
-__all__ = ["Database", "Holds", "Jobs", "at", "dead_letters"]
+__all__ = ["Database", "Holds", "Jobs", "at", "dead_letters", "opened"]
+
+
+@asynccontextmanager
+async def opened(url: str | None, folder: Path) -> AsyncIterator[Database]:
+    """The database of a server that may not have begun yet, for a command."""
+    keep_private(folder)
+    database = Database(url or at(folder))
+    try:
+        await database.open()
+        yield database
+    finally:
+        await database.close()
 
 
 async def dead_letters(
