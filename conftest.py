@@ -71,7 +71,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What files import stays: looking through it for garbage took nearly half of the time of tests
+    """What files import stays: looking through it for garbage took up to half of the time of tests
     of routes, each of which makes an application.
     """
     gc.set_threshold(OBJECTS)

@@ -37,7 +37,7 @@ from imagemill.store.servers import attended_or_plain, deserted, show
 from imagemill.store.troubles import StoreFault
 from imagemill.turns import Shares
 
-# Of what is asked most often: made once, since that takes as long as to run it.
+# Of what is asked most often: made once, since that takes long beside running it.
 _ONE = select(JOBS).where(JOBS.c.id == bindparam("id"))
 _LATE = Fault(Kind.TIMEOUT, "the work was not begun in the time that the caller set")
 _DESERTED = Fault(Kind.CANCELLED, "the caller is gone")
