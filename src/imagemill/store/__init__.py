@@ -15,12 +15,13 @@ __all__ = ["Database", "Holds", "Jobs", "at", "dead_letters", "opened"]
 
 
 @asynccontextmanager
-async def opened(url: str | None, folder: Path) -> AsyncIterator[Database]:
-    """The database of a server that may not have begun yet, for a command."""
-    keep_private(folder)
+async def opened(url: str | None, folder: Path, create: bool = True) -> AsyncIterator[Database]:
+    """The database of a server, for a command. create: the server may not have begun yet."""
+    if create:
+        keep_private(folder)
     database = Database(url or at(folder))
     try:
-        await database.open()
+        await database.open(create)
         yield database
     finally:
         await database.close()
@@ -32,11 +33,7 @@ async def dead_letters(
     """The deliveries that are dead, after those to `retry` were brought back; and the ids of these
     that are not among them.
     """
-    database = Database(url or at(folder))
-    try:
-        await database.open(create=False)
+    async with opened(url, folder, create=False) as database:
         table = DeliveryTable(database)
         unknown = [id for id in retry if not await table.retry(id, now)]
         return await table.dead(limit=1000), unknown
-    finally:
-        await database.close()
